@@ -1,0 +1,1 @@
+"""The process: files, signals, command line, configuration, metrics, admin page. Imports all rooms."""

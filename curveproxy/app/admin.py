@@ -1,0 +1,75 @@
+"""The admin endpoint: /metrics for Prometheus, /healthz and /readyz for whoever starts and stops us."""
+
+import socket
+from collections.abc import Callable
+
+import trio
+from hypercorn.config import Config as HypercornConfig
+from hypercorn.trio.tcp_server import TCPServer
+from hypercorn.trio.worker_context import WorkerContext
+from hypercorn.utils import wrap_app
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from curveproxy.proxy.endpoint import Endpoint
+from curveproxy.proxy.sockets import listen as bind_listener
+
+# Scrapers, probes and a person: whoever is more must wait, and can not take the clients' descriptors.
+CONNECTIONS = 32
+REQUEST_SECONDS = 10
+ACCEPT_RETRY_SECONDS = 0.1
+
+
+def application(registry: CollectorRegistry, not_ready: Callable[[], str]) -> Starlette:
+    """The pages. not_ready: why no client should be sent here, or nothing."""
+
+    async def metrics(request: Request) -> Response:
+        encoder, content_type = choose_encoder(request.headers.get("accept", ""))
+        return Response(encoder(registry), headers={"content-type": content_type})
+
+    async def healthz(_: Request) -> Response:
+        return PlainTextResponse("ok\n")
+
+    async def readyz(_: Request) -> Response:
+        reason = not_ready()
+        return PlainTextResponse(f"{reason}\n", 503) if reason else PlainTextResponse("ok\n")
+
+    pages = {"/metrics": metrics, "/healthz": healthz, "/readyz": readyz}
+    app = Starlette(routes=[Route(path, page) for path, page in pages.items()])
+    app.router.redirect_slashes = False
+    return app
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """The listening socket. Raises BindError."""
+    return bind_listener(Endpoint("tcp", host, port))
+
+
+async def serve(listener: socket.socket, app: Starlette) -> None:
+    """Answer requests on a listening socket until cancelled."""
+    config = HypercornConfig()
+    config.keep_alive_timeout = REQUEST_SECONDS
+    config.read_timeout = REQUEST_SECONDS
+    config.errorlog = None  # what goes wrong there is a requester's own, and ours goes to our log
+    context, wrapped = WorkerContext(None), wrap_app(app, config.wsgi_max_body_size, "asgi")  # type: ignore[arg-type]
+    room = trio.Semaphore(CONNECTIONS)
+    stream_listener = trio.SocketListener(trio.socket.from_stdlib_socket(listener))
+
+    async def answer(stream: trio.SocketStream) -> None:
+        try:
+            await TCPServer(wrapped, config, context, {}, stream)  # type: ignore[arg-type]  # not TLS
+        finally:
+            room.release()
+
+    async with trio.open_nursery() as nursery:
+        while True:
+            await room.acquire()  # before accept: who is too many waits in the backlog
+            try:
+                nursery.start_soon(answer, await stream_listener.accept())
+            except OSError:
+                room.release()
+                await trio.sleep(ACCEPT_RETRY_SECONDS)  # no descriptor is left: the clients have them

@@ -1,0 +1,200 @@
+"""The command line. Data on stdout, everything else on stderr; no traceback for a user's mistake."""
+
+import http.client
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from curveproxy import __version__
+
+if TYPE_CHECKING:
+    from curveproxy.wire.box import KeyPair
+
+# The rest is imported where it is needed: --version and keygen are quick, and run carries nothing beside its own.
+
+
+class Group(click.Group):
+    """The command, with the ending of all of its parts."""
+
+    def main(self, *args: Any, **kwargs: Any) -> NoReturn:
+        if sys.platform != "linux":
+            print("curveproxy runs on Linux only: it needs epoll and SO_COOKIE", file=sys.stderr)
+            sys.exit(2)
+        try:
+            super().main(*args, **kwargs)
+        except BrokenPipeError:
+            sys.stderr.close()
+        sys.exit(0)
+
+
+def fail(message: str, status: int = 1) -> NoReturn:
+    """End with a sentence on stderr."""
+    print(f"curveproxy: {message}", file=sys.stderr)
+    sys.exit(status)
+
+
+def show_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if not wanted or context.resilient_parsing:
+        return
+    from importlib.metadata import version
+
+    from curveproxy.wire.codec import CODEC
+
+    print(f"curveproxy {__version__}, {CODEC} codec, PyNaCl {version('PyNaCl')}")
+    context.exit()
+
+
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=show_version,
+    help="Show what is installed.",
+)
+def main() -> None:
+    """Terminate CurveZMQ in front of ZeroMQ services that speak plain ZMTP."""
+
+
+@main.command()
+@click.argument("config", required=False, type=click.Path(path_type=Path))
+@click.option("--listen", metavar="ENDPOINT", help="Where clients connect, as tcp://*:5556.")
+@click.option("--backend", metavar="ENDPOINT", help="The plain service, as tcp://127.0.0.1:5555.")
+@click.option("--secret-key", metavar="FILE", type=click.Path(path_type=Path), help="The server's; made if missing.")
+@click.option("--clients", metavar="DIR", type=click.Path(path_type=Path), help="Certificates of allowed clients.")
+@click.option("--allow-any", is_flag=True, help="Let in whoever has any key.")
+@click.option("--admin", metavar="ADDRESS", help='Where /metrics is served; "" for nowhere.  [127.0.0.1:9464]')
+@click.option("--name", metavar="NAME", help="The service's name in metrics and logs.  [default]")
+def run(
+    config: Path | None,
+    listen: str | None,
+    backend: str | None,
+    secret_key: Path | None,
+    clients: Path | None,
+    allow_any: bool,
+    admin: str | None,
+    name: str | None,
+) -> None:
+    """Run the proxy, by a CONFIG file or by options for one service."""
+    from curveproxy.app.config import ConfigError, load, structure
+    from curveproxy.app.keys import KeyFileError
+
+    options = {
+        "--listen": listen,
+        "--backend": backend,
+        "--secret-key": secret_key,
+        "--clients": clients,
+        "--allow-any": allow_any or None,
+        "--admin": admin,
+        "--name": name,
+    }
+    given = [option for option, value in options.items() if value is not None]
+    if config is not None and given:
+        raise click.UsageError(f"a configuration file and {given[0]}: use one or the other")
+    if config is None and (listen is None or backend is None):
+        raise click.UsageError("name a configuration file, or --listen and --backend")
+    if config is None and clients is None and not allow_any:
+        raise click.UsageError("nobody may connect: add --clients DIR, or --allow-any for everybody")
+    if clients is not None and allow_any:
+        raise click.UsageError("--clients and --allow-any: use one or the other")
+    try:
+        if config is not None:
+            loaded = load(config)
+            keys = {service.name: service.key_pairs() for service in loaded.service}
+        else:
+            name = name or "default"
+            service: dict[str, Any] = {"name": name, "listen": listen, "backend": backend, "secret_keys": []}
+            service["clients"] = {"allow": "any"} if allow_any else {"directory": str(clients)}
+            tables = {"service": [service]} | ({} if admin is None else {"admin": {"listen": admin}})
+            loaded = structure(tables, Path.cwd(), needs_keys=False)
+            keys = {name: (_server_key(secret_key),)}
+    except ConfigError as error:
+        for complaint in error.complaints:
+            print(f"curveproxy: {complaint}", file=sys.stderr)
+        sys.exit(2)
+    except KeyFileError as error:
+        fail(str(error), 2)
+    from curveproxy.app.run import run as run_process
+
+    sys.exit(run_process(loaded, keys))
+
+
+def _server_key(path: Path | None) -> "KeyPair":
+    """The server's key: read, made where it is missing, or for this run only. Its public half is printed."""
+    from curveproxy.app.keys import read_key_pair, write_key_pair
+    from curveproxy.wire import z85
+    from curveproxy.wire.box import KeyPair
+
+    if path is None:
+        pair = KeyPair.generate()
+        print("curveproxy: a key for this run only: name one by --secret-key to keep it", file=sys.stderr)
+    elif path.exists():
+        pair = read_key_pair(path)
+    else:
+        pair = KeyPair.generate()
+        public_file = write_key_pair(path, pair)
+        print(f"curveproxy: made {path}, and {public_file} for the clients", file=sys.stderr)
+    print(z85.encode(pair.public), flush=True)
+    return pair
+
+
+@main.command()
+@click.argument("name")
+@click.option(
+    "--directory", default=".", type=click.Path(path_type=Path), help="Where to write; made if missing.  [.]"
+)
+def keygen(name: str, directory: Path) -> None:
+    """Write NAME.key and NAME.key_secret, and print the public key."""
+    from curveproxy.app.keys import SECRET_SUFFIX, KeyFileError, write_key_pair
+    from curveproxy.wire import z85
+    from curveproxy.wire.box import KeyPair
+
+    if not name or "/" in name or name.startswith("."):
+        raise click.UsageError(f"{name!r} is not a name for a key: use --directory for where to write")
+    pair = KeyPair.generate()
+    secret_file = directory / f"{name}{SECRET_SUFFIX}"
+    try:
+        public_file = write_key_pair(secret_file, pair)
+    except KeyFileError as error:
+        fail(str(error))
+    print(f"curveproxy: wrote {public_file} and {secret_file}", file=sys.stderr)
+    print(z85.encode(pair.public))
+
+
+@main.command()
+@click.argument("config", required=False, type=click.Path(path_type=Path))
+def health(config: Path | None) -> None:
+    """Ask a running proxy whether it is ready: exit 0 or 1."""
+    from curveproxy.app.config import Admin, ConfigError, read_admin
+
+    try:
+        address = (read_admin(config) if config else Admin()).address
+    except ConfigError as error:
+        fail(str(error), 2)
+    if address is None:
+        fail("the admin page is turned off: there is nobody to ask", 2)
+    host, port = address
+    connection = http.client.HTTPConnection("127.0.0.1" if host == "0.0.0.0" else host, port, timeout=5)
+    try:
+        connection.request("GET", "/readyz")
+        answer = connection.getresponse()
+        reason = answer.read(1000).decode(errors="replace").strip()
+    except (OSError, http.client.HTTPException) as error:
+        fail(f"nobody answers on {host}:{port}: {str(error).lower()}")
+    finally:
+        connection.close()
+    if answer.status != 200:
+        fail(f"not ready: {reason}")
+    print("ready")
+
+
+@main.command()
+@click.option("--once", is_flag=True, help="End after ten messages.")
+def demo(once: bool) -> None:
+    """Show a sample service, the proxy before it, and a client through it."""
+    from curveproxy.app.demo import demo as run_demo
+
+    run_demo(once)

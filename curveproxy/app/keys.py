@@ -1,0 +1,140 @@
+"""Key files: the certificates that CZMQ and ``zmq.auth.create_certificates`` write (ZPL, RFC 4).
+
+A ``.key`` holds the public half, a ``.key_secret`` both.
+"""
+
+import os
+import stat
+from datetime import UTC, datetime
+from pathlib import Path
+
+from attrs import field, frozen
+
+from curveproxy.wire import z85
+from curveproxy.wire.box import KeyPair
+
+PUBLIC_SUFFIX = ".key"
+SECRET_SUFFIX = ".key_secret"  # noqa: S105  a suffix
+SECRET_MODE = 0o600
+PUBLIC_MODE = 0o644
+# A certificate is a few hundred octets; whatever is much larger is something else.
+LARGEST = 65536
+
+
+class KeyFileError(Exception):
+    """A key file can not be used; says why and what to do, in one sentence, and never what stands in it."""
+
+
+@frozen
+class Certificate:
+    """What a key file holds. public, secret: 32 octets each; metadata: what its owner wrote beside them."""
+
+    public: bytes
+    secret: bytes | None = field(default=None, repr=False)
+    metadata: dict[str, str] = field(factory=dict)
+
+
+def read_certificate(path: Path) -> Certificate:
+    """Read a key file. Raises KeyFileError."""
+    sections = _parse(_text(path), path)
+    curve = sections.get("curve", {})
+    public, secret = (_key(curve, name, path) for name in ("public-key", "secret-key"))
+    if secret is not None and KeyPair.from_secret(secret).public != public:
+        raise KeyFileError(f"{path}: the public and the secret key do not belong together")
+    if public is None:
+        raise KeyFileError(f"{path} holds no public key: is it a certificate of CZMQ or zmq.auth")
+    return Certificate(public, secret, sections.get("metadata", {}))
+
+
+def read_key_pair(path: Path) -> KeyPair:
+    """Read a server's key file, which must hold the secret half. Raises KeyFileError."""
+    certificate = read_certificate(path)
+    if certificate.secret is None:
+        raise KeyFileError(f"{path} holds a public key only: name its .key_secret file")
+    return KeyPair(certificate.public, certificate.secret)
+
+
+def others_may_read(path: Path) -> bool:
+    """Whether a secret lies open to its group or to all, as a mounted Kubernetes secret does."""
+    return bool(path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH))
+
+
+def write_key_pair(secret_file: Path, keys: KeyPair) -> Path:
+    """Write both halves into ``secret_file`` and the public one beside it, as .key; neither is overwritten.
+
+    Returns the path of the public half. Raises KeyFileError.
+    """
+    public_file = secret_file.with_suffix(PUBLIC_SUFFIX)
+    if public_file == secret_file:
+        raise KeyFileError(f"{secret_file} is a name for a public key: call it {secret_file}_secret")
+    for path in (secret_file, public_file):
+        if path.exists():
+            raise KeyFileError(f"{path} exists already, and keys are never overwritten: choose another name")
+    _write(secret_file, keys.public, keys.secret, SECRET_MODE)
+    _write(public_file, keys.public, None, PUBLIC_MODE)
+    return public_file
+
+
+def _write(path: Path, public: bytes, secret: bytes | None, mode: int) -> None:
+    kind = "secret key of CURVE: keep it private" if secret else "public key of CURVE: give it to the other side"
+    lines = [
+        f"#   made by curveproxy, {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC",
+        f"#   {kind}",
+        "",
+        "metadata",
+        "curve",
+    ]
+    lines.append(f'    public-key = "{z85.encode(public)}"')
+    if secret:
+        lines.append(f'    secret-key = "{z85.encode(secret)}"')
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Its mode from the first instant on, and never through a link that somebody laid there.
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
+        with os.fdopen(descriptor, "w") as file:
+            file.write("\n".join(lines) + "\n")
+    except OSError as error:
+        raise KeyFileError(f"{path} can not be written: {(error.strerror or '').lower()}") from error
+
+
+def _text(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            octets = file.read(LARGEST + 1)
+    except OSError as error:
+        raise KeyFileError(f"{path} can not be read: {(error.strerror or '').lower()}") from error
+    text = octets.decode(errors="replace")
+    if len(octets) > LARGEST or "\ufffd" in text:
+        raise KeyFileError(f"{path} is not a certificate of CZMQ or zmq.auth")
+    return text
+
+
+def _parse(text: str, path: Path) -> dict[str, dict[str, str]]:
+    """The sections of a ZPL file and their values. Deeper levels are not used by certificates, and passed over."""
+    sections: dict[str, dict[str, str]] = {}
+    section: dict[str, str] = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        stripped = line.strip()
+        if not stripped or stripped.startswith("#"):
+            continue
+        name, equals, value = (part.strip() for part in stripped.partition("="))
+        if not line[0].isspace():
+            section = sections.setdefault(name, {})
+        elif equals:
+            section[name] = value[1:].partition(value[0])[0] if value[:1] in ("'", '"') else value.partition("#")[0]
+        elif not name.replace("-", "").isalnum():
+            raise KeyFileError(f"{path}, line {number}: not a line of a certificate")
+    return sections
+
+
+def _key(curve: dict[str, str], name: str, path: Path) -> bytes | None:
+    text = curve.get(name)
+    if text is None:
+        return None
+    try:
+        key = z85.decode(text)
+    except ValueError as error:
+        raise KeyFileError(f"{path}: its {name} is not Z85: {error}") from None
+    if len(key) != 32:
+        raise KeyFileError(f"{path}: its {name} has {len(text)} letters, a key has 40")
+    return key

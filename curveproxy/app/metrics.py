@@ -1,0 +1,167 @@
+"""What Prometheus reads. The names are a promise; ``tests/app/test_metrics.py`` holds the list.
+
+What happens is counted here when it is told; what stands (sessions, limits, traffic) is read from the services when
+somebody asks. No label holds anything that a peer controls.
+"""
+
+from collections.abc import Callable, Iterable
+
+import trio
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    disable_created_metrics,
+)
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+from curveproxy import __version__
+from curveproxy.proxy.service import Service
+from curveproxy.proxy.session import Session
+from curveproxy.reasons import BackendFailure, Closed, Invalid, Outcome
+from curveproxy.wire.codec import CODEC
+
+HANDSHAKE_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+DIAL_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+SESSION_BUCKETS = (0.1, 1, 10, 60, 300, 1800, 3600, 21600, 86400, 604800)
+
+LAG_PERIOD = 1.0
+
+
+class Metrics:
+    """All metrics of one process, in a registry of their own."""
+
+    def __init__(self) -> None:
+        disable_created_metrics()  # one more series for each counter, which nobody asks for
+        self.registry = registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        PlatformCollector(registry=registry)
+        label, reason = ["service"], ["service", "reason"]
+        build = Gauge("curveproxy_build_info", "What is running", ["version", "codec"], registry=registry)
+        build.labels(__version__, CODEC).set(1)
+        self.accepted = Counter("curveproxy_connections_accepted", "Connections accepted", label, registry=registry)
+        self.handshakes = Counter(
+            "curveproxy_handshakes", "Handshakes by their outcome", ["service", "outcome"], registry=registry
+        )
+        self.handshake_seconds = Histogram(
+            "curveproxy_handshake_seconds",
+            "From accept to READY",
+            label,
+            registry=registry,
+            buckets=HANDSHAKE_BUCKETS,
+        )
+        self.closed = Counter(
+            "curveproxy_sessions_closed", "Sessions that ended, by reason", reason, registry=registry
+        )
+        self.session_seconds = Histogram(
+            "curveproxy_session_seconds",
+            "How long sessions lasted",
+            label,
+            registry=registry,
+            buckets=SESSION_BUCKETS,
+        )
+        self.invalid = Counter(
+            "curveproxy_invalid_messages", "Invalid frames after the handshake", reason, registry=registry
+        )
+        self.dial_seconds = Histogram(
+            "curveproxy_backend_connect_seconds", "Dial and greeting", label, registry=registry, buckets=DIAL_BUCKETS
+        )
+        self.backend_failures = Counter(
+            "curveproxy_backend_failures", "Dials that failed, by reason", reason, registry=registry
+        )
+        self.lag = Gauge("curveproxy_event_loop_lag_seconds", "How late the loop wakes", registry=registry)
+        self.unexpected = Counter(
+            "curveproxy_unexpected_errors", "Errors of ours that ended a connection", registry=registry
+        )
+        self._services = _Standing()
+        registry.register(self._services)
+
+    def watch(self, service: Service) -> None:
+        """Show a service's standing figures from now on."""
+        self._services.services.append(service)
+
+    async def measure_lag(self) -> None:
+        """Sleep, and see how late we wake."""
+        while True:
+            due = trio.current_time() + LAG_PERIOD
+            await trio.sleep_until(due)
+            self.lag.set(max(0.0, trio.current_time() - due))
+
+
+class ServiceMetrics:
+    """One service's reader of what the proxy tells (``proxy/observer.py``). All its series exist from the start."""
+
+    def __init__(self, metrics: Metrics, name: str) -> None:
+        self._accepted = metrics.accepted.labels(name)
+        self._handshakes = {outcome: metrics.handshakes.labels(name, outcome) for outcome in Outcome}
+        self._handshake_seconds = metrics.handshake_seconds.labels(name)
+        self._closed = {reason: metrics.closed.labels(name, reason) for reason in Closed}
+        self._session_seconds = metrics.session_seconds.labels(name)
+        self._invalid = {reason: metrics.invalid.labels(name, reason) for reason in Invalid}
+        self._dial_seconds = metrics.dial_seconds.labels(name)
+        self._backend_failures = {reason: metrics.backend_failures.labels(name, reason) for reason in BackendFailure}
+        self._unexpected = metrics.unexpected
+
+    def accepted(self) -> None:
+        self._accepted.inc()
+
+    def refused(self, outcome: Outcome) -> None:
+        self._handshakes[outcome].inc()
+
+    def admitted(self, seconds: float) -> None:
+        self._handshakes[Outcome.ADMITTED].inc()
+        self._handshake_seconds.observe(seconds)
+
+    def closed(self, session: Session, reason: Closed) -> None:
+        self._closed[reason].inc()
+        self._session_seconds.observe(trio.current_time() - session.opened_at)
+
+    def invalid(self, reason: Invalid) -> None:
+        self._invalid[reason].inc()
+
+    def backend_up(self, seconds: float) -> None:
+        self._dial_seconds.observe(seconds)
+
+    def backend_failed(self, reason: BackendFailure) -> None:
+        self._backend_failures[reason].inc()
+
+    def unexpected(self) -> None:
+        self._unexpected.inc()
+
+
+class _Standing:
+    """A collector of what stands, read at the moment of the scrape."""
+
+    def __init__(self) -> None:
+        self.services: list[Service] = []
+
+    def collect(self) -> Iterable[Metric]:
+        def gauge(name: str, text: str, value: Callable[[Service], float | None]) -> Metric:
+            family = GaugeMetricFamily(name, text, labels=["service"])
+            for service in self.services:
+                if (found := value(service)) is not None:
+                    family.add_metric([service.settings.name], found)
+            return family
+
+        yield gauge("curveproxy_half_open_connections", "Connections without an outcome", lambda s: s.half_open)
+        yield gauge("curveproxy_half_open_limit", "How many there may be", lambda s: s.half_open_limit)
+        yield gauge("curveproxy_sessions", "Admitted clients", lambda s: len(s.sessions))
+        yield gauge("curveproxy_sessions_limit", "How many there may be", lambda s: s.sessions_limit)
+        yield gauge("curveproxy_backend_up", "Whether the last dial worked", lambda s: s.backend_up)
+        messages = CounterMetricFamily(
+            "curveproxy_messages", "Whole messages relayed", labels=["service", "direction"]
+        )
+        octets = CounterMetricFamily(
+            "curveproxy_message_bytes", "Plain octets of messages relayed", labels=["service", "direction"]
+        )
+        for service in self.services:
+            name, traffic = service.settings.name, service.traffic
+            messages.add_metric([name, "in"], traffic.messages_in)
+            messages.add_metric([name, "out"], traffic.messages_out)
+            octets.add_metric([name, "in"], traffic.octets_in)
+            octets.add_metric([name, "out"], traffic.octets_out)
+        yield messages
+        yield octets

@@ -1,0 +1,1 @@
+"""May they? Decisions from facts. Pure: time is an argument."""

@@ -1,0 +1,55 @@
+"""The limits of one service, as an operator writes them, and what the machine makes of them."""
+
+from typing import Any
+
+from attrs import field, frozen
+from attrs.validators import ge, gt, in_, le
+
+
+def whole(default: int, *, least: int, most: int = 2**63 - 1) -> Any:
+    """A whole number with its bounds."""
+    return field(default=default, validator=[ge(least), le(most)])
+
+
+def positive(default: float, most: float) -> Any:
+    """A number of seconds above zero."""
+    return field(default=default, validator=[gt(0), le(most)])
+
+
+# A cookie lives this long, and no handshake may outlive its cookie.
+MAX_HANDSHAKE_SECONDS = 60
+
+# Descriptors that are neither a stranger's nor a session's: listeners, the admin page, log, epolls, threads.
+RESERVED_DESCRIPTORS = 128
+
+
+@frozen
+class AdmissionLimits:
+    """``[service.admission]``: what strangers may take."""
+
+    handshake_seconds: float = positive(10.0, MAX_HANDSHAKE_SECONDS)
+    max_half_open: int = whole(16384, least=1)
+    max_half_open_per_source: int = whole(256, least=1)
+    handshakes_per_second_per_source: int = whole(100, least=1)
+    max_initiate_bytes: int = whole(4096, least=257, most=65536)
+    max_sessions: int = whole(16384, least=1)
+    backend_connect_seconds: float = positive(5.0, 3600)
+
+
+@frozen
+class MessageLimits:
+    """``[service.messages]``: what authenticated peers may send."""
+
+    max_message_bytes: int = whole(67_108_864, least=1)
+    on_invalid: str = field(default="disconnect", validator=in_(["disconnect", "drop"]))
+    max_invalid_per_minute: int = whole(100, least=1)
+
+
+def sessions_in_force(configured: int, descriptors: int) -> int:
+    """How many sessions of two descriptors each fit beside twice the reserve."""
+    return max(1, min(configured, (descriptors - 2 * RESERVED_DESCRIPTORS) // 2))
+
+
+def half_open_in_force(configured: int, descriptors: int, sessions: int) -> int:
+    """How many strangers fit beside ``sessions``; at least one, so that eviction can still make room."""
+    return max(1, min(configured, descriptors - 2 * sessions - RESERVED_DESCRIPTORS))

@@ -1,0 +1,31 @@
+"""What a peer's metadata may say, and what of it is passed on."""
+
+from collections.abc import Mapping
+
+IDENTITY_MAX = 255
+
+# A libzmq service believes these names, so only the proxy may set them (names in lower case).
+RESERVED = frozenset({"user-id", "peer-address", "x-curve-key", "x-peer-address"})
+
+# Our own client asks with it for a clear word; no service needs to see it.
+PROBE = "x-curveproxy-probe"
+
+
+def identity_is_sane(identity: bytes | None) -> bool:
+    """Whether a service survives this identity.
+
+    One that begins with a zero octet may be the next that a ROUTER would make up, and libzmq then aborts.
+    """
+    return not identity or (len(identity) <= IDENTITY_MAX and identity[0] != 0)
+
+
+def for_service(properties: Mapping[str, bytes], set_by_us: Mapping[str, bytes]) -> dict[str, bytes]:
+    """A client's properties as the service is to see them: without what only we may say, then what we say."""
+    kept = {name: value for name, value in properties.items() if name.lower() not in RESERVED | {PROBE}}
+    return {**kept, **set_by_us}
+
+
+def droppable(properties: Mapping[str, bytes]) -> list[str]:
+    """What may be left out when READY must be short, the least needed first: X- properties, then the identity."""
+    extra = [name for name in properties if name.lower().startswith("x-")]
+    return extra[::-1] + [name for name in properties if name.lower() == "identity"]

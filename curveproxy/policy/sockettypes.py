@@ -1,0 +1,41 @@
+"""Which socket types may talk to each other (RFC 23, "The Socket Type Property"; libzmq's drafts beside it)."""
+
+# A service's type -> the types of the clients that fit it.
+_FITS: dict[bytes, frozenset[bytes]] = {
+    service: frozenset(clients.split())
+    for service, clients in {
+        b"REQ": b"REP ROUTER",
+        b"REP": b"REQ DEALER",
+        b"DEALER": b"REP DEALER ROUTER",
+        b"ROUTER": b"REQ DEALER ROUTER",
+        b"PUSH": b"PULL",
+        b"PULL": b"PUSH",
+        b"PUB": b"SUB XSUB",
+        b"XPUB": b"SUB XSUB",
+        b"SUB": b"PUB XPUB",
+        b"XSUB": b"PUB XPUB",
+        b"PAIR": b"PAIR",
+        b"CLIENT": b"SERVER",
+        b"SERVER": b"CLIENT",
+        b"RADIO": b"DISH",
+        b"DISH": b"RADIO",
+        b"GATHER": b"SCATTER",
+        b"SCATTER": b"GATHER",
+        b"PEER": b"PEER",
+        b"CHANNEL": b"CHANNEL",
+    }.items()
+}
+
+PUBLISHERS = frozenset({b"PUB", b"XPUB"})
+
+
+def fits(client: bytes | None, service: bytes | None) -> bool:
+    """Whether a client's socket type fits a service's. What we do not know, or were not told, we do not judge."""
+    if client not in _FITS or service not in _FITS:
+        return True
+    return client in _FITS[service]
+
+
+def known(socket_type: bytes | None) -> str:
+    """A socket type as text for the log, when it is one that we know; a peer's own words are not repeated."""
+    return socket_type.decode() if socket_type in _FITS else "unknown"

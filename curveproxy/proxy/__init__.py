@@ -1,0 +1,1 @@
+"""Sockets, tasks, deadlines. Imports wire and policy."""

@@ -1,0 +1,336 @@
+"""Admission: from accept to a vouched and allowed client, with no task, no buffer and no secret for a stranger.
+
+The operating system keeps the octets (MSG_PEEK, SO_RCVLOWAT), the client keeps the secrets (the cookie), and the
+queue of the half-open keeps the deadlines. What is left to us is a ``Stranger``: a dozen words.
+"""
+
+import random
+import socket
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+import trio
+
+from curveproxy.policy.properties import identity_is_sane
+from curveproxy.policy.sources import Sources
+from curveproxy.proxy import sockets
+from curveproxy.proxy.cookies import CookieKeys
+from curveproxy.proxy.endpoint import peer_text
+from curveproxy.proxy.queue import Queue, Queued
+from curveproxy.proxy.waiting_room import GONE, WaitingRoom
+from curveproxy.reasons import Outcome
+from curveproxy.wire import curve_server, spec
+from curveproxy.wire.box import KeyPair
+from curveproxy.wire.curve_server import Initiate
+from curveproxy.wire.errors import PeerError
+from curveproxy.wire.greeting import MINOR_AT, check_client_untrusted
+from curveproxy.wire.metadata import find
+from curveproxy.wire.sodium import randombytes
+
+if TYPE_CHECKING:
+    from curveproxy.proxy.service import Service
+
+# A client that was told ERROR may read it before we close; so many at once, then the oldest closes early.
+FAREWELL_SECONDS = 1.0
+FAREWELLS = 256
+
+# What waiting does not change is told to the client; after anything else it may come again.
+FINAL = frozenset({Outcome.CLIENT_UNKNOWN, Outcome.METADATA, Outcome.SOCKET_TYPE})
+
+# What the largest header of a frame adds to the largest INITIATE.
+_UNIT_ROOM = spec.LONG_HEADER
+
+
+class Stage(IntEnum):
+    """What a stranger owes us."""
+
+    GREETING = 0
+    HELLO = 1
+    HELD = 2  # nothing: its HELLO is here, and waits for a backend that is down
+    INITIATE = 3
+
+
+class Stranger(Queued):
+    """A half-open connection: all that we know of it.
+
+    mark: SO_RCVLOWAT as it stands.
+    hello_nonce, server, minor: told by greeting and HELLO, needed at INITIATE.
+    binding: what binds its cookie where the system has no number for a socket.
+    """
+
+    __slots__ = (
+        "admission",
+        "binding",
+        "hello_nonce",
+        "mark",
+        "minor",
+        "server",
+        "socket",
+        "source",
+        "stage",
+    )
+    server: KeyPair
+    hello_nonce: bytes
+
+    def __init__(self, admission: "Admission", sock: socket.socket, source: int | None, deadline: float) -> None:
+        super().__init__(deadline)
+        self.admission, self.socket, self.source = admission, sock, source
+        self.stage, self.mark, self.minor = Stage.GREETING, 1, 0
+        self.binding: bytes | None = None
+
+    def wake(self, events: int) -> None:
+        if self in self.admission.half_open:
+            self.admission.look(self, gone=bool(events & GONE))
+
+    def fail(self, error: Exception) -> None:
+        self.admission.fail(self, error)
+
+
+class Farewell(Queued):
+    """A socket that was told ERROR and half-closed: read away until its peer closes too, else ERROR may be lost."""
+
+    __slots__ = ("_admission", "socket")
+
+    def __init__(self, admission: "Admission", sock: socket.socket, deadline: float) -> None:
+        super().__init__(deadline)
+        self._admission, self.socket = admission, sock
+
+    def wake(self, events: int) -> None:
+        if events & GONE or not self._read_away():
+            self._admission.part(self)
+
+    def _read_away(self) -> bool:
+        try:
+            return bool(self.socket.recv(spec.SHORT_BODY_MAX << 8))
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+
+    def fail(self, error: Exception) -> None:
+        self._admission.part(self)
+        self._admission.service.observer.unexpected(error)
+
+
+class Admission:
+    """The half-open connections of one service."""
+
+    def __init__(self, service: "Service", room: WaitingRoom, cookies: CookieKeys) -> None:
+        self.service = service
+        self.half_open: Queue[Stranger] = Queue()
+        self._settings = service.settings.admission
+        self._sources = Sources(
+            self._settings.max_half_open_per_source, self._settings.handshakes_per_second_per_source
+        )
+        self._room, self._cookies = room, cookies
+        self._largest = self._settings.max_initiate_bytes + _UNIT_ROOM
+        self._receive_buffer = max(sockets.STRANGER_RECEIVE_BUFFER, 2 * self._largest)
+        self._view = memoryview(bytearray(self._largest))
+        self._held: list[Stranger] = []
+        self._farewells: Queue[Farewell] = Queue()
+
+    # --- coming and going
+
+    def enter(self, sock: socket.socket, address: object) -> None:
+        """Take a connection in from the listener: greet it and let it wait, or close it."""
+        observer, now = self.service.observer, trio.current_time()
+        observer.accepted()
+        source = sockets.source_of(sock, address)
+        if source is not None and not self._sources.enter(source, now):
+            observer.refused(Outcome.SOURCE_LIMIT, peer_text(sock))
+            sock.close()
+            return
+        while len(self.half_open) >= self.service.half_open_limit and self.evict():
+            pass
+        stranger = Stranger(self, sock, source, now + self._settings.handshake_seconds)
+        self.half_open.append(stranger)
+        sockets.prepare_stranger(sock, self._receive_buffer)
+        self._room.enter(sock.fileno(), stranger)
+        try:
+            sock.send(curve_server.GREETING)  # a fresh socket takes it whole
+        except OSError:
+            self._peer_gone(stranger)
+
+    def evict(self) -> bool:
+        """Let the oldest go to make room. An honest client needs two round trips, an attacker waits."""
+        oldest = self.half_open.oldest
+        if oldest is None:
+            return False
+        self.refuse(oldest, Outcome.EVICTED)
+        return True
+
+    def refuse(self, stranger: Stranger, outcome: Outcome, detail: str = "") -> None:
+        """End a handshake."""
+        sock = self._forget(stranger)
+        self.turn_away(sock, outcome, detail)
+
+    def turn_away(self, sock: socket.socket, outcome: Outcome, detail: str = "") -> None:
+        """Tell the observer, tell the client if it is to know, and close."""
+        self.service.observer.refused(outcome, peer_text(sock), detail)
+        if outcome in FINAL and self.service.settings.refusal == "error":
+            self._bid_farewell(sock)
+        else:
+            sock.close()
+
+    def fail(self, stranger: Stranger, error: Exception) -> None:
+        self.service.observer.unexpected(error)
+        self.refuse(stranger, Outcome.INTERNAL)
+
+    def close(self) -> None:
+        """Nobody else is taken in: the proxy shuts down."""
+        while (oldest := self.half_open.oldest) is not None:
+            self.refuse(oldest, Outcome.SHUTDOWN)
+        while (farewell := self._farewells.oldest) is not None:
+            self.part(farewell)
+
+    def _forget(self, stranger: Stranger) -> socket.socket:
+        """Everything but the socket itself."""
+        self._room.leave(stranger.socket.fileno())
+        self.half_open.remove(stranger)
+        if stranger.source is not None:
+            self._sources.leave(stranger.source)
+        if stranger.stage == Stage.HELD:
+            self._held.remove(stranger)
+        return stranger.socket
+
+    def _bid_farewell(self, sock: socket.socket) -> None:
+        try:
+            sock.send(curve_server.error("400"))
+            sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            sock.close()
+            return
+        farewell = Farewell(self, sock, trio.current_time() + FAREWELL_SECONDS)
+        if len(self._farewells) == FAREWELLS and (oldest := self._farewells.oldest) is not None:
+            self.part(oldest)
+        self._farewells.append(farewell)
+        sockets.set_mark(sock, 1)
+        self._room.enter(sock.fileno(), farewell)
+
+    def part(self, farewell: Farewell) -> None:
+        self._farewells.remove(farewell)
+        self._room.leave(farewell.socket.fileno())
+        farewell.socket.close()
+
+    def expire(self, now: float) -> None:
+        """Refuse who is late; let one of those who wait for the backend try it."""
+        while (late := self.half_open.due(now)) is not None:
+            held = late.stage == Stage.HELD
+            self.refuse(late, Outcome.BACKEND_UNAVAILABLE if held else Outcome.TIMEOUT)
+        while (farewell := self._farewells.due(now)) is not None:
+            self.part(farewell)
+        self._try_backend(now)
+
+    # --- the handshake
+
+    def look(self, stranger: Stranger, gone: bool) -> None:
+        """See what is there, and go as far as it reaches.
+
+        The order of what is checked is the defence: size and words before anything is read, one curve operation
+        before anything is promised, and a proof of who it is before anything is dialled.
+        """
+        try:
+            while self._step(stranger, gone):
+                pass
+        except PeerError as error:
+            self.refuse(stranger, Outcome(error.reason), error.detail)
+        except OSError:
+            self._peer_gone(stranger)
+
+    def _step(self, stranger: Stranger, gone: bool) -> bool:
+        """Take one unit of the handshake if it is whole. False when the stranger is no longer, or must wait."""
+        if stranger.stage == Stage.HELD:
+            if gone:
+                self.refuse(stranger, Outcome.PEER_CLOSED)
+            return False
+        largest = self._largest if stranger.stage == Stage.INITIATE else spec.HELLO_SIZE + _UNIT_ROOM
+        if stranger.stage == Stage.GREETING:
+            largest = spec.GREETING_SIZE
+        try:
+            have = stranger.socket.recv_into(self._view, largest, socket.MSG_PEEK)
+        except BlockingIOError:
+            have = 0
+        else:
+            gone = gone or not have
+        seen = self._view[:have]
+        begin, end = 0, spec.GREETING_SIZE
+        if stranger.stage == Stage.GREETING:
+            mark = check_client_untrusted(seen)
+        elif stranger.stage == Stage.HELLO:
+            mark, begin, end = curve_server.hello_mark_untrusted(seen)
+        else:
+            mark, begin, end = curve_server.initiate_mark_untrusted(seen, self._settings.max_initiate_bytes)
+        if have < mark:
+            if gone:
+                silent = stranger.stage == Stage.GREETING and not have and stranger.mark == 1
+                self.refuse(stranger, Outcome.PROBE if silent else Outcome.PEER_CLOSED)
+            elif mark != stranger.mark:
+                sockets.set_mark(stranger.socket, mark)
+                stranger.mark = mark
+            return False
+        if stranger.stage == Stage.HELLO and not self.service.backend.trial.may_try(trio.current_time()):
+            stranger.stage = Stage.HELD
+            self._held.append(stranger)
+            return False
+        body = bytes(seen[begin:end])
+        stranger.socket.recv_into(self._view, end)
+        if stranger.stage == Stage.GREETING:
+            stranger.minor = body[MINOR_AT]
+            stranger.stage = Stage.HELLO
+        elif stranger.stage == Stage.HELLO:
+            self._hello(stranger, body)
+        else:
+            self._initiate(stranger, body)
+            return False
+        return True
+
+    def _hello(self, stranger: Stranger, body: bytes) -> None:
+        hello = curve_server.read_hello_untrusted(body, self.service.settings.server_keys)
+        key = self._cookies.current(self._binding(stranger))
+        welcome = curve_server.welcome(hello, KeyPair.generate(), key, randombytes(16), randombytes(16))
+        stranger.server, stranger.hello_nonce = hello.server, hello.nonce
+        stranger.stage = Stage.INITIATE
+        stranger.socket.send(welcome)  # 170 octets behind a greeting of 64: it always fits
+
+    def _initiate(self, stranger: Stranger, body: bytes) -> None:
+        keys = self._cookies.good(self._binding(stranger))
+        initiate = curve_server.read_initiate_untrusted(body, stranger.server, keys, stranger.hello_nonce)
+        if not identity_is_sane(find(initiate.properties, "Identity")):
+            raise PeerError(Outcome.METADATA, "the identity is too long or begins with a zero octet")
+        if not self.service.clients.allows(initiate.client):
+            raise PeerError(Outcome.CLIENT_UNKNOWN)
+        if self.service.is_full:
+            raise PeerError(Outcome.SESSIONS_LIMIT)
+        self._admit(stranger, initiate)
+
+    def _admit(self, stranger: Stranger, initiate: Initiate) -> None:
+        accepted_at = stranger.deadline - self._settings.handshake_seconds
+        sock = self._forget(stranger)
+        self.service.dial(sock, initiate, stranger.minor, accepted_at)
+
+    def _binding(self, stranger: Stranger) -> bytes:
+        number = sockets.number_of(stranger.socket)
+        if number is None:
+            number = stranger.binding = stranger.binding or randombytes(16)
+        return number
+
+    def _peer_gone(self, stranger: Stranger) -> None:
+        silent = stranger.stage == Stage.GREETING and stranger.mark == 1
+        self.refuse(stranger, Outcome.PROBE if silent else Outcome.PEER_CLOSED)
+
+    # --- a backend that is down
+
+    def backend_is_up(self) -> None:
+        """Those who waited for the backend go on, in the turns of the waiting room."""
+        for stranger in self._held:
+            stranger.stage = Stage.HELLO
+            self._room.wake_again(stranger)
+        self._held.clear()
+
+    def _try_backend(self, now: float) -> None:
+        """Let one of those who wait go on, drawn by lot so that none can hog the trials."""
+        if self._held and self.service.backend.trial.is_due(now):
+            stranger = random.choice(self._held)  # noqa: S311  fairness, not secrecy
+            self._held.remove(stranger)
+            stranger.stage = Stage.HELLO
+            self.look(stranger, gone=False)

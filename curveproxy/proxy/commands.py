@@ -1,0 +1,54 @@
+"""What becomes of a command that one side of a session sends to the other (RFC 37; libzmq's habits).
+
+The same law holds in both directions: a side is never sent what it might take for data or fall over.
+"""
+
+from attrs import define
+
+from curveproxy.policy.sockettypes import PUBLISHERS
+from curveproxy.reasons import Invalid
+from curveproxy.wire import command, spec
+from curveproxy.wire.errors import PeerError
+
+
+@define
+class Side:
+    """One side of a session. pings: it has sent a PING that was passed on, so it knows what a PONG is."""
+
+    minor: int
+    socket_type: bytes | None
+    pings: bool = False
+
+
+@define
+class Verdict:
+    """pass_on: body and flags of a frame for the sink; answer: body of a command for the source; both may be empty.
+
+    dropped: the command is one that the sink can not take.
+    """
+
+    pass_on: bytes = b""
+    flags: int = spec.COMMAND
+    answer: bytes = b""
+    dropped: bool = False
+
+
+def judge_untrusted(body: bytes, source: Side, sink: Side) -> Verdict:
+    """Judge one command. Raises PeerError with an Invalid when it is malformed."""
+    name, data = command.split_command_untrusted(body)
+    if name == command.PING:
+        data = command.check_ping_untrusted(data)
+        if sink.minor < 1:  # it may be libzmq 4.1, which takes a PING for data
+            return Verdict(answer=command.pong_for(data))
+        source.pings = True
+        return Verdict(command.body_of(name, data))
+    if name == command.PONG and sink.pings:
+        return Verdict(command.body_of(name, command.check_pong_untrusted(data)))
+    if name in (command.SUBSCRIBE, command.CANCEL) and sink.socket_type in PUBLISHERS:
+        if len(data) >= spec.SUBSCRIPTION_MAX:
+            raise PeerError(Invalid.TOO_LARGE, "a subscription")
+        # We announce 3.0, to which a subscription is a message; that form every libzmq understands.
+        return Verdict((b"\1" if name == command.SUBSCRIBE else b"\0") + data, flags=0)
+    if name in (command.JOIN, command.LEAVE) and sink.socket_type == b"RADIO":
+        return Verdict(body)
+    return Verdict(dropped=True)

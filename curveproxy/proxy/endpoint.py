@@ -1,0 +1,73 @@
+"""Endpoints as ZeroMQ writes them: ``tcp://host:port``, ``ipc:///path``, ``ipc://@name``."""
+
+import ipaddress
+import socket
+from typing import Self
+
+from attrs import frozen
+
+SockAddr = tuple[str, int] | tuple[str, int, int, int] | str | bytes
+
+
+@frozen
+class Endpoint:
+    """One endpoint. For ``ipc`` host is the path (``@name``: Linux's abstract namespace) and port is 0."""
+
+    transport: str
+    host: str
+    port: int = 0
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read an endpoint; ``*`` as a TCP host means all addresses (IPv4 and IPv6).
+
+        Raises ValueError with a sentence for the operator.
+        """
+        transport, separator, rest = text.partition("://")
+        if not separator or transport not in ("tcp", "ipc"):
+            raise ValueError(f"{text!r} is not an endpoint: write tcp://host:port or ipc:///path")
+        if transport == "ipc":
+            if not rest or rest == "@":
+                raise ValueError(f"{text!r} names no path: write ipc:///path or ipc://@name")
+            if len(rest.encode()) > 107:
+                raise ValueError(f"{text!r} is too long: a Unix socket's path has at most 107 octets")
+            return cls("ipc", rest)
+        host, separator, port = rest.rpartition(":")
+        if not separator or not host:
+            raise ValueError(f"{text!r} has no port: write tcp://host:port")
+        if not (port.isascii() and port.isdigit() and int(port) < 65536):
+            raise ValueError(f"{text!r} has no port between 0 and 65535")
+        if host.startswith("[") and host.endswith("]"):
+            host = host[1:-1]
+        elif ":" in host:
+            raise ValueError(f"{text!r}: write an IPv6 address in brackets, tcp://[{host}]:{port}")
+        return cls("tcp", host, int(port))
+
+    def __str__(self) -> str:
+        if self.transport == "ipc":
+            return f"ipc://{self.host}"
+        return f"tcp://[{self.host}]:{self.port}" if ":" in self.host else f"tcp://{self.host}:{self.port}"
+
+    @property
+    def unix_address(self) -> str:
+        """The address for AF_UNIX; a leading NUL names the abstract namespace."""
+        return "\0" + self.host[1:] if self.host.startswith("@") else self.host
+
+
+def is_local(address: str) -> bool:
+    """Whether a numeric IP address is loopback, where plaintext may travel."""
+    parsed = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped is not None:
+        return parsed.ipv4_mapped.is_loopback
+    return parsed.is_loopback
+
+
+def peer_text(peer: socket.socket) -> str:
+    """A peer's address for logs: ``192.0.2.1:4242``, ``[2001:db8::1]:4242``, ``ipc`` or ``unknown``."""
+    if peer.family == socket.AF_UNIX:
+        return "ipc"
+    try:
+        host, port, *_ = peer.getpeername()
+    except OSError:  # it is gone already
+        return "unknown"
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -1,0 +1,459 @@
+"""A pump: one direction of a session. It reads, turns whole frames into their other form, and writes.
+
+It has no task. It is woken when its source has something or its sink takes something, goes as far as it can, and
+says what it needs before it can go on. There is no queue between the two sides: while its sink is blocked a pump does
+not read. Memory grows with the octets that have come, never with the size that a header claims, and a pump that waits
+keeps only the octets that it owes or that are the beginning of a frame.
+
+A pump ends by itself, when its source has ended and all is delivered; it then ends the sink's input. When its sink is
+gone it goes on reading away what comes, until the source ends too: a close with unread octets would be a reset, and
+cut what the other direction still delivers.
+"""
+
+import socket
+from abc import ABC, abstractmethod
+from contextlib import suppress
+from enum import Enum, auto
+from typing import TYPE_CHECKING
+
+import trio
+
+from curveproxy.policy.sockettypes import PUBLISHERS
+from curveproxy.proxy import sockets
+from curveproxy.proxy.buffers import READ_SIZE, TARGET_ROOM, Pool
+from curveproxy.proxy.commands import Side, judge_untrusted
+from curveproxy.proxy.strainer import Strainer
+from curveproxy.proxy.waiting_room import GONE, READ, WRITE
+from curveproxy.reasons import Closed, Invalid
+from curveproxy.wire import spec
+from curveproxy.wire.codec import (
+    Batch,
+    Buffer,
+    Direction,
+    Stop,
+    frame_size,
+    open_frames,
+    own_nonce,
+    seal_frames,
+    seal_one,
+)
+from curveproxy.wire.errors import PeerError
+from curveproxy.wire.frame import Dialect, frame
+
+if TYPE_CHECKING:
+    from curveproxy.proxy.session import Session
+
+# Above this a frame is opened or sealed in a thread: it takes longer than others should wait.
+THREAD_SIZE = 1024 * 1024
+# A frame larger than a buffer gets one of its own, which grows by this factor as its octets come.
+GROWTH = 4
+
+NOTHING = memoryview(b"")
+Places = tuple[int, int]
+
+
+class Peer:
+    """One end of a session, and what waits for it: one pump reads from it, the other writes to it.
+
+    come: octets that were read from it before its session began.
+    """
+
+    __slots__ = ("come", "reader", "side", "socket", "writer")
+    reader: "Pump"
+    writer: "Pump"
+
+    def __init__(self, sock: socket.socket, side: Side, come: bytes = b"") -> None:
+        self.socket, self.side, self.come = sock, side, come
+
+    def wake(self, events: int) -> None:
+        if events & (READ | GONE):
+            self.reader.source_moves(gone=bool(events & GONE))
+        if events & (WRITE | GONE):
+            self.writer.sink_moves()
+
+    def fail(self, error: Exception) -> None:
+        self.reader.fail(error)
+
+
+class Wait(Enum):
+    """What a pump needs before it can go on."""
+
+    SOURCE = auto()  # something to read
+    SINK = auto()  # room to write
+    TURN = auto()  # nothing, but it is others' turn
+    THREAD = auto()  # a thread, for a large frame
+    END = auto()  # nothing any more
+
+
+class Pump(ABC):
+    """One direction. It alone writes to its sink and reads from its source.
+
+    back: the pump of the other direction.
+    """
+
+    _source_dialect: Dialect
+    _source_closed: Closed
+    _source_reset: Closed
+    _sink_reset: Closed
+
+    def __init__(self, session: "Session", source: Peer, sink: Peer, state: Direction, pool: Pool) -> None:
+        self.back: Pump
+        self._session, self._source, self._sink, self._state, self._pool = session, source, sink, state, pool
+        self._kept = source.come  # read and not turned into its other form
+        self._pending = bool(source.come)  # whole frames may be in it
+        self._owed = NOTHING  # turned and not written
+        self._large: Buffer | None = None  # a frame that is larger than a buffer
+        self._large_have = 0
+        self._word = b""
+        self._wants = Wait.SOURCE
+        self._source_gone = self._sink_gone = False
+        self._ending = False
+
+    # --- what the two directions do differently
+
+    @abstractmethod
+    def _turn(self, source: Buffer, start: int, end: int, target: Buffer, at: int) -> Batch:
+        """Turn frames into their other form. May run in a thread."""
+
+    @abstractmethod
+    def _judge(self, stop: Stop, source: Buffer, start: int, end: int, target: Buffer, at: int) -> Places:
+        """Decide on what stopped a batch: new places in source and target. May call ``_end``."""
+
+    @abstractmethod
+    def _frame(self, flags: int, body: bytes) -> bytes:
+        """A message or command of our own as a frame for the sink."""
+
+    @abstractmethod
+    def _count(self, messages: int, octets: int) -> None:
+        """Count what was relayed."""
+
+    # --- waiting
+
+    def source_moves(self, *, gone: bool) -> None:
+        """The source has something, or has ended."""
+        if gone and not self._source_gone:
+            self._source_gone = True
+            self._session.linger()  # a pump that is blocked would not notice
+        if self._wants != Wait.SINK:
+            self._go_on()
+
+    def sink_moves(self) -> None:
+        """The sink takes something."""
+        if self._wants == Wait.SINK:
+            self._go_on()
+
+    def wake(self, events: int) -> None:  # noqa: ARG002  it has asked for it
+        """It is our turn again."""
+        if self._wants != Wait.SINK:
+            self._go_on()
+
+    def fail(self, error: Exception) -> None:
+        self._session.fail(error)
+
+    def say(self, word: bytes) -> None:
+        """Say one command to the sink at the next boundary of frames. A newer one replaces it."""
+        self._word = word
+        self._session.service.room.wake_again(self)
+
+    def stop(self) -> None:
+        """The session has been closed."""
+        self._wants = Wait.END
+
+    @property
+    def has_ended(self) -> bool:
+        return self._wants == Wait.END
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether this pump holds nothing."""
+        return not (self._kept or self._owed or self._word or self._large is not None)
+
+    def _go_on(self) -> None:
+        if self._wants in (Wait.THREAD, Wait.END):
+            return
+        wants = self._exchange()
+        if self.has_ended:
+            return  # the session was closed meanwhile
+        self._wants = wants
+        if wants == Wait.TURN:
+            self._session.service.room.wake_again(self)
+        elif wants == Wait.THREAD:
+            self._session.service.spawn(self._turn_large_in_thread)
+        elif wants == Wait.END:
+            self._session.pump_has_ended()
+
+    # --- working
+
+    def _exchange(self) -> Wait:
+        """Do all that can be done now."""
+        if self._owed and not self._write(self._owed):
+            return Wait.SINK
+        if self._word:
+            word, self._word = self._frame(spec.COMMAND, self._word), b""
+            if not self._write(memoryview(word)):
+                return Wait.SINK
+        if self._ending:
+            return self._finish()
+        if self._large is not None:
+            return self._read_large(self._large)
+        source, target = self._pool.take(), self._pool.take()
+        try:
+            return self._batch(source, target)
+        finally:
+            self._pool.give(source)
+            self._pool.give(target)
+
+    def _batch(self, source: Buffer, target: Buffer) -> Wait:
+        """Read once, and turn and write all whole frames."""
+        start, end = 0, len(self._kept)
+        source.view[:end] = self._kept
+        full = True
+        if not self._pending:
+            got = self._read(source.view[end:READ_SIZE])
+            if got is None:
+                return Wait.SOURCE
+            if not got:
+                return self._finish()
+            end += got
+            full = end == READ_SIZE
+        written, stop = True, Stop.FULL
+        while written and not self._ending and stop != Stop.INCOMPLETE:
+            start, at, stop = self._settle(self._turn(source, start, end, target, 0), source, end, target)
+            written = not at or self._write(target.view[:at])
+        self._kept, self._pending = bytes(source.view[start:end]), stop != Stop.INCOMPLETE
+        if not written:
+            return Wait.SINK
+        if self._ending:
+            return self._finish()
+        size = frame_size(source, start, end, self._source_dialect)
+        if size > READ_SIZE:
+            self._begin_large(size)
+        return Wait.TURN if full or self._source_gone else Wait.SOURCE
+
+    def _settle(self, batch: Batch, source: Buffer, end: int, target: Buffer) -> tuple[int, int, Stop]:
+        """Count a batch and judge what stopped it."""
+        start, at, messages, octets, stop = batch
+        if messages or octets:
+            self._count(messages, octets)
+        if stop > Stop.FULL:
+            start, at = self._judge(stop, source, start, end, target, at)
+        return start, at, stop
+
+    def _read(self, view: memoryview) -> int | None:
+        """Read what is there: None for nothing yet, 0 when the source has ended."""
+        try:
+            got = self._source.socket.recv_into(view)
+        except BlockingIOError:
+            return None
+        except OSError:
+            got, reason = 0, self._source_reset
+        else:
+            reason = self._source_closed
+        if not got:
+            self._end(reason)
+        return got
+
+    def _write(self, octets: memoryview) -> bool:
+        """Write, or throw away for a sink that is gone. False when some is owed, and then it is a copy of ours."""
+        owed, self._owed = self._owed, NOTHING
+        if self._sink_gone:
+            return True
+        try:
+            sent = self._sink.socket.send(octets)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            self._sink_gone = True
+            self._session.end(self._sink_reset)
+            return True
+        if sent:
+            self._session.progress()
+        if sent == len(octets):
+            return True
+        self._owed = octets[sent:] if octets is owed else memoryview(bytes(octets[sent:]))
+        return False
+
+    def _end(self, reason: Closed) -> None:
+        """This direction ends, once what is owed has been written."""
+        self._ending = True
+        self._session.end(reason)
+
+    def _cut(self, reason: Closed) -> None:
+        """The source has done what it must not: this direction ends, and so does what goes back to it."""
+        self._end(reason)
+        with suppress(OSError):
+            self._source.socket.shutdown(socket.SHUT_RDWR)
+
+    def _finish(self) -> Wait:
+        """All is written: tell the sink that nothing follows."""
+        with suppress(OSError):
+            if self.back.is_idle and sockets.is_quiet(self._sink.socket):
+                self._session.close()
+            else:
+                self._sink.socket.shutdown(socket.SHUT_WR)
+        return Wait.END
+
+    def _command_untrusted(self, body: bytes) -> bytes:
+        """The frame by which a command goes on to the sink, or nothing. Raises PeerError."""
+        verdict = judge_untrusted(body, self._source.side, self._sink.side)
+        if verdict.dropped:
+            self._session.invalid(Invalid.COMMAND)
+        if verdict.answer:
+            self.back.say(verdict.answer)
+        return self._frame(verdict.flags, verdict.pass_on) if verdict.pass_on else b""
+
+    # --- frames that are larger than a buffer
+
+    def _begin_large(self, size: int) -> None:
+        have = len(self._kept)
+        self._large = Buffer(min(size, GROWTH * READ_SIZE))
+        self._large.view[:have] = self._kept
+        self._large_have, self._kept = have, b""
+
+    def _read_large(self, large: Buffer) -> Wait:
+        """Read what has come of a large frame, and of nothing behind it."""
+        have = self._large_have
+        size = frame_size(large, 0, have, self._source_dialect)
+        if have == len(large) < size:
+            grown_from, large = large, Buffer(min(size, GROWTH * have))
+            self._large = large
+            large.view[:have] = grown_from.view
+        got = self._read(large.view[have:size])
+        if got is None:
+            return Wait.SOURCE
+        if not got:
+            return self._finish()
+        self._large_have = have + got
+        if self._large_have < size:
+            return Wait.TURN if self._large_have == len(large) or self._source_gone else Wait.SOURCE
+        if size > THREAD_SIZE:
+            return Wait.THREAD
+        target = Buffer(size + TARGET_ROOM)
+        self._settle_large(self._turn(large, 0, size, target, 0), large, target)
+        return Wait.TURN
+
+    async def _turn_large_in_thread(self) -> None:
+        large = self._large
+        assert large is not None
+        target = Buffer(self._large_have + TARGET_ROOM)
+        batch = await trio.to_thread.run_sync(self._turn, large, 0, self._large_have, target, 0)
+        if self._wants == Wait.END:
+            return  # the session was cut meanwhile
+        self._wants = Wait.TURN
+        try:
+            self._settle_large(batch, large, target)
+            self._go_on()
+        except Exception as error:  # the boundary, as in the waiting room
+            self.fail(error)
+
+    def _settle_large(self, batch: Batch, large: Buffer, target: Buffer) -> None:
+        """What a large frame became is owed from now on; its own buffer goes."""
+        _, at, _ = self._settle(batch, large, self._large_have, target)
+        self._large, self._owed = None, target.view[:at]
+
+
+class Inbound(Pump):
+    """From the client to the service: opens."""
+
+    _source_dialect = Dialect.V3
+    _source_closed, _source_reset = Closed.CLIENT_CLOSED, Closed.CLIENT_RESET
+    _sink_reset = Closed.BACKEND_RESET
+
+    def __init__(self, session: "Session", source: Peer, sink: Peer, state: Direction, pool: Pool) -> None:
+        super().__init__(session, source, sink, state, pool)
+        publishes = sink.side.socket_type in PUBLISHERS
+        self._strainer = Strainer(takes_messages=sink.side.socket_type == b"XPUB") if publishes else None
+
+    def _turn(self, source: Buffer, start: int, end: int, target: Buffer, at: int) -> Batch:
+        return open_frames(self._state, source, start, end, target, at)
+
+    def _settle(self, batch: Batch, source: Buffer, end: int, target: Buffer) -> tuple[int, int, Stop]:
+        if self._strainer is not None:
+            start, at, messages, octets, stop = batch
+            dropped = self._strainer.dropped
+            try:
+                batch = start, self._strainer.strain_untrusted(target, at), messages, octets, stop
+            except PeerError as error:
+                self._invalid(Invalid(error.reason))
+                return end, 0, Stop.INCOMPLETE
+            if self._strainer.dropped > dropped:
+                self._session.invalid(Invalid.NOT_MESSAGE)
+        return super()._settle(batch, source, end, target)
+
+    def _judge(self, stop: Stop, source: Buffer, start: int, end: int, target: Buffer, at: int) -> Places:
+        if stop != Stop.COMMAND:
+            self._invalid(self._reason(stop, source, start))
+            return end, at
+        offset, size = self._state.command
+        try:
+            passed = self._command_untrusted(bytes(target.view[offset : offset + size]))
+        except PeerError as error:
+            self._invalid(Invalid(error.reason))
+            return end, at
+        target.view[at : at + len(passed)] = passed  # no longer than what it was opened from
+        return start, at + len(passed)
+
+    def _invalid(self, reason: Invalid) -> None:
+        self._session.invalid(reason)
+        self._cut(Closed.INVALID_MESSAGE)
+
+    def _reason(self, stop: Stop, source: Buffer, start: int) -> Invalid:
+        """What is wrong with the frame at ``start``. Whether a nonce repeats or jumps, only an opened box can say."""
+        if stop != Stop.NONCE:
+            return Invalid[stop.name]
+        size = frame_size(source, start, len(source), Dialect.V3)
+        nonce, opens = own_nonce(self._state, source, start, size)
+        if not opens:
+            return Invalid.BOX
+        return Invalid.GAP if nonce > self._state.nonce else Invalid.NONCE
+
+    def _frame(self, flags: int, body: bytes) -> bytes:
+        return frame(flags, body)
+
+    def _count(self, messages: int, octets: int) -> None:
+        traffic = self._session.service.traffic
+        traffic.messages_in += messages
+        traffic.octets_in += octets
+
+
+class Outbound(Pump):
+    """From the service to the client: seals."""
+
+    _source_closed, _source_reset = Closed.BACKEND_CLOSED, Closed.BACKEND_RESET
+    _sink_reset = Closed.CLIENT_RESET
+
+    def __init__(self, session: "Session", source: Peer, sink: Peer, state: Direction, pool: Pool) -> None:
+        super().__init__(session, source, sink, state, pool)
+        self._source_dialect = state.dialect
+
+    def _turn(self, source: Buffer, start: int, end: int, target: Buffer, at: int) -> Batch:
+        return seal_frames(self._state, source, start, end, target, at)
+
+    def _judge(self, stop: Stop, source: Buffer, start: int, end: int, target: Buffer, at: int) -> Places:
+        if stop != Stop.COMMAND:
+            self._refuse(Invalid[stop.name])
+            return end, at
+        size = frame_size(source, start, end, self._source_dialect)
+        if at + size + TARGET_ROOM > len(target):
+            return start, at  # once more, with an empty target
+        body = start + (spec.LONG_HEADER if source.data[start] & spec.LONG else spec.SHORT_HEADER)
+        try:
+            passed = self._command_untrusted(bytes(source.view[body : start + size]))
+        except PeerError as error:
+            self._refuse(Invalid(error.reason))
+            return end, at
+        target.view[at : at + len(passed)] = passed
+        return start + size, at + len(passed)
+
+    def _refuse(self, reason: Invalid) -> None:
+        """What a service sends over the limit, or without frames, always ends the session."""
+        self._session.invalid(reason, "from the service")
+        self._cut(Closed.LIMIT if reason == Invalid.TOO_LARGE else Closed.INVALID_MESSAGE)
+
+    def _frame(self, flags: int, body: bytes) -> bytes:
+        return seal_one(self._state, spec.INNER_COMMAND if flags & spec.COMMAND else 0, body)
+
+    def _count(self, messages: int, octets: int) -> None:
+        traffic = self._session.service.traffic
+        traffic.messages_out += messages
+        traffic.octets_out += octets

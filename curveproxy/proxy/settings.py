@@ -1,0 +1,27 @@
+"""What the proxy room must know of a service: its small part of the configuration, already checked."""
+
+from attrs import field, frozen
+
+from curveproxy.policy.limits import AdmissionLimits, MessageLimits
+from curveproxy.proxy.endpoint import Endpoint
+from curveproxy.wire.box import KeyPair
+
+
+@frozen
+class ServiceSettings:
+    """One service. The list of its clients is not here, for it changes while the service runs.
+
+    server_keys: in the order of the configuration; all are accepted.
+    refusal: ``error`` tells a client that it is not welcome and makes libzmq give up; ``close`` lets it retry.
+    """
+
+    name: str
+    listen: Endpoint
+    backend: Endpoint
+    server_keys: tuple[KeyPair, ...]
+    refusal: str = "error"
+    forward_identity: bool = False
+    allow_remote_backend: bool = False
+    backend_socket_type: str = ""
+    admission: AdmissionLimits = field(factory=AdmissionLimits)
+    messages: MessageLimits = field(factory=MessageLimits)

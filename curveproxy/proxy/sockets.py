@@ -1,0 +1,182 @@
+"""Sockets as the proxy wants them: raw, non-blocking, with the options that Python does not name."""
+
+import errno
+import fcntl
+import os
+import socket
+import stat
+import struct
+import termios
+from pathlib import Path
+
+from curveproxy.proxy.endpoint import Endpoint
+
+# asm-generic/socket.h
+SO_COOKIE = 57
+SO_BUF_LOCK = 72
+
+BACKLOG = 4096
+
+# What a stranger's unread octets may pin in the kernel; the system doubles it. INITIATE must fit.
+STRANGER_RECEIVE_BUFFER = 9216
+SESSION_RECEIVE_BUFFER = 131072
+
+# How soon we notice a public peer that has gone without a word.
+KEEPALIVE_IDLE, KEEPALIVE_INTERVAL, KEEPALIVE_COUNT = 30, 10, 3
+USER_TIMEOUT_MS = 60_000
+
+
+class BindError(Exception):
+    """An endpoint can not be listened on."""
+
+    def __init__(self, endpoint: Endpoint, reason: str) -> None:
+        super().__init__(f"cannot listen on {endpoint}: {reason}")
+        self.endpoint = endpoint
+
+
+def listen(endpoint: Endpoint) -> socket.socket:
+    """A listening socket. Raises BindError."""
+    try:
+        listener = _listen_unix(endpoint) if endpoint.transport == "ipc" else _listen_tcp(endpoint)
+    except socket.gaierror as error:
+        raise BindError(endpoint, f"the host name does not resolve ({error.strerror})") from error
+    except OSError as error:
+        reasons = {
+            errno.EADDRINUSE: "the address is in use: is another process listening there",
+            errno.EADDRNOTAVAIL: "no interface of this machine has that address",
+            errno.EACCES: "permission denied: ports below 1024 need CAP_NET_BIND_SERVICE",
+            errno.ENOENT: "the directory does not exist",
+        }
+        raise BindError(endpoint, reasons.get(error.errno or 0, os.strerror(error.errno or 0).lower())) from error
+    listener.setblocking(False)
+    return listener
+
+
+def _listen_tcp(endpoint: Endpoint) -> socket.socket:
+    everywhere = endpoint.host == "*"
+    dual = everywhere and socket.has_dualstack_ipv6()
+    host = ("::" if dual else "0.0.0.0") if everywhere else endpoint.host
+    family, _, _, _, address = socket.getaddrinfo(host, endpoint.port, type=socket.SOCK_STREAM)[0]
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, not dual)
+        _configure_tcp(listener)  # accepted sockets inherit it
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE)
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEPALIVE_INTERVAL)
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, KEEPALIVE_COUNT)
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MS)
+        listener.bind(address)
+        listener.listen(BACKLOG)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def _listen_unix(endpoint: Endpoint) -> socket.socket:
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        if _is_stale(endpoint):
+            Path(endpoint.host).unlink()
+        listener.bind(endpoint.unix_address)
+        listener.listen(BACKLOG)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def _is_stale(endpoint: Endpoint) -> bool:
+    """Whether a socket lies at the path that nobody listens on any more, left by a process that was killed."""
+    if endpoint.host.startswith("@"):
+        return False
+    try:
+        if not stat.S_ISSOCK(Path(endpoint.host).stat().st_mode):
+            return False
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            probe.setblocking(False)  # a listener whose backlog is full is alive
+            probe.connect(endpoint.host)
+    except ConnectionRefusedError:
+        return True
+    except OSError:
+        pass
+    return False
+
+
+def close_listener(listener: socket.socket, endpoint: Endpoint) -> None:
+    """Stop listening, and take the path of a Unix socket away."""
+    listener.close()
+    if endpoint.transport == "ipc" and not endpoint.host.startswith("@"):
+        Path(endpoint.host).unlink(missing_ok=True)
+
+
+def bound(listener: socket.socket, endpoint: Endpoint) -> Endpoint:
+    """Where a listener really listens: the port that the system chose for port 0."""
+    return endpoint if endpoint.transport == "ipc" else Endpoint("tcp", endpoint.host, listener.getsockname()[1])
+
+
+def _configure_tcp(sock: socket.socket) -> None:
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+
+
+def prepare_stranger(sock: socket.socket, receive_buffer: int) -> None:
+    """An accepted socket: non-blocking, and little room for what it sends before we know it.
+
+    The room is set here and not on the listener: inherited, it would bound the window's scale, and with it the
+    throughput of the session to come, for good.
+    """
+    sock.setblocking(False)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+
+
+def prepare_session(sock: socket.socket) -> None:
+    """A stranger's socket becomes a session's: woken for any octet, its room left to the system again."""
+    set_mark(sock, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SESSION_RECEIVE_BUFFER)
+    sock.setsockopt(socket.SOL_SOCKET, SO_BUF_LOCK, 0)
+
+
+def prepare_backend(family: int) -> socket.socket:
+    """A socket with which to dial a backend."""
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock.setblocking(False)
+    if family != socket.AF_UNIX:
+        _configure_tcp(sock)
+    return sock
+
+
+def is_quiet(sock: socket.socket) -> bool:
+    """Whether all that was sent has arrived and nothing has come: a close now cuts nothing. Raises OSError."""
+    counts = bytearray(4), bytearray(4)
+    fcntl.ioctl(sock, termios.TIOCOUTQ, counts[0])
+    fcntl.ioctl(sock, termios.FIONREAD, counts[1])
+    return not any(counts[0]) and not any(counts[1])
+
+
+def set_mark(sock: socket.socket, octets: int) -> None:
+    """Let epoll be silent until so many octets are there. Unix sockets do not heed it; they wake for each write."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, octets)
+
+
+def number_of(sock: socket.socket) -> bytes | None:
+    """The number that Linux gives to this socket and to no other while it runs; None where there is none."""
+    try:
+        return sock.getsockopt(socket.SOL_SOCKET, SO_COOKIE, 8)
+    except OSError:
+        return None
+
+
+def source_of(sock: socket.socket, address: object) -> int | None:
+    """A number for where a connection comes from: its IPv4 address, its IPv6 /64; None for ``ipc``."""
+    if sock.family == socket.AF_UNIX or not isinstance(address, tuple):
+        return None
+    host = address[0]
+    if ":" not in host:
+        return int.from_bytes(socket.inet_aton(host), "big")
+    packed = socket.inet_pton(socket.AF_INET6, host.partition("%")[0])
+    if packed.startswith(b"\0" * 10 + b"\xff\xff"):
+        return int.from_bytes(packed[12:], "big")
+    return struct.unpack(">Q", packed[:8])[0]  # type: ignore[no-any-return]

@@ -1,0 +1,81 @@
+"""Where connections wait: one epoll, on whose own descriptor one trio task waits.
+
+No connection has a task. Guests are registered once, edge-triggered, and never modified (re-arming spins). So a guest
+goes on until there is too little for it, each time it is woken; what it must leave for a later turn it says itself.
+"""
+
+import select
+from collections import deque
+from typing import Protocol
+
+import trio
+
+READ = select.EPOLLIN
+WRITE = select.EPOLLOUT
+GONE = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
+
+
+class Guest(Protocol):
+    """Somebody who waits."""
+
+    def wake(self, events: int) -> None:
+        """Something has come: READ, WRITE, GONE. Does not block; what it raises ends the guest by ``fail``."""
+
+    def fail(self, error: Exception) -> None:
+        """``wake`` has raised what it should not have."""
+
+
+class WaitingRoom:
+    """Guests by descriptor. A guest leaves before its descriptor is closed, for the number comes back at once.
+
+    turn: how many guests are served before everybody else has a turn. No more events are fetched than are handled.
+    """
+
+    def __init__(self, turn: int) -> None:
+        self._turn = turn
+        self._epoll = select.epoll()
+        self._guests: dict[int, Guest] = {}
+        self._again: deque[tuple[Guest, int]] = deque()
+
+    def __len__(self) -> int:
+        return len(self._guests)
+
+    def __contains__(self, descriptor: int) -> bool:
+        return descriptor in self._guests
+
+    def enter(self, descriptor: int, guest: Guest, events: int = READ) -> None:
+        """Wake ``guest`` from now on, also for what is there already, and always for the end."""
+        self._epoll.register(descriptor, events | select.EPOLLRDHUP | select.EPOLLET)
+        self._guests[descriptor] = guest
+
+    def leave(self, descriptor: int) -> None:
+        del self._guests[descriptor]
+        self._epoll.unregister(descriptor)
+
+    def wake_again(self, guest: Guest, events: int = READ) -> None:
+        """Wake ``guest`` in the next turn. It may have left by then, and must bear that."""
+        self._again.append((guest, events))
+
+    def close(self) -> None:
+        self._epoll.close()
+
+    async def run(self) -> None:
+        """Serve the guests in turns."""
+        while True:
+            if self._again:
+                await trio.lowlevel.checkpoint()
+            else:
+                await trio.lowlevel.wait_readable(self._epoll.fileno())
+            for _ in range(min(len(self._again), self._turn)):
+                guest, events = self._again.popleft()
+                self._wake(guest, events)
+            for descriptor, events in self._epoll.poll(0, self._turn):
+                if descriptor in self._guests:  # else it has left in this very turn
+                    self._wake(self._guests[descriptor], events)
+
+    @staticmethod
+    def _wake(guest: Guest, events: int) -> None:
+        try:
+            guest.wake(events)
+        except Exception as error:  # the boundary: one connection ends, not the proxy
+            guest.fail(error)

@@ -1,0 +1,68 @@
+"""What CurveZMQ puts into boxes (RFC 26). Names are spelled; the RFC's letters:
+
+    C, c    the client's long-term key, public and secret       S, s    the server's
+    C', c'  the client's transient key, for one connection      S', s'  the server's
+
+``Box [X](A->B)`` is X in a box that only the holders of A's or B's secret key can make or open.
+"""
+
+from typing import Self
+
+from attrs import field, frozen
+
+from curveproxy.wire import sodium, spec
+
+# Each nonce is a prefix that says what it is for, then a counter of 8 or a random string of 16 octets.
+HELLO = b"CurveZMQHELLO---"
+WELCOME = b"WELCOME-"
+COOKIE = b"COOKIE--"
+INITIATE = b"CurveZMQINITIATE"
+VOUCH = b"VOUCH---"
+READY = b"CurveZMQREADY---"
+MESSAGE_FROM_CLIENT = b"CurveZMQMESSAGEC"
+MESSAGE_FROM_SERVER = b"CurveZMQMESSAGES"
+
+HELLO_PLAIN = bytes(64)
+
+
+@frozen
+class KeyPair:
+    """A public key and the secret one that belongs to it, 32 octets each."""
+
+    public: bytes
+    secret: bytes = field(repr=False)
+
+    @classmethod
+    def generate(cls) -> Self:
+        return cls(*sodium.keypair())
+
+    @classmethod
+    def from_secret(cls, secret: bytes) -> Self:
+        return cls(sodium.public_of(secret), secret)
+
+
+def short_nonce(counter: int) -> bytes:
+    """A counter as it stands on the wire: big-endian, 8 octets. HELLO and READY count as 1."""
+    return counter.to_bytes(spec.SHORT_NONCE, "big")
+
+
+def seal_vouch(
+    client: KeyPair, client_transient: bytes, server: bytes, server_transient: bytes, nonce: bytes
+) -> bytes:
+    """The client's vouch: nonce, Box [C' + S](C->S'); 96 octets. nonce: 16 random octets."""
+    key = sodium.shared_key(server_transient, client.secret)
+    return nonce + sodium.seal(client_transient + server, VOUCH + nonce, key)
+
+
+def vouches(vouch: bytes, client: bytes, client_transient: bytes, server: bytes, server_transient: bytes) -> bool:
+    """Whether a vouch of 96 octets is C's own word for this connection and this server; server_transient is s'.
+
+    All 64 octets are compared. libzmq compares the first half only, and would let a server that the client
+    really talks to pass its vouch on to another.
+    """
+    nonce, box = vouch[: spec.LONG_NONCE], vouch[spec.LONG_NONCE :]
+    try:
+        plain = sodium.open_box(box, VOUCH + nonce, sodium.shared_key(client, server_transient))
+    except sodium.BoxError:
+        return False
+    return sodium.equal(plain, client_transient + server)

@@ -1,0 +1,106 @@
+"""libsodium through PyNaCl. The only file that touches ``nacl._sodium``, which is private to PyNaCl.
+
+The zero-copy calls take addresses, so that a frame is opened from one buffer straight into another.
+"""
+
+# Importing nacl.bindings calls sodium_init(), without which libsodium runs at half its speed.
+from nacl.bindings import (
+    crypto_box_beforenm,
+    crypto_box_easy_afternm,
+    crypto_box_keypair,
+    crypto_box_open_easy_afternm,
+    crypto_scalarmult_base,
+    crypto_secretbox_easy,
+    crypto_secretbox_open_easy,
+    randombytes,
+    sodium_memcmp,
+)
+
+from nacl._sodium import ffi, lib  # isort: skip
+from nacl.exceptions import CryptoError  # the base of all errors that PyNaCl raises
+
+# seal_at(to, octets, size, nonce, key), open_at(to, box, size, nonce, key): addresses in, 0 out when it worked
+seal_at = lib.crypto_box_easy_afternm
+open_at = lib.crypto_box_open_easy_afternm
+address = ffi.from_buffer
+
+
+class BoxError(Exception):
+    """A box does not open, or a public key is one that nobody can have."""
+
+
+def keypair() -> tuple[bytes, bytes]:
+    """A fresh pair: public, secret (32 octets each)."""
+    public, secret = crypto_box_keypair()
+    return public, secret
+
+
+def public_of(secret: bytes) -> bytes:
+    """The public key of a secret one."""
+    public: bytes = crypto_scalarmult_base(secret)
+    return public
+
+
+def shared_key(public: bytes, secret: bytes) -> bytes:
+    """The key that two sides share (32 octets), for any number of boxes between them.
+
+    Raises BoxError for a public key of low order, such as 32 zero octets.
+    """
+    try:
+        key: bytes = crypto_box_beforenm(public, secret)
+    except CryptoError as error:
+        raise BoxError("a public key of low order") from error
+    return key
+
+
+def seal(plain: bytes, nonce: bytes, key: bytes) -> bytes:
+    """A box under a shared key: 16 octets longer than what it holds."""
+    box: bytes = crypto_box_easy_afternm(plain, nonce, key)
+    return box
+
+
+def open_box(box: bytes, nonce: bytes, key: bytes) -> bytes:
+    """What a box holds. Raises BoxError when it does not open."""
+    try:
+        plain: bytes = crypto_box_open_easy_afternm(box, nonce, key)
+    except CryptoError as error:
+        raise BoxError("a box that does not open") from error
+    return plain
+
+
+def seal_secret(plain: bytes, nonce: bytes, key: bytes) -> bytes:
+    """A secret box: one key, known to its maker only."""
+    box: bytes = crypto_secretbox_easy(plain, nonce, key)
+    return box
+
+
+def open_secret(box: bytes, nonce: bytes, key: bytes) -> bytes:
+    """What a secret box holds. Raises BoxError when it does not open."""
+    try:
+        plain: bytes = crypto_secretbox_open_easy(box, nonce, key)
+    except CryptoError as error:
+        raise BoxError("a secret box that does not open") from error
+    return plain
+
+
+def equal(left: bytes, right: bytes) -> bool:
+    """Whether two strings of octets are the same, in a time that does not tell where they differ."""
+    same: bool = sodium_memcmp(left, right)
+    return same
+
+
+__all__ = [
+    "BoxError",
+    "address",
+    "equal",
+    "keypair",
+    "open_at",
+    "open_box",
+    "open_secret",
+    "public_of",
+    "randombytes",
+    "seal",
+    "seal_at",
+    "seal_secret",
+    "shared_key",
+]

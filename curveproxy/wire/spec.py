@@ -1,0 +1,64 @@
+"""The numbers of the protocol. First the law, each with its section; then our own choices, each with its reason.
+
+RFC numbers: 23 = ZMTP 3.0, 25 = ZMTP-CURVE, 26 = CurveZMQ, 37 = ZMTP 3.1.
+"""
+
+from typing import Final
+
+# --- ZMTP 3 (RFC 23, RFC 37) ---
+
+GREETING_SIZE: Final = 64
+MECHANISM_SIZE: Final = 20
+CURVE: Final = b"CURVE".ljust(MECHANISM_SIZE, b"\0")
+NULL: Final = b"NULL".ljust(MECHANISM_SIZE, b"\0")
+
+# Flags of a frame: bit 0 MORE, bit 1 LONG, bit 2 COMMAND, the others are reserved.
+MORE: Final = 0x01
+LONG: Final = 0x02
+COMMAND: Final = 0x04
+SHORT_BODY_MAX: Final = 255
+SHORT_HEADER: Final = 2
+LONG_HEADER: Final = 9
+FRAME_MAX: Final = 2**63 - 1  # the top bit of a long size must be zero
+
+IDENTITY_MAX: Final = 255
+PROPERTY_VALUE_MAX: Final = 2**31 - 1
+PING_TTL_SIZE: Final = 2
+PING_CONTEXT_MAX: Final = 16
+
+# --- CurveZMQ (RFC 26), as ZMTP 3 carries it (RFC 25) ---
+
+KEY_SIZE: Final = 32
+MAC_SIZE: Final = 16
+SHORT_NONCE: Final = 8
+LONG_NONCE: Final = 16
+CURVE_VERSION: Final = b"\x01\x00"
+COOKIE_SIZE: Final = 96
+VOUCH_SIZE: Final = 96
+HELLO_SIZE: Final = 200
+WELCOME_SIZE: Final = 168
+INITIATE_OVERHEAD: Final = 257
+READY_OVERHEAD: Final = 30
+MESSAGE_OVERHEAD: Final = 33
+MESSAGE_NAME: Final = b"\x07MESSAGE"
+
+# Inside a MESSAGE box the first octet holds flags. RFC 26 knows MORE; libzmq >= 4.2 added COMMAND.
+INNER_MORE: Final = 0x01
+INNER_COMMAND: Final = 0x02
+
+# --- our choices ---
+
+# We announce 3.0, so that every peer sends subscriptions as messages, which are opaque to a proxy.
+MINOR: Final = 0
+
+# READY to a client: libzmq < 4.2.3 and JeroMQ copy its metadata into 256 octets of stack.
+READY_METADATA_MAX: Final = 256
+
+# libzmq and NetMQ multiply a PING's TTL by 100 in 16 bits: 656 becomes 64 ms.
+PING_TTL_MAX: Final = 655
+
+# libzmq < 4.3.3 walks its subscription trie by recursion, one level an octet.
+SUBSCRIPTION_MAX: Final = 4096
+
+# A backend's greeting and READY together. Ours is a NULL peer on the same host: ample.
+BACKEND_HANDSHAKE_MAX: Final = 65536

@@ -1,0 +1,145 @@
+"""Decisions from facts: limits, sources, socket types, properties, trials."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from curveproxy.policy.clients import ClientList
+from curveproxy.policy.limits import AdmissionLimits, MessageLimits, half_open_in_force, sessions_in_force
+from curveproxy.policy.properties import droppable, for_service, identity_is_sane
+from curveproxy.policy.sockettypes import fits, known
+from curveproxy.policy.sources import Sources
+from curveproxy.policy.trial import Trial
+
+
+class TestSources:
+    def test_one_source_has_so_many_places_and_gives_them_back(self) -> None:
+        sources = Sources(2, 1000)
+        assert [sources.enter(1, 0.0) for _ in range(3)] == [True, True, False]
+        assert sources.enter(2, 0.0)
+        sources.leave(1)
+        assert sources.enter(1, 0.0)
+
+    def test_one_source_may_begin_so_often_a_second(self) -> None:
+        sources = Sources(10_000, 10)
+        assert sum(sources.enter(1, 0.0) for _ in range(50)) == 10
+        assert not sources.enter(1, 0.05)
+        assert sources.enter(1, 0.11)
+        assert not sources.enter(1, 0.11)
+        assert sum(sources.enter(1, 5.0) for _ in range(50)) == 10
+
+    @pytest.mark.parametrize("rate", [1, 3, 7, 100, 9973])
+    def test_a_full_bucket_holds_exactly_one_seconds_worth(self, rate: int) -> None:
+        sources = Sources(100_000, rate)
+        assert sum(sources.enter(1, 1e6) for _ in range(2 * rate)) == rate
+
+    @given(st.lists(st.tuples(st.integers(0, 5), st.floats(0, 0.3), st.booleans()), max_size=60))
+    def test_what_is_remembered_is_forgotten(self, steps: list[tuple[int, float, bool]]) -> None:
+        sources, now, inside = Sources(3, 5), 0.0, []
+        for source, passed, leaves in steps:
+            now += passed
+            if sources.enter(source, now):
+                inside.append(source)
+            if leaves and inside:
+                sources.leave(inside.pop())
+        for source in inside:
+            sources.leave(source)
+        assert sources.enter(99, now + 3)
+        sources.leave(99)
+        assert len(sources) == 1  # only the one that has just been here
+
+    def test_a_million_sources_that_came_and_went_leave_nothing(self) -> None:
+        sources = Sources(1, 100)
+        for source in range(20_000):
+            assert sources.enter(source, source / 100)
+            sources.leave(source)
+            assert len(sources) <= 101
+
+
+class TestLimits:
+    @pytest.mark.parametrize("limits", [{"handshake_seconds": 61}, {"handshake_seconds": 0}, {"max_half_open": 0}])
+    def test_what_can_not_be_is_refused(self, limits: dict[str, int]) -> None:
+        with pytest.raises(ValueError):
+            AdmissionLimits(**limits)
+
+    def test_an_unknown_policy_is_refused(self) -> None:
+        with pytest.raises(ValueError):
+            MessageLimits(on_invalid="ignore")
+
+    def test_descriptors_bound_both(self) -> None:
+        assert sessions_in_force(16384, 20_000) == 9872
+        assert sessions_in_force(100, 20_000) == 100
+        assert half_open_in_force(16384, 20_000, 0) == 16384
+        assert half_open_in_force(16384, 20_000, 9000) == 1872
+        assert half_open_in_force(16384, 300, 100) == 1
+
+
+class TestSocketTypes:
+    @pytest.mark.parametrize(
+        ("client", "service"), [(b"REQ", b"ROUTER"), (b"SUB", b"XPUB"), (b"PAIR", b"PAIR"), (b"DISH", b"RADIO")]
+    )
+    def test_those_that_fit_fit_both_ways(self, client: bytes, service: bytes) -> None:
+        assert fits(client, service)
+        assert fits(service, client)
+
+    @pytest.mark.parametrize(("client", "service"), [(b"SUB", b"ROUTER"), (b"REQ", b"REQ"), (b"PUSH", b"PUSH")])
+    def test_those_that_do_not_do_not(self, client: bytes, service: bytes) -> None:
+        assert not fits(client, service)
+
+    def test_what_is_not_known_is_not_judged_and_not_repeated(self) -> None:
+        assert fits(b"FUTURE", b"ROUTER")
+        assert fits(None, b"ROUTER")
+        assert known(b"FUTURE\x1b[2J") == "unknown"
+        assert known(b"REP") == "REP"
+
+
+class TestProperties:
+    def test_what_only_we_may_say_is_taken_out_in_any_case(self) -> None:
+        sent = {
+            "Socket-Type": b"REQ",
+            "uSER-id": b"root",
+            "X-CURVE-KEY": b"k",
+            "X-Own": b"v",
+            "X-Curveproxy-Probe": b"",
+        }
+        passed = for_service(sent, {"User-Id": b"alice"})
+        assert passed == {"Socket-Type": b"REQ", "X-Own": b"v", "User-Id": b"alice"}
+
+    @pytest.mark.parametrize(
+        ("identity", "sane"),
+        [
+            (None, True),
+            (b"", True),
+            (b"a" * 255, True),
+            (b"a" * 256, False),
+            (b"\0", False),
+            (b"\0\x6b\x8b\x45\x67", False),
+        ],
+    )
+    def test_an_identity_that_kills_is_told(self, identity: bytes | None, sane: bool) -> None:
+        assert identity_is_sane(identity) is sane
+
+    def test_ready_loses_the_least_needed_first(self) -> None:
+        assert droppable({"Socket-Type": b"", "Identity": b"", "X-A": b"", "x-b": b""}) == ["x-b", "X-A", "Identity"]
+
+
+class TestTrial:
+    def test_one_newcomer_a_second_tries_while_the_backend_is_down(self) -> None:
+        trial = Trial()
+        assert [trial.may_try(0.0) for _ in range(3)] == [True, True, True]
+        trial.failed(0.0)
+        assert [trial.may_try(at) for at in (0.5, 1.0, 1.5, 2.0)] == [False, True, False, True]
+        assert not trial.is_due(2.5)
+        trial.succeeded()
+        assert [trial.may_try(2.5) for _ in range(2)] == [True, True]
+
+
+class TestClientList:
+    def test_a_key_is_allowed_when_it_is_listed_or_all_are(self) -> None:
+        listed = ClientList({b"a" * 32: "alice", b"b" * 32: None})
+        assert listed.allows(b"a" * 32)
+        assert listed.allows(b"b" * 32)
+        assert not listed.allows(b"c" * 32)
+        assert ClientList(allow_any=True).allows(b"c" * 32)
+        assert listed.name(b"a" * 32) == "alice"
+        assert listed.name(b"b" * 32) is None

@@ -1,0 +1,291 @@
+"""The parts of the proxy room that can be tried without a proxy."""
+
+import random
+import socket
+
+import pytest
+import trio
+
+from curveproxy.proxy.commands import Side, Verdict, judge_untrusted
+from curveproxy.proxy.cookies import CookieKeys
+from curveproxy.proxy.endpoint import Endpoint, is_local
+from curveproxy.proxy.queue import Queue, Queued
+from curveproxy.proxy.sockets import BindError, close_listener, is_quiet, listen, number_of, source_of
+from curveproxy.proxy.strainer import Strainer
+from curveproxy.proxy.waiting_room import GONE, READ, WaitingRoom
+from curveproxy.reasons import Invalid
+from curveproxy.wire.codec import Buffer
+from curveproxy.wire.errors import PeerError
+from curveproxy.wire.frame import frame
+
+
+class TestEndpoint:
+    @pytest.mark.parametrize(
+        ("text", "endpoint"),
+        [
+            ("tcp://127.0.0.1:5555", Endpoint("tcp", "127.0.0.1", 5555)),
+            ("tcp://*:0", Endpoint("tcp", "*", 0)),
+            ("tcp://[::1]:80", Endpoint("tcp", "::1", 80)),
+            ("tcp://some.host:65535", Endpoint("tcp", "some.host", 65535)),
+            ("ipc:///run/x.sock", Endpoint("ipc", "/run/x.sock")),
+            ("ipc://@name", Endpoint("ipc", "@name")),
+        ],
+    )
+    def test_what_is_read_is_written_again(self, text: str, endpoint: Endpoint) -> None:
+        assert Endpoint.parse(text) == endpoint
+        assert str(endpoint) == text
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "",
+            "127.0.0.1:1",
+            "udp://1.2.3.4:5",
+            "tcp://",
+            "tcp://host",
+            "tcp://:5",
+            "tcp://h:65536",
+            "tcp://h:-1",
+            "tcp://h:x",
+            "tcp://::1:5",
+            "ipc://",
+            "ipc://@",
+            "ipc:///" + "x" * 107,
+        ],
+    )
+    def test_what_is_none_is_refused_with_a_hint(self, text: str) -> None:
+        with pytest.raises(ValueError, match=r"write|between|at most"):
+            Endpoint.parse(text)
+
+    @pytest.mark.parametrize(
+        ("address", "local"),
+        [
+            ("127.0.0.1", True),
+            ("127.9.9.9", True),
+            ("::1", True),
+            ("::ffff:127.0.0.1", True),
+            ("10.0.0.1", False),
+            ("::", False),
+            ("0.0.0.0", False),
+            ("fe80::1%lo", False),
+        ],
+    )
+    def test_only_loopback_is_local(self, address: str, local: bool) -> None:
+        assert is_local(address) is local
+
+
+class TestQueue:
+    def test_anything_leaves_and_the_order_stays(self) -> None:
+        queue: Queue[Queued] = Queue()
+        members = [Queued(float(at)) for at in range(100)]
+        for member in members:
+            queue.append(member)
+        chosen = random.Random(7).sample(members, 60)
+        for member in chosen:
+            queue.remove(member)
+            assert member not in queue
+        left = [member for member in members if member not in chosen]
+        assert len(queue) == len(left) == 40
+        assert queue.due(left[0].deadline - 0.5) is None
+        seen = []
+        while (oldest := queue.due(1000.0)) is not None:
+            seen.append(oldest)
+            queue.remove(oldest)
+        assert seen == left
+        assert queue.oldest is None
+
+
+class Guest:
+    def __init__(self) -> None:
+        self.events: list[int] = []
+        self.failed: list[Exception] = []
+        self.error: Exception | None = None
+
+    def wake(self, events: int) -> None:
+        self.events.append(events)
+        if self.error:
+            raise self.error
+
+    def fail(self, error: Exception) -> None:
+        self.failed.append(error)
+
+
+class TestWaitingRoom:
+    async def test_the_mark_keeps_a_guest_asleep_until_a_unit_is_whole(self) -> None:
+        """Real sockets: SO_RCVLOWAT under an edge-triggered epoll inside another."""
+        listener = socket.create_server(("127.0.0.1", 0))
+        with socket.create_connection(listener.getsockname()) as near, listener, listener.accept()[0] as far:
+            near.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            far.setblocking(False)
+            far.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 10)
+            room, guest = WaitingRoom(4), Guest()
+            room.enter(far.fileno(), guest)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(room.run)
+                for _ in range(9):
+                    near.send(b"x")
+                    await trio.sleep(0.005)
+                assert guest.events == []
+                near.send(b"x")
+                with trio.fail_after(5):
+                    while not guest.events:
+                        await trio.sleep(0.001)
+                assert guest.events[-1] & READ
+                near.shutdown(socket.SHUT_WR)
+                with trio.fail_after(5):
+                    while not guest.events[-1] & GONE:
+                        await trio.sleep(0.001)
+                nursery.cancel_scope.cancel()
+            room.leave(far.fileno())
+            assert len(room) == 0
+            room.close()
+
+    async def test_an_error_ends_one_guest_and_no_other(self) -> None:
+        room, bad, good = WaitingRoom(1), Guest(), Guest()
+        bad.error = ValueError("ours")
+        room.wake_again(bad)
+        room.wake_again(good)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(room.run)
+            with trio.fail_after(5):
+                while not good.events:
+                    await trio.sleep(0)
+            nursery.cancel_scope.cancel()
+        assert bad.failed == [bad.error]
+        assert good.failed == []
+        room.close()
+
+
+class TestSockets:
+    def test_every_socket_has_a_number_of_its_own(self) -> None:
+        for family in (socket.AF_INET, socket.AF_UNIX):
+            with socket.socket(family) as one, socket.socket(family) as other:
+                assert number_of(one)
+                assert number_of(one) == number_of(one) != number_of(other)
+
+    @pytest.mark.parametrize(
+        ("one", "other", "same"),
+        [
+            ("10.0.0.1", "10.0.0.1", True),
+            ("10.0.0.1", "10.0.0.2", False),
+            ("10.0.0.1", "::ffff:10.0.0.1", True),
+            ("2001:db8::1", "2001:db8::2", True),
+            ("2001:db8::1", "2001:db8:0:1::1", False),
+        ],
+    )
+    def test_a_source_is_an_address_or_a_network(self, one: str, other: str, same: bool) -> None:
+        with socket.socket() as sock:
+            assert (source_of(sock, (one, 1)) == source_of(sock, (other, 2))) is same
+        with socket.socket(socket.AF_UNIX) as sock:
+            assert source_of(sock, b"") is None
+
+    def test_a_port_in_use_is_told(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(BindError, match="in use"):
+            listen(Endpoint("tcp", "127.0.0.1", taken.getsockname()[1]))
+
+    def test_a_stale_path_is_taken_over_and_a_live_one_is_not(self, tmp_path: object) -> None:
+        endpoint = Endpoint("ipc", f"{tmp_path}/x.sock")
+        with socket.socket(socket.AF_UNIX) as dead:
+            dead.bind(endpoint.host)
+        alive = listen(endpoint)
+        with pytest.raises(BindError, match="in use"):
+            listen(endpoint)
+        close_listener(alive, endpoint)
+        close_listener(listen(endpoint), endpoint)
+
+    def test_quiet_means_all_arrived_and_nothing_came(self) -> None:
+        one, other = socket.socketpair()
+        with one, other:
+            assert is_quiet(one)
+            one.send(b"x")
+            assert not is_quiet(one)
+            assert not is_quiet(other)
+            other.recv(1)
+            assert is_quiet(one)
+
+
+class TestCookieKeys:
+    def test_two_generations_are_good_and_a_third_is_wiped(self) -> None:
+        keys = CookieKeys()
+        first = keys.current(b"socket")
+        raw = keys._keys[0]
+        keys.rotate()
+        assert first in keys.good(b"socket")
+        assert keys.current(b"socket") != first
+        assert keys.current(b"other") != keys.current(b"socket")
+        keys.rotate()
+        assert first not in keys.good(b"socket")
+        assert raw == bytes(32)
+
+
+PING = b"\x04PING\x00\x0actx"
+
+
+class TestCommands:
+    def test_a_ping_is_passed_on_only_to_who_knows_it(self) -> None:
+        assert judge_untrusted(PING, Side(1, b"REQ"), Side(1, b"REP")) == Verdict(PING)
+        assert judge_untrusted(PING, Side(1, b"REQ"), Side(0, b"REP")) == Verdict(answer=b"\x04PONGctx")
+
+    def test_a_pong_is_passed_on_only_to_who_asked(self) -> None:
+        client, service = Side(1, b"REQ"), Side(1, b"REP")
+        assert judge_untrusted(b"\x04PONG", client, service).dropped
+        judge_untrusted(PING, service, client)
+        assert judge_untrusted(b"\x04PONG", client, service) == Verdict(b"\x04PONG")
+
+    @pytest.mark.parametrize(
+        ("service", "dropped"), [(b"PUB", False), (b"XPUB", False), (b"ROUTER", True), (None, True)]
+    )
+    def test_a_subscription_goes_to_publishers_as_a_message(self, service: bytes | None, dropped: bool) -> None:
+        verdict = judge_untrusted(b"\x09SUBSCRIBEtopic", Side(1, b"SUB"), Side(1, service))
+        assert verdict == (Verdict(dropped=True) if dropped else Verdict(b"\x01topic", flags=0))
+        verdict = judge_untrusted(b"\x06CANCELtopic", Side(1, b"SUB"), Side(1, service))
+        assert verdict == (Verdict(dropped=True) if dropped else Verdict(b"\x00topic", flags=0))
+
+    def test_groups_go_to_radio(self) -> None:
+        assert judge_untrusted(b"\x04JOINgroup", Side(1, b"DISH"), Side(1, b"RADIO")) == Verdict(b"\x04JOINgroup")
+        assert judge_untrusted(b"\x04JOINgroup", Side(1, b"DISH"), Side(1, b"ROUTER")).dropped
+
+    def test_what_is_not_known_is_dropped(self) -> None:
+        assert judge_untrusted(b"\x03FOO", Side(1, b"REQ"), Side(1, b"REP")).dropped
+
+    @pytest.mark.parametrize("body", [b"", b"\x00", b"\x05PING", b"\x04PING\x00", b"\x04PING" + bytes(19)])
+    def test_what_is_malformed_is_invalid(self, body: bytes) -> None:
+        with pytest.raises(PeerError) as caught:
+            judge_untrusted(body, Side(1, b"REQ"), Side(1, b"REP"))
+        assert caught.value.reason == Invalid.COMMAND
+
+    def test_a_subscription_has_a_bound(self) -> None:
+        with pytest.raises(PeerError) as caught:
+            judge_untrusted(b"\x09SUBSCRIBE" + bytes(4096), Side(1, b"SUB"), Side(1, b"PUB"))
+        assert caught.value.reason == Invalid.TOO_LARGE
+
+
+class TestStrainer:
+    def strain(self, strainer: Strainer, *frames: bytes) -> bytes:
+        octets = b"".join(frames)
+        buffer = Buffer(max(len(octets), 1))
+        buffer.view[: len(octets)] = octets
+        return bytes(buffer.view[: strainer.strain_untrusted(buffer, len(octets))])
+
+    def test_subscriptions_pass_and_messages_do_only_to_xpub(self) -> None:
+        subscription, message = frame(0, b"\x01topic"), frame(1, b"hello") + frame(0, b"\x01world")
+        assert self.strain(Strainer(takes_messages=False), subscription, message, subscription) == subscription * 2
+        assert self.strain(Strainer(takes_messages=True), subscription, message) == subscription + message
+
+    def test_a_message_is_left_out_over_any_cut(self) -> None:
+        strainer = Strainer(takes_messages=False)
+        assert self.strain(strainer, frame(1, b"hello")) == b""
+        assert self.strain(strainer, frame(1, b"\x01there"), frame(0, b"x" * 300)) == b""
+        assert self.strain(strainer, frame(0, b"\x00topic")) == frame(0, b"\x00topic")
+        assert self.strain(strainer, frame(0, b"")) == b""
+        assert strainer.dropped == 2
+
+    def test_a_subscription_has_a_bound_over_its_parts(self) -> None:
+        good = frame(0, b"\x01" + bytes(4095))
+        assert self.strain(Strainer(takes_messages=True), good) == good
+        for parts in ([frame(0, b"\x01" + bytes(4096))], [frame(1, b"\x01" + bytes(4000)), frame(0, bytes(96))]):
+            with pytest.raises(PeerError) as caught:
+                self.strain(Strainer(takes_messages=True), *parts)
+            assert caught.value.reason == Invalid.TOO_LARGE
+        long = frame(0, b"\x02" + bytes(9000))
+        assert self.strain(Strainer(takes_messages=True), long) == long

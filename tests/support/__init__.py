@@ -1,0 +1,1 @@
+"""What tests need of peers: a second, independent CURVE, raw clients and services, and the real process."""

@@ -1,0 +1,297 @@
+"""The real ``curveproxy`` command as a process, in a directory of its own, on free ports of the loopback interface.
+
+``with Sidecar(backend=...) as proxy`` returns once it is ready, and at the end demands that it ended well: no
+unexpected error counted, no traceback written.
+"""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Any, NamedTuple, Self
+
+import zmq.auth
+from prometheus_client.parser import text_string_to_metric_families
+from zmq.utils import z85
+
+from support.curve import Keys
+from support.peer import SECONDS
+
+ROOT = Path(__file__).parent.parent.parent
+START_SECONDS = 20.0
+
+Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+
+class Memory(NamedTuple):
+    """Octets of a process: all of its resident pages, and its share of them."""
+
+    rss: int
+    pss: int
+
+
+def command() -> list[str]:
+    """How to start the program: the installed command beside this Python, else the package of this tree."""
+    beside = shutil.which("curveproxy", path=str(Path(sys.executable).parent))
+    return [beside] if beside else [sys.executable, "-m", "curveproxy"]
+
+
+def environment() -> dict[str, str]:
+    """This process's environment; what is not installed is found in this tree."""
+    return dict(os.environ) if len(command()) == 1 else {**os.environ, "PYTHONPATH": str(ROOT)}
+
+
+def curveproxy(
+    *arguments: str, directory: Path | None = None, timeout: float = 60
+) -> subprocess.CompletedProcess[str]:
+    """Run the command to its end; what it wrote is text."""
+    return subprocess.run(
+        [*command(), *arguments],
+        cwd=directory,
+        env=environment(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+
+
+def wait_until(condition: Callable[[], object], what: str = "", timeout: float = SECONDS) -> None:
+    """Ask again and again until it is so. Raises TimeoutError when it does not come about."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"not within {timeout} s: {what or condition}")
+        time.sleep(0.02)
+
+
+def free_port() -> int:
+    """A port of the loopback interface that is free at this moment."""
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        port: int = sock.getsockname()[1]
+        return port
+
+
+def certificate(directory: Path, name: str) -> Keys:
+    """Write NAME.key and NAME.key_secret as pyzmq does."""
+    _, secret = zmq.auth.create_certificates(str(directory), name)
+    public, private = zmq.auth.load_certificate(secret)
+    assert private is not None
+    return Keys(z85.decode(public), z85.decode(private))
+
+
+def toml(table: str, values: Mapping[str, object]) -> str:
+    """One table of TOML: strings, numbers, truths and lists are written there as in JSON."""
+    return "\n".join([table, *(f"{name} = {json.dumps(value)}" for name, value in values.items()), "", ""])
+
+
+class Sidecar:
+    """One running proxy.
+
+    config: TOML of its services, or of all; ``[admin]``, ``[log]`` and ``[process]`` are added where they are
+        missing. Paths in it are relative to ``directory``, where ``server.key_secret`` and ``clients`` are.
+    backend, listen, and the tables service, clients, admission, messages: instead of ``config``, one service
+        named ``default`` for the clients of ``new_client``; what is not given is the program's default.
+    process, log: those tables.
+    clean: whether to demand at the end that nothing unexpected happened.
+
+    server: S. endpoints: service -> bound endpoint; public: the first of them. admin: its page's URL.
+    """
+
+    def __init__(
+        self,
+        config: str | None = None,
+        *,
+        backend: str = "",
+        listen: str = "tcp://127.0.0.1:0",
+        service: Mapping[str, object] | None = None,
+        clients: Mapping[str, object] | None = None,
+        admission: Mapping[str, object] | None = None,
+        messages: Mapping[str, object] | None = None,
+        process: Mapping[str, object] | None = None,
+        log: Mapping[str, object] | None = None,
+        clean: bool = True,
+    ) -> None:
+        self.directory = Path(tempfile.mkdtemp(prefix="curveproxy-"))
+        self.clients = self.directory / "clients"
+        self.clients.mkdir()
+        self.server = certificate(self.directory, "server")
+        self.server_key = z85.encode(self.server.public).decode()
+        self.clean, self.endpoints, self.public = clean, dict[str, str](), ""
+        self.config = self.directory / "curveproxy.toml"
+        if config is None:
+            own = {"name": "default", "listen": listen, "backend": backend, "secret_keys": ["server.key_secret"]}
+            config = toml("[[service]]", {**own, **(service or {})})
+            config += toml("[service.clients]", {"allow": "listed", "directory": "clients", **(clients or {})})
+            config += toml("[service.admission]", admission or {})
+            config += toml("[service.messages]", messages or {})
+        admin = f"127.0.0.1:{free_port()}"
+        self.admin = f"http://{admin}"
+        for table, values in (
+            ("[admin]", {"listen": admin}),
+            ("[log]", {"level": "debug", "format": "json", **(log or {})}),
+            ("[process]", {"drain_seconds": 1, **(process or {})}),
+        ):
+            if table not in config:
+                config += "\n" + toml(table, values)
+        self.config.write_text(config)
+        self.process: subprocess.Popen[bytes]
+        self.streams: list[IO[bytes]] = []
+
+    # --- its life ---
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.__exit__(*sys.exc_info())
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        unexpected: float | None = None
+        try:
+            if self.running and self.clean:
+                with suppress(OSError):
+                    unexpected = self.metric("curveproxy_unexpected_errors_total")
+            self.stop()
+            written = self.stderr
+        finally:
+            if self.running:
+                self.process.kill()
+                self.process.wait()
+            for stream in self.streams:
+                stream.close()
+            shutil.rmtree(self.directory, ignore_errors=True)
+        if kind is not None:
+            print(written, file=sys.stderr)  # pytest shows it with the test that failed
+        elif self.clean:
+            assert not unexpected, written
+            assert "Traceback" not in written, written
+
+    def start(self) -> None:
+        """Start it and wait until it is ready. Raises RuntimeError, with what it wrote, when it ends before."""
+        self.streams = [(self.directory / name).open("wb") for name in ("stdout", "stderr")]
+        self.process = subprocess.Popen(
+            [*command(), "run", str(self.config)],
+            cwd=self.directory,
+            env=environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=self.streams[0],
+            stderr=self.streams[1],
+        )
+        wait_until(lambda: not self.running or self.ready(), "ready", START_SECONDS)
+        if not self.running:
+            raise RuntimeError(f"it ended with {self.process.returncode}\n{self.stderr}")
+        listening = [line for line in self.log if line.get("event") == "listening" and "service" in line]
+        self.endpoints = {line["service"]: line["endpoint"] for line in listening}
+        self.public = next(iter(self.endpoints.values()))
+
+    @property
+    def running(self) -> bool:
+        return self.process.poll() is None
+
+    def signal(self, number: int = signal.SIGTERM) -> None:
+        """Send it a signal."""
+        self.process.send_signal(number)
+
+    def wait(self, timeout: float = 20) -> int:
+        """Its exit status. Raises TimeoutExpired."""
+        return self.process.wait(timeout)
+
+    def stop(self) -> int:
+        """Ask it to leave, if it is still there; its exit status."""
+        if self.running:
+            self.signal()
+        return self.wait()
+
+    # --- what it says ---
+
+    @property
+    def stdout(self) -> str:
+        return (self.directory / "stdout").read_text()
+
+    @property
+    def stderr(self) -> str:
+        return (self.directory / "stderr").read_text()
+
+    @property
+    def log(self) -> list[dict[str, Any]]:
+        """The lines of its log so far; what is not JSON is passed over."""
+        lines = []
+        for line in self.stderr.splitlines():
+            with suppress(json.JSONDecodeError):
+                lines.append(json.loads(line))
+        return [line for line in lines if isinstance(line, dict)]
+
+    def get(self, path: str) -> tuple[int, str]:
+        """Status and text of a page of its admin endpoint. Raises OSError when nobody answers."""
+        try:
+            with urllib.request.urlopen(self.admin + path, timeout=SECONDS) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+
+    def ready(self) -> bool:
+        """Whether /readyz answers 200."""
+        with suppress(OSError):
+            return self.get("/readyz")[0] == 200
+        return False
+
+    def metrics(self) -> Samples:
+        """(name, labels) -> value, of all samples."""
+        families = text_string_to_metric_families(self.get("/metrics")[1])
+        return {
+            (sample.name, frozenset(sample.labels.items())): sample.value
+            for family in families
+            for sample in family.samples
+        }
+
+    def metric(self, name: str, **labels: str) -> float:
+        """The sum of all samples of this name that have these labels; 0 without any."""
+        wanted = labels.items()
+        return sum(value for (found, has), value in self.metrics().items() if found == name and wanted <= has)
+
+    def wait_metric(self, name: str, value: float, *, timeout: float = SECONDS, **labels: str) -> None:
+        """Wait until a metric has exactly this value."""
+        wait_until(lambda: self.metric(name, **labels) == value, f"{name} {labels} = {value}", timeout)
+
+    def new_client(self, name: str) -> Keys:
+        """A new pair of keys whose public half is in the list of clients."""
+        with tempfile.TemporaryDirectory() as directory:
+            keys = certificate(Path(directory), name)
+            shutil.move(Path(directory) / f"{name}.key", self.clients)
+        return keys
+
+    # --- what it takes ---
+
+    def fds(self) -> int:
+        """How many descriptors it has open."""
+        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+
+    @property
+    def memory(self) -> Memory:
+        """Its memory now."""
+        rollup = Path(f"/proc/{self.process.pid}/smaps_rollup").read_text().splitlines()
+        octets = {line.split()[0]: int(line.split()[1]) * 1024 for line in rollup if line.endswith("kB")}
+        return Memory(octets["Rss:"], octets["Pss:"])
+
+    def rss(self) -> int:
+        """Octets of its resident pages."""
+        return self.memory.rss
+
+    def pss(self) -> int:
+        """Octets of its share of them."""
+        return self.memory.pss

@@ -1,0 +1,68 @@
+"""Frames and the judgement of a handshake command by its first octets."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from curveproxy.reasons import Outcome
+from curveproxy.wire import spec
+from curveproxy.wire.errors import PeerError
+from curveproxy.wire.frame import command, frame, read_command_untrusted
+
+WRONG, SMALL, LARGE = Outcome.COMMAND, Outcome.INITIATE_MALFORMED, Outcome.INITIATE_TOO_LARGE
+
+
+def judge(seen: bytes, least: int = 10, most: int = 400) -> tuple[int, int, int]:
+    return read_command_untrusted(seen, b"NAME", least, most, wrong=WRONG, small=SMALL, large=LARGE)
+
+
+@pytest.mark.parametrize("size", [0, 1, 254, 255, 256, 65536])
+def test_a_frame_is_short_while_it_can_be(size: int) -> None:
+    octets = frame(spec.MORE, bytes(size))
+    if size <= 255:
+        assert octets[:2] == bytes([spec.MORE, size])
+        assert len(octets) == 2 + size
+    else:
+        assert octets[:9] == bytes([spec.MORE | spec.LONG]) + size.to_bytes(8, "big")
+        assert len(octets) == 9 + size
+
+
+@given(st.binary(min_size=5, max_size=300))
+def test_a_whole_command_is_found_by_following_the_marks(data: bytes) -> None:
+    octets = command(b"NAME", data) + b"behind"
+    have, steps = 0, 0
+    while True:
+        mark, begin, end = judge(octets[:have])
+        if mark <= have:
+            break
+        have, steps = mark, steps + 1
+    assert octets[begin:end] == b"\x04NAME" + data
+    assert steps <= 4
+
+
+def test_the_long_form_of_a_small_body_is_legal() -> None:
+    octets = b"\x06" + (15).to_bytes(8, "big") + b"\x04NAME" + bytes(10)
+    assert judge(octets) == (24, 9, 24)
+
+
+@pytest.mark.parametrize(
+    ("octets", "reason", "taken"),
+    [
+        (b"\x00\x14\x04NAME", WRONG, 1),
+        (b"\x05\x14\x04NAME", WRONG, 1),
+        (b"\x44\x14\x04NAME", WRONG, 1),
+        (b"\x04\x14\x05OTHER", WRONG, 3),
+        (b"\x04\x14\x04NAMX", WRONG, 7),
+        (b"\x04\x09\x04NAME", SMALL, 2),
+        (b"\x04\x00", SMALL, 2),
+        (b"\x06" + (401).to_bytes(8, "big"), LARGE, 9),
+        (b"\x06" + (1 << 40).to_bytes(8, "big"), LARGE, 9),
+        (b"\x06" + b"\xff" * 8, LARGE, 9),
+    ],
+)
+def test_what_is_wrong_is_refused_at_its_octet(octets: bytes, reason: Outcome, taken: int) -> None:
+    for have in range(taken):
+        judge(octets[:have])
+    with pytest.raises(PeerError) as caught:
+        judge(octets[:taken])
+    assert caught.value.reason == reason

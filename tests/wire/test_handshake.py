@@ -1,0 +1,246 @@
+"""The CURVE handshake: our two sides against each other, and one octet wrong anywhere in it."""
+
+from collections.abc import Callable
+
+import pytest
+
+from curveproxy.reasons import ClientFailure, Outcome
+from curveproxy.wire import box, curve_server, metadata, sodium, spec
+from curveproxy.wire.box import KeyPair
+from curveproxy.wire.cookie import cookie_key, open_cookie, seal_cookie
+from curveproxy.wire.curve_client import CurveClient
+from curveproxy.wire.curve_server import Initiate
+from curveproxy.wire.errors import LocalError, PeerError
+from curveproxy.wire.frame import command
+
+SERVER, OTHER_SERVER, CLIENT = KeyPair.generate(), KeyPair.generate(), KeyPair.generate()
+KEY = cookie_key(bytes(range(32)), b"socket 1")
+PROPERTIES = {"Socket-Type": b"DEALER", "Identity": b"me"}
+
+
+class Server:
+    """The server's functions in the order of a handshake, over whole frames."""
+
+    def __init__(self, *keys: KeyPair, cookie_keys: list[bytes] | None = None) -> None:
+        self.keys, self.cookie_keys = keys or (SERVER,), cookie_keys or [KEY]
+        self.hello: curve_server.Hello
+        self.initiate: Initiate
+
+    def welcome(self, frame: bytes) -> bytes:
+        mark, begin, end = curve_server.hello_mark_untrusted(frame)
+        assert mark == len(frame) == end
+        self.hello = curve_server.read_hello_untrusted(frame[begin:end], self.keys)
+        return curve_server.welcome(
+            self.hello, KeyPair.generate(), KEY, sodium.randombytes(16), sodium.randombytes(16)
+        )
+
+    def ready(self, frame: bytes) -> bytes:
+        mark, begin, end = curve_server.initiate_mark_untrusted(frame, 4096)
+        assert mark == len(frame) == end
+        self.initiate = curve_server.read_initiate_untrusted(
+            frame[begin:end], self.hello.server, self.cookie_keys, self.hello.nonce
+        )
+        return curve_server.ready(self.initiate.shared, {"Socket-Type": b"ROUTER"})
+
+
+def client(server: bytes = SERVER.public, keys: KeyPair = CLIENT) -> CurveClient:
+    return CurveClient(server, keys, KeyPair.generate(), sodium.randombytes(16), PROPERTIES)
+
+
+def hello_and_initiate(server: Server) -> tuple[bytes, bytes]:
+    """The two commands of a good client."""
+    peer = client()
+    hello = peer.receive_untrusted(curve_server.GREETING)
+    return hello, peer.receive_untrusted(server.welcome(hello))
+
+
+def outcome_of(call: Callable[[], object]) -> object:
+    with pytest.raises(PeerError) as caught:
+        call()
+    return caught.value.reason
+
+
+@pytest.mark.parametrize("step", [1, 7, 10_000], ids=["octet by octet", "by sevens", "in one piece"])
+def test_both_sides_agree(step: int) -> None:
+    server, peer = Server(OTHER_SERVER, SERVER), client()
+
+    def feed(octets: bytes) -> bytes:
+        pieces = [octets[at : at + step] for at in range(0, len(octets), step)]
+        return b"".join(peer.receive_untrusted(piece) for piece in pieces)
+
+    assert peer.opening()[12:17] == b"CURVE"
+    initiate = feed(server.welcome(feed(curve_server.GREETING)))
+    feed(server.ready(initiate))
+    assert peer.stage == "done"
+    assert peer.properties == {"Socket-Type": b"ROUTER"}
+    assert server.hello.server == SERVER
+    assert server.initiate.client == CLIENT.public
+    assert server.initiate.properties == PROPERTIES
+    assert server.initiate.shared == peer.shared
+    assert server.initiate.nonce == 2
+    assert not server.initiate.little_endian
+    with pytest.raises(LocalError):
+        peer.receive_untrusted(b"more")
+
+
+def test_octets_behind_ready_are_kept_for_the_session() -> None:
+    server, peer = Server(), client()
+    initiate = peer.receive_untrusted(server.welcome(peer.receive_untrusted(curve_server.GREETING)))
+    peer.receive_untrusted(server.ready(initiate) + b"behind")
+    assert peer.rest == b"behind"
+
+
+def test_one_wrong_octet_anywhere_in_hello_is_refused() -> None:
+    hello, _ = hello_and_initiate(Server())
+    reasons = set()
+    for at in range(len(hello)):
+        spoiled = hello[:at] + bytes([hello[at] ^ 0x40]) + hello[at + 1 :]
+        reasons.add(outcome_of(lambda spoiled=spoiled: Server().welcome(spoiled)))  # type: ignore[misc]
+    assert reasons == {Outcome.COMMAND, Outcome.HELLO_MALFORMED, Outcome.HELLO_VERSION, Outcome.HELLO_BOX}
+
+
+def test_one_wrong_octet_anywhere_in_initiate_is_refused() -> None:
+    server = Server()
+    _, initiate = hello_and_initiate(server)
+    reasons = set()
+    for at in range(9, len(initiate)):  # before that are the frame's flags and size
+        spoiled = initiate[:at] + bytes([initiate[at] ^ 0x40]) + initiate[at + 1 :]
+        reasons.add(outcome_of(lambda spoiled=spoiled: server.ready(spoiled)))  # type: ignore[misc]
+    assert reasons == {Outcome.COMMAND, Outcome.COOKIE, Outcome.INITIATE_MALFORMED, Outcome.INITIATE_BOX}
+
+
+def test_a_hello_for_another_server_key_does_not_open() -> None:
+    hello, _ = hello_and_initiate(Server())
+    assert outcome_of(lambda: Server(OTHER_SERVER).welcome(hello)) == Outcome.HELLO_BOX
+
+
+def test_a_transient_key_of_zeros_does_not_open() -> None:
+    hello, _ = hello_and_initiate(Server())
+    assert outcome_of(lambda: Server().welcome(hello[:82] + bytes(32) + hello[114:])) == Outcome.HELLO_BOX
+
+
+def test_a_hello_that_boxes_something_else_is_malformed() -> None:
+    transient = KeyPair.generate()
+    nonce = box.short_nonce(1)
+    sealed = sodium.seal(b"x" * 64, box.HELLO + nonce, sodium.shared_key(SERVER.public, transient.secret))
+    hello = command(b"HELLO", spec.CURVE_VERSION + bytes(72) + transient.public + nonce + sealed)
+    assert outcome_of(lambda: Server().welcome(hello)) == Outcome.HELLO_MALFORMED
+
+
+def test_a_cookie_of_another_connection_or_a_rotated_key_does_not_open() -> None:
+    for key in (cookie_key(bytes(range(32)), b"socket 2"), cookie_key(bytes(32), b"socket 1")):
+        server = Server(cookie_keys=[key])
+        _, initiate = hello_and_initiate(server)
+        assert outcome_of(lambda server=server, initiate=initiate: server.ready(initiate)) == Outcome.COOKIE  # type: ignore[misc]
+
+
+def test_a_cookie_of_the_key_before_still_opens() -> None:
+    server = Server(cookie_keys=[cookie_key(bytes(32), b"socket 1"), KEY])
+    server.ready(hello_and_initiate(server)[1])
+    assert server.initiate.client == CLIENT.public
+
+
+def forged_initiate(
+    server: Server,
+    *,
+    vouched_transient: bytes | None = None,
+    vouched_server: bytes = SERVER.public,
+    voucher: KeyPair = CLIENT,
+    octets: bytes = b"",
+    nonce: bytes = box.short_nonce(2),
+) -> bytes:
+    """INITIATE of a client who vouches for what it should not, or says what it should not."""
+    transient, server_transient = KeyPair.generate(), KeyPair.generate()
+    server.hello = curve_server.Hello(transient.public, box.short_nonce(1), SERVER, b"")
+    cookie = seal_cookie(transient.public, server_transient.secret, sodium.randombytes(16), KEY)
+    vouch = box.seal_vouch(
+        voucher, vouched_transient or transient.public, vouched_server, server_transient.public, bytes(16)
+    )
+    shared = sodium.shared_key(server_transient.public, transient.secret)
+    return command(
+        b"INITIATE", cookie + nonce + sodium.seal(CLIENT.public + vouch + octets, box.INITIATE + nonce, shared)
+    )
+
+
+def test_the_vouch_is_checked_in_both_halves_and_its_key() -> None:
+    server = Server()
+    server.ready(forged_initiate(server))
+    for forged in (
+        forged_initiate(server, vouched_transient=KeyPair.generate().public),
+        forged_initiate(server, vouched_server=OTHER_SERVER.public),
+        forged_initiate(server, vouched_server=bytes(32)),
+        forged_initiate(server, voucher=KeyPair.generate()),
+    ):
+        assert outcome_of(lambda forged=forged: server.ready(forged)) == Outcome.VOUCH  # type: ignore[misc]
+
+
+def test_malformed_metadata_is_judged_after_the_vouch() -> None:
+    server = Server()
+    assert outcome_of(lambda: server.ready(forged_initiate(server, octets=b"\x05abc"))) == Outcome.METADATA
+
+
+@pytest.mark.parametrize(("hello", "initiate", "little"), [(1, 2, False), (288, 289, True), (255, 256, False)])
+def test_the_order_of_a_clients_nonces_is_told_by_its_first_two(hello: int, initiate: int, little: bool) -> None:
+    order = "little" if little else "big"
+    server = Server()
+    frame = forged_initiate(server, nonce=initiate.to_bytes(8, order))  # type: ignore[arg-type]
+    server.hello = curve_server.Hello(b"", hello.to_bytes(8, order), SERVER, b"")  # type: ignore[arg-type]
+    server.ready(frame)
+    assert server.initiate.little_endian is little
+    assert server.initiate.nonce == initiate
+
+
+def test_an_initiate_whose_nonce_does_not_follow_is_malformed() -> None:
+    server = Server()
+    assert outcome_of(lambda: server.ready(forged_initiate(server, nonce=box.short_nonce(1)))) == (
+        Outcome.INITIATE_MALFORMED
+    )
+
+
+def test_a_cookie_holds_what_was_put_into_it() -> None:
+    cookie = seal_cookie(b"c" * 32, b"s" * 32, bytes(16), KEY)
+    assert len(cookie) == spec.COOKIE_SIZE
+    assert open_cookie(cookie, KEY) == (b"c" * 32, b"s" * 32)
+    assert open_cookie(cookie[:-1] + b"\x00", KEY) is None
+
+
+@pytest.mark.parametrize(
+    ("octets", "reason"),
+    [
+        (b"HTTP/1.1 400", ClientFailure.NOT_ZMTP),
+        (b"\xff" + bytes(8) + b"\x7f\x01", ClientFailure.ZMTP_VERSION),
+        (b"\xff" + bytes(8) + b"\x7f\x03\x00NULL".ljust(64, b"\0"), ClientFailure.MECHANISM),
+        (curve_server.GREETING + curve_server.error("400"), ClientFailure.COMMAND),
+        (curve_server.GREETING + command(b"WELCOME", bytes(160)), ClientFailure.WELCOME),
+        (curve_server.GREETING + command(b"WELCOME", bytes(161)), ClientFailure.WELCOME),
+    ],
+)
+def test_our_client_says_what_a_server_did_wrong(octets: bytes, reason: ClientFailure) -> None:
+    assert outcome_of(lambda: client().receive_untrusted(octets)) == reason
+
+
+def test_our_client_understands_a_refusal_and_a_false_ready() -> None:
+    for answer, reason in [
+        (curve_server.error("400"), ClientFailure.REFUSED),
+        (command(b"READY", bytes(40)), ClientFailure.READY),
+    ]:
+        server, peer = Server(), client()
+        peer.receive_untrusted(server.welcome(peer.receive_untrusted(curve_server.GREETING)))
+        assert outcome_of(lambda peer=peer, answer=answer: peer.receive_untrusted(answer)) == reason  # type: ignore[misc]
+
+
+def test_no_secret_shows_in_a_repr() -> None:
+    server = Server()
+    _, initiate = hello_and_initiate(server)
+    server.ready(initiate)
+    shown = repr((SERVER, server.hello, server.initiate))
+    for secret in (SERVER.secret, server.hello.shared, server.initiate.shared):
+        assert repr(secret)[2:-1] not in shown
+        assert secret.hex() not in shown
+
+
+def test_metadata_of_ready_comes_back() -> None:
+    server, peer = Server(), client()
+    initiate = peer.receive_untrusted(server.welcome(peer.receive_untrusted(curve_server.GREETING)))
+    peer.receive_untrusted(server.ready(initiate))
+    assert metadata.encode(peer.properties) == metadata.encode({"Socket-Type": b"ROUTER"})

@@ -1,0 +1,146 @@
+"""Every command against the vectors of the independent implementation in tests/support."""
+
+import pytest
+from support import vectors
+from support.vectors import Malformed, Message
+
+from curveproxy.reasons import Invalid, Outcome
+from curveproxy.wire import box, cookie, curve_server, metadata, sodium, spec
+from curveproxy.wire.box import KeyPair
+from curveproxy.wire.codec import Buffer, Direction, Stop, open_frames, seal_frames, seal_one
+from curveproxy.wire.errors import PeerError
+from curveproxy.wire.frame import command, frame
+from curveproxy.wire.greeting import check_client_untrusted, greeting
+from curveproxy.wire.null import NullPeer
+
+GIVEN = vectors.load()
+KEYS = {name: KeyPair(keys.public, keys.secret) for name, keys in GIVEN.keys.items()}
+HELLO = GIVEN.handshake["hello"].octets
+INITIATE = GIVEN.handshake["initiate"].octets
+LIMIT = 1 << 20
+
+
+def read_hello(octets: bytes) -> curve_server.Hello:
+    mark, begin, end = curve_server.hello_mark_untrusted(octets)
+    assert mark == end == len(octets)
+    return curve_server.read_hello_untrusted(octets[begin:end], [KEYS["server"]])
+
+
+def read_initiate(octets: bytes) -> curve_server.Initiate:
+    mark, begin, end = curve_server.initiate_mark_untrusted(octets, 4096)
+    assert mark == end == len(octets)
+    hello = read_hello(HELLO)
+    return curve_server.read_initiate_untrusted(octets[begin:end], hello.server, [GIVEN.cookie_key], hello.nonce)
+
+
+def test_greetings() -> None:
+    assert check_client_untrusted(GIVEN.greetings["client"]) == 64
+    assert greeting(spec.CURVE, as_server=True) == GIVEN.greetings["server"]
+    assert greeting(spec.NULL, as_server=False) == GIVEN.greetings["null"]
+
+
+@pytest.mark.parametrize("given", GIVEN.metadata, ids=range(len(GIVEN.metadata)))
+def test_metadata(given: vectors.Metadata) -> None:
+    assert metadata.encode(dict(given.properties)) == given.octets
+    assert list(metadata.read_untrusted(given.octets, Outcome.METADATA).items()) == list(map(tuple, given.properties))
+
+
+def test_hello() -> None:
+    hello = read_hello(HELLO)
+    assert hello.client_transient == KEYS["client_transient"].public
+    assert hello.shared == GIVEN.handshake["hello"].key
+
+
+def test_cookie() -> None:
+    given = GIVEN.handshake["cookie"]
+    transients = KEYS["client_transient"].public, KEYS["server_transient"].secret
+    assert cookie.seal_cookie(*transients, given.nonce, GIVEN.cookie_key) == given.octets
+    assert cookie.open_cookie(given.octets, GIVEN.cookie_key) == transients
+
+
+def test_welcome() -> None:
+    made = curve_server.welcome(
+        read_hello(HELLO),
+        KEYS["server_transient"],
+        GIVEN.cookie_key,
+        GIVEN.handshake["welcome"].nonce,
+        GIVEN.handshake["cookie"].nonce,
+    )
+    assert made == GIVEN.handshake["welcome"].octets
+
+
+def test_vouch() -> None:
+    given = GIVEN.handshake["vouch"]
+    ours = KEYS["client_transient"].public, KEYS["server"].public
+    made = box.seal_vouch(KEYS["client"], *ours, KEYS["server_transient"].public, given.nonce)
+    assert made == given.octets
+    assert box.vouches(made, KEYS["client"].public, *ours, KEYS["server_transient"].secret)
+
+
+def test_initiate() -> None:
+    initiate = read_initiate(INITIATE)
+    assert initiate.client == KEYS["client"].public
+    assert initiate.shared == GIVEN.session
+    assert initiate.properties == vectors.CLIENT_PROPERTIES
+
+
+def test_ready_and_error() -> None:
+    assert curve_server.ready(GIVEN.session, vectors.SERVER_PROPERTIES) == GIVEN.handshake["ready"].octets
+    assert curve_server.error("400") == GIVEN.frames["error"]
+
+
+def test_null_ready() -> None:
+    peer = NullPeer({})
+    peer.receive_untrusted(GIVEN.greetings["null"] + GIVEN.frames["null_ready"])
+    assert peer.done
+    assert command(b"READY", metadata.encode(peer.properties)) == GIVEN.frames["null_ready"]
+
+
+@pytest.mark.parametrize("given", GIVEN.messages, ids=lambda given: f"{given.sender}-{given.nonce}-{given.size}")
+def test_message(given: Message) -> None:
+    prefix = box.MESSAGE_FROM_CLIENT if given.sender == "client" else box.MESSAGE_FROM_SERVER
+    data = vectors.data(given.size)
+    source, target = Buffer(len(given.frame)), Buffer(len(given.frame) + 64)
+    source.view[:] = given.frame
+    opening = Direction(GIVEN.session, prefix, given.nonce - 1, LIMIT)
+    _, at, _, _, stop = open_frames(opening, source, 0, len(source), target, 0)
+    sealing = Direction(GIVEN.session, prefix, given.nonce - 1, LIMIT)
+    if given.flags & spec.INNER_COMMAND:
+        offset, size = opening.command
+        assert stop == Stop.COMMAND
+        assert bytes(target.view[offset : offset + size]) == data
+        assert seal_one(sealing, given.flags, data) == given.frame
+        return
+    assert stop == Stop.INCOMPLETE
+    assert bytes(target.view[:at]) == frame(given.flags, data)
+    sealed = Buffer(len(given.frame) + 64)
+    _, at, _, _, _ = seal_frames(sealing, target, 0, at, sealed, 0)
+    assert bytes(sealed.view[:at]) == given.frame
+
+
+@pytest.mark.parametrize("given", GIVEN.malformed, ids=lambda given: f"{given.of}: {given.flaw}")
+def test_malformed_neighbours_have_their_reason(given: Malformed) -> None:
+    if given.of == "message":
+        source, target = Buffer(len(given.octets)), Buffer(1024)
+        source.view[:] = given.octets
+        state = Direction(GIVEN.session, box.MESSAGE_FROM_CLIENT, 3, LIMIT)
+        _, at, _, _, stop = open_frames(state, source, 0, len(source), target, 0)
+        assert at == 0
+        # Which of the two a wrong nonce is, its box decides (proxy/pump.py).
+        assert stop == (Stop.NONCE if given.outcome in ("nonce", "gap") else Stop[Invalid(given.outcome).name])
+        return
+    judges = {
+        "greeting": lambda: check_client_untrusted(given.octets),
+        "hello": lambda: read_hello(given.octets),
+        "initiate": lambda: read_initiate(given.octets),
+        "metadata": lambda: metadata.read_untrusted(given.octets, Outcome.METADATA),
+    }
+    with pytest.raises(PeerError) as caught:
+        judges[given.of]()
+    assert caught.value.reason == Outcome(given.outcome)
+
+
+def test_the_shared_key_is_the_same_from_both_sides() -> None:
+    transient, server_transient = KEYS["client_transient"], KEYS["server_transient"]
+    assert sodium.shared_key(transient.public, server_transient.secret) == GIVEN.session
+    assert sodium.shared_key(server_transient.public, transient.secret) == GIVEN.session
