@@ -20,6 +20,8 @@ from curveproxy.proxy.sockets import listen as bind_listener
 
 # Scrapers, probes and a person: whoever is more must wait, and can not take the clients' descriptors.
 CONNECTIONS = 32
+# Also how long hypercorn holds on to a connection that was closed without a request.
+KEEP_ALIVE_SECONDS = 3
 REQUEST_SECONDS = 10
 ACCEPT_RETRY_SECONDS = 0.1
 
@@ -52,7 +54,7 @@ def listen(host: str, port: int) -> socket.socket:
 async def serve(listener: socket.socket, app: Starlette) -> None:
     """Answer requests on a listening socket until cancelled."""
     config = HypercornConfig()
-    config.keep_alive_timeout = REQUEST_SECONDS
+    config.keep_alive_timeout = KEEP_ALIVE_SECONDS
     config.read_timeout = REQUEST_SECONDS
     config.errorlog = None  # what goes wrong there is a requester's own, and ours goes to our log
     context, wrapped = WorkerContext(None), wrap_app(app, config.wsgi_max_body_size, "asgi")  # type: ignore[arg-type]

@@ -143,9 +143,7 @@ def _server_key(path: Path | None) -> "KeyPair":
 
 @main.command()
 @click.argument("name")
-@click.option(
-    "--directory", default=".", type=click.Path(path_type=Path), help="Where to write; made if missing.  [.]"
-)
+@click.option("--directory", default=".", type=click.Path(path_type=Path), help="Where to write; made if missing.  [.]")
 def keygen(name: str, directory: Path) -> None:
     """Write NAME.key and NAME.key_secret, and print the public key."""
     from curveproxy.app.keys import SECRET_SUFFIX, KeyFileError, write_key_pair

@@ -125,9 +125,7 @@ class Clients:
             if not self._failing:
                 self._failing = True
                 detail = (error.strerror or "").lower()
-                self._log.warning(
-                    "clients directory can not be listed", detail=detail, hint="the list stays as it was"
-                )
+                self._log.warning("clients directory can not be listed", detail=detail, hint="the list stays as it was")
             return False
         self._failing = False
         return self._directory.take(listing)

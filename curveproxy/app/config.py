@@ -1,7 +1,6 @@
 """The configuration: TOML into frozen classes, checked whole, all complaints at once with their place and a hint."""
 
 import difflib
-import re
 import tomllib
 from collections import Counter
 from collections.abc import Iterator
@@ -21,8 +20,6 @@ from curveproxy.policy.limits import AdmissionLimits, MessageLimits
 from curveproxy.proxy.endpoint import Endpoint, is_local
 from curveproxy.wire import z85
 from curveproxy.wire.box import KeyPair
-
-_WHICH = re.compile(r"^'[a-z_]+' ")
 
 
 class ConfigError(Exception):
@@ -130,9 +127,7 @@ def _tables(path: Path) -> dict[str, Any]:
         raise ConfigError([f"{path}: not TOML: {str(error)[:1].lower()}{str(error)[1:]}"]) from error
 
 
-def structure(
-    tree: dict[str, Any], directory: Path, *, needs_services: bool = True, needs_keys: bool = True
-) -> Config:
+def structure(tree: dict[str, Any], directory: Path, *, needs_services: bool = True, needs_keys: bool = True) -> Config:
     """Make a configuration of what a TOML file holds. Raises ConfigError.
 
     directory: what relative paths are relative to; needs_keys: whether each service must name a key file.
@@ -285,7 +280,11 @@ def _checked(attribute: "attrs.Attribute[Any]", converter: cattrs.Converter) -> 
     def hook(value: object, kind: Any) -> object:
         result = converter.structure(value, kind)
         if attribute.validator is not None:
-            attribute.validator(None, attribute, result)
+            try:
+                attribute.validator(None, attribute, result)
+            except ValueError as error:
+                # It begins with the attribute's name, which the place says already.
+                raise ValueError(str(error.args[0]).removeprefix(f"'{attribute.name}' ")) from None
         return result
 
     return hook
@@ -336,9 +335,7 @@ def _sentence(path: str, error: BaseException, tree: dict[str, Any]) -> str:
         )
     if isinstance(error, KeyError):
         return f"{place}: it is missing"
-    text = str(error.args[0] if error.args else error)
-    # attrs' validators begin with the attribute's name, which the place says already.
-    return f"{place}: {_WHICH.sub('', text)}"
+    return f"{place}: {error}"
 
 
 def _named(path: str, tree: dict[str, Any]) -> str:

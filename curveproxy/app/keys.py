@@ -119,9 +119,11 @@ def _parse(text: str, path: Path) -> dict[str, dict[str, str]]:
             continue
         name, equals, value = (part.strip() for part in stripped.partition("="))
         if not line[0].isspace():
-            section = sections.setdefault(name, {})
+            section = sections.setdefault(name.partition("#")[0].strip(), {})
         elif equals:
-            section[name] = value[1:].partition(value[0])[0] if value[:1] in ("'", '"') else value.partition("#")[0]
+            section[name] = (
+                value[1:].partition(value[0])[0] if value[:1] in ("'", '"') else value.partition("#")[0].strip()
+            )
         elif not name.replace("-", "").isalnum():
             raise KeyFileError(f"{path}, line {number}: not a line of a certificate")
     return sections

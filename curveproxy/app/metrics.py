@@ -35,7 +35,7 @@ class Metrics:
     """All metrics of one process, in a registry of their own."""
 
     def __init__(self) -> None:
-        disable_created_metrics()  # one more series for each counter, which nobody asks for
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # one more series for each counter, which nobody asks for
         self.registry = registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
@@ -53,9 +53,7 @@ class Metrics:
             registry=registry,
             buckets=HANDSHAKE_BUCKETS,
         )
-        self.closed = Counter(
-            "curveproxy_sessions_closed", "Sessions that ended, by reason", reason, registry=registry
-        )
+        self.closed = Counter("curveproxy_sessions_closed", "Sessions that ended, by reason", reason, registry=registry)
         self.session_seconds = Histogram(
             "curveproxy_session_seconds",
             "How long sessions lasted",
@@ -151,9 +149,7 @@ class _Standing:
         yield gauge("curveproxy_sessions", "Admitted clients", lambda s: len(s.sessions))
         yield gauge("curveproxy_sessions_limit", "How many there may be", lambda s: s.sessions_limit)
         yield gauge("curveproxy_backend_up", "Whether the last dial worked", lambda s: s.backend_up)
-        messages = CounterMetricFamily(
-            "curveproxy_messages", "Whole messages relayed", labels=["service", "direction"]
-        )
+        messages = CounterMetricFamily("curveproxy_messages", "Whole messages relayed", labels=["service", "direction"])
         octets = CounterMetricFamily(
             "curveproxy_message_bytes", "Plain octets of messages relayed", labels=["service", "direction"]
         )

@@ -46,9 +46,7 @@ def short_nonce(counter: int) -> bytes:
     return counter.to_bytes(spec.SHORT_NONCE, "big")
 
 
-def seal_vouch(
-    client: KeyPair, client_transient: bytes, server: bytes, server_transient: bytes, nonce: bytes
-) -> bytes:
+def seal_vouch(client: KeyPair, client_transient: bytes, server: bytes, server_transient: bytes, nonce: bytes) -> bytes:
     """The client's vouch: nonce, Box [C' + S](C->S'); 96 octets. nonce: 16 random octets."""
     key = sodium.shared_key(server_transient, client.secret)
     return nonce + sodium.seal(client_transient + server, VOUCH + nonce, key)

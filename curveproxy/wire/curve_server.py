@@ -106,9 +106,7 @@ def welcome(hello: Hello, transient: KeyPair, cookie_key: bytes, nonce: bytes, c
     return command(b"WELCOME", nonce + sealed)
 
 
-def read_initiate_untrusted(
-    body: bytes, server: KeyPair, cookie_keys: Iterable[bytes], hello_nonce: bytes
-) -> Initiate:
+def read_initiate_untrusted(body: bytes, server: KeyPair, cookie_keys: Iterable[bytes], hello_nonce: bytes) -> Initiate:
     """Open INITIATE: cookie, box and vouch, the cheap before the dear.
 
     # INITIATE, 257 + n octets: name[9] cookie[96] nonce[8] Box [C + vouch[96] + metadata[n]](C'->S')

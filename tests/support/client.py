@@ -106,9 +106,7 @@ class RawClient(CurvePeer):
         self.server_transient, self.cookie = curve.read_welcome(self.recv_handshake(), self.server, self.transient)
         self.shared = curve.shared_key(self.server_transient, self.transient.secret)
 
-    def vouch(
-        self, *, keys: Keys | None = None, transient: bytes | None = None, server: bytes | None = None
-    ) -> bytes:
+    def vouch(self, *, keys: Keys | None = None, transient: bytes | None = None, server: bytes | None = None) -> bytes:
         """A vouch. keys: who vouches; transient, server: the two halves that it vouches for."""
         transient = self.transient.public if transient is None else transient
         server = self.server if server is None else server

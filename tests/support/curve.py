@@ -118,9 +118,7 @@ class Welcome(NamedTuple):
     cookie: bytes
 
 
-def cookie(
-    client_transient: bytes, server_transient_secret: bytes, key: bytes, *, nonce: bytes | None = None
-) -> bytes:
+def cookie(client_transient: bytes, server_transient_secret: bytes, key: bytes, *, nonce: bytes | None = None) -> bytes:
     """The cookie that holds C' and s' under K. key: 32 octets; nonce: 16 octets."""
     nonce = randombytes(16) if nonce is None else nonce
     return nonce + crypto_secretbox(client_transient + server_transient_secret, b"COOKIE--" + nonce, key)

@@ -51,9 +51,7 @@ def environment() -> dict[str, str]:
     return dict(os.environ) if len(command()) == 1 else {**os.environ, "PYTHONPATH": str(ROOT)}
 
 
-def curveproxy(
-    *arguments: str, directory: Path | None = None, timeout: float = 60
-) -> subprocess.CompletedProcess[str]:
+def curveproxy(*arguments: str, directory: Path | None = None, timeout: float = 60) -> subprocess.CompletedProcess[str]:
     """Run the command to its end; what it wrote is text."""
     return subprocess.run(
         [*command(), *arguments],

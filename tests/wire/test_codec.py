@@ -16,9 +16,7 @@ LIMIT = 1 << 20
 SIZES = [0, 1, 221, 222, 223, 252, 253, 254, 255, 256, 65535, 65536]
 
 
-def direction(
-    dialect: Dialect = Dialect.V3, limit: int = LIMIT, nonce: int = 0, *, little: bool = False
-) -> Direction:
+def direction(dialect: Dialect = Dialect.V3, limit: int = LIMIT, nonce: int = 0, *, little: bool = False) -> Direction:
     return Direction(KEY, box.MESSAGE_FROM_CLIENT, nonce, limit, dialect, little)
 
 
@@ -151,9 +149,7 @@ def test_a_full_target_stops_before_the_frame_that_does_not_fit(twin: ModuleType
         "2^63",
     ],
 )
-def test_what_is_not_ordinary_stops_with_its_reason_behind_what_is(
-    twin: ModuleType, octets: bytes, stop: Stop
-) -> None:
+def test_what_is_not_ordinary_stops_with_its_reason_behind_what_is(twin: ModuleType, octets: bytes, stop: Stop) -> None:
     before = seal(twin, plain([(b"before", False)]))
     state = direction()
     moved = octets if stop == Stop.NONCE else message(2, 0, b"data", key=bytes(32)) if stop == Stop.BOX else octets

@@ -30,9 +30,7 @@ class Server:
         mark, begin, end = curve_server.hello_mark_untrusted(frame)
         assert mark == len(frame) == end
         self.hello = curve_server.read_hello_untrusted(frame[begin:end], self.keys)
-        return curve_server.welcome(
-            self.hello, KeyPair.generate(), KEY, sodium.randombytes(16), sodium.randombytes(16)
-        )
+        return curve_server.welcome(self.hello, KeyPair.generate(), KEY, sodium.randombytes(16), sodium.randombytes(16))
 
     def ready(self, frame: bytes) -> bytes:
         mark, begin, end = curve_server.initiate_mark_untrusted(frame, 4096)

@@ -1,5 +1,7 @@
 """Every command against the vectors of the independent implementation in tests/support."""
 
+from collections.abc import Callable
+
 import pytest
 from support import vectors
 from support.vectors import Malformed, Message
@@ -129,7 +131,7 @@ def test_malformed_neighbours_have_their_reason(given: Malformed) -> None:
         # Which of the two a wrong nonce is, its box decides (proxy/pump.py).
         assert stop == (Stop.NONCE if given.outcome in ("nonce", "gap") else Stop[Invalid(given.outcome).name])
         return
-    judges = {
+    judges: dict[str, Callable[[], object]] = {
         "greeting": lambda: check_client_untrusted(given.octets),
         "hello": lambda: read_hello(given.octets),
         "initiate": lambda: read_initiate(given.octets),

@@ -1,0 +1,175 @@
+"""The configuration: what is right is taken as written, what is wrong is told all at once."""
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from curveproxy.app.config import Config, ConfigError, load, structure
+from curveproxy.app.keys import write_key_pair
+from curveproxy.proxy.endpoint import Endpoint
+from curveproxy.wire import z85
+from curveproxy.wire.box import KeyPair
+
+ROOT = Path(__file__).parent.parent.parent
+EXAMPLES = sorted((ROOT / "config").glob("*.toml"))
+KEY = z85.encode(KeyPair.generate().public)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """A directory with a server's key and an empty list of clients."""
+    write_key_pair(tmp_path / "keys" / "server.key_secret", KeyPair.generate())
+    (tmp_path / "clients").mkdir()
+    return tmp_path
+
+
+def complaints(place: Path, text: str) -> list[str]:
+    (place / "curveproxy.toml").write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load(place / "curveproxy.toml")
+    return caught.value.complaints
+
+
+SERVICE = """
+[[service]]
+name = "orders"
+listen = "tcp://*:5556"
+backend = "tcp://127.0.0.1:5555"
+secret_keys = ["keys/server.key_secret"]
+"""
+CLIENTS = """
+[service.clients]
+directory = "clients"
+"""
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
+def test_every_example_loads(place: Path, example: Path) -> None:
+    (place / example.name).write_text(example.read_text())
+    config = load(place / example.name)
+    assert config.service[0].listen.port == 5556
+    assert config.service[0].clients.directory == place / "clients"
+    assert len(config.service[0].key_pairs()) == 1
+
+
+def test_the_full_example_shows_every_setting_with_its_default(place: Path) -> None:
+    shown = tomllib.loads((ROOT / "config" / "full.toml").read_text())
+
+    def left_out(cls: Any, table: dict[str, Any]) -> set[str]:
+        names = {attribute.name for attribute in attrs.fields(cls)}
+        return names - table.keys()
+
+    minimal, full = place / "minimal.toml", place / "full.toml"
+    minimal.write_text((ROOT / "config" / "minimal.toml").read_text().replace("tcp://*", "tcp://0.0.0.0"))
+    full.write_text((ROOT / "config" / "full.toml").read_text())
+    assert load(full) == load(minimal)
+    assert not left_out(Config, shown)
+    service = load(full).service[0]
+    for cls, table in [
+        (type(service), shown["service"][0]),
+        (type(service.clients), shown["service"][0]["clients"]),
+        (type(service.admission), shown["service"][0]["admission"]),
+        (type(service.messages), shown["service"][0]["messages"]),
+        (type(load(full).log), shown["log"]),
+        (type(load(full).process), shown["process"]),
+        (type(load(full).admin), shown["admin"]),
+    ]:
+        assert not left_out(cls, table)
+
+
+def test_paths_are_relative_to_the_file(place: Path) -> None:
+    (place / "c.toml").write_text(SERVICE + CLIENTS)
+    service = load(place / "c.toml").service[0]
+    assert service.secret_keys == [place / "keys" / "server.key_secret"]
+    assert service.backend == Endpoint("tcp", "127.0.0.1", 5555)
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("", "service: there is none"),
+        ("x = ", "not TOML: invalid value (at end of document)"),
+        ("[servce]", "servce: no such setting: did you mean service"),
+        (SERVICE, 'service "orders": clients: nobody is listed: add directory'),
+        (SERVICE + "[service.clients]\ndirectory = 'nowhere'", "nowhere is not a directory"),
+        (SERVICE + "[service.clients]\nkeys = ['abc']", "clients.keys[0]: not a Z85 key"),
+        (SERVICE + f"[service.clients]\nkeys = ['{KEY[:35]}']", "clients.keys[0]: a public key has 40 letters"),
+        (SERVICE + "[service.clients]\nallow = 'all'", "clients.allow: must be in ['listed'"),
+        (SERVICE + "[service.clients]\nrefusal = 'drop'", "clients.refusal: must be in"),
+        ("forward_identity = 1\n" + SERVICE + CLIENTS, "forward_identity: no such setting"),
+        (SERVICE + "forward_identity = 1\n" + CLIENTS, "forward_identity: true or false is wanted, not a whole number"),
+        (SERVICE + "forward_identity = 'false'\n" + CLIENTS, "true or false is wanted, not a string"),
+        (SERVICE + CLIENTS + "[service.admission]\nmax_half_open = 3.9", "a whole number is wanted, not a number"),
+        (SERVICE + CLIENTS + "[service.admission]\nmax_half_open = true", "a whole number is wanted, not a truth"),
+        (SERVICE + CLIENTS + "[service.admission]\nmax_half_open = 0", "admission.max_half_open: must be >= 1"),
+        (SERVICE + CLIENTS + "[service.admission]\nhandshake_seconds = 61", "handshake_seconds: must be <= 60"),
+        (SERVICE + CLIENTS + "[service.admission]\nmax_sesions = 1", "did you mean max_sessions"),
+        (SERVICE + CLIENTS + "[service.messages]\non_invalid = 'drop'", 'this version knows "disconnect" only'),
+        (SERVICE + CLIENTS + "[process]\nworkers = 4", "process.workers: this version runs one process"),
+        (SERVICE + CLIENTS + "[process]\nreuse_port = true", "process.reuse_port: not in this version"),
+        (SERVICE + CLIENTS + "[log]\nlevel = 'loud'", "log.level: must be in ['debug', 'info', 'warning', 'error']"),
+        (SERVICE + CLIENTS + "[admin]\nlisten = '9464'", "admin.listen: '9464' has no port"),
+        (SERVICE.replace('name = "orders"', "") + CLIENTS, "service[0].name: it is missing"),
+        (SERVICE.replace('"orders"', "3") + CLIENTS, "service[0].name: a string is wanted"),
+        (SERVICE.replace('"orders"', '""') + CLIENTS, "name: it is empty"),
+        (SERVICE.replace("tcp://*:5556", "tcp://*") + CLIENTS, "listen: 'tcp://*' has no port"),
+        (SERVICE.replace("127.0.0.1:5555", "*:5555") + CLIENTS, "can not be dialled"),
+        (SERVICE.replace("127.0.0.1:5555", "10.0.0.1:5555") + CLIENTS, "allow_remote_backend = true"),
+        (SERVICE.replace("*:5556", "127.0.0.1:5555") + CLIENTS, "backend: it is the endpoint on which the proxy"),
+        (SERVICE.replace(".key_secret", ".key") + CLIENTS, "holds a public key only"),
+        (SERVICE.replace("server.key_secret", "missing") + CLIENTS, "missing can not be read: no such file"),
+        (SERVICE.replace('["keys/server.key_secret"]', "[]") + CLIENTS, 'make one by "curveproxy keygen server"'),
+        (SERVICE.replace('["keys/server.key_secret"]', '"x"') + CLIENTS, "secret_keys: a list is wanted, not a string"),
+        (SERVICE + CLIENTS + SERVICE.replace("5556", "1") + CLIENTS, 'service "orders": there are 2 of that name'),
+        (SERVICE + CLIENTS + SERVICE.replace("orders", "b") + CLIENTS, "tcp://*:5556: 2 services listen there"),
+        ("service = 3", "service: a list is wanted, not a whole number"),
+        ("service = [3]", "service[0]: a table is wanted, not a whole number"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_told_with_its_place_and_a_hint(place: Path, text: str, complaint: str) -> None:
+    told = complaints(place, text)
+    assert len(told) == 1, told
+    assert complaint in told[0]
+
+
+def test_all_complaints_come_at_once(place: Path) -> None:
+    text = (
+        SERVICE.replace("tcp://*:5556", "nowhere")
+        + "[service.admission]\nmax_half_open = 'x'\nhandshake_seconds = 99\n"
+    )
+    assert [told.partition(":")[0] for told in complaints(place, "[log]\nlevel = 'x'\n" + text)].count(
+        'service "orders"'
+    ) == 3
+    later = SERVICE.replace("keys/server", "keys/none") + "[process]\nworkers = 2\n"
+    assert len(complaints(place, later)) == 3
+
+
+def test_a_whole_number_of_seconds_is_a_number(place: Path) -> None:
+    (place / "c.toml").write_text(SERVICE + CLIENTS + "[service.admission]\nhandshake_seconds = 5")
+    assert load(place / "c.toml").service[0].admission.handshake_seconds == 5.0
+
+
+def test_a_file_that_is_not_there_or_not_text(place: Path) -> None:
+    with pytest.raises(ConfigError, match="no such file"):
+        load(place / "missing.toml")
+    (place / "binary.toml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigError, match="not TOML"):
+        load(place / "binary.toml")
+
+
+scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.dates()
+words = st.sampled_from(["service", "admin", "log", "process", "name", "listen", "clients", "keys", "admission", "x"])
+trees = st.recursive(scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words, inner, max_size=4))
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@given(st.dictionaries(words, trees, max_size=4))
+def test_no_tree_gives_anything_but_complaints(tree: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        structure(tree, Path())
+    assert all(isinstance(complaint, str) and complaint for complaint in caught.value.complaints)

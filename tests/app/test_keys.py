@@ -1,0 +1,106 @@
+"""Key files: ours are read by libzmq's tools, theirs by us, and mistakes get a sentence."""
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+import zmq.auth
+from zmq.utils import z85 as their_z85
+
+from curveproxy.app.keys import KeyFileError, others_may_read, read_certificate, read_key_pair, write_key_pair
+from curveproxy.wire import z85
+from curveproxy.wire.box import KeyPair
+
+
+def test_ours_are_read_by_pyzmq(tmp_path: Path) -> None:
+    pair = KeyPair.generate()
+    public_file = write_key_pair(tmp_path / "server.key_secret", pair)
+    public, secret = zmq.auth.load_certificate(str(tmp_path / "server.key_secret"))
+    assert (their_z85.decode(public), their_z85.decode(secret or b"")) == (pair.public, pair.secret)
+    assert zmq.auth.load_certificate(str(public_file)) == (public, None)
+    assert zmq.auth.load_certificates(str(tmp_path)) == {public: True}
+
+
+def test_theirs_are_read_by_us(tmp_path: Path) -> None:
+    public_file, secret_file = zmq.auth.create_certificates(tmp_path, "alice", {"name": "Alice", "email": "a@b"})
+    certificate = read_certificate(Path(secret_file))
+    assert certificate.secret is not None
+    assert KeyPair.from_secret(certificate.secret).public == certificate.public
+    assert certificate.metadata == {"name": "Alice", "email": "a@b"}
+    assert read_certificate(Path(public_file)).secret is None
+    assert read_key_pair(Path(secret_file)).public == certificate.public
+
+
+def test_secrets_are_private_from_the_first_instant_and_never_overwritten(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        write_key_pair(tmp_path / "a.key_secret", KeyPair.generate())
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "a.key_secret").stat().st_mode) == 0o600
+    assert not others_may_read(tmp_path / "a.key_secret")
+    text = (tmp_path / "a.key_secret").read_text()
+    with pytest.raises(KeyFileError, match="never overwritten"):
+        write_key_pair(tmp_path / "a.key_secret", KeyPair.generate())
+    assert (tmp_path / "a.key_secret").read_text() == text
+    (tmp_path / "a.key_secret").chmod(0o644)
+    assert others_may_read(tmp_path / "a.key_secret")
+
+
+def test_a_link_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "a.key_secret").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(KeyFileError):
+        write_key_pair(tmp_path / "a.key_secret", KeyPair.generate())
+    assert not (tmp_path / "elsewhere").exists()
+
+
+GOOD = KeyPair.generate()
+OTHER = KeyPair.generate()
+PUBLIC, SECRET = z85.encode(GOOD.public), z85.encode(GOOD.secret)
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("", "holds no public key"),
+        ("curve\n", "holds no public key"),
+        (f'curve\n    public-key = "{PUBLIC[:-1]}"\n', "not Z85"),
+        (f'curve\n    public-key = "{PUBLIC[:-5]}"\n', "has 35 letters"),
+        (
+            f'curve\n    public-key = "{PUBLIC}"\n    secret-key = "{z85.encode(OTHER.secret)}"\n',
+            "do not belong together",
+        ),
+        (f'curve\n    secret-key = "{SECRET}"\n', "do not belong together"),
+        ("\x00\xff\xfe", "not a certificate"),
+        ("x" * 70_000, "not a certificate"),
+    ],
+    ids=["empty", "no keys", "letters", "short", "halves", "no public half", "binary", "large"],
+)
+def test_what_is_wrong_gets_a_sentence_without_the_secret(tmp_path: Path, text: str, complaint: str) -> None:
+    path = tmp_path / "bad.key_secret"
+    path.write_text(text, encoding="latin-1")
+    with pytest.raises(KeyFileError, match=complaint) as caught:
+        read_key_pair(path)
+    assert SECRET not in str(caught.value)
+    assert z85.encode(OTHER.secret) not in str(caught.value)
+
+
+def test_a_public_key_where_a_secret_belongs_and_a_missing_file(tmp_path: Path) -> None:
+    public_file = write_key_pair(tmp_path / "a.key_secret", GOOD)
+    with pytest.raises(KeyFileError, match=r"name its \.key_secret"):
+        read_key_pair(public_file)
+    with pytest.raises(KeyFileError, match="no such file"):
+        read_key_pair(tmp_path / "missing")
+    with pytest.raises(KeyFileError, match="a directory"):
+        read_key_pair(tmp_path)
+
+
+def test_quotes_comments_and_deeper_levels(tmp_path: Path) -> None:
+    path = tmp_path / "a.key"
+    path.write_text(
+        f"# a\nmetadata\n    name = 'O''Neill'\n    plain = word # why\ncurve   # here\n\tpublic-key = '{PUBLIC}'\n"
+    )
+    certificate = read_certificate(path)
+    assert certificate.public == GOOD.public
+    assert certificate.metadata["plain"] == "word"

@@ -1,0 +1,117 @@
+"""The promise of the metrics: their names, types and labels, and the pages that show them."""
+
+import http.client
+from collections.abc import Iterator
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from support.process import Sidecar, wait_until
+
+from curveproxy.reasons import BackendFailure, Closed, Invalid, Outcome
+
+PROMISED = {
+    "curveproxy_build_info": ("gauge", {"version", "codec"}),
+    "curveproxy_connections_accepted": ("counter", {"service"}),
+    "curveproxy_half_open_connections": ("gauge", {"service"}),
+    "curveproxy_half_open_limit": ("gauge", {"service"}),
+    "curveproxy_handshakes": ("counter", {"service", "outcome"}),
+    "curveproxy_handshake_seconds": ("histogram", {"service"}),
+    "curveproxy_sessions": ("gauge", {"service"}),
+    "curveproxy_sessions_limit": ("gauge", {"service"}),
+    "curveproxy_sessions_closed": ("counter", {"service", "reason"}),
+    "curveproxy_session_seconds": ("histogram", {"service"}),
+    "curveproxy_messages": ("counter", {"service", "direction"}),
+    "curveproxy_message_bytes": ("counter", {"service", "direction"}),
+    "curveproxy_invalid_messages": ("counter", {"service", "reason"}),
+    "curveproxy_backend_connect_seconds": ("histogram", {"service"}),
+    "curveproxy_backend_failures": ("counter", {"service", "reason"}),
+    "curveproxy_backend_up": ("gauge", {"service"}),
+    "curveproxy_event_loop_lag_seconds": ("gauge", set()),
+    "curveproxy_unexpected_errors": ("counter", set()),
+    "process_cpu_seconds": ("counter", set()),
+    "process_open_fds": ("gauge", set()),
+    "process_resident_memory_bytes": ("gauge", set()),
+}
+
+
+@pytest.fixture(scope="module")
+def proxy() -> Iterator[Sidecar]:
+    with Sidecar(backend="tcp://127.0.0.1:1") as running:
+        yield running
+
+
+def test_names_types_and_labels_are_those_that_were_promised(proxy: Sidecar) -> None:
+    status, text = proxy.get("/metrics")
+    assert status == 200
+    families = {family.name: family for family in text_string_to_metric_families(text)}
+    ours = {name for name in families if name.startswith("curveproxy_")}
+    assert ours == {name for name in PROMISED if name.startswith("curveproxy_")}
+    for name, (kind, labels) in PROMISED.items():
+        assert families[name].type == kind, name
+        assert families[name].documentation
+        for sample in families[name].samples:
+            assert set(sample.labels) - {"le"} == labels, name
+
+
+def test_every_reason_has_its_series_from_the_start(proxy: Sidecar) -> None:
+    shown = {name: set[str]() for name in ("outcome", "closed", "invalid", "backend")}
+    for name, labels in proxy.metrics():
+        found = dict(labels)
+        if name == "curveproxy_handshakes_total":
+            shown["outcome"].add(found["outcome"])
+        elif name == "curveproxy_sessions_closed_total":
+            shown["closed"].add(found["reason"])
+        elif name == "curveproxy_invalid_messages_total":
+            shown["invalid"].add(found["reason"])
+        elif name == "curveproxy_backend_failures_total":
+            shown["backend"].add(found["reason"])
+    assert shown == {
+        "outcome": {str(outcome) for outcome in Outcome},
+        "closed": {str(reason) for reason in Closed},
+        "invalid": {str(reason) for reason in Invalid},
+        "backend": {str(reason) for reason in BackendFailure},
+    }
+
+
+def test_the_backend_is_neither_up_nor_down_before_the_first_dial(proxy: Sidecar) -> None:
+    assert not [labels for name, labels in proxy.metrics() if name == "curveproxy_backend_up"]
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [("/metrics", 200), ("/healthz", 200), ("/readyz", 200), ("/", 404), ("/metrics/", 404), ("/readyz?x=1", 200)],
+)
+def test_pages_answer_without_a_redirect(proxy: Sidecar, path: str, status: int) -> None:
+    host, _, port = proxy.admin.removeprefix("http://").partition(":")
+    for method in ("GET", "HEAD"):
+        connection = http.client.HTTPConnection(host, int(port), timeout=10)
+        connection.request(method, path)
+        answer = connection.getresponse()
+        body = answer.read()
+        connection.close()
+        assert answer.status == status
+        assert method == "GET" or body == b""
+
+
+def test_openmetrics_is_spoken_to_who_asks_for_it(proxy: Sidecar) -> None:
+    host, _, port = proxy.admin.removeprefix("http://").partition(":")
+    connection = http.client.HTTPConnection(host, int(port), timeout=10)
+    connection.request("GET", "/metrics", headers={"Accept": "application/openmetrics-text; version=1.0.0"})
+    answer = connection.getresponse()
+    body = answer.read()
+    connection.close()
+    assert answer.headers["Content-Type"].startswith("application/openmetrics-text")
+    assert body.endswith(b"# EOF\n")
+
+
+def test_the_page_holds_a_bounded_number_of_connections_and_goes_on_after(proxy: Sidecar) -> None:
+    host, _, port = proxy.admin.removeprefix("http://").partition(":")
+    idle = [http.client.HTTPConnection(host, int(port), timeout=10) for _ in range(60)]
+    before = proxy.fds()
+    for connection in idle:
+        connection.connect()
+    # The rest waits in the backlog, at no cost of descriptors.
+    assert proxy.fds() <= before + 33
+    for connection in idle:
+        connection.close()
+    wait_until(proxy.ready, "the page answers again", 20)
