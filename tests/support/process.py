@@ -102,6 +102,7 @@ class Sidecar:
     backend, listen, and the tables service, clients, admission, messages: instead of ``config``, one service
         named ``default`` for the clients of ``new_client``; what is not given is the program's default.
     process, log: those tables.
+    descriptors: how many it may have, both limits; 0 for as many as we.
     clean: whether to demand at the end that nothing unexpected happened.
 
     server: S. endpoints: service -> bound endpoint; public: the first of them. admin: its page's URL.
@@ -119,8 +120,10 @@ class Sidecar:
         messages: Mapping[str, object] | None = None,
         process: Mapping[str, object] | None = None,
         log: Mapping[str, object] | None = None,
+        descriptors: int = 0,
         clean: bool = True,
     ) -> None:
+        self.limited = ["sh", "-c", f'ulimit -n {descriptors} && exec "$@"', "sh"] if descriptors else []
         self.directory = Path(tempfile.mkdtemp(prefix="curveproxy-"))
         self.clients = self.directory / "clients"
         self.clients.mkdir()
@@ -182,7 +185,7 @@ class Sidecar:
         """Start it and wait until it is ready. Raises RuntimeError, with what it wrote, when it ends before."""
         self.streams = [(self.directory / name).open("wb") for name in ("stdout", "stderr")]
         self.process = subprocess.Popen(
-            [*command(), "run", str(self.config)],
+            [*self.limited, *command(), "run", str(self.config)],
             cwd=self.directory,
             env=environment(),
             stdin=subprocess.DEVNULL,

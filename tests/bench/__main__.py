@@ -1,0 +1,43 @@
+"""``python -m tests.bench [NAME...] [--short] [--json FILE]``, from the checkout: all benchmarks, or those named."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from bench import connection, idle, newcomer, strangers, throughput
+from bench.figures import HEADER, machine
+from bench.load import raise_descriptors
+
+BENCHMARKS = {
+    module.__name__.rpartition(".")[2]: module for module in (strangers, connection, newcomer, idle, throughput)
+}
+
+
+def main() -> None:
+    """Measure, and print each figure when it is there. A peer that fails ends the run by its exception."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description="curveproxy beside libzmq, in one run")
+    parser.add_argument("name", nargs="*", help=f"{', '.join(BENCHMARKS)}; all when none is named")
+    parser.add_argument("--short", action="store_true", help="only see that all of it works: the figures mean little")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
+    options = parser.parse_args()
+    if unknown := set(options.name) - set(BENCHMARKS):
+        parser.error(f"no benchmark is named {', '.join(unknown)}: choose from {', '.join(BENCHMARKS)}")
+    raise_descriptors()
+    about = machine()
+    print("  ".join(f"{name} {value}" for name, value in about.items()) + "\n\n" + HEADER)
+    found = []
+    for name in options.name or BENCHMARKS:
+        module = BENCHMARKS[name]
+        print(f"{name}: {(module.__doc__ or '').strip()}", flush=True)
+        for figure in module.measure(options.short):
+            print(f"  {figure.line()}", flush=True)
+            found.append({"benchmark": name, **figure.as_json()})
+    if options.json:
+        options.json.write_text(json.dumps({**about, "short": options.short, "figures": found}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

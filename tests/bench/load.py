@@ -1,0 +1,147 @@
+"""The load: CURVE clients on raw sockets, as far as they are wanted, many at a time and as cheap as can be.
+
+They go in step: all of a wave send, then all of it wait, so that one thread needs no event loop. What does not depend
+on the server's answer is made once. They send what libzmq's clients send, cut as those cut it.
+"""
+
+import resource
+import socket
+import struct
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from nacl.bindings import crypto_box_afternm, crypto_box_beforenm, crypto_box_open_afternm
+from nacl.exceptions import CryptoError
+from support import curve, zmtp
+from support.curve import Keys
+from support.peer import address_of
+
+from bench.peers import BenchError, Proxy
+
+WAVE = 20
+SECONDS = 10  # how long a client waits for an answer
+
+GREETING = zmtp.greeting()
+SIGNATURE = 10  # octets of a greeting, which libzmq sends before the others
+WELCOME_FRAME = 170
+BIND_ADDRESS_NO_PORT = 24  # IP_BIND_ADDRESS_NO_PORT of in.h: the port is chosen at connect
+PROPERTIES = zmtp.metadata({"Socket-Type": b"DEALER", "Identity": b""})
+
+# How far a client goes before it falls silent: what it sends, and how many octets it then waits for.
+TCP = ((b"", SIGNATURE),)
+GREETED = ((GREETING[:SIGNATURE], SIGNATURE), (GREETING[SIGNATURE:], len(GREETING) - SIGNATURE))
+Steps = tuple[tuple[bytes, int], ...]
+Source = Callable[[int], str]
+
+
+def one_address(_: int) -> str:
+    """All clients come from one address."""
+    return "127.0.0.1"
+
+
+def many_addresses(number: int) -> str:
+    """Each client comes from its own."""
+    return socket.inet_ntoa(struct.pack(">I", 0x7F010001 + number))
+
+
+def raise_descriptors() -> None:
+    """Let this process, and those that it starts, have all the descriptors that they may have."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+class Load:
+    """Clients of one proxy, with one transient key between them, which no server can tell."""
+
+    def __init__(self, proxy: Proxy) -> None:
+        _, self._address = address_of(proxy.endpoint)
+        self._server, self._keys, self._transient = proxy.server, Keys.new(), Keys.new()
+        self._hello_key = crypto_box_beforenm(proxy.server, self._transient.secret)
+        hello = zmtp.frame(curve.hello(self._transient, proxy.server), zmtp.COMMAND)
+        self.helloed: Steps = (*GREETED, (hello, WELCOME_FRAME))
+
+    @contextmanager
+    def silent(self, count: int, steps: Steps, source: Source = one_address) -> Iterator[None]:
+        """So many connections that took these steps stand while the block runs. Raises OSError, BenchError."""
+        standing: list[socket.socket] = []
+        try:
+            for begin in range(0, count, WAVE):
+                wave = [self._connect(source(number)) for number in range(begin, min(begin + WAVE, count))]
+                standing += wave
+                self._go(wave, steps)
+            yield
+        finally:
+            for sock in standing:
+                sock.close()
+
+    def admitted(self, count: int, at_once: int = WAVE) -> None:
+        """So many clients, so many at once, come, are told READY, and go. Raises OSError, BenchError."""
+        for begin in range(0, count, at_once):
+            wave = [self._connect(one_address(0)) for _ in range(min(at_once, count - begin))]
+            try:
+                shared = []
+                for sock, welcome in zip(wave, self._go(wave, self.helloed), strict=True):
+                    initiate, key = self._initiate(welcome)
+                    sock.send(initiate)
+                    shared.append(key)
+                for sock, key in zip(wave, shared, strict=True):
+                    self._take_ready(sock, key)
+            finally:
+                for sock in wave:
+                    sock.close()
+
+    def _connect(self, source: str) -> socket.socket:
+        sock = socket.socket()
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        # Not settimeout: with it a recv is two system calls, and MSG_WAITALL does not wait.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", SECONDS, 0))
+        sock.setsockopt(socket.IPPROTO_IP, BIND_ADDRESS_NO_PORT, 1)
+        sock.bind((source, 0))
+        sock.connect(self._address)
+        return sock
+
+    @staticmethod
+    def _go(wave: list[socket.socket], steps: Steps) -> list[bytes]:
+        """All take all steps. Returns what each was sent last."""
+        answers: list[bytes] = []
+        for octets, wanted in steps:
+            if octets:
+                for sock in wave:
+                    sock.send(octets)
+            answers = [_receive(sock, wanted) for sock in wave]
+        return answers
+
+    def _initiate(self, welcome: bytes) -> tuple[bytes, bytes]:
+        """INITIATE's frame, and the session's key."""
+        body = zmtp.part(welcome[2:], b"WELCOME", 168, 168)
+        plain = _opened(body[16:], b"WELCOME-" + body[:16], self._hello_key)
+        server_transient, cookie = plain[:32], plain[32:]
+        key = crypto_box_beforenm(server_transient, self._transient.secret)
+        vouch = curve.vouch(self._keys, self._transient.public, self._server, server_transient)
+        plain = self._keys.public + vouch + PROPERTIES
+        box = crypto_box_afternm(plain, b"CurveZMQINITIATE" + curve.short(2), key)
+        body = curve.initiate(cookie, b"", b"", b"", self._transient, server_transient, box=box)
+        return zmtp.frame(body, zmtp.COMMAND), key
+
+    @staticmethod
+    def _take_ready(sock: socket.socket, key: bytes) -> None:
+        size = _receive(sock, 2)[1]
+        body = zmtp.part(_receive(sock, size), b"READY", 30)
+        _opened(body[8:], b"CurveZMQREADY---" + body[:8], key)
+
+
+def _receive(sock: socket.socket, size: int) -> bytes:
+    try:
+        octets = sock.recv(size, socket.MSG_WAITALL)
+    except BlockingIOError:
+        raise BenchError(f"a client waited {SECONDS} s for an answer") from None
+    if len(octets) < size:
+        raise BenchError(f"a client got {len(octets)} of {size} octets: it was turned away")
+    return octets
+
+
+def _opened(box: bytes, nonce: bytes, key: bytes) -> bytes:
+    try:
+        return crypto_box_open_afternm(box, nonce, key)
+    except CryptoError:
+        raise BenchError("a box of the server's does not open") from None

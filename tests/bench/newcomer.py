@@ -1,0 +1,43 @@
+"""How long a new honest client's handshake takes, alone and beside many connections that stay silent."""
+
+import time
+from collections.abc import Iterator
+from statistics import median
+
+from bench import accounts
+from bench.figures import Figure
+from bench.load import GREETED, Load
+from bench.peers import PROXIES, BenchError, Service, Starter
+
+SLOWER = 1.2
+
+
+def measure(short: bool) -> Iterator[Figure]:
+    """Microseconds from connect to READY, the median of clients that come one after another."""
+    silent, clients = (200, 20) if short else (10_000, 200)
+    (alone, beside), (their_alone, their_beside) = (latencies(start, silent, clients) for start in PROXIES.values())
+    yield Figure("connect to READY, nobody else there", "us", alone, their_alone)
+    yield Figure(f"connect to READY, beside {silent:,} silent", "us", beside, their_beside)
+    yield Figure("  the latter to the former", "times", beside / alone, their_beside / their_alone, at_most=SLOWER)
+
+
+def latencies(start: Starter, silent: int, clients: int) -> tuple[float, float]:
+    """The median latency without and with the silent ones."""
+    with Service("DEALER", "ROUTER") as service, start(service) as proxy:
+        load = Load(proxy)
+        latency(load, clients)
+        alone = latency(load, clients)
+        with load.silent(silent, GREETED):
+            beside = latency(load, clients)
+            if accounts.descriptors(proxy.pid) < silent:
+                raise BenchError("some of the silent have been turned away")
+    return alone, beside
+
+
+def latency(load: Load, clients: int) -> float:
+    taken = []
+    for _ in range(clients):
+        begin = time.perf_counter()
+        load.admitted(1)
+        taken.append(time.perf_counter() - begin)
+    return 1e6 * median(taken)

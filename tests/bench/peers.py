@@ -1,0 +1,188 @@
+"""The processes that are measured: ``curveproxy run``, and libzmq's proxy between two sockets; and the service behind.
+
+As a program (``python -m bench.peers``) it is one of the latter two: it says on a line of stdout where it listens and
+with which key, and ends with its stdin.
+"""
+
+import os
+import select
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, Self
+
+import zmq
+from attrs import frozen
+from support.curve import Keys
+from support.libzmq import Libzmq
+from support.process import ROOT, Sidecar, free_port
+
+BACKLOG = 4096  # as curveproxy's: libzmq's default of 100 would cost the load retransmissions
+HANDSHAKE_SECONDS = 60  # the longest that curveproxy allows
+LINE_SECONDS = 60.0  # how long a child may work before it says a word
+
+# What libzmq's proxy has towards a client or service of this type.
+COUNTERPART = {"DEALER": "ROUTER", "ROUTER": "DEALER", "REQ": "ROUTER", "REP": "DEALER", "PUSH": "PULL", "PULL": "PUSH"}
+
+
+class BenchError(Exception):
+    """A peer has died, or does not do what it should: there is nothing to measure."""
+
+
+class Child:
+    """One process of this file. arguments: of ``main``; told: the words that it said when it was ready."""
+
+    def __init__(self, *arguments: str) -> None:
+        self._arguments = arguments
+        self.told: list[str] = []
+
+    def __enter__(self) -> Self:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "bench.peers", *self._arguments],
+            env={**os.environ, "PYTHONPATH": str(ROOT / "tests")},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            bufsize=0,
+        )
+        self.told = self.line().split()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        died = self.process.poll()
+        self.process.kill()
+        self.process.communicate()
+        if died is not None and kind is None:
+            raise BenchError(f"{' '.join(self._arguments)}: it died with {died}")
+
+    def line(self) -> str:
+        """The next line that it says. Raises BenchError when none comes."""
+        assert self.process.stdout is not None
+        if not select.select([self.process.stdout], [], [], LINE_SECONDS)[0]:
+            raise BenchError(f"{' '.join(self._arguments)}: nothing within {LINE_SECONDS} s")
+        line: bytes = self.process.stdout.readline()
+        if not line:
+            raise BenchError(f"{' '.join(self._arguments)}: it died")
+        return line.decode().strip()
+
+    def say(self, line: str) -> None:
+        """Tell it something."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{line}\n".encode())
+
+
+class Service(Child):
+    """A plain libzmq service. kind: its socket type; client: that of its clients; endpoint: where it is bound."""
+
+    def __init__(self, client: str, kind: str) -> None:
+        super().__init__("service", kind)
+        self.client, self.kind = client, kind
+
+    @property
+    def endpoint(self) -> str:
+        return self.told[0]
+
+    @contextmanager
+    def handling(self, messages: int) -> Iterator[None]:
+        """The block sends so many; at its end the service has had them all, and has answered them if it is a REP."""
+        self.say(str(messages))
+        yield
+        if self.line() != "done":
+            raise BenchError("the service lost count")
+
+
+@frozen
+class Proxy:
+    """One of the two at work. endpoint: its public side; server: S, 32 octets."""
+
+    pid: int
+    endpoint: str
+    server: bytes
+
+
+class QuietSidecar(Sidecar):
+    """The real command without limits a source. It logs errors only, for libzmq logs nothing."""
+
+    def __init__(self, backend: str) -> None:
+        self.endpoint = f"tcp://127.0.0.1:{free_port()}"  # which it then does not log
+        unlimited = dict.fromkeys(
+            ("max_half_open", "max_half_open_per_source", "handshakes_per_second_per_source", "max_sessions"), 10**6
+        )
+        super().__init__(
+            backend=backend,
+            listen=self.endpoint,
+            clients={"allow": "any"},
+            admission={"handshake_seconds": HANDSHAKE_SECONDS, **unlimited},
+            log={"level": "error"},
+        )
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        died = not self.running
+        super().__exit__(kind, *rest)
+        if died and kind is None:
+            raise BenchError("curveproxy died")
+
+    @property
+    def log(self) -> list[dict[str, Any]]:
+        return [{"event": "listening", "service": "default", "endpoint": self.endpoint}]
+
+
+@contextmanager
+def curveproxy(service: Service) -> Iterator[Proxy]:
+    """curveproxy before a service."""
+    with QuietSidecar(service.endpoint) as sidecar:
+        yield Proxy(sidecar.process.pid, sidecar.endpoint, sidecar.server.public)
+
+
+@contextmanager
+def libzmq(service: Service) -> Iterator[Proxy]:
+    """libzmq's proxy before a service: what its user would write today."""
+    with Child("proxy", COUNTERPART[service.client], COUNTERPART[service.kind], service.endpoint) as child:
+        endpoint, server = child.told
+        yield Proxy(child.process.pid, endpoint, bytes.fromhex(server))
+
+
+# Both, in the order of the table's columns.
+Starter = Callable[[Service], AbstractContextManager[Proxy]]
+PROXIES: dict[str, Starter] = {"curveproxy": curveproxy, "libzmq": libzmq}
+
+
+def run_proxy(sockets: Libzmq, front: str, back: str, backend: str) -> None:
+    """zmq_proxy(), in C, between a CURVE server that lets anybody in and a plain socket."""
+    keys = Keys.new()
+    public, endpoint = sockets.bind(
+        getattr(zmq, front), server=keys, backlog=BACKLOG, handshake_ivl=HANDSHAKE_SECONDS * 1000
+    )
+    plain = sockets.connect(getattr(zmq, back), backend)
+    print(endpoint, keys.public.hex(), flush=True)
+    for sock in (public, plain):
+        sock.rcvtimeo = sock.sndtimeo = -1
+    zmq.proxy(public, plain)
+
+
+def run_service(sockets: Libzmq, kind: str) -> None:
+    """Take as many messages as a line of stdin says, answer them if we are a REP, say "done"."""
+    sock, endpoint = sockets.bind(getattr(zmq, kind), backlog=BACKLOG)
+    print(endpoint, flush=True)
+    for line in sys.stdin:
+        for _ in range(int(line)):
+            message = sock.recv()
+            if kind == "REP":
+                sock.send(message)
+        print("done", flush=True)
+
+
+def main(role: str, *arguments: str) -> None:
+    """Be a child."""
+    sockets = Libzmq()
+    if role == "service":
+        run_service(sockets, *arguments)
+    else:
+        threading.Thread(target=run_proxy, args=(sockets, *arguments), daemon=True).start()
+        sys.stdin.read()
+    os._exit(0)  # the proxy does not return
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,348 @@
+"""Strangers at the door of the running process: each is refused at once, for one reason, and nothing is dialled."""
+
+import socket
+import struct
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+
+import pytest
+import zmq
+from support import curve, zmtp
+from support.client import RawClient
+from support.curve import Keys
+from support.door import Door
+from support.libzmq import Libzmq
+from support.peer import Peer, Refused, connect
+from support.process import Sidecar, wait_until
+from support.service import RawService, echo
+from support.zmtp import COMMAND, MORE
+
+from curveproxy.reasons import HINTS, Outcome
+
+
+def at_door(door: Door) -> RawClient:
+    """A client whose greeting has been exchanged."""
+    client = RawClient(door.proxy.public, door.proxy.server.public, door.keys)
+    client.greeting()
+    return client
+
+
+def before_initiate(door: Door, **options: object) -> RawClient:
+    """A client who owes INITIATE."""
+    client = RawClient(door.proxy.public, door.proxy.server.public, door.keys, **options)  # type: ignore[arg-type]
+    client.greeting()
+    client.hello()
+    client.welcome()
+    return client
+
+
+@pytest.mark.parametrize(
+    ("octets", "outcome"),
+    [
+        (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "not_zmtp"),
+        (b"\x16\x03\x01\x00\xc8\x01\x00\x00\xc4\x03\x03" + bytes(32), "not_zmtp"),
+        (b"S", "not_zmtp"),
+        (b"\x01\x00", "zmtp_version"),
+        (b"\x01\x7e", "zmtp_version"),
+        (zmtp.greeting(signature_end=0)[:10], "zmtp_version"),
+        (zmtp.greeting(version=(1, 5))[:12], "zmtp_version"),
+        (zmtp.greeting(b"NULL"), "mechanism"),
+        (zmtp.greeting(b"NULL")[:33], "mechanism"),
+        (zmtp.greeting(b"PLAIN"), "mechanism"),
+        (zmtp.greeting(b"CURVE2"), "mechanism"),
+        (zmtp.greeting(as_server=1), "role"),
+        (zmtp.greeting() + b"\x04", None),
+        (zmtp.greeting() + b"\x00", "command"),
+        (zmtp.greeting() + b"\x04\xc8\x05HELLX", "command"),
+        (zmtp.greeting() + b"\x04\xc7\x05HELLO", "hello_malformed"),
+        (zmtp.greeting() + b"\x04\xc9\x05HELLO", "hello_malformed"),
+        (zmtp.greeting() + b"\x06" + (1 << 40).to_bytes(8, "big") + b"\x05HELLO", "hello_malformed"),
+        (zmtp.greeting() + b"\x06" + (1 << 40).to_bytes(8, "big") + b"\x08INITIATE", "command"),
+        (zmtp.greeting() + zmtp.frame(zmtp.ping(), COMMAND), "command"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else None,
+)  # fmt: skip
+@pytest.mark.parametrize("step", [1, 1000], ids=["octet by octet", "in one piece"])
+def test_octets_that_are_wrong_are_refused_as_soon_as_they_have_come(
+    door: Door, octets: bytes, outcome: str | None, step: int
+) -> None:
+    if octets[:1] == b"\x01" and step == 1:
+        octets, outcome = octets[:1], "not_zmtp"  # the first octet of ZMTP 1.0 alone could be anything
+    with door.expecting(**{outcome or "peer_closed": 1}), connect(door.proxy.public) as sock:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        peer = Peer(sock)
+        for at in range(0, len(octets), step):
+            try:
+                sock.send(octets[at : at + step])
+            except OSError:
+                break  # refused before its end
+        if outcome is None:
+            return  # a good beginning that its sender leaves
+        assert zmtp.greeting(as_server=1).startswith(peer.recv_until_closed(5).octets)
+    assert door.hint(outcome) == HINTS[Outcome(outcome)]
+
+
+HELLOS: dict[str, tuple[Callable[[RawClient], object], str]] = {
+    "version 2.0": (lambda client: client.hello(version=b"\x02\x00"), "hello_version"),
+    "padding": (lambda client: client.hello(padding=bytes(71) + b"\1"), "hello_malformed"),
+    "a box of something": (lambda client: client.hello(plaintext=b"x" * 64), "hello_malformed"),
+    "another server": (lambda client: client.hello(server=Keys.new().public), "hello_box"),
+    "a key of zeros": (lambda client: client.hello(public=bytes(32)), "hello_box"),
+    "as a message": (lambda client: client.hello(flags=0), "command"),
+    "with MORE": (lambda client: client.hello(flags=COMMAND | MORE), "command"),
+}
+
+
+@pytest.mark.parametrize(("say", "outcome"), HELLOS.values(), ids=HELLOS)
+def test_a_hello_that_is_wrong(door: Door, say: Callable[[RawClient], object], outcome: str) -> None:
+    with door.expecting(**{outcome: 1}), at_door(door) as client:
+        say(client)
+        assert client.recv_until_closed(5).octets == b""
+
+
+def test_one_wrong_octet_anywhere_in_hello(door: Door) -> None:
+    with ExitStack() as stack:
+        clients = []
+        for at in range(0, 202, 3):
+            client = stack.enter_context(at_door(door))
+            hello = zmtp.frame(curve.hello(client.transient, client.server), COMMAND)
+            client.send_raw(hello[:at] + bytes([hello[at] ^ 0x80]) + hello[at + 1 :])
+            clients.append(client)
+        for client in clients:
+            assert client.recv_until_closed(5).octets == b""
+
+
+INITIATES: dict[str, tuple[Callable[[RawClient], object], str]] = {
+    "too short": (lambda client: client.send_frame(b"\x08INITIATE" + bytes(247)), "initiate_malformed"),
+    "too long": (lambda client: client.initiate(metadata=bytes(4000)), "initiate_too_large"),
+    "2^40": (
+        lambda client: client.send_raw(b"\x06" + (1 << 40).to_bytes(8, "big") + b"\x08INITIATE"),
+        "initiate_too_large",
+    ),
+    "nonce": (lambda client: client.initiate(nonce=1), "initiate_malformed"),
+    "box": (lambda client: client.initiate(box=bytes(200)), "initiate_box"),
+    "cookie": (lambda client: client.initiate(cookie=bytes(96)), "cookie"),
+    "vouch for another client": (lambda client: client.initiate(vouch=client.vouch(transient=bytes(32))), "vouch"),
+    "vouch for another server": (lambda client: client.initiate(vouch=client.vouch(server=Keys.new().public)), "vouch"),
+    "vouch of another client": (lambda client: client.initiate(vouch=client.vouch(keys=Keys.new())), "vouch"),
+    "a client key of zeros": (lambda client: client.initiate(client=bytes(32)), "vouch"),
+    "HELLO again": (lambda client: client.hello(), "command"),
+    "a message": (lambda client: client.initiate(flags=0), "command"),
+    "PING": (lambda client: client.send_frame(zmtp.ping()), "command"),
+}
+
+
+@pytest.mark.parametrize(("say", "outcome"), INITIATES.values(), ids=INITIATES)
+def test_an_initiate_that_is_wrong(door: Door, say: Callable[[RawClient], object], outcome: str) -> None:
+    with door.expecting(**{outcome: 1}), before_initiate(door) as client:
+        say(client)
+        assert client.recv_until_closed(5).octets == b""
+    assert door.hint(outcome) == HINTS[Outcome(outcome)]
+
+
+def test_one_wrong_octet_anywhere_in_initiate(door: Door) -> None:
+    with ExitStack() as stack:
+        clients = []
+        for at in [*range(18), *range(18, 300, 7)]:
+            client = stack.enter_context(before_initiate(door))
+            body = curve.initiate(
+                client.cookie, client.keys.public, client.vouch(), zmtp.metadata({"Socket-Type": b"DEALER"}),
+                client.transient, client.server_transient, nonce=2,
+            )  # fmt: skip
+            frame = bytearray(zmtp.frame(body, COMMAND))
+            frame[at % len(frame)] ^= 0x80
+            client.send_raw(bytes(frame))
+            client.finish()  # a size that was made larger would rightly wait for the rest
+            clients.append(client)
+        admitted = door.outcomes().get("admitted", 0)
+        for client in clients:
+            assert client.recv_until_closed(5).octets == b""
+        assert door.outcomes().get("admitted", 0) == admitted
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        b"\x05",
+        zmtp.metadata([("Identity", b"a"), ("identity", b"b")]),
+        zmtp.metadata({"": b"x"}),
+        zmtp.metadata({"X Y": b"x"}),
+        zmtp.metadata({"Identity": b"\0abc"}),
+        zmtp.metadata({"Identity": b"a" * 256}),
+    ],
+    ids=["cut", "twice", "no name", "grammar", "zero-led", "long"],
+)
+def test_metadata_that_would_harm_the_service_is_told_to_the_client(door: Door, metadata: bytes) -> None:
+    with door.expecting(metadata=1), before_initiate(door) as client:
+        client.initiate(metadata=zmtp.metadata({"Socket-Type": b"DEALER"}) + metadata)
+        with pytest.raises(Refused, match="400"):
+            client.ready()
+        assert client.recv_until_closed(5).octets == b""
+
+
+def test_who_is_not_on_the_list_is_told(door: Door) -> None:
+    with door.expecting(client_unknown=1), RawClient(door.proxy.public, door.proxy.server.public) as client:
+        with pytest.raises(Refused, match="400"):
+            client.handshake()
+        assert client.recv_until_closed(5).octets == b""
+    assert door.hint("client_unknown") == HINTS[Outcome.CLIENT_UNKNOWN]
+
+
+def test_a_socket_type_that_does_not_fit_is_told(door: Door) -> None:
+    client = RawClient(door.proxy.public, door.proxy.server.public, door.keys, socket_type="SUB")
+    with client, pytest.raises(Refused, match="400"):
+        client.handshake()
+    wait_until(lambda: door.outcomes().get("socket_type") == 1, "socket_type")
+
+
+def test_the_cookie_of_another_connection_does_not_open(door: Door) -> None:
+    with (
+        door.expecting(cookie=1, peer_closed=1),
+        before_initiate(door) as one,
+        before_initiate(door, transient=one.transient) as other,
+    ):
+        other.initiate(cookie=one.cookie)
+        assert other.recv_until_closed(5).octets == b""
+
+
+@pytest.mark.parametrize("same_port", [False, True])
+def test_a_recorded_session_played_again_is_refused(door: Door, same_port: bool) -> None:
+    client = RawClient(door.proxy.public, door.proxy.server.public, door.keys, source=("127.0.0.1", 0))
+    source = client.sock.getsockname()
+    client.handshake()
+    client.send([b"transfer 100"])
+    assert client.recv() == [b"transfer 100"]
+    recorded = bytes(client.sent)
+    client.reset()
+    wait_until(lambda: not door.proxy.metric("curveproxy_sessions"), "the session is gone")
+    with door.expecting(cookie=1), connect(door.proxy.public, source=source if same_port else None) as sock:
+        sock.sendall(recorded)
+        Peer(sock).recv_until_closed(5)
+
+
+def test_clients_without_curve_are_named(door: Door) -> None:
+    with Libzmq() as z:
+        plain = z.connect(zmq.REQ, door.proxy.public)
+        wait_until(lambda: door.hint("mechanism"), "the NULL client is refused")
+        plain.close(0)
+        user = z.socket(zmq.REQ)
+        user.plain_username, user.plain_password = b"admin", b"admin"
+        before = door.outcomes()["mechanism"]
+        user.connect(door.proxy.public)
+        wait_until(lambda: door.outcomes()["mechanism"] > before, "the PLAIN client is refused")
+        details = {line.get("detail") for line in door.proxy.log if line.get("outcome") == "mechanism"}
+        assert {"it offers NULL", "it offers PLAIN"} <= details
+
+
+def test_a_load_balancers_probe_is_no_failure(door: Door) -> None:
+    with door.expecting(probe=2):
+        connect(door.proxy.public).close()
+        with connect(door.proxy.public) as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    assert {line["level"] for line in door.proxy.log if line.get("outcome") == "probe"} == {"debug"}
+
+
+def test_who_leaves_in_the_middle_is_counted_as_such(door: Door) -> None:
+    with door.expecting(peer_closed=3):
+        with connect(door.proxy.public) as sock:
+            sock.send(zmtp.greeting()[:20])
+            time.sleep(0.1)
+        at_door(door).close()
+        before_initiate(door).close()
+
+
+def test_a_handshake_octet_by_octet_is_admitted(door: Door) -> None:
+    with RawClient(door.proxy.public, door.proxy.server.public, door.keys) as client:
+        whole = client.sock.sendall
+        client.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+        def slowly(octets: bytes) -> None:
+            for at in range(len(octets)):
+                whole(octets[at : at + 1])
+
+        original, client.send_raw = client.send_raw, slowly  # type: ignore[method-assign]
+        client.handshake()
+        client.send_raw = original  # type: ignore[method-assign]
+        client.send([b"hello"])
+        assert client.recv() == [b"hello"]
+
+
+# --- limits, each on a proxy of its own
+
+
+def test_silence_at_every_stage_ends_at_the_one_deadline() -> None:
+    with RawService(echo) as service, Sidecar(backend=service.endpoint, admission={"handshake_seconds": 1}) as proxy:
+        door = Door(proxy, service)
+        with door.expecting(timeout=3), connect(proxy.public) as silent, at_door(door), before_initiate(door):
+            assert Peer(silent).recv_until_closed(10).octets == zmtp.greeting(as_server=1)[:11]
+        assert proxy.metric("curveproxy_half_open_connections") == 0
+
+
+def test_at_the_limit_the_oldest_goes_and_the_newcomer_is_admitted() -> None:
+    limits = {"max_half_open": 5, "handshake_seconds": 60}
+    with (
+        RawService(echo) as service,
+        Sidecar(backend=service.endpoint, admission=limits, clients={"allow": "any"}) as proxy,
+        ExitStack() as stack,
+    ):
+        silent = [stack.enter_context(connect(proxy.public)) for _ in range(5)]
+        wait_until(lambda: proxy.metric("curveproxy_half_open_connections") == 5, "the house is full")
+        with RawClient(proxy.public, proxy.server.public) as client:
+            client.handshake()
+            client.send([b"hello"])
+            assert client.recv() == [b"hello"]
+            assert Peer(silent[0]).recv_until_closed(5).octets == zmtp.greeting(as_server=1)[:11]
+            assert proxy.metric("curveproxy_half_open_connections") == 4
+            assert proxy.metric("curveproxy_handshakes_total", outcome="evicted") == 1
+
+
+def test_one_source_has_its_limits_and_another_does_not_pay_for_them() -> None:
+    limits = {"max_half_open_per_source": 3, "handshake_seconds": 60}
+    with (
+        RawService(echo) as service,
+        Sidecar(backend=service.endpoint, admission=limits, clients={"allow": "any"}) as proxy,
+        ExitStack() as stack,
+    ):
+        for _ in range(5):
+            stack.enter_context(connect(proxy.public, source=("127.0.0.2", 0)))
+        wait_until(lambda: proxy.metric("curveproxy_handshakes_total", outcome="source_limit") == 2, "two refused")
+        with RawClient(proxy.public, proxy.server.public, source=("127.0.0.3", 0)) as client:
+            client.handshake()
+
+
+def test_one_source_may_come_so_often() -> None:
+    limits = {"handshakes_per_second_per_source": 5, "handshake_seconds": 60}
+    with Sidecar(backend="tcp://127.0.0.1:1", admission=limits) as proxy, ExitStack() as stack:
+        for _ in range(30):
+            stack.enter_context(connect(proxy.public))
+        wait_until(lambda: proxy.metric("curveproxy_connections_accepted_total") == 30, "all came")
+        refused = proxy.metric("curveproxy_handshakes_total", outcome="source_limit")
+        assert 30 - 5 - 10 <= refused <= 25  # five at once, and some more while they came
+
+
+def test_a_full_table_of_descriptors_does_not_keep_an_honest_client_out() -> None:
+    import resource
+
+    limit = 300
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with RawService(echo) as service, ExitStack() as stack:
+        proxy = Sidecar(
+            backend=service.endpoint,
+            clients={"allow": "any"},
+            admission={"max_half_open_per_source": 10_000, "handshakes_per_second_per_source": 100_000},
+            descriptors=limit,
+        )
+        with proxy:
+            silent = [stack.enter_context(connect(proxy.public)) for _ in range(2 * limit)]
+            with RawClient(proxy.public, proxy.server.public) as client:
+                client.handshake()
+                client.send([b"hello"])
+                assert client.recv() == [b"hello"]
+            assert proxy.fds() < limit
+            assert proxy.metric("curveproxy_handshakes_total", outcome="evicted") > 0
+            assert proxy.get("/readyz")[0] == 200
+            for sock in silent:
+                sock.close()
+            wait_until(lambda: not proxy.metric("curveproxy_half_open_connections"), "all have left")
+    assert resource.getrlimit(resource.RLIMIT_NOFILE) == (soft, hard)
