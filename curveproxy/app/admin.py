@@ -25,9 +25,18 @@ KEEP_ALIVE_SECONDS = 3
 REQUEST_SECONDS = 10
 ACCEPT_RETRY_SECONDS = 0.1
 
+# The requester went away; hypercorn was busy with one answer when it sent the next request.
+REQUESTERS_OWN = (OSError, trio.BrokenResourceError, trio.ClosedResourceError, trio.BusyResourceError)
 
-def application(registry: CollectorRegistry, not_ready: Callable[[], str]) -> Starlette:
-    """The pages. not_ready: why no client should be sent here, or nothing."""
+
+def ignore(error: Exception) -> None:
+    """Nobody is told of an error."""
+
+
+def application(
+    registry: CollectorRegistry, not_ready: Callable[[], str], unexpected: Callable[[Exception], None] = ignore
+) -> Starlette:
+    """The pages. not_ready: why no client should be sent here, or nothing; unexpected: is told of an error of ours."""
 
     async def metrics(request: Request) -> Response:
         encoder, content_type = choose_encoder(request.headers.get("accept", ""))
@@ -41,7 +50,14 @@ def application(registry: CollectorRegistry, not_ready: Callable[[], str]) -> St
         return PlainTextResponse(f"{reason}\n", 503) if reason else PlainTextResponse("ok\n")
 
     pages = {"/metrics": metrics, "/healthz": healthz, "/readyz": readyz}
-    app = Starlette(routes=[Route(path, page) for path, page in pages.items()])
+
+    async def failed(_: Request, error: Exception) -> Response:
+        if not isinstance(error, REQUESTERS_OWN):
+            unexpected(error)
+        return PlainTextResponse("an error of curveproxy, see its log\n", 500)
+
+    routes = [Route(path, page) for path, page in pages.items()]
+    app = Starlette(routes=routes, exception_handlers={Exception: failed})
     app.router.redirect_slashes = False
     return app
 
@@ -51,23 +67,29 @@ def listen(host: str, port: int) -> socket.socket:
     return bind_listener(Endpoint("tcp", host, port))
 
 
-async def serve(listener: socket.socket, app: Starlette) -> None:
-    """Answer requests on a listening socket until cancelled."""
+async def serve(listener: socket.socket, app: Starlette, unexpected: Callable[[Exception], None] = ignore) -> None:
+    """Answer requests on a listening socket until cancelled. unexpected: as for ``application``."""
     config = HypercornConfig()
     config.keep_alive_timeout = KEEP_ALIVE_SECONDS
     config.read_timeout = REQUEST_SECONDS
-    config.errorlog = None  # what goes wrong there is a requester's own, and ours goes to our log
+    config.errorlog = None  # what goes wrong there is a requester's own, and what is ours goes to our log
     context, wrapped = WorkerContext(None), wrap_app(app, config.wsgi_max_body_size, "asgi")  # type: ignore[arg-type]
     room = trio.Semaphore(CONNECTIONS)
     stream_listener = trio.SocketListener(trio.socket.from_stdlib_socket(listener))
 
     async def answer(stream: trio.SocketStream) -> None:
+        # The boundary: whatever goes wrong ends one connection, and never the proxy.
         try:
-            await TCPServer(wrapped, config, context, {}, stream)  # type: ignore[arg-type]  # not TLS
+            async with stream:  # which hypercorn leaves open when it is cancelled
+                await TCPServer(wrapped, config, context, {}, stream)  # type: ignore[arg-type]  # not TLS
+        except* REQUESTERS_OWN:
+            pass
+        except* Exception as errors:
+            unexpected(errors)
         finally:
             room.release()
 
-    async with trio.open_nursery() as nursery:
+    async with stream_listener, trio.open_nursery() as nursery:
         while True:
             await room.acquire()  # before accept: who is too many waits in the backlog
             try:

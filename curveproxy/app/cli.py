@@ -1,16 +1,19 @@
 """The command line. Data on stdout, everything else on stderr; no traceback for a user's mistake."""
 
 import http.client
+import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+import attrs
 import click
 
 from curveproxy import __version__
 
 if TYPE_CHECKING:
-    from curveproxy.wire.box import KeyPair
+    from curveproxy.app.config import Config, ServerKey
 
 # The rest is imported where it is needed: --version and keygen are quick, and run carries nothing beside its own.
 
@@ -20,19 +23,39 @@ class Group(click.Group):
 
     def main(self, *args: Any, **kwargs: Any) -> NoReturn:
         if sys.platform != "linux":
-            print("curveproxy runs on Linux only: it needs epoll and SO_COOKIE", file=sys.stderr)
-            sys.exit(2)
+            fail("it runs on Linux only: it needs epoll and SO_COOKIE", 2)
         try:
-            super().main(*args, **kwargs)
-        except BrokenPipeError:
-            sys.stderr.close()
-        sys.exit(0)
+            status = super().main(*args, **kwargs | {"standalone_mode": False})
+            print(end="", flush=True)
+        except click.UsageError as error:
+            if not sys.argv[1:]:
+                error.show()  # the help, to who says nothing
+                sys.exit(2)
+            command = error.ctx.command_path if error.ctx else "curveproxy"
+            message = error.format_message().rstrip(".")
+            fail(f"{message[:1].lower()}{message[1:]}: see {command} --help", 2)
+        except click.Abort:  # Ctrl-C
+            sys.exit(1)
+        except OSError as error:  # nobody can catch those of stdout where they happen: it is flushed at the end
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            if not isinstance(error, BrokenPipeError):  # whoever closed the pipe has read enough
+                fail((error.strerror or str(error)).lower())
+            status = 0
+        sys.exit(status)
 
 
 def fail(message: str, status: int = 1) -> NoReturn:
     """End with a sentence on stderr."""
-    print(f"curveproxy: {message}", file=sys.stderr)
+    tell(message)
     sys.exit(status)
+
+
+def tell(message: str) -> None:
+    """One line for the person at the terminal, beside the data; whatever a file held, it stays one."""
+    text = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in message)
+    if sys.stderr is not None:  # else print would take stdout
+        with suppress(OSError):
+            print(f"curveproxy: {text}", file=sys.stderr)
 
 
 def show_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
@@ -79,7 +102,7 @@ def run(
     name: str | None,
 ) -> None:
     """Run the proxy, by a CONFIG file or by options for one service."""
-    from curveproxy.app.config import ConfigError, load, structure
+    from curveproxy.app.config import ConfigError, load
     from curveproxy.app.keys import KeyFileError
 
     options = {
@@ -103,42 +126,48 @@ def run(
     try:
         if config is not None:
             loaded = load(config)
-            keys = {service.name: service.key_pairs() for service in loaded.service}
         else:
-            name = name or "default"
-            service: dict[str, Any] = {"name": name, "listen": listen, "backend": backend, "secret_keys": []}
+            service: dict[str, Any] = {"name": name or "default", "listen": listen, "backend": backend}
             service["clients"] = {"allow": "any"} if allow_any else {"directory": str(clients)}
-            tables = {"service": [service]} | ({} if admin is None else {"admin": {"listen": admin}})
-            loaded = structure(tables, Path.cwd(), needs_keys=False)
-            keys = {name: (_server_key(secret_key),)}
+            loaded = _of_options(service, {} if admin is None else {"admin": {"listen": admin}}, secret_key)
     except ConfigError as error:
         for complaint in error.complaints:
-            print(f"curveproxy: {complaint}", file=sys.stderr)
+            tell(complaint)
         sys.exit(2)
     except KeyFileError as error:
         fail(str(error), 2)
     from curveproxy.app.run import run as run_process
 
-    sys.exit(run_process(loaded, keys))
+    sys.exit(run_process(loaded))
 
 
-def _server_key(path: Path | None) -> "KeyPair":
+def _of_options(service: dict[str, Any], tables: dict[str, Any], secret_key: Path | None) -> "Config":
+    """A configuration without a file; a key is made only when the rest is right. Raises ConfigError, KeyFileError."""
+    from curveproxy.app.config import structure
+
+    loaded = structure(tables | {"service": [service | {"secret_keys": []}]}, Path.cwd(), needs_keys=False)
+    with_key = attrs.evolve(loaded.service[0], secret_keys=[_server_key(secret_key)])
+    return attrs.evolve(loaded, service=[with_key])
+
+
+def _server_key(path: Path | None) -> "ServerKey":
     """The server's key: read, made where it is missing, or for this run only. Its public half is printed."""
+    from curveproxy.app.config import ServerKey
     from curveproxy.app.keys import read_key_pair, write_key_pair
     from curveproxy.wire import z85
     from curveproxy.wire.box import KeyPair
 
     if path is None:
         pair = KeyPair.generate()
-        print("curveproxy: a key for this run only: name one by --secret-key to keep it", file=sys.stderr)
-    elif path.exists():
+        tell("a key for this run only: name one by --secret-key to keep it")
+    elif os.path.lexists(path):
         pair = read_key_pair(path)
     else:
         pair = KeyPair.generate()
         public_file = write_key_pair(path, pair)
-        print(f"curveproxy: made {path}, and {public_file} for the clients", file=sys.stderr)
+        tell(f"made {path}, and {public_file} for the clients")
     print(z85.encode(pair.public), flush=True)
-    return pair
+    return ServerKey(pair, path)
 
 
 @main.command()
@@ -158,7 +187,7 @@ def keygen(name: str, directory: Path) -> None:
         public_file = write_key_pair(secret_file, pair)
     except KeyFileError as error:
         fail(str(error))
-    print(f"curveproxy: wrote {public_file} and {secret_file}", file=sys.stderr)
+    tell(f"wrote {public_file} and {secret_file}")
     print(z85.encode(pair.public))
 
 
@@ -174,14 +203,14 @@ def health(config: Path | None) -> None:
         fail(str(error), 2)
     if address is None:
         fail("the admin page is turned off: there is nobody to ask", 2)
-    host, port = address
-    connection = http.client.HTTPConnection("127.0.0.1" if host == "0.0.0.0" else host, port, timeout=5)
+    host = {"*": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(address.host, address.host)
+    connection = http.client.HTTPConnection(host, address.port, timeout=5)
     try:
         connection.request("GET", "/readyz")
         answer = connection.getresponse()
         reason = answer.read(1000).decode(errors="replace").strip()
     except (OSError, http.client.HTTPException) as error:
-        fail(f"nobody answers on {host}:{port}: {str(error).lower()}")
+        fail(f"nobody answers on {str(address).removeprefix('tcp://')}: {str(error).lower()}")
     finally:
         connection.close()
     if answer.status != 200:

@@ -1,16 +1,18 @@
 """The allow-list: a directory of certificates, listed once a second, and the keys of the configuration beside it.
 
-A listing tells what changed (name, inode, time, size, through links), and there is no watcher that could go deaf when
-a secret is swapped by a link. What has changed is decided by ``Directory``, which does no I/O of its own.
+A listing tells what changed (name, inode, times, size, through links), and there is no watcher that could go deaf
+when a secret is swapped by a link. What has changed is decided by ``Directory``, which does no I/O of its own.
 """
 
+import os
+import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import trio
 from attrs import define, field, frozen
 
-from curveproxy.app.keys import PUBLIC_SUFFIX, SECRET_SUFFIX, KeyFileError, read_certificate
+from curveproxy.app.keys import PUBLIC_SUFFIX, SECRET_SUFFIX, KeyFileError, read_certificate, reason
 from curveproxy.app.logs import Log
 from curveproxy.policy.clients import ClientList
 
@@ -22,6 +24,7 @@ class Stamp:
     """What a listing says of a file; another stamp, and it is read again."""
 
     inode: int
+    modified_ns: int
     changed_ns: int
     size: int
 
@@ -62,12 +65,14 @@ class Directory:
                 del self.entries[name]
                 changed = True
             entry.missing = name not in listing
+        fresh = set()
         for name, stamp in listing.items():
             known = self.entries.get(name)
             if known is None or known.stamp != stamp:
                 self.entries[name] = Entry(stamp, self._key(name, known.key if known else None))
-                changed = True
-        return changed
+                fresh.add(name)
+        self._warn_of_twins(fresh)
+        return changed or bool(fresh)
 
     def _key(self, name: str, before: bytes | None) -> bytes | None:
         try:
@@ -77,12 +82,23 @@ class Directory:
             self.warn("client key can not be read", detail=str(error), hint=hint)
             return before
 
+    def _warn_of_twins(self, fresh: set[str]) -> None:
+        """One key under two names. Of a file that was renamed the old name is missing: that is no twin."""
+        first: dict[bytes, str] = {}
+        for name in sorted(self.entries) if fresh else ():
+            entry = self.entries[name]
+            if entry.key is None or entry.missing:
+                continue
+            if (other := first.setdefault(entry.key, name)) != name and fresh & {name, other}:
+                self.warn("two files hold one client's key", files=[other, name], hint=f"the name of {other} is used")
+
     def names(self) -> dict[bytes, str | None]:
         """Key -> name. Of two files with one key the first by name counts."""
         found: dict[bytes, str | None] = {}
         for name in sorted(self.entries, reverse=True):
             if (key := self.entries[name].key) is not None:
-                found[key] = name.removesuffix(PUBLIC_SUFFIX)
+                # It is told to the service, in UTF-8; a file name may be anything.
+                found[key] = os.fsencode(name.removesuffix(PUBLIC_SUFFIX)).decode(errors="replace")
         return found
 
 
@@ -92,66 +108,83 @@ class Clients:
     def __init__(self, path: Path | None, keys: list[bytes], allow_any: bool, log: Log) -> None:
         self._path, self._keys, self._allow_any, self._log = path, keys, allow_any, log
         self._directory = Directory(self._read, log.warning)
-        self._failing = False
+        self._list = self._whole()
+        self._failing = ""
         self._warned: set[str] = set()
 
     def load(self) -> ClientList:
         """The list as it is now; for the start, before there is anything to block."""
         self._refresh()
-        listed = self._list()
-        if not listed.names and not listed.allow_any:
-            self._log.warning("nobody can connect", hint="put the clients' .key files into the clients directory")
-        return listed
+        self._warn_if_empty()
+        return self._list
 
     async def watch(self, changed: Callable[[ClientList], None]) -> None:
         """Tell ``changed`` of each new list."""
         while self._path is not None:
             await trio.sleep(LISTING_SECONDS)
-            # In a thread: the directory may be on a disk that has gone to sleep.
-            if await trio.to_thread.run_sync(self._refresh):
-                listed = self._list()
-                self._log.info("client list changed", clients=len(listed.names))
-                changed(listed)
+            before = self._list
+            try:
+                # In a thread, which a shutdown does not wait for: a disk may have gone to sleep, a server may hang.
+                await trio.to_thread.run_sync(self._refresh, abandon_on_cancel=True)
+            except Exception as error:  # no thread to be had, or a fault of ours: a listing that failed
+                self._warn_of_failure(f"{type(error).__name__}: {error}")
+            if self._list != before:
+                changed(self._list)
+                self._warn_if_empty()
+                self._log.info("client list changed", clients=len(self._list.names))
 
-    def _list(self) -> ClientList:
-        return ClientList({**dict.fromkeys(self._keys), **self._directory.names()}, self._allow_any)
-
-    def _refresh(self) -> bool:
+    def _refresh(self) -> None:
         if self._path is None:
-            return False
+            return
         try:
             listing = self._listing(self._path)
         except OSError as error:
-            if not self._failing:
-                self._failing = True
-                detail = (error.strerror or "").lower()
-                self._log.warning("clients directory can not be listed", detail=detail, hint="the list stays as it was")
-            return False
-        self._failing = False
-        return self._directory.take(listing)
+            self._warn_of_failure(reason(error))
+            return
+        self._failing = ""
+        if self._directory.take(listing):
+            self._list = self._whole()
+
+    def _whole(self) -> ClientList:
+        return ClientList({**dict.fromkeys(self._keys), **self._directory.names()}, self._allow_any)
 
     def _listing(self, path: Path) -> Listing:
         found = {}
         for file in path.iterdir():
-            if file.name.startswith(".") or file.suffix not in (PUBLIC_SUFFIX, SECRET_SUFFIX):
+            if file.name.startswith("."):
                 continue
             if file.suffix == SECRET_SUFFIX:
-                self._warn_of_secret(file)
+                self._warn_once(file, "a secret key lies among the clients", "only .key files belong there")
+            if file.suffix != PUBLIC_SUFFIX:
                 continue
             try:
                 status = file.stat()
             except FileNotFoundError:
                 continue  # it went while we looked
-            found[file.name] = Stamp(status.st_ino, max(status.st_mtime_ns, status.st_ctime_ns), status.st_size)
+            except OSError:  # one that can not be followed spoils only itself
+                status = file.lstat()
+            if stat.S_ISFIFO(status.st_mode):  # to open it would block
+                self._warn_once(file, "a pipe lies among the clients", "the file is passed over")
+                continue
+            found[file.name] = Stamp(status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size)
         return found
-
-    def _warn_of_secret(self, file: Path) -> None:
-        if file.name not in self._warned:
-            self._warned.add(file.name)
-            self._log.warning(
-                "a secret key lies among the clients", file=str(file), hint="only .key files belong there"
-            )
 
     def _read(self, name: str) -> bytes:
         assert self._path is not None
         return read_certificate(self._path / name).public
+
+    # --- warnings, each told once
+
+    def _warn_once(self, file: Path, event: str, hint: str) -> None:
+        if file.name not in self._warned:
+            self._warned.add(file.name)
+            self._log.warning(event, file=str(file), hint=hint)
+
+    def _warn_of_failure(self, detail: str) -> None:
+        if self._failing != detail:
+            self._failing = detail
+            self._log.warning("clients directory can not be listed", detail=detail, hint="the list stays as it was")
+
+    def _warn_if_empty(self) -> None:
+        if not self._list.names and not self._allow_any:
+            self._log.warning("nobody can connect", hint="put the clients' .key files into the clients directory")

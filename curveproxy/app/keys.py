@@ -56,7 +56,15 @@ def read_key_pair(path: Path) -> KeyPair:
 
 def others_may_read(path: Path) -> bool:
     """Whether a secret lies open to its group or to all, as a mounted Kubernetes secret does."""
-    return bool(path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH))
+    try:
+        return bool(path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH))
+    except OSError:  # it was readable a moment ago
+        return False
+
+
+def reason(error: OSError | ValueError) -> str:
+    """Why a path can not be used, in the system's words; a ValueError is a path with a NUL in it."""
+    return (getattr(error, "strerror", None) or str(error)).lower()
 
 
 def write_key_pair(secret_file: Path, keys: KeyPair) -> Path:
@@ -64,14 +72,19 @@ def write_key_pair(secret_file: Path, keys: KeyPair) -> Path:
 
     Returns the path of the public half. Raises KeyFileError.
     """
-    public_file = secret_file.with_suffix(PUBLIC_SUFFIX)
-    if public_file == secret_file:
+    name = secret_file.name.removesuffix(SECRET_SUFFIX)
+    if name.endswith(PUBLIC_SUFFIX):
         raise KeyFileError(f"{secret_file} is a name for a public key: call it {secret_file}_secret")
+    public_file = secret_file.with_name(name + PUBLIC_SUFFIX)
     for path in (secret_file, public_file):
-        if path.exists():
+        if os.path.lexists(path):
             raise KeyFileError(f"{path} exists already, and keys are never overwritten: choose another name")
     _write(secret_file, keys.public, keys.secret, SECRET_MODE)
-    _write(public_file, keys.public, None, PUBLIC_MODE)
+    try:
+        _write(public_file, keys.public, None, PUBLIC_MODE)
+    except KeyFileError:
+        secret_file.unlink()  # half of a pair would be in the way of the next attempt
+        raise
     return public_file
 
 
@@ -91,18 +104,22 @@ def _write(path: Path, public: bytes, secret: bytes | None, mode: int) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         # Its mode from the first instant on, and never through a link that somebody laid there.
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
-        with os.fdopen(descriptor, "w") as file:
-            file.write("\n".join(lines) + "\n")
-    except OSError as error:
-        raise KeyFileError(f"{path} can not be written: {(error.strerror or '').lower()}") from error
+        try:
+            with os.fdopen(descriptor, "w") as file:
+                file.write("\n".join(lines) + "\n")
+        except OSError:
+            path.unlink()
+            raise
+    except (OSError, ValueError) as error:
+        raise KeyFileError(f"{path} can not be written: {reason(error)}") from error
 
 
 def _text(path: Path) -> str:
     try:
         with path.open("rb") as file:
             octets = file.read(LARGEST + 1)
-    except OSError as error:
-        raise KeyFileError(f"{path} can not be read: {(error.strerror or '').lower()}") from error
+    except (OSError, ValueError) as error:
+        raise KeyFileError(f"{path} can not be read: {reason(error)}") from error
     text = octets.decode(errors="replace")
     if len(octets) > LARGEST or "\ufffd" in text:
         raise KeyFileError(f"{path} is not a certificate of CZMQ or zmq.auth")

@@ -21,24 +21,26 @@ Log = Any
 
 
 class LossyStream:
-    """A text stream that forgets what it can not write.
+    """A text stream that forgets what it can not write; none at all, for a process without stderr, is one too.
 
-    lost: how many lines that were.
+    lost: how many attempts that were.
     """
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO | None) -> None:
         self._stream = stream
         self.lost = 0
 
     def write(self, text: str) -> None:
         try:
-            self._stream.write(text)
+            if self._stream is not None:
+                self._stream.write(text)
         except (OSError, ValueError):
             self.lost += 1
 
     def flush(self) -> None:
         try:
-            self._stream.flush()
+            if self._stream is not None:
+                self._stream.flush()
         except (OSError, ValueError):
             self.lost += 1
 
@@ -70,5 +72,8 @@ def _render_text(_: object, __: str, event: MutableMapping[str, Any]) -> str:
 
 
 def _value(value: object) -> str:
+    if isinstance(value, list):
+        return ",".join(_value(each) for each in value)
     text = f"{value:.6g}" if isinstance(value, float) else str(value)
-    return repr(text) if " " in text or not text else text
+    # What could pass for another fact, or for another line, stands in quotes.
+    return text if text.isprintable() and text and not set(text) & {" ", "="} else repr(text)

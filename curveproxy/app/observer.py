@@ -11,79 +11,91 @@ from curveproxy.policy.ratelimit import RateLimit
 from curveproxy.proxy.session import Session
 from curveproxy.reasons import HINTS, BackendFailure, Closed, Invalid, Outcome
 
-# Of each kind of line that strangers can cause: so many at once, then one in so many seconds.
+# Of each kind of line that strangers can cause: so many at once, then so many a second.
 BURST = 10
 LINES_PER_SECOND = 0.5
 SUMMARY_SECONDS = 10.0
 
 
 class ServiceObserver:
-    """Metrics and log of one service (``proxy/observer.py``)."""
+    """Metrics and log of one service (``proxy/observer.py``).
 
-    def __init__(self, service: str, metrics: Metrics, log: Log) -> None:
+    allow_any: strangers have sessions too, so that the lines about these are limited like the others.
+    """
+
+    def __init__(self, service: str, metrics: Metrics, log: Log, *, allow_any: bool = False) -> None:
         self._log = log.bind(service=service)
         self._metrics = ServiceMetrics(metrics, service)
         self._limit = RateLimit(BURST, LINES_PER_SECOND)
+        self._allow_any = allow_any
 
     def accepted(self) -> None:
         self._metrics.accepted()
 
     def refused(self, outcome: Outcome, peer: str, detail: str = "") -> None:
         self._metrics.refused(outcome)
-        # A load balancer that looks whether the port is open is nothing to warn of.
-        level = "debug" if outcome == Outcome.PROBE else "warning"
-        self._tell(level, "client refused", outcome, detail, outcome=str(outcome), peer=peer)
+        facts = {"outcome": str(outcome), "peer": peer, **_detail(detail), "hint": HINTS[outcome]}
+        if outcome == Outcome.PROBE:
+            # A load balancer looks whether the port is open: nothing to warn of, nor to tell how often.
+            self._log.debug("client refused", **facts)
+        else:
+            self._tell("warning", "client refused", outcome, **facts)
 
     def admitted(self, session: Session, seconds: float) -> None:
         self._metrics.admitted(seconds)
-        self._log.info(
-            "session opened",
-            client=session.client,
-            peer=session.peer,
-            socket_type=session.socket_type,
-            seconds=round(seconds, 6),
-        )
+        facts = _who(session) | {"socket_type": session.socket_type, "seconds": round(seconds, 6)}
+        self._tell_of_session("session opened", "", **facts)
 
     def closed(self, session: Session, reason: Closed) -> None:
         self._metrics.closed(session, reason)
         lasted = round(trio.current_time() - session.opened_at, 3)
-        self._log.info("session closed", reason=str(reason), client=session.client, peer=session.peer, seconds=lasted)
+        self._tell_of_session("session closed", reason, reason=str(reason), **_who(session), seconds=lasted)
 
     def invalid(self, session: Session, reason: Invalid, detail: str = "") -> None:
         self._metrics.invalid(reason)
-        self._tell(
-            "warning", "invalid message", reason, detail, reason=str(reason), client=session.client, peer=session.peer
-        )
+        facts = {"reason": str(reason), **_who(session), **_detail(detail), "hint": HINTS[reason]}
+        self._tell("warning", "invalid message", reason, **facts)
 
     def backend_up(self, seconds: float) -> None:
         self._metrics.backend_up(seconds)
 
     def backend_failed(self, reason: BackendFailure, detail: str = "") -> None:
         self._metrics.backend_failed(reason)
-        self._tell("warning", "backend failed", reason, detail, reason=str(reason))
+        facts = {"reason": str(reason), **_detail(detail), "hint": HINTS[reason]}
+        self._tell("warning", "backend failed", reason, **facts)
 
     def unexpected(self, error: BaseException) -> None:
         self._metrics.unexpected()
-        self._log.error("unexpected error", exc_info=error, hint="a fault of curveproxy: please report it")
+        self._tell("error", "unexpected error", "", exc_info=error, hint="a fault of curveproxy: please report it")
 
     def notice(self, event: str, **facts: object) -> None:
         self._log.warning(event, **facts)
 
-    def _tell(
-        self, level: str, event: str, kind: Outcome | Invalid | BackendFailure, detail: str, **facts: object
-    ) -> None:
-        left_out = self._limit.admit(kind, trio.current_time())
-        if left_out is None:
+    def _tell_of_session(self, event: str, kind: str, **facts: object) -> None:
+        if self._allow_any:
+            self._tell("info", event, kind, **facts)
+        else:
+            self._log.info(event, **facts)
+
+    def _tell(self, level: str, event: str, kind: str, **facts: object) -> None:
+        suppressed = self._limit.admit((event, kind), trio.current_time())
+        if suppressed is None:
             return
-        if detail:
-            facts["detail"] = detail
-        if left_out:
-            facts["left_out"] = left_out
-        getattr(self._log, level)(event, **facts, hint=HINTS[kind])
+        if suppressed:
+            facts["suppressed"] = suppressed
+        getattr(self._log, level)(event, **facts)
 
     async def summarise(self) -> None:
-        """Tell now and then how many lines were left out, when none of their kind has come since."""
+        """Tell now and then how many lines were suppressed, when none of their kind has come since."""
         while True:
             await trio.sleep(SUMMARY_SECONDS)
-            if left_out := self._limit.left_out():
-                self._log.warning("lines left out", **{str(kind): count for kind, count in left_out.items()})
+            for (event, kind), count in self._limit.suppressed().items():
+                self._log.warning("lines suppressed", of=event, kind=kind, suppressed=count)
+
+
+def _who(session: Session) -> dict[str, object]:
+    return {"client": session.client, "peer": session.peer}
+
+
+def _detail(detail: str) -> dict[str, object]:
+    return {"detail": detail} if detail else {}

@@ -3,7 +3,7 @@
 import resource
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 
 import trio
@@ -19,22 +19,20 @@ from curveproxy.proxy.proxy import Proxy
 from curveproxy.proxy.settings import ServiceSettings
 from curveproxy.proxy.sockets import BindError
 from curveproxy.wire import z85
-from curveproxy.wire.box import KeyPair
 
-DONE, FAILED, USAGE = 0, 1, 2
+DONE, FAILED = 0, 1
+
+FAULT = "a fault of curveproxy: please report it"
 
 
-def run(config: Config, key_pairs: dict[str, tuple[KeyPair, ...]]) -> int:
-    """Run until a signal says otherwise. Returns the exit status.
-
-    key_pairs: service name -> its keys, which have been read.
-    """
+def run(config: Config) -> int:
+    """Run until a signal says otherwise. Returns the exit status."""
     log = logs.configure(config.log.level, config.log.format)
     descriptors = prepare_process()
     try:
-        return trio.run(partial(Sidecar(config, key_pairs, descriptors, log).run))
-    except BaseExceptionGroup as errors:
-        log.critical("the proxy has failed", exc_info=errors, hint="a fault of curveproxy: please report it")
+        return trio.run(Sidecar(config, descriptors, log).run)
+    except Exception as error:
+        log.critical("the proxy has failed", exc_info=error, hint=FAULT)
         return FAILED
 
 
@@ -46,13 +44,13 @@ def prepare_process() -> int:
     return sys.maxsize if hard == resource.RLIM_INFINITY else hard
 
 
-def settings(service: Service, key_pairs: tuple[KeyPair, ...]) -> ServiceSettings:
+def settings(service: Service) -> ServiceSettings:
     """What the proxy room must know of a service."""
     return ServiceSettings(
         name=service.name,
         listen=service.listen,
         backend=service.backend,
-        server_keys=key_pairs,
+        server_keys=tuple(key.pair for key in service.secret_keys),
         refusal=service.clients.refusal,
         forward_identity=service.forward_identity,
         allow_remote_backend=service.allow_remote_backend,
@@ -65,70 +63,79 @@ def settings(service: Service, key_pairs: tuple[KeyPair, ...]) -> ServiceSetting
 class Sidecar:
     """One process at work."""
 
-    def __init__(self, config: Config, key_pairs: dict[str, tuple[KeyPair, ...]], descriptors: int, log: Log) -> None:
+    def __init__(self, config: Config, descriptors: int, log: Log) -> None:
         self._config, self._log = config, log
         self._proxy = Proxy(descriptors=descriptors)
         self._metrics = Metrics()
-        self._watchers: list[Callable[[], Awaitable[None]]] = []
+        self._watchers: list[Callable[[], Awaitable[None]]] = [self._metrics.measure_lag]
         self._bound = False
         for service in config.service:
-            self._add(service, key_pairs[service.name])
+            self._add(service)
 
-    def _add(self, service: Service, key_pairs: tuple[KeyPair, ...]) -> None:
+    def _add(self, service: Service) -> None:
         log = self._log.bind(service=service.name)
-        for path in filter(others_may_read, service.secret_keys):
-            log.warning("a secret key can be read by others", file=str(path), hint=f"chmod 600 {path}")
-        clients = Clients(service.clients.directory, service.inline_keys(), service.clients.allow == "any", log)
-        observer = ServiceObserver(service.name, self._metrics, self._log)
-        at_work = self._proxy.add(settings(service, key_pairs), clients.load(), observer)
+        for key in service.secret_keys:
+            if key.file is not None and others_may_read(key.file):
+                log.warning("a secret key can be read by others", file=str(key.file), hint=f"chmod 600 {key.file}")
+        allow_any = service.clients.allow == "any"
+        inline = [key.octets for key in service.clients.keys]
+        clients = Clients(service.clients.directory, inline, allow_any, log)
+        observer = ServiceObserver(service.name, self._metrics, self._log, allow_any=allow_any)
+        at_work = self._proxy.add(settings(service), clients.load(), observer)
         self._metrics.watch(at_work)
         self._watchers.append(partial(clients.watch, partial(setattr, at_work, "clients")))
         self._watchers.append(observer.summarise)
 
     async def run(self) -> int:
         """Serve until drained. Returns the exit status."""
-        listener = None
-        try:
-            self._proxy.bind()
-            if self._config.admin.address is not None:
-                listener = admin.listen(*self._config.admin.address)
-        except BindError as error:
-            self._log.error("cannot start", detail=str(error))
-            return FAILED
-        async with trio.open_nursery() as nursery:
-            with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-                if listener is not None:
-                    app = admin.application(self._metrics.registry, self._not_ready)
-                    nursery.start_soon(admin.serve, listener, app)
-                nursery.start_soon(self._metrics.measure_lag)
+        # Around everything, so that no signal finds us without an answer.
+        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+            try:
+                # The page first: it leaves nothing behind when a service can not be bound, as ``ipc`` would.
+                address = self._config.admin.address
+                page = None if address is None else admin.listen(address.host, address.port)
+                self._proxy.bind()
+            except BindError as error:
+                self._log.error("cannot start", detail=str(error))
+                return FAILED
+            async with trio.open_nursery() as nursery:
+                if page is not None:
+                    app = admin.application(self._metrics.registry, self._not_ready, self._unexpected)
+                    nursery.start_soon(admin.serve, page, app, self._unexpected)
                 for watcher in self._watchers:
                     nursery.start_soon(watcher)
                 self._announce()
                 nursery.start_soon(self._serve, nursery.cancel_scope)
                 self._bound = True
-                async for number in signals:
-                    if self._proxy.draining:
-                        self._log.warning("leaving at once", signal=signal.Signals(number).name)
-                        return self._leave_at_once(nursery)
-                    seconds = self._config.process.drain_seconds
-                    self._log.info("draining", signal=signal.Signals(number).name, seconds=seconds)
-                    self._proxy.drain(seconds)
-        self._log.info("stopped")
-        return DONE
+                await self._obey(signals)
+                nursery.cancel_scope.cancel()
+                return FAILED
+            self._log.info("stopped")
+            return DONE
 
     async def _serve(self, everything: trio.CancelScope) -> None:
         await self._proxy.run()
         everything.cancel()
 
-    @staticmethod
-    def _leave_at_once(nursery: trio.Nursery) -> int:
-        nursery.cancel_scope.cancel()
-        return FAILED
+    async def _obey(self, signals: AsyncIterator[int]) -> None:
+        """Drain at the first signal; return at the second."""
+        async for number in signals:
+            name = signal.Signals(number).name
+            if self._proxy.draining:
+                self._log.warning("leaving at once", signal=name)
+                return
+            seconds = self._config.process.drain_seconds
+            self._log.info("draining", signal=name, seconds=seconds)
+            self._proxy.drain(seconds)
 
     def _not_ready(self) -> str:
         if self._proxy.draining:
             return "draining"
         return "" if self._bound else "starting"
+
+    def _unexpected(self, error: Exception) -> None:
+        self._metrics.unexpected.inc()
+        self._log.error("unexpected error", exc_info=error, hint=FAULT)
 
     def _announce(self) -> None:
         for service, configured in zip(self._proxy.services, self._config.service, strict=True):

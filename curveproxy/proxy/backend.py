@@ -115,10 +115,9 @@ class Dial(Queued):
         sock = self._socket
         assert sock is not None
         try:
-            if not self._connecting:
-                self._listen(sock)
-            else:
+            if self._connecting:
                 self._connected(sock)
+            self._listen(sock)  # its greeting may have come in the same event
         except BlockingIOError:
             pass
         except (PeerError, OSError) as error:

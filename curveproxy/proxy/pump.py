@@ -45,7 +45,8 @@ if TYPE_CHECKING:
 
 # Above this a frame is opened or sealed in a thread: it takes longer than others should wait.
 THREAD_SIZE = 1024 * 1024
-# A frame larger than a buffer gets one of its own, which grows by this factor as its octets come.
+# A frame larger than a buffer gets one of its own, which begins so small and grows by this factor as its octets come.
+FIRST = 64 * 1024
 GROWTH = 4
 
 NOTHING = memoryview(b"")
@@ -163,11 +164,6 @@ class Pump(ABC):
     def has_ended(self) -> bool:
         return self._wants == Wait.END
 
-    @property
-    def is_idle(self) -> bool:
-        """Whether this pump holds nothing."""
-        return not (self._kept or self._owed or self._word or self._large is not None)
-
     def _go_on(self) -> None:
         if self._wants in (Wait.THREAD, Wait.END):
             return
@@ -175,6 +171,10 @@ class Pump(ABC):
         if self.has_ended:
             return  # the session was closed meanwhile
         self._wants = wants
+        if self._sink_gone and self.back.has_ended:
+            self.back._finish()  # perhaps there is nothing left to wait for
+            if self.has_ended:
+                return
         if wants == Wait.TURN:
             self._session.service.room.wake_again(self)
         elif wants == Wait.THREAD:
@@ -247,6 +247,7 @@ class Pump(ABC):
             return None
         except OSError:
             got, reason = 0, self._source_reset
+            self.back._sink_gone = True
         else:
             reason = self._source_closed
         if not got:
@@ -285,13 +286,19 @@ class Pump(ABC):
             self._source.socket.shutdown(socket.SHUT_RDWR)
 
     def _finish(self) -> Wait:
-        """All is written: tell the sink that nothing follows."""
+        """All is written: tell the sink that nothing follows, or end at once where that cuts nothing."""
         with suppress(OSError):
-            if self.back.is_idle and sockets.is_quiet(self._sink.socket):
+            if self.back.has_nothing_to_do and sockets.all_has_arrived(self._sink.socket):
                 self._session.close()
             else:
                 self._sink.socket.shutdown(socket.SHUT_WR)
         return Wait.END
+
+    @property
+    def has_nothing_to_do(self) -> bool:
+        """Whether nothing would be lost on this way if the session ended now."""
+        idle = not (self._kept or self._owed or self._word or self._large is not None)
+        return self._sink_gone or (idle and sockets.nothing_has_come(self._source.socket))
 
     def _command_untrusted(self, body: bytes) -> bytes:
         """The frame by which a command goes on to the sink, or nothing. Raises PeerError."""
@@ -306,7 +313,7 @@ class Pump(ABC):
 
     def _begin_large(self, size: int) -> None:
         have = len(self._kept)
-        self._large = Buffer(min(size, GROWTH * READ_SIZE))
+        self._large = Buffer(min(size, max(FIRST, GROWTH * have)))
         self._large.view[:have] = self._kept
         self._large_have, self._kept = have, b""
 

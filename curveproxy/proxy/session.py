@@ -88,6 +88,8 @@ class Session:
 
     def linger(self) -> None:
         """One side has ended, or something has moved since."""
+        if self._is_closed:
+            return
         self.linger_until = trio.current_time() + LINGER_SECONDS
         self.service.lingering.add(self)
 

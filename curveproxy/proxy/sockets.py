@@ -148,12 +148,14 @@ def prepare_backend(family: int) -> socket.socket:
     return sock
 
 
-def is_quiet(sock: socket.socket) -> bool:
-    """Whether all that was sent has arrived and nothing has come: a close now cuts nothing. Raises OSError."""
-    counts = bytearray(4), bytearray(4)
-    fcntl.ioctl(sock, termios.TIOCOUTQ, counts[0])
-    fcntl.ioctl(sock, termios.FIONREAD, counts[1])
-    return not any(counts[0]) and not any(counts[1])
+def all_has_arrived(sock: socket.socket) -> bool:
+    """Whether the other side has all that was sent: a reset now cuts nothing. Raises OSError."""
+    return not any(fcntl.ioctl(sock, termios.TIOCOUTQ, bytes(4)))
+
+
+def nothing_has_come(sock: socket.socket) -> bool:
+    """Whether there is nothing to read. Raises OSError."""
+    return not any(fcntl.ioctl(sock, termios.FIONREAD, bytes(4)))
 
 
 def set_mark(sock: socket.socket, octets: int) -> None:

@@ -1,10 +1,19 @@
 """The allow-list: what a listing changes, and what it must not."""
 
+import os
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+import trio
+from hypothesis import given
+from hypothesis import strategies as st
+
 from curveproxy.app.clients import Clients, Directory, Stamp
 from curveproxy.app.keys import KeyFileError, write_key_pair
+from curveproxy.policy.clients import ClientList
 from curveproxy.wire.box import KeyPair
 
 A, B = b"a" * 32, b"b" * 32
@@ -33,7 +42,7 @@ def directory(files: dict[str, bytes | None], log: Log) -> Directory:
 
 
 def listing(**sizes: int) -> dict[str, Stamp]:
-    return {f"{name}.key": Stamp(1, 1, size) for name, size in sizes.items()}
+    return {f"{name}.key": Stamp(1, 1, 1, size) for name, size in sizes.items()}
 
 
 def test_a_key_comes_at_once_and_goes_after_two_listings() -> None:
@@ -69,10 +78,50 @@ def test_a_file_that_stops_parsing_keeps_its_key_and_is_told() -> None:
     assert len(log.lines) == 2
 
 
-def test_of_two_files_with_one_key_the_first_counts() -> None:
-    found = directory({"bob.key": A, "alice.key": A}, Log())
+def test_of_two_files_with_one_key_the_first_counts_and_it_is_told_once() -> None:
+    log = Log()
+    found = directory({"bob.key": A, "alice.key": A, "carol.key": B}, log)
     found.take(listing(bob=1, alice=1))
     assert found.names() == {A: "alice"}
+    found.take(listing(bob=1, alice=1, carol=1))
+    assert log.lines == ["two files hold one client's key"]
+
+
+def test_a_file_that_is_renamed_is_no_twin_and_never_without_its_key() -> None:
+    log = Log()
+    found = directory({"alice.key": A, "bob.key": A}, log)
+    found.take(listing(alice=1))
+    found.take(listing(bob=1))
+    assert A in found.names()
+    found.take(listing(bob=1))
+    assert found.names() == {A: "bob"}
+    assert log.lines == []
+
+
+names = st.sampled_from(["alice", "bob", "carol"])
+steps = st.lists(st.tuples(st.dictionaries(names, st.integers(0, 2)), st.sets(names)), max_size=8)
+
+
+@given(steps)
+def test_no_history_takes_a_key_away_before_its_file_was_missing_twice(history: list[tuple[Any, set[str]]]) -> None:
+    files: dict[str, bytes | None] = {}
+    found = directory(files, Log())
+    held: dict[str, bytes] = {}
+    missed: Counter[str] = Counter()
+    seen: dict[str, int] = {}
+    for sizes, broken in history:
+        for name in ("alice", "bob", "carol"):
+            missed[name] = 0 if name in sizes else missed[name] + 1
+            if missed[name] >= 2:
+                held.pop(name, None)
+                seen.pop(name, None)
+            elif name in sizes and seen.get(name) != sizes[name]:
+                key = None if name in broken else f"{name} {sizes[name]}".encode()
+                files[f"{name}.key"] = key
+                held |= {name: key} if key else {}
+                seen[name] = sizes[name]
+        found.take(listing(**sizes))
+        assert found.names() == {key: name for name, key in held.items()}
 
 
 def test_a_real_directory(tmp_path: Path) -> None:
@@ -103,6 +152,81 @@ def test_a_directory_that_can_not_be_listed_changes_nothing(tmp_path: Path) -> N
     for _ in range(3):
         assert pair.public in clients.load().names
     assert log.lines == ["clients directory can not be listed"]
+
+
+def test_what_lies_there_and_is_no_file_spoils_only_itself(tmp_path: Path) -> None:
+    log, pair = Log(), KeyPair.generate()
+    write_key_pair(tmp_path / "alice.key_secret", pair)
+    (tmp_path / "alice.key_secret").unlink()
+    (tmp_path / "ring.key").symlink_to(tmp_path / "ring.key")
+    (tmp_path / "dangling.key").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "directory.key").mkdir()
+    os.mkfifo(tmp_path / "pipe.key")  # to open it would wait for a writer, for good
+    (tmp_path / "long.key").write_bytes(b"x" * 100_000)
+    os.link(tmp_path / "alice.key", os.fsencode(tmp_path) + b"/\xff.key")
+    clients = Clients(tmp_path, [], False, log)
+    names = clients.load().names
+    assert names == {pair.public: "alice"}
+    assert sorted(log.lines) == [
+        "a pipe lies among the clients",
+        *["client key can not be read"] * 3,
+        "two files hold one client's key",
+    ]
+    (tmp_path / "alice.key").unlink()
+    for _ in range(2):
+        names = clients.load().names
+    assert names[pair.public] == "\ufffd", "what is told to the service is UTF-8"
+
+
+async def until(condition: Callable[[], object]) -> None:
+    with trio.fail_after(10):
+        while not condition():
+            await trio.sleep(0.01)
+
+
+@pytest.fixture
+def often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Listings follow each other fast."""
+    monkeypatch.setattr("curveproxy.app.clients.LISTING_SECONDS", 0.01)
+
+
+async def test_a_new_key_is_told_to_who_watches(tmp_path: Path, often: None) -> None:
+    log, pair = Log(), KeyPair.generate()
+    clients, told = Clients(tmp_path, [A], False, log), list[ClientList]()
+    clients.load()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(clients.watch, told.append)
+        (tmp_path / "broken.key").write_text("not a certificate")  # changes the directory, and nobody's rights
+        await until(lambda: "client key can not be read" in log.lines)
+        write_key_pair(tmp_path / "carol.key_secret", pair)
+        await until(lambda: told)
+        assert [each.names for each in told] == [{A: None, pair.public: "carol"}]
+        (tmp_path / "carol.key").unlink()
+        await until(lambda: told[1:])
+        assert [each.names for each in told[1:]] == [{A: None}]
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_listing_that_can_not_be_made_changes_nothing_and_ends_nothing(
+    tmp_path: Path, often: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, told, tried = Log(), list[ClientList](), list[None]()
+
+    async def no_thread(*_: Any, **__: Any) -> None:
+        tried.append(None)
+        raise RuntimeError("can't start new thread")
+
+    clients = Clients(tmp_path, [], False, log)
+    clients.load()
+    async with trio.open_nursery() as nursery:
+        with monkeypatch.context() as patch:
+            patch.setattr(trio.to_thread, "run_sync", no_thread)
+            nursery.start_soon(clients.watch, told.append)
+            await until(lambda: len(tried) > 3)
+        assert log.lines == ["nobody can connect", "clients directory can not be listed"]
+        write_key_pair(tmp_path / "carol.key_secret", KeyPair.generate())
+        await until(lambda: told)
+        nursery.cancel_scope.cancel()
 
 
 def test_an_empty_list_is_a_list_and_is_told(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """The configuration: what is right is taken as written, what is wrong is told all at once."""
 
+import os
+import threading
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -54,7 +56,7 @@ def test_every_example_loads(place: Path, example: Path) -> None:
     config = load(place / example.name)
     assert config.service[0].listen.port == 5556
     assert config.service[0].clients.directory == place / "clients"
-    assert len(config.service[0].key_pairs()) == 1
+    assert len(config.service[0].secret_keys) == 1
 
 
 def test_the_full_example_shows_every_setting_with_its_default(place: Path) -> None:
@@ -85,7 +87,8 @@ def test_the_full_example_shows_every_setting_with_its_default(place: Path) -> N
 def test_paths_are_relative_to_the_file(place: Path) -> None:
     (place / "c.toml").write_text(SERVICE + CLIENTS)
     service = load(place / "c.toml").service[0]
-    assert service.secret_keys == [place / "keys" / "server.key_secret"]
+    assert [key.file for key in service.secret_keys] == [place / "keys" / "server.key_secret"]
+    assert "secret=" not in repr(service)
     assert service.backend == Endpoint("tcp", "127.0.0.1", 5555)
 
 
@@ -94,7 +97,7 @@ def test_paths_are_relative_to_the_file(place: Path) -> None:
     [
         ("", "service: there is none"),
         ("x = ", "not TOML: invalid value (at end of document)"),
-        ("[servce]", "servce: no such setting: did you mean service"),
+        (SERVICE + CLIENTS + "[servce]", "servce: no such setting: did you mean service"),
         (SERVICE, 'service "orders": clients: nobody is listed: add directory'),
         (SERVICE + "[service.clients]\ndirectory = 'nowhere'", "nowhere is not a directory"),
         (SERVICE + "[service.clients]\nkeys = ['abc']", "clients.keys[0]: not a Z85 key"),
@@ -109,20 +112,29 @@ def test_paths_are_relative_to_the_file(place: Path) -> None:
         (SERVICE + CLIENTS + "[service.admission]\nmax_half_open = 0", "admission.max_half_open: must be >= 1"),
         (SERVICE + CLIENTS + "[service.admission]\nhandshake_seconds = 61", "handshake_seconds: must be <= 60"),
         (SERVICE + CLIENTS + "[service.admission]\nmax_sesions = 1", "did you mean max_sessions"),
-        (SERVICE + CLIENTS + "[service.messages]\non_invalid = 'drop'", 'this version knows "disconnect" only'),
-        (SERVICE + CLIENTS + "[process]\nworkers = 4", "process.workers: this version runs one process"),
-        (SERVICE + CLIENTS + "[process]\nreuse_port = true", "process.reuse_port: not in this version"),
+        (SERVICE + CLIENTS + "[service.messages]\non_invalid = 'drop'", "messages.on_invalid: not yet in this version"),
+        (SERVICE + CLIENTS + "[service.messages]\non_invalid = 'maybe'", "on_invalid: must be in ['disconnect"),
+        (SERVICE + CLIENTS + "[process]\nworkers = 4", "process.workers: not yet in this version"),
+        (SERVICE + CLIENTS + "[process]\nreuse_port = true", "process.reuse_port: not yet in this version"),
+        (SERVICE + CLIENTS + "[process]\ndrain_seconds = nan", "process.drain_seconds: must be >= 0"),
         (SERVICE + CLIENTS + "[log]\nlevel = 'loud'", "log.level: must be in ['debug', 'info', 'warning', 'error']"),
         (SERVICE + CLIENTS + "[admin]\nlisten = '9464'", "admin.listen: '9464' has no port"),
         (SERVICE.replace('name = "orders"', "") + CLIENTS, "service[0].name: it is missing"),
         (SERVICE.replace('"orders"', "3") + CLIENTS, "service[0].name: a string is wanted"),
         (SERVICE.replace('"orders"', '""') + CLIENTS, "name: it is empty"),
         (SERVICE.replace("tcp://*:5556", "tcp://*") + CLIENTS, "listen: 'tcp://*' has no port"),
+        (SERVICE.replace("tcp://*:5556", "tcp://a..b:1") + CLIENTS, "listen: 'tcp://a..b:1' has no host name"),
         (SERVICE.replace("127.0.0.1:5555", "*:5555") + CLIENTS, "can not be dialled"),
         (SERVICE.replace("127.0.0.1:5555", "10.0.0.1:5555") + CLIENTS, "allow_remote_backend = true"),
         (SERVICE.replace("*:5556", "127.0.0.1:5555") + CLIENTS, "backend: it is the endpoint on which the proxy"),
+        (SERVICE.replace("127.0.0.1:5555", "[::1]:5556") + CLIENTS, "backend: it is the endpoint on which the proxy"),
+        (SERVICE.replace("127.0.0.1:5555", "localhost:5556") + CLIENTS, "backend: it is the endpoint on which the"),
+        (SERVICE.replace(".key_secret", ".key") + CLIENTS, "secret_keys[0]: "),
         (SERVICE.replace(".key_secret", ".key") + CLIENTS, "holds a public key only"),
+        (SERVICE.replace("server.key_secret", "a\\u0000b") + CLIENTS, "can not be read: embedded null byte"),
+        (SERVICE + f"[service.clients]\ndirectory = '{'x' * 300}'", "can not be listed: file name too long"),
         (SERVICE.replace("server.key_secret", "missing") + CLIENTS, "missing can not be read: no such file"),
+        (SERVICE.replace('secret_keys = ["keys/server.key_secret"]', "") + CLIENTS, "secret_keys: it is missing"),
         (SERVICE.replace('["keys/server.key_secret"]', "[]") + CLIENTS, 'make one by "curveproxy keygen server"'),
         (SERVICE.replace('["keys/server.key_secret"]', '"x"') + CLIENTS, "secret_keys: a list is wanted, not a string"),
         (SERVICE + CLIENTS + SERVICE.replace("5556", "1") + CLIENTS, 'service "orders": there are 2 of that name'),
@@ -138,15 +150,57 @@ def test_what_is_wrong_is_told_with_its_place_and_a_hint(place: Path, text: str,
 
 
 def test_all_complaints_come_at_once(place: Path) -> None:
-    text = (
-        SERVICE.replace("tcp://*:5556", "nowhere")
-        + "[service.admission]\nmax_half_open = 'x'\nhandshake_seconds = 99\n"
-    )
-    assert [told.partition(":")[0] for told in complaints(place, "[log]\nlevel = 'x'\n" + text)].count(
-        'service "orders"'
-    ) == 3
-    later = SERVICE.replace("keys/server", "keys/none") + "[process]\nworkers = 2\n"
-    assert len(complaints(place, later)) == 3
+    """Of types, of bounds, of files, and of what does not go together, in one run."""
+    first = SERVICE.replace("server.key_secret", "none").replace("5555", "5556") + "foo = 1\nbar = 2\n"
+    first += "[service.admission]\nmax_half_open = 'x'\nhandshake_seconds = 99\n"
+    second = SERVICE.replace("orders", "b").replace("127.0.0.1", "10.0.0.1") + "forward_identity = 1\n"
+    second += "[service.clients]\nkeys = ['x', 'y']\n"
+    third = SERVICE.replace("orders", "c").replace('["keys', '["keys/none", "keys').replace("*:5556", "*:1")
+    told = complaints(place, "[process]\nworkers = 2\n[log]\nlevel = 'x'\n" + first + second + third)
+    expected = [
+        "log.level: must be in",
+        "process.workers: not yet",
+        'service "orders": foo: no such setting',
+        'service "orders": bar: no such setting',
+        'service "orders": secret_keys[0]: ',
+        'service "orders": clients: nobody is listed',
+        'service "orders": backend: it is the endpoint on which the proxy itself listens',
+        'service "orders": admission.max_half_open: a whole number is wanted',
+        'service "orders": admission.handshake_seconds: must be <= 60',
+        'service "b": forward_identity: true or false',
+        'service "b": clients.keys[0]: ',
+        'service "b": clients.keys[1]: ',
+        'service "b": backend: tcp://10.0.0.1:5555 is another machine',
+        "tcp://*:5556: 2 services listen there",
+        'service "c": secret_keys[0]: ',
+        'service "c": clients: nobody is listed',
+    ]
+    assert [start for start in expected if not any(complaint.startswith(start) for complaint in told)] == []
+    assert len(told) == len(expected)
+
+
+def test_what_is_wrong_by_itself_is_not_told_twice(place: Path) -> None:
+    broken = SERVICE + "[service.clients]\ndirectory = 'nowhere'\n"
+    assert len(complaints(place, broken)) == 1
+    assert len(complaints(place, SERVICE + "clients = 3\n")) == 1
+    assert len(complaints(place, SERVICE.replace("tcp://127.0.0.1:5555", "10.0.0.1") + CLIENTS)) == 1
+
+
+def test_a_backend_by_its_name_may_have_the_port_of_the_proxy(place: Path) -> None:
+    """As in a network of containers; a name is judged when it is dialled."""
+    (place / "c.toml").write_text(SERVICE.replace("127.0.0.1:5555", "orders:5556") + CLIENTS)
+    assert load(place / "c.toml").service[0].backend.host == "orders"
+
+
+def test_a_key_is_read_once_so_that_it_may_come_through_a_pipe(place: Path) -> None:
+    pipe = place / "pipe"
+    os.mkfifo(pipe)
+    secret = (place / "keys" / "server.key_secret").read_text()
+    writer = threading.Thread(target=pipe.write_text, args=[secret])
+    writer.start()
+    (place / "c.toml").write_text(SERVICE.replace("keys/server.key_secret", "pipe") + CLIENTS)
+    assert len(load(place / "c.toml").service[0].secret_keys) == 1
+    writer.join(10)
 
 
 def test_a_whole_number_of_seconds_is_a_number(place: Path) -> None:
@@ -160,6 +214,29 @@ def test_a_file_that_is_not_there_or_not_text(place: Path) -> None:
     (place / "binary.toml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ConfigError, match="not TOML"):
         load(place / "binary.toml")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("x = " + "[" * 5000, "nested too deeply"), ("x = " + "1" * 5000, "not TOML"), ("x = 2026-13-01", "not TOML")],
+    ids=["deep", "long", "date"],
+)
+def test_a_file_that_python_can_not_read_gets_a_sentence(place: Path, text: str, words: str) -> None:
+    assert words in complaints(place, text)[0]
+
+
+lines = st.sampled_from(
+    ["[service]", "[[service]]", "[service.clients]", "[log]", 'name = "a"', "listen = 3", "keys = [", "]", '"""', "'"]
+)
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(lines | st.text(max_size=8), max_size=8).map("\n".join))
+def test_no_text_gives_anything_but_complaints(tmp_path: Path, text: str) -> None:
+    (tmp_path / "c.toml").write_text(text, encoding="utf-8", errors="replace")
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path / "c.toml")
+    assert all(caught.value.complaints)
 
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.dates()

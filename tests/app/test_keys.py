@@ -55,6 +55,39 @@ def test_a_link_is_not_followed(tmp_path: Path) -> None:
     assert not (tmp_path / "elsewhere").exists()
 
 
+def test_half_of_a_pair_is_not_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = os.open
+
+    def full(path: Path, flags: int, mode: int) -> int:
+        if path.suffix == ".key":
+            raise OSError(28, "No space left on device")
+        return whole(path, flags, mode)
+
+    monkeypatch.setattr(os, "open", full)
+    with pytest.raises(KeyFileError, match=r"a\.key can not be written: no space left on device"):
+        write_key_pair(tmp_path / "a.key_secret", KeyPair.generate())
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("secret", "public"),
+    [("a.key_secret", "a.key"), ("a", "a.key"), ("a.b", "a.b.key"), ("a.b.key_secret", "a.b.key")],
+)
+def test_the_public_half_has_the_name_of_the_secret_one(tmp_path: Path, secret: str, public: str) -> None:
+    assert write_key_pair(tmp_path / secret, GOOD) == tmp_path / public
+    assert read_key_pair(tmp_path / secret) == GOOD
+    assert read_certificate(tmp_path / public).secret is None
+
+
+@pytest.mark.parametrize("name", ["a.key", "a\0b", "x" * 300, "a.key/b"])
+def test_a_name_that_will_not_do_gets_a_sentence(tmp_path: Path, name: str) -> None:
+    (tmp_path / "a.key").write_text("")
+    with pytest.raises(KeyFileError):
+        write_key_pair(tmp_path / name, GOOD)
+    with pytest.raises(KeyFileError):
+        read_key_pair(tmp_path / name)
+
+
 GOOD = KeyPair.generate()
 OTHER = KeyPair.generate()
 PUBLIC, SECRET = z85.encode(GOOD.public), z85.encode(GOOD.secret)

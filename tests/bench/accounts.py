@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
+SOCKET_CACHES = {"TCP", "sock_inode_cache", "filp", "eventpoll_epi"}  # of ``/proc/slabinfo``
 
 
 def cpu(pid: int) -> float:
@@ -26,11 +27,15 @@ def descriptors(pid: int) -> int:
     return len(os.listdir(f"/proc/{pid}/fd"))
 
 
-def kernel_memory() -> int:
-    """Octets of the whole machine's slabs and socket buffers.
+def kernel_memory() -> int | None:
+    """Octets of the machine's TCP sockets, at both ends and of everybody: their objects, and what waits in them.
 
-    A rough figure: both ends of a connection are in it, everybody else's work too, and a small buffer counts twice.
+    None where only root may read it and we are not root.
     """
-    slab = next(line for line in Path("/proc/meminfo").read_text().splitlines() if line.startswith("Slab:"))
+    try:
+        lines = [line.split() for line in Path("/proc/slabinfo").read_text().splitlines()[2:]]
+    except PermissionError:
+        return None
+    objects = sum(int(active) * int(size) for name, active, _, size, *_ in lines if name in SOCKET_CACHES)
     tcp = next(line for line in Path("/proc/net/sockstat").read_text().splitlines() if line.startswith("TCP:"))
-    return int(slab.split()[1]) * 1024 + int(tcp.split()[-1]) * PAGE
+    return objects + int(tcp.split()[-1]) * PAGE

@@ -8,7 +8,7 @@ import resource
 import socket
 import struct
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from nacl.bindings import crypto_box_afternm, crypto_box_beforenm, crypto_box_open_afternm
 from nacl.exceptions import CryptoError
@@ -69,6 +69,9 @@ class Load:
                 wave = [self._connect(source(number)) for number in range(begin, min(begin + WAVE, count))]
                 standing += wave
                 self._go(wave, steps)
+                for sock in wave:  # of what a server said ahead, nothing is to lie in the kernel
+                    with suppress(BlockingIOError):
+                        sock.recv(len(GREETING), socket.MSG_DONTWAIT)
             yield
         finally:
             for sock in standing:

@@ -6,7 +6,7 @@ from statistics import median
 
 from bench import accounts
 from bench.figures import Figure
-from bench.load import GREETED, Load
+from bench.load import GREETED, Load, many_addresses
 from bench.peers import PROXIES, BenchError, Service, Starter
 
 SLOWER = 1.2
@@ -27,7 +27,7 @@ def latencies(start: Starter, silent: int, clients: int) -> tuple[float, float]:
         load = Load(proxy)
         latency(load, clients)
         alone = latency(load, clients)
-        with load.silent(silent, GREETED):
+        with load.silent(silent, GREETED, many_addresses):  # of ports, one address has too few
             beside = latency(load, clients)
             if accounts.descriptors(proxy.pid) < silent:
                 raise BenchError("some of the silent have been turned away")

@@ -149,12 +149,16 @@ PROXIES: dict[str, Starter] = {"curveproxy": curveproxy, "libzmq": libzmq}
 
 
 def run_proxy(sockets: Libzmq, front: str, back: str, backend: str) -> None:
-    """zmq_proxy(), in C, between a CURVE server that lets anybody in and a plain socket."""
+    """zmq_proxy(), in C, between a CURVE server that lets anybody in and a plain socket, once that is connected."""
     keys = Keys.new()
     public, endpoint = sockets.bind(
         getattr(zmq, front), server=keys, backlog=BACKLOG, handshake_ivl=HANDSHAKE_SECONDS * 1000
     )
-    plain = sockets.connect(getattr(zmq, back), backend)
+    plain = sockets.socket(getattr(zmq, back))
+    monitor = plain.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED)
+    plain.connect(backend)
+    monitor.recv_multipart()
+    plain.disable_monitor()
     print(endpoint, keys.public.hex(), flush=True)
     for sock in (public, plain):
         sock.rcvtimeo = sock.sndtimeo = -1

@@ -10,7 +10,15 @@ from curveproxy.proxy.commands import Side, Verdict, judge_untrusted
 from curveproxy.proxy.cookies import CookieKeys
 from curveproxy.proxy.endpoint import Endpoint, is_local
 from curveproxy.proxy.queue import Queue, Queued
-from curveproxy.proxy.sockets import BindError, close_listener, is_quiet, listen, number_of, source_of
+from curveproxy.proxy.sockets import (
+    BindError,
+    all_has_arrived,
+    close_listener,
+    listen,
+    nothing_has_come,
+    number_of,
+    source_of,
+)
 from curveproxy.proxy.strainer import Strainer
 from curveproxy.proxy.waiting_room import GONE, READ, WaitingRoom
 from curveproxy.reasons import Invalid
@@ -193,15 +201,16 @@ class TestSockets:
         close_listener(alive, endpoint)
         close_listener(listen(endpoint), endpoint)
 
-    def test_quiet_means_all_arrived_and_nothing_came(self) -> None:
+    def test_what_is_on_its_way_is_known(self) -> None:
         one, other = socket.socketpair()
         with one, other:
-            assert is_quiet(one)
+            assert all_has_arrived(one)
             one.send(b"x")
-            assert not is_quiet(one)
-            assert not is_quiet(other)
+            assert not all_has_arrived(one)
+            assert not nothing_has_come(other)
             other.recv(1)
-            assert is_quiet(one)
+            assert all_has_arrived(one)
+            assert nothing_has_come(other)
 
 
 class TestCookieKeys:

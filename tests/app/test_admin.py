@@ -1,0 +1,138 @@
+"""The admin page by itself: errors of ours and of requesters, each at its own connection."""
+
+import http.client
+import socket
+import struct
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from functools import partial
+
+import pytest
+import structlog
+import trio
+from prometheus_client import CollectorRegistry
+from prometheus_client.metrics_core import Metric
+from prometheus_client.parser import text_string_to_metric_families
+
+from curveproxy.app import admin
+from curveproxy.app.metrics import Metrics
+from curveproxy.app.observer import ServiceObserver
+from curveproxy.policy.clients import ClientList
+from curveproxy.proxy.endpoint import Endpoint
+from curveproxy.proxy.proxy import Proxy
+from curveproxy.proxy.settings import ServiceSettings
+from curveproxy.wire.box import KeyPair
+
+
+class Broken:
+    """A collector that fails when it is asked."""
+
+    def __init__(self) -> None:
+        self.works = True
+
+    def collect(self) -> Iterator[Metric]:
+        if not self.works:
+            raise RuntimeError("a fault of ours")
+        yield from ()
+
+
+def get(port: int, path: str) -> tuple[int, str]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection.request("GET", path)
+    answer = connection.getresponse()
+    text = answer.read().decode()
+    connection.close()
+    return answer.status, text
+
+
+@asynccontextmanager
+async def page(
+    registry: CollectorRegistry, errors: list[Exception], not_ready: Callable[[], str] = str
+) -> AsyncIterator[int]:
+    """A page at work; its port."""
+    listener = admin.listen("127.0.0.1", 0)
+    async with trio.open_nursery() as nursery:
+        app = admin.application(registry, not_ready, errors.append)
+        nursery.start_soon(admin.serve, listener, app, errors.append)
+        yield listener.getsockname()[1]
+        nursery.cancel_scope.cancel()
+
+
+async def ask(port: int, path: str) -> tuple[int, str]:
+    return await trio.to_thread.run_sync(partial(get, port, path))
+
+
+async def test_an_error_of_ours_is_told_and_ends_one_request() -> None:
+    registry, broken, errors = CollectorRegistry(), Broken(), list[Exception]()
+    registry.register(broken)
+    async with page(registry, errors) as port:
+        broken.works = False
+        assert await ask(port, "/metrics") == (500, "an error of curveproxy, see its log\n")
+        assert [str(error) for error in errors] == ["a fault of ours"]
+        broken.works = True
+        assert (await ask(port, "/metrics"))[0] == 200
+
+
+async def test_why_it_is_not_ready() -> None:
+    reasons = ["starting"]
+    async with page(CollectorRegistry(), [], lambda: "".join(reasons)) as port:
+        assert await ask(port, "/readyz") == (503, "starting\n")
+        assert await ask(port, "/healthz") == (200, "ok\n")
+        reasons.clear()
+        assert await ask(port, "/readyz") == (200, "ok\n")
+
+
+REQUEST = b"GET /metrics HTTP/1.1\r\nHost: x\r\n"
+WRONG = [
+    b"",
+    b"\x00\xff" * 500,
+    b"\xff\x00\x00\x00\x00\x00\x00\x00\x01\x7f\x03\x00CURVE",
+    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"junk" * 100,
+    REQUEST + b"A: " + b"b" * 100_000,
+    REQUEST + b"Content-Length: 5\r\n\r\nab",
+    REQUEST + b"Upgrade: h2c\r\nConnection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: !!!\r\n\r\n",
+    REQUEST + b"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\r\n",
+    REQUEST * 50,
+    (REQUEST + b"\r\n") * 50,
+    b"GET //[::1 HTTP/1.1\r\nHost: \xff\r\n\r\n",
+]
+
+
+@pytest.mark.parametrize("reset", [False, True], ids=["close", "reset"])
+async def test_what_a_requester_does_wrong_ends_its_own_connection(reset: bool) -> None:
+    errors: list[Exception] = []
+    async with page(CollectorRegistry(), errors) as port:
+        for octets in WRONG:
+            with socket.create_connection(("127.0.0.1", port)) as peer:
+                peer.sendall(octets)
+                if reset:
+                    peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            assert await ask(port, "/healthz") == (200, "ok\n")
+    assert errors == []
+
+
+async def test_what_stands_is_read_at_the_scrape() -> None:
+    metrics, proxy, pair = Metrics(), Proxy(descriptors=1024), KeyPair.generate()
+    endpoint = Endpoint("tcp", "127.0.0.1", 0)
+    observer = ServiceObserver("orders", metrics, structlog.get_logger())
+    service = proxy.add(ServiceSettings("orders", endpoint, endpoint, (pair,)), ClientList(), observer)
+    metrics.watch(service)
+    async with page(metrics.registry, []) as port:
+
+        async def value(name: str, **labels: str) -> float | None:
+            families = text_string_to_metric_families((await ask(port, "/metrics"))[1])
+            samples = [sample for family in families for sample in family.samples]
+            found = [one.value for one in samples if one.name == name and labels.items() <= one.labels.items()]
+            return found[0] if found else None
+
+        assert await value("curveproxy_backend_up") is None
+        for up in (True, False):
+            service.backend.up = up
+            assert await value("curveproxy_backend_up", service="orders") == up
+        service.traffic.messages_in, service.traffic.octets_out = 3, 2**53
+        assert await value("curveproxy_messages_total", direction="in") == 3
+        assert await value("curveproxy_message_bytes_total", direction="out") == 2**53
+        assert await value("curveproxy_sessions_limit") == service.sessions_limit
+        assert await value("curveproxy_half_open_limit") == service.half_open_limit
+    proxy.strangers_room.close()
+    proxy.sessions_room.close()

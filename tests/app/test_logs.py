@@ -1,0 +1,92 @@
+"""The log: lines that people and machines can read, of which none can be forged and none can hurt the proxy."""
+
+import json
+import re
+import sys
+from collections.abc import Iterator
+from io import StringIO
+
+import pytest
+import structlog
+
+from curveproxy.app.logs import LossyStream, configure
+from curveproxy.wire import z85
+from curveproxy.wire.box import KeyPair
+
+
+@pytest.fixture(autouse=True)
+def as_before() -> Iterator[None]:
+    yield
+    structlog.reset_defaults()
+
+
+def test_a_line_of_text_has_its_time_its_facts_and_its_hint(capsys: pytest.CaptureFixture[str]) -> None:
+    log = configure("info", "text").bind(service="orders")
+    log.warning("client refused", outcome="hello_box", seconds=0.25, hint="another server key")
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert re.fullmatch(
+        r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z warning client refused  service=orders outcome=hello_box seconds=0\.25"
+        r"  \(another server key\)\n",
+        err,
+    )
+
+
+@pytest.mark.parametrize("value", ["two words", "a=b", "line\nfeed", "\x1b[31m", "", "\u2028"])
+def test_what_could_pass_for_another_fact_or_line_is_quoted(value: str, capsys: pytest.CaptureFixture[str]) -> None:
+    configure("info", "text").info("event", fact=value, last=1)
+    err = capsys.readouterr().err
+    assert err.endswith(f"event  fact={value!r} last=1\n")
+    assert len(err.splitlines()) == 1
+
+
+def test_a_list_is_told_item_by_item(capsys: pytest.CaptureFixture[str]) -> None:
+    configure("info", "text").info("event", files=["a.key", "b c"])
+    assert capsys.readouterr().err.endswith("event  files=a.key,'b c'\n")
+
+
+def test_a_line_of_json_is_one_object(capsys: pytest.CaptureFixture[str]) -> None:
+    log = configure("info", "json")
+    with pytest.raises(ValueError) as caught:
+        int("two\nlines")
+    log.error("unexpected error", exc_info=caught.value, odd=b"\xff")
+    (line,) = capsys.readouterr().err.splitlines()
+    told = json.loads(line)
+    assert (told["level"], told["event"], told["odd"]) == ("error", "unexpected error", "b'\\xff'")
+    assert "Traceback" in told["exception"]
+    assert told["timestamp"].endswith("Z")
+
+
+@pytest.mark.parametrize(("level", "lines"), [("debug", 4), ("info", 3), ("warning", 2), ("error", 1)])
+def test_levels(level: str, lines: int, capsys: pytest.CaptureFixture[str]) -> None:
+    log = configure(level, "text")
+    for method in (log.debug, log.info, log.warning, log.error):
+        method("event")
+    assert len(capsys.readouterr().err.splitlines()) == lines
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_a_secret_that_is_logged_by_mistake_does_not_show(form: str, capsys: pytest.CaptureFixture[str]) -> None:
+    pair = KeyPair.generate()
+    configure("info", form).info("event", pair=pair)
+    err = capsys.readouterr().err
+    assert "KeyPair" in err
+    assert z85.encode(pair.secret) not in err
+    assert repr(pair.secret)[2:-1] not in err
+
+
+class Full(StringIO):
+    def write(self, _: str) -> int:
+        raise OSError(28, "no space left on device")
+
+
+def test_a_stream_that_fails_costs_lines_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    closed = StringIO()
+    closed.close()
+    for stream in (Full(), closed):
+        lossy = LossyStream(stream)
+        lossy.write("line")
+        assert lossy.lost == 1
+    for absent in (Full(), closed, None):
+        monkeypatch.setattr(sys, "stderr", absent)
+        configure("info", "text").info("event")

@@ -1,0 +1,163 @@
+"""What the proxy tells: all of it is counted, and what strangers cause is logged so often and no more."""
+
+import json
+from collections.abc import Iterator
+from functools import cached_property
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+import structlog
+import trio
+from trio.testing import MockClock
+
+from curveproxy.app import logs
+from curveproxy.app.metrics import Metrics
+from curveproxy.app.observer import BURST, SUMMARY_SECONDS, ServiceObserver
+from curveproxy.policy.ratelimit import RateLimit
+from curveproxy.proxy.session import Session
+from curveproxy.reasons import HINTS, BackendFailure, Closed, Invalid, Outcome
+
+FLOOD = 1000
+
+
+class Told:
+    """An observer, what it counted and what it said."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self._capsys, self.metrics = capsys, Metrics()
+
+    @cached_property
+    def observer(self) -> ServiceObserver:
+        return self.new()  # within the test: the stream of its preparation is another one
+
+    def new(self, level: str = "info", **options: Any) -> ServiceObserver:
+        return ServiceObserver("orders", self.metrics, logs.configure(level, "json"), **options)
+
+    def lines(self) -> list[dict[str, Any]]:
+        """What was said since it was last asked for."""
+        return [json.loads(line) for line in self._capsys.readouterr().err.splitlines()]
+
+    def count(self, name: str, **labels: str) -> float | None:
+        return self.metrics.registry.get_sample_value(f"curveproxy_{name}", labels)
+
+
+@pytest.fixture
+def told(capsys: pytest.CaptureFixture[str]) -> Iterator[Told]:
+    yield Told(capsys)
+    structlog.reset_defaults()
+
+
+def session() -> Session:
+    facts = {"client": "alice", "peer": "192.0.2.1:4242", "socket_type": "REQ", "opened_at": trio.current_time()}
+    return cast(Session, SimpleNamespace(**facts))
+
+
+@pytest.mark.parametrize("outcome", [outcome for outcome in Outcome if outcome != Outcome.ADMITTED])
+async def test_a_refusal_is_counted_and_told_with_its_hint(told: Told, outcome: Outcome) -> None:
+    told.new("debug").refused(outcome, "192.0.2.1:4242", "our own words")
+    (line,) = told.lines()
+    assert line["event"] == "client refused"
+    assert line["level"] == ("debug" if outcome == Outcome.PROBE else "warning")
+    assert (line["service"], line["outcome"], line["peer"]) == ("orders", outcome, "192.0.2.1:4242")
+    assert (line["detail"], line["hint"]) == ("our own words", HINTS[outcome])
+    assert told.count("handshakes_total", service="orders", outcome=outcome) == 1
+
+
+async def test_the_life_of_a_session(told: Told, autojump_clock: MockClock) -> None:
+    told.observer.accepted()
+    client = session()
+    told.observer.backend_up(0.001)
+    told.observer.admitted(client, 0.002)
+    await trio.sleep(42)
+    told.observer.invalid(client, Invalid.BOX)
+    told.observer.closed(client, Closed.INVALID_MESSAGE)
+    opened, invalid, closed = told.lines()
+    assert (opened["event"], opened["level"], opened["client"]) == ("session opened", "info", "alice")
+    assert (invalid["event"], invalid["reason"], invalid["hint"]) == ("invalid message", "box", HINTS[Invalid.BOX])
+    assert (closed["event"], closed["reason"], closed["seconds"]) == ("session closed", "invalid_message", 42)
+    assert told.count("connections_accepted_total", service="orders") == 1
+    assert told.count("handshakes_total", service="orders", outcome="admitted") == 1
+    assert told.count("handshake_seconds_sum", service="orders") == 0.002
+    assert told.count("backend_connect_seconds_count", service="orders") == 1
+    assert told.count("session_seconds_sum", service="orders") == 42
+    assert told.count("sessions_closed_total", service="orders", reason="invalid_message") == 1
+    assert told.count("invalid_messages_total", service="orders", reason="box") == 1
+
+
+async def test_a_flood_is_counted_whole_and_told_in_part(told: Told, autojump_clock: MockClock) -> None:
+    for _ in range(FLOOD):
+        told.observer.refused(Outcome.HELLO_BOX, "192.0.2.1:4242")
+    assert len(told.lines()) == BURST
+    assert told.count("handshakes_total", service="orders", outcome="hello_box") == FLOOD
+    await trio.sleep(60)
+    told.observer.refused(Outcome.HELLO_BOX, "192.0.2.1:4242")
+    assert [line["suppressed"] for line in told.lines()] == [FLOOD - BURST]
+
+
+async def test_what_was_suppressed_is_told_once_when_nothing_follows(told: Told, autojump_clock: MockClock) -> None:
+    for _ in range(FLOOD):
+        told.observer.refused(Outcome.TIMEOUT, "192.0.2.1:4242")
+    told.lines()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(told.observer.summarise)
+        await trio.sleep(5 * SUMMARY_SECONDS)
+        nursery.cancel_scope.cancel()
+    (line,) = told.lines()
+    assert (line["event"], line["of"], line["kind"]) == ("lines suppressed", "client refused", "timeout")
+    assert line["suppressed"] == FLOOD - BURST
+
+
+async def test_one_kind_does_not_silence_another_that_has_its_name(told: Told, autojump_clock: MockClock) -> None:
+    for _ in range(FLOOD):
+        told.observer.refused(Outcome.TIMEOUT, "192.0.2.1:4242")
+    told.lines()
+    told.observer.backend_failed(BackendFailure.TIMEOUT)
+    (line,) = told.lines()
+    assert (line["event"], line["reason"]) == ("backend failed", "timeout")
+    assert told.count("backend_failures_total", service="orders", reason="timeout") == 1
+
+
+async def test_probes_of_a_load_balancer_are_never_a_warning(told: Told, autojump_clock: MockClock) -> None:
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(told.observer.summarise)
+        for _ in range(FLOOD):
+            told.observer.refused(Outcome.PROBE, "192.0.2.1:4242")
+            await trio.sleep(0.1)
+        nursery.cancel_scope.cancel()
+    assert told.lines() == []
+    assert told.count("handshakes_total", service="orders", outcome="probe") == FLOOD
+
+
+@pytest.mark.parametrize(("allow_any", "lines"), [(True, BURST), (False, FLOOD)])
+async def test_sessions_are_told_all_unless_strangers_may_have_them(
+    told: Told, autojump_clock: MockClock, allow_any: bool, lines: int
+) -> None:
+    observer = told.new(allow_any=allow_any)
+    for _ in range(FLOOD):
+        observer.admitted(session(), 0.001)
+    assert len(told.lines()) == lines
+
+
+async def test_an_error_of_ours_is_told_with_its_traceback(told: Told, autojump_clock: MockClock) -> None:
+    with pytest.raises(IndexError) as caught:
+        [].pop()
+    for _ in range(FLOOD):
+        told.observer.unexpected(caught.value)
+    lines = told.lines()
+    assert len(lines) == BURST
+    assert "Traceback" in lines[0]["exception"]
+    assert (lines[0]["level"], lines[0]["event"]) == ("error", "unexpected error")
+    assert told.count("unexpected_errors_total") == FLOOD
+
+
+def test_a_limit_gives_a_burst_and_then_its_rate() -> None:
+    limit, kind, other = RateLimit(3, 0.5), ("event", "a"), ("event", "b")
+    assert [limit.admit(kind, 0.0) for _ in range(5)] == [0, 0, 0, None, None]
+    assert limit.admit(other, 0.0) == 0
+    assert limit.admit(kind, 1.9) is None
+    assert limit.admit(kind, 2.0) == 3
+    assert limit.admit(kind, 2.0) is None
+    assert limit.suppressed() == {kind: 1}
+    assert limit.suppressed() == {}
+    assert [limit.admit(kind, 1000.0) for _ in range(4)] == [0, 0, 0, None]

@@ -1,0 +1,179 @@
+"""The running process: its signals, its files, its end, and what it leaves behind."""
+
+import signal
+import socket
+import time
+from pathlib import Path
+
+import pytest
+import zmq
+from support.client import RawClient
+from support.curve import Keys
+from support.libzmq import Libzmq
+from support.peer import Refused, connect
+from support.process import Sidecar, certificate, curveproxy, free_port, wait_until
+from support.service import RawService, echo
+from zmq.utils import z85
+
+IDLE_PSS = 48 * 1024 * 1024
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_drains_serves_who_is_inside_and_ends_with_0(number: int) -> None:
+    process = {"drain_seconds": 30}
+    with (
+        RawService(echo) as service,
+        Sidecar(backend=service.endpoint, clients={"allow": "any"}, process=process) as proxy,
+        connect(proxy.public) as stranger,
+        RawClient(proxy.public, proxy.server.public) as client,
+    ):
+        client.handshake()
+        proxy.signal(number)
+        wait_until(lambda: proxy.get("/readyz") == (503, "draining\n"), "readyz tells that it drains")
+        assert proxy.get("/healthz")[0] == 200
+        wait_until(lambda: proxy.metric("curveproxy_handshakes_total", outcome="shutdown") == 1, "the stranger goes")
+        assert stranger.recv(100)
+        assert stranger.recv(100) == b""
+        with pytest.raises(ConnectionRefusedError):
+            connect(proxy.public)
+        client.send([b"still here"])
+        assert client.recv() == [b"still here"]
+        client.close()
+        assert proxy.wait() == 0
+
+
+def test_who_does_not_leave_is_cut_when_the_time_is_over() -> None:
+    with (
+        RawService(echo) as service,
+        Sidecar(backend=service.endpoint, clients={"allow": "any"}, process={"drain_seconds": 0.5}) as proxy,
+        RawClient(proxy.public, proxy.server.public) as client,
+    ):
+        client.handshake()
+        proxy.signal()
+        assert proxy.wait() == 0
+        assert client.recv_until_closed(5).octets == b""
+        closed = [line for line in proxy.log if line["event"] == "session closed"]
+        assert [line["reason"] for line in closed] == ["drained"]
+
+
+def test_a_second_signal_leaves_at_once() -> None:
+    with (
+        RawService(echo) as service,
+        Sidecar(backend=service.endpoint, clients={"allow": "any"}, process={"drain_seconds": 600}) as proxy,
+        RawClient(proxy.public, proxy.server.public) as client,
+    ):
+        client.handshake()
+        proxy.signal()
+        wait_until(lambda: any(line["event"] == "draining" for line in proxy.log), "it drains")
+        proxy.signal()
+        assert proxy.wait() == 1
+
+
+def test_a_signal_under_load_loses_nothing_that_was_taken() -> None:
+    with Libzmq() as z:
+        pull, endpoint = z.bind(zmq.PULL, "tcp://127.0.0.1:0", rcvhwm=0)
+        with Sidecar(backend=endpoint, clients={"allow": "any"}, process={"drain_seconds": 20}) as proxy:
+            with RawClient(proxy.public, proxy.server.public, socket_type="PUSH") as client:
+                client.handshake()
+                client.send_raw(b"".join(client.seal(b"%d" % number) for number in range(5000)))
+                proxy.signal()
+                client.send_raw(b"".join(client.seal(b"%d" % number) for number in range(5000, 10000)))
+            assert [pull.recv() for _ in range(10000)] == [b"%d" % number for number in range(10000)]
+            assert proxy.wait() == 0
+
+
+def test_a_port_in_use_is_a_sentence_and_1(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        listen = f"tcp://127.0.0.1:{port}"
+        done = curveproxy("run", "--listen", listen, "--backend", "tcp://127.0.0.1:1", "--allow-any", "--admin", "")
+        assert done.returncode == 1
+        assert f"cannot listen on {listen}: the address is in use" in done.stderr
+        done = curveproxy(
+            "run", "--listen", "tcp://127.0.0.1:0", "--backend", "tcp://127.0.0.1:1", "--allow-any",
+            "--admin", f"127.0.0.1:{port}",
+        )  # fmt: skip
+        assert done.returncode == 1
+        assert "the address is in use" in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_health_follows_readyz() -> None:
+    with Sidecar(backend="tcp://127.0.0.1:1", process={"drain_seconds": 5}) as proxy:
+        done = curveproxy("health", str(proxy.config))
+        assert (done.returncode, done.stdout) == (0, "ready\n")
+    assert curveproxy("health", str(proxy.config)).returncode != 0
+
+
+def test_an_idle_sidecar_is_small() -> None:
+    with Sidecar(backend="tcp://127.0.0.1:1") as proxy:
+        proxy.metrics()
+        assert proxy.pss() < IDLE_PSS
+
+
+def test_200_clients_that_came_and_went_leave_nothing() -> None:
+    limits = {"handshakes_per_second_per_source": 10_000}
+    with (
+        RawService(echo) as service,
+        Sidecar(backend=service.endpoint, admission=limits, clients={"allow": "any"}) as proxy,
+    ):
+        with RawClient(proxy.public, proxy.server.public) as client:
+            client.handshake()
+        wait_until(lambda: not proxy.metric("curveproxy_sessions"), "warmed up")
+        before = proxy.fds()
+        clients = [RawClient(proxy.public, proxy.server.public) for _ in range(200)]
+        for client in clients:
+            client.handshake()
+            client.send([b"hello"])
+        assert proxy.metric("curveproxy_sessions") == 200
+        for client in clients:
+            assert client.recv() == [b"hello"]
+            client.close()
+        wait_until(lambda: not proxy.metric("curveproxy_sessions"), "all have gone")
+        wait_until(lambda: proxy.fds() == before, "their descriptors are back")
+        assert proxy.metric("curveproxy_sessions_closed_total", reason="client_closed") == 201
+
+
+# --- the allow-list
+
+
+def test_a_key_that_is_added_works_and_one_that_is_removed_does_not() -> None:
+    with RawService(echo) as service, Sidecar(backend=service.endpoint) as proxy:
+        keys = certificate(proxy.directory, "alice")
+        with RawClient(proxy.public, proxy.server.public, keys) as early, pytest.raises(Refused):
+            early.handshake()
+        (proxy.directory / "alice.key").rename(proxy.clients / "alice.key")
+        wait_until(lambda: proxy.log[-1]["event"] == "client list changed", "the list is read again")
+        with RawClient(proxy.public, proxy.server.public, keys) as client:
+            client.handshake()
+            (proxy.clients / "alice.key").unlink()
+            wait_until(lambda: proxy.log[-1].get("clients") == 0, "the list is read again")
+            with RawClient(proxy.public, proxy.server.public, keys) as late, pytest.raises(Refused):
+                late.handshake()
+        assert [line["client"] for line in proxy.log if line["event"] == "session opened"] == ["alice"]
+
+
+def test_inline_keys_and_a_refusal_by_closing() -> None:
+    keys = Keys.new()
+    clients = {"directory": "clients", "keys": [z85.encode(keys.public).decode()], "refusal": "close"}
+    with RawService(echo) as service, Sidecar(backend=service.endpoint, clients=clients) as proxy:
+        with RawClient(proxy.public, proxy.server.public, keys) as client:
+            client.handshake()
+        with RawClient(proxy.public, proxy.server.public) as stranger:
+            stranger.greeting()
+            stranger.hello()
+            stranger.welcome()
+            stranger.initiate()
+            assert stranger.recv_until_closed(5).octets == b""
+
+
+def test_a_refused_libzmq_client_raises_and_does_not_come_again() -> None:
+    with Sidecar(backend="tcp://127.0.0.1:1") as proxy, Libzmq() as z:
+        client = z.connect(zmq.REQ, f"tcp://127.0.0.1:{free_port()}", server=proxy.server.public, keys=Keys.new())
+        monitor = client.get_monitor_socket(zmq.EVENT_HANDSHAKE_FAILED_AUTH)
+        client.connect(proxy.public)
+        assert monitor.poll(10_000)
+        client.disable_monitor()
+        wait_until(lambda: proxy.metric("curveproxy_handshakes_total", outcome="client_unknown") == 1, "refused")
+        time.sleep(0.5)
+        assert proxy.metric("curveproxy_connections_accepted_total") == 1

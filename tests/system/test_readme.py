@@ -1,0 +1,59 @@
+"""What the README tells a newcomer to type, done as it stands there."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import zmq
+from support.libzmq import Libzmq
+from support.process import ROOT, command, environment, free_port
+
+README = (ROOT / "README.md").read_text()
+FIRST_SCREEN = README.splitlines()[:40]
+
+
+def test_the_first_screen_has_one_command_to_see_it_and_one_to_test_it() -> None:
+    commands = [line.strip() for line in FIRST_SCREEN if line.startswith("    python3 -m venv")]
+    assert len(commands) == 2
+    assert commands[0].endswith(".venv/bin/curveproxy demo")
+    assert commands[1].endswith(".venv/bin/pytest")
+
+
+def test_the_way_to_an_own_service_works_as_it_is_written(tmp_path: Path) -> None:
+    """The commands and the client of the README, with other ports and the admin page turned off."""
+    *prepare, run = re.findall(r"^    ((?:curveproxy|mkdir) (?!demo).*)", README, re.MULTILINE)
+    code = re.search(r"```python\n(.*?)```", README, re.DOTALL)
+    assert code is not None
+    assert len(prepare) == 3
+    client = code[1] + 'socket.rcvtimeo = 10_000\nsocket.send(b"hello")\nprint(socket.recv().decode())\n'
+    port = str(free_port())
+    with Libzmq() as z:
+        service, endpoint = z.bind(zmq.REP)
+        run = run.replace("tcp://127.0.0.1:5555", endpoint).replace("5556", port) + " --admin ''"
+        shell = "\n".join([f'curveproxy() {{ {shlex.join(command())} "$@"; }}', "set -e", *prepare])
+        done = subprocess.run(["sh", "-c", shell], cwd=tmp_path, env=environment(), capture_output=True, timeout=30)
+        assert done.returncode == 0, done.stderr
+        arguments = shlex.split(run)[1:]
+        with (
+            subprocess.Popen(
+                [*command(), *arguments], cwd=tmp_path, env=environment(), stderr=subprocess.PIPE
+            ) as proxy,
+            subprocess.Popen(
+                [sys.executable, "-c", client.replace("5556", port)], cwd=tmp_path, stdout=subprocess.PIPE
+            ) as peer,
+        ):
+            try:
+                service.send(b"answer to " + service.recv())
+                assert peer.communicate(timeout=20)[0] == b"answer to hello\n"
+            finally:
+                peer.kill()
+                proxy.terminate()
+            assert proxy.wait(20) == 0
+
+
+def test_every_file_that_is_linked_is_there() -> None:
+    links = [target for target in re.findall(r"\]\(([^)#]+)", README) if "://" not in target]
+    assert links
+    assert [target for target in links if not (ROOT / target).exists()] == []
