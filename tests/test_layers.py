@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from curveproxy.reasons import BackendFailure, Invalid, Outcome
+
 ROOT = Path(__file__).parent.parent / "curveproxy"
 
 # A room -> the modules of ours that it may import. ``reasons`` is the vocabulary of all of them.
@@ -62,3 +64,10 @@ def test_only_one_file_touches_the_private_part_of_pynacl() -> None:
 
 def test_the_vocabulary_imports_nothing_of_ours() -> None:
     assert not [name for name in imports(ROOT / "reasons.py") if name.startswith("curveproxy")]
+
+
+def test_every_reason_that_is_told_has_a_hint_of_its_own() -> None:
+    """Words come twice (a client's time-out, a backend's), hints must not."""
+    told = [*BackendFailure, *Invalid, *(outcome for outcome in Outcome if outcome != Outcome.ADMITTED)]
+    assert all(reason.hint for reason in told)
+    assert len({reason.hint for reason in told}) == len(told)

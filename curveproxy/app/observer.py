@@ -9,7 +9,7 @@ from curveproxy.app.logs import Log
 from curveproxy.app.metrics import Metrics, ServiceMetrics
 from curveproxy.policy.ratelimit import RateLimit
 from curveproxy.proxy.session import Session
-from curveproxy.reasons import HINTS, BackendFailure, Closed, Invalid, Outcome
+from curveproxy.reasons import BackendFailure, Closed, Invalid, Outcome
 
 # Of each kind of line that strangers can cause: so many at once, then so many a second.
 BURST = 10
@@ -34,7 +34,7 @@ class ServiceObserver:
 
     def refused(self, outcome: Outcome, peer: str, detail: str = "") -> None:
         self._metrics.refused(outcome)
-        facts = {"outcome": str(outcome), "peer": peer, **_detail(detail), "hint": HINTS[outcome]}
+        facts = {"outcome": str(outcome), "peer": peer, **_detail(detail), "hint": outcome.hint}
         if outcome == Outcome.PROBE:
             # A load balancer looks whether the port is open: nothing to warn of, nor to tell how often.
             self._log.debug("client refused", **facts)
@@ -53,7 +53,7 @@ class ServiceObserver:
 
     def invalid(self, session: Session, reason: Invalid, detail: str = "") -> None:
         self._metrics.invalid(reason)
-        facts = {"reason": str(reason), **_who(session), **_detail(detail), "hint": HINTS[reason]}
+        facts = {"reason": str(reason), **_who(session), **_detail(detail), "hint": reason.hint}
         self._tell("warning", "invalid message", reason, **facts)
 
     def backend_up(self, seconds: float) -> None:
@@ -61,7 +61,7 @@ class ServiceObserver:
 
     def backend_failed(self, reason: BackendFailure, detail: str = "") -> None:
         self._metrics.backend_failed(reason)
-        facts = {"reason": str(reason), **_detail(detail), "hint": HINTS[reason]}
+        facts = {"reason": str(reason), **_detail(detail), "hint": reason.hint}
         self._tell("warning", "backend failed", reason, **facts)
 
     def unexpected(self, error: BaseException) -> None:

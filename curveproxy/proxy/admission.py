@@ -15,7 +15,6 @@ from curveproxy.policy.properties import identity_is_sane
 from curveproxy.policy.sources import Sources
 from curveproxy.proxy import sockets
 from curveproxy.proxy.cookies import CookieKeys
-from curveproxy.proxy.endpoint import peer_text
 from curveproxy.proxy.queue import Queue, Queued
 from curveproxy.proxy.waiting_room import GONE, WaitingRoom
 from curveproxy.reasons import Outcome
@@ -141,7 +140,7 @@ class Admission:
         observer.accepted()
         source = sockets.source_of(sock, address)
         if source is not None and not self._sources.enter(source, now):
-            observer.refused(Outcome.SOURCE_LIMIT, peer_text(sock))
+            observer.refused(Outcome.SOURCE_LIMIT, sockets.peer_text(sock, source))
             sock.close()
             return
         while len(self.half_open) >= self.service.half_open_limit and self.evict():
@@ -166,11 +165,11 @@ class Admission:
     def refuse(self, stranger: Stranger, outcome: Outcome, detail: str = "") -> None:
         """End a handshake."""
         sock = self._forget(stranger)
-        self.turn_away(sock, outcome, detail)
+        self.turn_away(sock, sockets.peer_text(sock, stranger.source), outcome, detail)
 
-    def turn_away(self, sock: socket.socket, outcome: Outcome, detail: str = "") -> None:
+    def turn_away(self, sock: socket.socket, peer: str, outcome: Outcome, detail: str = "") -> None:
         """Tell the observer, tell the client if it is to know, and close."""
-        self.service.observer.refused(outcome, peer_text(sock), detail)
+        self.service.observer.refused(outcome, peer, detail)
         if outcome in FINAL and self.service.settings.refusal == "error":
             self._bid_farewell(sock)
         else:

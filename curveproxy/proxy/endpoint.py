@@ -1,7 +1,6 @@
 """Endpoints as ZeroMQ writes them: ``tcp://host:port``, ``ipc:///path``, ``ipc://@name``."""
 
 import ipaddress
-import socket
 from typing import Self
 
 from attrs import frozen
@@ -60,14 +59,3 @@ def is_local(address: str) -> bool:
     if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped is not None:
         return parsed.ipv4_mapped.is_loopback
     return parsed.is_loopback
-
-
-def peer_text(peer: socket.socket) -> str:
-    """A peer's address for logs: ``192.0.2.1:4242``, ``[2001:db8::1]:4242``, ``ipc`` or ``unknown``."""
-    if peer.family == socket.AF_UNIX:
-        return "ipc"
-    try:
-        host, port, *_ = peer.getpeername()
-    except OSError:  # it is gone already
-        return "unknown"
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

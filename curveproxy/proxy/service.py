@@ -15,7 +15,6 @@ from curveproxy.proxy import sockets
 from curveproxy.proxy.admission import FAREWELL_SECONDS, Admission
 from curveproxy.proxy.backend import Backend, Connection
 from curveproxy.proxy.commands import Side
-from curveproxy.proxy.endpoint import peer_text
 from curveproxy.proxy.observer import Observer
 from curveproxy.proxy.pump import Peer
 from curveproxy.proxy.session import Session
@@ -188,7 +187,7 @@ class Newcomer:
     ) -> None:
         self._service, self._socket, self._initiate = service, sock, initiate
         self._minor, self._accepted_at = minor, accepted_at
-        self._peer = peer_text(sock)
+        self._peer = sockets.peer_text(sock)
         self._name = service.clients.name(initiate.client) or z85.encode(initiate.client)
 
     def properties(self) -> dict[str, bytes]:
@@ -248,7 +247,7 @@ class Newcomer:
         self._turn_away(Outcome.INTERNAL)
 
     def _turn_away(self, outcome: Outcome, detail: str = "") -> None:
-        self._service.admission.turn_away(self._socket, outcome, detail)
+        self._service.admission.turn_away(self._socket, self._peer, outcome, detail)
 
 
 def _ready_for_any(properties: dict[str, bytes]) -> dict[str, bytes]:

@@ -2,10 +2,10 @@
 
 import errno
 import fcntl
+import ipaddress
 import os
 import socket
 import stat
-import struct
 import termios
 from pathlib import Path
 
@@ -16,6 +16,9 @@ SO_COOKIE = 57
 SO_BUF_LOCK = 72
 
 BACKLOG = 4096
+
+# Tells the number of an IPv6 network from that of an IPv4 address.
+IPV6_MARK = 1 << 64
 
 # What a stranger's unread octets may pin in the kernel; the system doubles it. INITIATE must fit.
 STRANGER_RECEIVE_BUFFER = 9216
@@ -38,8 +41,8 @@ def listen(endpoint: Endpoint) -> socket.socket:
     """A listening socket. Raises BindError."""
     try:
         listener = _listen_unix(endpoint) if endpoint.transport == "ipc" else _listen_tcp(endpoint)
-    except socket.gaierror as error:
-        raise BindError(endpoint, f"the host name does not resolve ({error.strerror})") from error
+    except (socket.gaierror, UnicodeError) as error:
+        raise BindError(endpoint, "the host name does not resolve") from error
     except OSError as error:
         reasons = {
             errno.EADDRINUSE: "the address is in use: is another process listening there",
@@ -181,4 +184,22 @@ def source_of(sock: socket.socket, address: object) -> int | None:
     packed = socket.inet_pton(socket.AF_INET6, host.partition("%")[0])
     if packed.startswith(b"\0" * 10 + b"\xff\xff"):
         return int.from_bytes(packed[12:], "big")
-    return struct.unpack(">Q", packed[:8])[0]  # type: ignore[no-any-return]
+    return IPV6_MARK | int.from_bytes(packed[:8], "big")
+
+
+def peer_text(sock: socket.socket, source: int | None = None) -> str:
+    """A peer's address for the log: ``192.0.2.1:4242``, ``[2001:db8::1]:4242``, ``ipc``.
+
+    source: what is told of one that has gone already, and with it its port.
+    """
+    if sock.family == socket.AF_UNIX:
+        return "ipc"
+    try:
+        host, port, *_ = sock.getpeername()
+    except OSError:
+        if source is None:
+            return "unknown"
+        if source & IPV6_MARK:
+            return f"{ipaddress.IPv6Address((source ^ IPV6_MARK) << 64)}/64"
+        return str(ipaddress.IPv4Address(source))
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -16,7 +16,7 @@ from curveproxy.app.metrics import Metrics
 from curveproxy.app.observer import BURST, SUMMARY_SECONDS, ServiceObserver
 from curveproxy.policy.ratelimit import RateLimit
 from curveproxy.proxy.session import Session
-from curveproxy.reasons import HINTS, BackendFailure, Closed, Invalid, Outcome
+from curveproxy.reasons import BackendFailure, Closed, Invalid, Outcome
 
 FLOOD = 1000
 
@@ -60,7 +60,7 @@ async def test_a_refusal_is_counted_and_told_with_its_hint(told: Told, outcome: 
     assert line["event"] == "client refused"
     assert line["level"] == ("debug" if outcome == Outcome.PROBE else "warning")
     assert (line["service"], line["outcome"], line["peer"]) == ("orders", outcome, "192.0.2.1:4242")
-    assert (line["detail"], line["hint"]) == ("our own words", HINTS[outcome])
+    assert (line["detail"], line["hint"]) == ("our own words", outcome.hint)
     assert told.count("handshakes_total", service="orders", outcome=outcome) == 1
 
 
@@ -74,7 +74,7 @@ async def test_the_life_of_a_session(told: Told, autojump_clock: MockClock) -> N
     told.observer.closed(client, Closed.INVALID_MESSAGE)
     opened, invalid, closed = told.lines()
     assert (opened["event"], opened["level"], opened["client"]) == ("session opened", "info", "alice")
-    assert (invalid["event"], invalid["reason"], invalid["hint"]) == ("invalid message", "box", HINTS[Invalid.BOX])
+    assert (invalid["event"], invalid["reason"], invalid["hint"]) == ("invalid message", "box", Invalid.BOX.hint)
     assert (closed["event"], closed["reason"], closed["seconds"]) == ("session closed", "invalid_message", 42)
     assert told.count("connections_accepted_total", service="orders") == 1
     assert told.count("handshakes_total", service="orders", outcome="admitted") == 1

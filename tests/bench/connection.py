@@ -11,12 +11,12 @@ from bench.load import WAVE, Load
 from bench.peers import PROXIES, Proxy, Service
 
 RATIO = 1.0
-ROUNDS = 4
+ROUNDS = 8
 
 
 def measure(short: bool) -> Iterator[Figure]:
     """Microseconds a connection. libzmq's proxy has its one connection to the service already."""
-    a_round = 20 if short else 500
+    a_round = 10 if short else 250
     with ExitStack() as stack:
         service = stack.enter_context(Service("DEALER", "ROUTER"))
         proxies = {name: stack.enter_context(start(service)) for name, start in PROXIES.items()}

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -32,9 +33,12 @@ def test_an_unknown_benchmark_is_a_complaint() -> None:
 
 
 def test_a_peer_that_dies_is_noticed() -> None:
-    with pytest.raises(BenchError, match="died"), Service("PUSH", "PULL") as service:
+    with ExitStack() as stack:
+        service = stack.enter_context(Service("PUSH", "PULL"))
         service.process.kill()
         service.process.wait()
+        with pytest.raises(BenchError, match="died"):
+            stack.close()
 
 
 def test_a_client_that_is_turned_away_is_noticed() -> None:

@@ -18,7 +18,7 @@ from support.process import Sidecar, wait_until
 from support.service import RawService, echo
 from support.zmtp import COMMAND, MORE
 
-from curveproxy.reasons import HINTS, Outcome
+from curveproxy.reasons import Outcome
 
 
 def at_door(door: Door) -> RawClient:
@@ -80,7 +80,7 @@ def test_octets_that_are_wrong_are_refused_as_soon_as_they_have_come(
         if outcome is None:
             return  # a good beginning that its sender leaves
         assert zmtp.greeting(as_server=1).startswith(peer.recv_until_closed(5).octets)
-    assert door.hint(outcome) == HINTS[Outcome(outcome)]
+    assert door.hint(outcome) == Outcome(outcome).hint
 
 
 HELLOS: dict[str, tuple[Callable[[RawClient], object], str]] = {
@@ -138,7 +138,7 @@ def test_an_initiate_that_is_wrong(door: Door, say: Callable[[RawClient], object
     with door.expecting(**{outcome: 1}), before_initiate(door) as client:
         say(client)
         assert client.recv_until_closed(5).octets == b""
-    assert door.hint(outcome) == HINTS[Outcome(outcome)]
+    assert door.hint(outcome) == Outcome(outcome).hint
 
 
 def test_one_wrong_octet_anywhere_in_initiate(door: Door) -> None:
@@ -187,7 +187,7 @@ def test_who_is_not_on_the_list_is_told(door: Door) -> None:
         with pytest.raises(Refused, match="400"):
             client.handshake()
         assert client.recv_until_closed(5).octets == b""
-    assert door.hint("client_unknown") == HINTS[Outcome.CLIENT_UNKNOWN]
+    assert door.hint("client_unknown") == Outcome.CLIENT_UNKNOWN.hint
 
 
 def test_a_socket_type_that_does_not_fit_is_told(door: Door) -> None:
