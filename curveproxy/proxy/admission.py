@@ -56,7 +56,7 @@ class Stage(IntEnum):
 class Stranger(Queued):
     """A half-open connection: all that we know of it.
 
-    mark: SO_RCVLOWAT as it stands.
+    mark: SO_RCVLOWAT as it stands; 0 at accept, before anything has been said.
     hello_nonce, server, minor: told by greeting and HELLO, needed at INITIATE.
     binding: what binds its cookie where the system has no number for a socket.
     """
@@ -78,7 +78,7 @@ class Stranger(Queued):
     def __init__(self, admission: "Admission", sock: socket.socket, source: int | None, deadline: float) -> None:
         super().__init__(deadline)
         self.admission, self.socket, self.source = admission, sock, source
-        self.stage, self.mark, self.minor = Stage.GREETING, 1, 0
+        self.stage, self.mark, self.minor = Stage.GREETING, 0, 0
         self.binding: bytes | None = None
 
     def wake(self, events: int) -> None:
@@ -149,10 +149,12 @@ class Admission:
         self.half_open.append(stranger)
         sockets.prepare_stranger(sock, self._receive_buffer)
         self._room.enter(sock.fileno(), stranger)
-        try:
-            sock.send(OPENING)  # a fresh socket takes it whole
-        except OSError:
-            self._peer_gone(stranger)
+        self.look(stranger, gone=False)  # many have sent their greeting by now, and have ours in one piece
+        if stranger in self.half_open and stranger.stage == Stage.GREETING:
+            try:
+                sock.send(OPENING)  # a fresh socket takes it whole
+            except OSError:
+                self._peer_gone(stranger)
 
     def evict(self) -> bool:
         """Let the oldest go to make room. An honest client needs two round trips, an attacker waits."""
@@ -265,10 +267,11 @@ class Admission:
             mark, begin, end = curve_server.initiate_mark_untrusted(seen, self._settings.max_initiate_bytes)
         if have < mark:
             if gone:
-                silent = stranger.stage == Stage.GREETING and not have and stranger.mark == 1
+                silent = stranger.stage == Stage.GREETING and not have and stranger.mark <= 1
                 self.refuse(stranger, Outcome.PROBE if silent else Outcome.PEER_CLOSED)
-            elif mark != stranger.mark:
-                sockets.set_mark(stranger.socket, mark)
+            else:
+                if mark != max(stranger.mark, 1):
+                    sockets.set_mark(stranger.socket, mark)
                 stranger.mark = mark
             return False
         if stranger.stage == Stage.HELLO and not self.service.backend.trial.may_try(trio.current_time()):
@@ -280,7 +283,7 @@ class Admission:
         if stranger.stage == Stage.GREETING:
             stranger.minor = body[MINOR_AT]
             stranger.stage = Stage.HELLO
-            stranger.socket.send(curve_server.GREETING[MAJOR_END:])
+            stranger.socket.send(curve_server.GREETING[MAJOR_END:] if stranger.mark else curve_server.GREETING)
         elif stranger.stage == Stage.HELLO:
             self._hello(stranger, body)
         else:
@@ -319,7 +322,7 @@ class Admission:
         return number
 
     def _peer_gone(self, stranger: Stranger) -> None:
-        silent = stranger.stage == Stage.GREETING and stranger.mark == 1
+        silent = stranger.stage == Stage.GREETING and stranger.mark <= 1
         self.refuse(stranger, Outcome.PROBE if silent else Outcome.PEER_CLOSED)
 
     # --- a backend that is down

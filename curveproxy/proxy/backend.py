@@ -58,7 +58,10 @@ class Dialler(Protocol):
 
 @frozen
 class Connection:
-    """A backend that has been greeted. rest: what it sent behind its READY."""
+    """A backend that has been greeted. rest: what it sent behind its READY.
+
+    Its socket is in the sessions' waiting room already, and whoever takes it over replaces the guest there.
+    """
 
     socket: socket.socket
     properties: dict[str, bytes]
@@ -103,7 +106,7 @@ class Dial(Queued):
             self._connecting = True
         else:
             self._greet(sock)
-        self._backend.room.enter(sock.fileno(), self, READ | WRITE if self._connecting else READ)
+        self._backend.room.enter(sock.fileno(), self, READ | WRITE)
 
     async def _try_again(self) -> None:
         await trio.sleep(BACKLOG_RETRY_SECONDS)
@@ -147,7 +150,6 @@ class Dial(Queued):
                 raise PeerError(BackendFailure.HANDSHAKE, "too long")
         if not identity_is_sane(find(self._peer.properties, "Identity")):
             raise PeerError(BackendFailure.HANDSHAKE, "its identity is too long or begins with a zero octet")
-        self._backend.room.leave(sock.fileno())
         self._socket = None
         self._backend.succeeded(self, Connection(sock, self._peer.properties, self._peer.minor, self._peer.rest))
 

@@ -60,7 +60,7 @@ class Service:
         self.traffic = Traffic()
         self.lingering: set[Session] = set()
         self.room, self.pool, self.spawn = proxy.sessions_room, proxy.pool, proxy.spawn
-        self.backend = Backend(settings, observer, proxy.strangers_room, proxy.spawn, proxy.evict)
+        self.backend = Backend(settings, observer, proxy.sessions_room, proxy.spawn, proxy.evict)
         self.admission = Admission(self, proxy.strangers_room, proxy.cookies)
         self.is_stopping = False
         self._proxy = proxy
@@ -209,7 +209,7 @@ class Newcomer:
         near = find(self._initiate.properties, "Socket-Type")
         far = find(told, "Socket-Type") or service.settings.backend_socket_type.encode() or None
         if not fits(near, far):
-            connection.socket.close()
+            self._drop(connection)
             detail = f"client {known(near)}, service {known(far)}"
             service.observer.backend_failed(BackendFailure.SOCKET_TYPE, detail)
             self._turn_away(Outcome.SOCKET_TYPE, detail)
@@ -219,7 +219,7 @@ class Newcomer:
             # It fits into a send buffer that is all but empty.
             self._socket.send(curve_server.ready(self._initiate.shared, _ready_for_any(told)))
         except OSError:
-            connection.socket.close()
+            self._drop(connection)
             self._turn_away(Outcome.PEER_CLOSED)
             return
         session = Session(
@@ -245,6 +245,10 @@ class Newcomer:
     def fail(self, error: Exception) -> None:
         self._service.observer.unexpected(error)
         self._turn_away(Outcome.INTERNAL)
+
+    def _drop(self, connection: Connection) -> None:
+        self._service.room.leave(connection.socket.fileno())
+        connection.socket.close()
 
     def _turn_away(self, outcome: Outcome, detail: str = "") -> None:
         self._service.admission.turn_away(self._socket, self._peer, outcome, detail)

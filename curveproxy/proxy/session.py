@@ -73,8 +73,8 @@ class Session:
     def begin(self) -> None:
         """Relay from now on."""
         room = self.service.room
-        for end in (self._near, self._far):
-            room.enter(end.socket.fileno(), end, READ | WRITE)
+        room.enter(self._near.socket.fileno(), self._near, READ | WRITE)
+        room.replace(self._far.socket.fileno(), self._far)
         if self._far.come:
             room.wake_again(self._far.reader)
 

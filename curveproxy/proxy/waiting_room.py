@@ -48,6 +48,10 @@ class WaitingRoom:
         self._epoll.register(descriptor, events | select.EPOLLRDHUP | select.EPOLLET)
         self._guests[descriptor] = guest
 
+    def replace(self, descriptor: int, guest: Guest) -> None:
+        """Wake ``guest`` for a descriptor that another has entered, with the same events."""
+        self._guests[descriptor] = guest
+
     def leave(self, descriptor: int) -> None:
         del self._guests[descriptor]
         self._epoll.unregister(descriptor)

@@ -200,5 +200,4 @@ def test_clients_that_do_not_read_hold_up_their_own_session_only_and_cost_little
         for client in clients[1:]:
             assert client.recv() == [b"x" * 65536]
             client.close()
-        service.close_connections()
         proxy.wait_metric("curveproxy_sessions", 0)
