@@ -1,5 +1,6 @@
 """The process: its limits, its services, its signals, its end."""
 
+import gc
 import resource
 import signal
 import sys
@@ -105,6 +106,8 @@ class Sidecar:
                 for watcher in self._watchers:
                     nursery.start_soon(watcher)
                 self._announce()
+                gc.collect()
+                gc.freeze()  # what is here now stays: it need not be looked through again
                 nursery.start_soon(self._serve, nursery.cancel_scope)
                 self._bound = True
                 await self._obey(signals)

@@ -294,7 +294,10 @@ class Admission:
     def _hello(self, stranger: Stranger, body: bytes) -> None:
         hello = curve_server.read_hello_untrusted(body, self.service.settings.server_keys)
         key = self._cookies.current(self._binding(stranger))
-        welcome = curve_server.welcome(hello, KeyPair.generate(), key, randombytes(16), randombytes(16))
+        chance = randombytes(2 * spec.LONG_NONCE)
+        welcome = curve_server.welcome(
+            hello, KeyPair.generate(), key, chance[: spec.LONG_NONCE], chance[spec.LONG_NONCE :]
+        )
         stranger.server, stranger.hello_nonce = hello.server, hello.nonce
         stranger.stage = Stage.INITIATE
         stranger.socket.send(welcome)  # 170 octets behind a greeting of 64: it always fits

@@ -95,7 +95,7 @@ class Dial(Queued):
 
     def _connect(self, family: int, address: tuple[str, int] | str) -> None:
         sock = self._socket = self._backend.new_socket(family)
-        self._seen = 0
+        self._seen, self._connecting = 0, False
         try:
             sock.connect(address)
         except BlockingIOError as error:
@@ -103,9 +103,10 @@ class Dial(Queued):
                 self._drop_socket()
                 self._backend.spawn(self._try_again)
                 return
+        try:
+            self._greet(sock)  # on loopback the connection stands by now, whatever connect said
+        except BlockingIOError:
             self._connecting = True
-        else:
-            self._greet(sock)
         self._backend.room.enter(sock.fileno(), self, READ | WRITE)
 
     async def _try_again(self) -> None:
@@ -133,9 +134,10 @@ class Dial(Queued):
         self._greet(sock)
 
     def _greet(self, sock: socket.socket) -> None:
-        if self._backend.speaks_zmtp3:
-            sockets.set_mark(sock, LEAST_ANSWER)  # one wake for the whole answer
-        sock.send(self._peer.opening())  # a fresh socket takes it whole
+        opening = self._peer.opening()
+        sock.send(opening)  # a fresh socket takes it whole
+        if len(opening) > spec.GREETING_SIZE:  # with READY behind it, which is all that we shall say
+            sockets.set_mark(sock, LEAST_ANSWER)
 
     def _listen(self, sock: socket.socket) -> None:
         while not self._peer.done:

@@ -16,8 +16,7 @@ from curveproxy.proxy.settings import ServiceSettings
 from curveproxy.proxy.waiting_room import WaitingRoom
 from curveproxy.reasons import Closed
 
-# How many are served in one turn. Strangers and sessions take turns, so that a flood of the former does not starve
-# the latter.
+# How many are served in one turn. Sessions come first, so that a flood of strangers does not starve them.
 STRANGERS_TURN = 8
 SESSIONS_TURN = 16
 
@@ -34,7 +33,8 @@ class Proxy:
     def __init__(self, *, descriptors: int) -> None:
         self.descriptors = descriptors
         self.services: list[Service] = []
-        self.strangers_room, self.sessions_room = WaitingRoom(STRANGERS_TURN), WaitingRoom(SESSIONS_TURN)
+        self.sessions_room = WaitingRoom(SESSIONS_TURN)
+        self.strangers_room = WaitingRoom(STRANGERS_TURN, after=self.sessions_room)
         self.cookies, self.pool = CookieKeys(), Pool()
         self._nursery: trio.Nursery | None = None
         self._drain_begins = trio.Event()

@@ -54,5 +54,7 @@ def read_untrusted(octets: bytes, wrong: Reason) -> dict[str, bytes]:
 
 def find(properties: Mapping[str, bytes], name: str) -> bytes | None:
     """A property's value by its name in any case, as the RFC has it."""
+    if name in properties:
+        return properties[name]
     lowered = name.lower()
     return next((value for key, value in properties.items() if key.lower() == lowered), None)
