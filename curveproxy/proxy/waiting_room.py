@@ -6,6 +6,7 @@ goes on until there is too little for it, each time it is woken; what it must le
 
 import select
 from collections import deque
+from contextlib import suppress
 from typing import Protocol
 
 import trio
@@ -39,6 +40,7 @@ class WaitingRoom:
     def __init__(self, turn: int, *, after: "WaitingRoom | None" = None) -> None:
         self._turn, self._after = turn, after
         self._epoll = select.epoll()
+        self._asleep = False
         self._look = select.poll()
         self._look.register(self._epoll.fileno(), select.POLLIN)
         self._guests: dict[int, Guest] = {}
@@ -66,6 +68,8 @@ class WaitingRoom:
     def wake_again(self, guest: Guest, events: int = READ) -> None:
         """Wake ``guest`` in the next turn. It may have left by then, and must bear that."""
         self._again.append((guest, events))
+        if self._asleep:
+            trio.lowlevel.notify_closing(self._epoll.fileno())  # wakes the one who waits on it; it closes nothing
 
     def close(self) -> None:
         self._epoll.close()
@@ -76,10 +80,17 @@ class WaitingRoom:
             if self._again:
                 await trio.lowlevel.checkpoint()
             else:
-                await trio.lowlevel.wait_readable(self._epoll.fileno())
+                await self._sleep()
             turns = 1 if self._after is None else TURNS
             while self._serve() == self._turn and (turns := turns - 1) and not self._must_yield():
                 pass
+
+    async def _sleep(self) -> None:
+        """Until a descriptor has something, or somebody is to be woken again."""
+        self._asleep = True
+        with suppress(trio.ClosedResourceError):
+            await trio.lowlevel.wait_readable(self._epoll.fileno())
+        self._asleep = False
 
     def _serve(self) -> int:
         """One turn: how many descriptors had something."""

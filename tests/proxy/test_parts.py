@@ -5,6 +5,7 @@ import socket
 
 import pytest
 import trio
+import trio.testing
 
 from curveproxy.proxy.commands import Side, Verdict, judge_untrusted
 from curveproxy.proxy.cookies import CookieKeys
@@ -147,6 +148,47 @@ class TestWaitingRoom:
             room.leave(far.fileno())
             assert len(room) == 0
             room.close()
+
+    async def test_a_room_that_sleeps_is_woken_by_a_call_from_elsewhere(self) -> None:
+        room, guest = WaitingRoom(4), Guest()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(room.run)
+            await trio.testing.wait_all_tasks_blocked()
+            room.wake_again(guest)
+            with trio.fail_after(5):
+                while not guest.events:
+                    await trio.sleep(0.001)
+            nursery.cancel_scope.cancel()
+        room.close()
+
+    async def test_strangers_turns_end_when_a_session_waits(self) -> None:
+        """Ten strangers and one session are there at once: the session has its turn before the last of them."""
+        first = WaitingRoom(2)
+        room = WaitingRoom(2, after=first)
+        pairs = [socket.socketpair() for _ in range(11)]
+        order: list[str] = []
+
+        class Named(Guest):
+            def wake(self, events: int) -> None:
+                order.append("session" if self is session else "stranger")
+
+        session = Named()
+        for near, far in pairs:
+            near.send(b"x")
+            (first if near is pairs[-1][0] else room).enter(far.fileno(), session if near is pairs[-1][0] else Named())
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(room.run)
+            nursery.start_soon(first.run)
+            with trio.fail_after(5):
+                while len(order) < 11:
+                    await trio.sleep(0.001)
+            nursery.cancel_scope.cancel()
+        assert order.index("session") <= 4
+        for near, far in pairs:
+            near.close()
+            far.close()
+        room.close()
+        first.close()
 
     async def test_an_error_ends_one_guest_and_no_other(self) -> None:
         room, bad, good = WaitingRoom(1), Guest(), Guest()

@@ -2,18 +2,15 @@
 
 import signal
 import socket
-import time
 from pathlib import Path
 
 import pytest
 import zmq
 from support.client import RawClient
-from support.curve import Keys
 from support.libzmq import Libzmq
-from support.peer import Refused, connect
-from support.process import Sidecar, certificate, curveproxy, free_port, wait_until
+from support.peer import connect
+from support.process import Sidecar, curveproxy, wait_until
 from support.service import RawService, echo
-from zmq.utils import z85
 
 IDLE_PSS = 48 * 1024 * 1024
 
@@ -132,48 +129,3 @@ def test_200_clients_that_came_and_went_leave_nothing() -> None:
         wait_until(lambda: not proxy.metric("curveproxy_sessions"), "all have gone")
         wait_until(lambda: proxy.fds() == before, "their descriptors are back")
         assert proxy.metric("curveproxy_sessions_closed_total", reason="client_closed") == 201
-
-
-# --- the allow-list
-
-
-def test_a_key_that_is_added_works_and_one_that_is_removed_does_not() -> None:
-    with RawService(echo) as service, Sidecar(backend=service.endpoint) as proxy:
-        keys = certificate(proxy.directory, "alice")
-        with RawClient(proxy.public, proxy.server.public, keys) as early, pytest.raises(Refused):
-            early.handshake()
-        (proxy.directory / "alice.key").rename(proxy.clients / "alice.key")
-        wait_until(lambda: proxy.log[-1]["event"] == "client list changed", "the list is read again")
-        with RawClient(proxy.public, proxy.server.public, keys) as client:
-            client.handshake()
-            (proxy.clients / "alice.key").unlink()
-            wait_until(lambda: proxy.log[-1].get("clients") == 0, "the list is read again")
-            with RawClient(proxy.public, proxy.server.public, keys) as late, pytest.raises(Refused):
-                late.handshake()
-        assert [line["client"] for line in proxy.log if line["event"] == "session opened"] == ["alice"]
-
-
-def test_inline_keys_and_a_refusal_by_closing() -> None:
-    keys = Keys.new()
-    clients = {"directory": "clients", "keys": [z85.encode(keys.public).decode()], "refusal": "close"}
-    with RawService(echo) as service, Sidecar(backend=service.endpoint, clients=clients) as proxy:
-        with RawClient(proxy.public, proxy.server.public, keys) as client:
-            client.handshake()
-        with RawClient(proxy.public, proxy.server.public) as stranger:
-            stranger.greeting()
-            stranger.hello()
-            stranger.welcome()
-            stranger.initiate()
-            assert stranger.recv_until_closed(5).octets == b""
-
-
-def test_a_refused_libzmq_client_raises_and_does_not_come_again() -> None:
-    with Sidecar(backend="tcp://127.0.0.1:1") as proxy, Libzmq() as z:
-        client = z.connect(zmq.REQ, f"tcp://127.0.0.1:{free_port()}", server=proxy.server.public, keys=Keys.new())
-        monitor = client.get_monitor_socket(zmq.EVENT_HANDSHAKE_FAILED_AUTH)
-        client.connect(proxy.public)
-        assert monitor.poll(10_000)
-        client.disable_monitor()
-        wait_until(lambda: proxy.metric("curveproxy_handshakes_total", outcome="client_unknown") == 1, "refused")
-        time.sleep(0.5)
-        assert proxy.metric("curveproxy_connections_accepted_total") == 1
