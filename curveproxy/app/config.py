@@ -12,11 +12,10 @@ import cattrs
 from attrs import field, frozen
 from attrs.validators import ge, in_
 
-from curveproxy.app.keys import read_key_pair, reason
+from curveproxy.app.keys import parse_key, read_key_pair, reason
 from curveproxy.app.structure import Complaint, complaints, converter, readable
 from curveproxy.policy.limits import AdmissionLimits, MessageLimits
 from curveproxy.proxy.endpoint import Endpoint, is_local
-from curveproxy.wire import z85
 from curveproxy.wire.box import KeyPair
 
 EVERYWHERE = ("*", "0.0.0.0", "::")
@@ -99,13 +98,7 @@ class PublicKey:
     @classmethod
     def parse(cls, text: str) -> Self:
         """Read Z85. Raises ValueError."""
-        try:
-            octets = z85.decode(text)
-        except ValueError as error:
-            raise ValueError(f"not a Z85 key: {error}") from None
-        if len(octets) != 32:
-            raise ValueError(f"a public key has 40 letters, this has {len(text)}")
-        return cls(octets)
+        return cls(parse_key(text))
 
 
 def _check_directory(_: object, __: object, path: Path | None) -> None:

@@ -148,12 +148,18 @@ def _parse(text: str, path: Path) -> dict[str, dict[str, str]]:
 
 def _key(curve: dict[str, str], name: str, path: Path) -> bytes | None:
     text = curve.get(name)
-    if text is None:
-        return None
+    try:
+        return None if text is None else parse_key(text)
+    except ValueError as error:
+        raise KeyFileError(f"{path}: its {name} is {error}") from None
+
+
+def parse_key(text: str) -> bytes:
+    """A key of 32 octets from Z85. Raises ValueError with words that complete "it is ..."."""
     try:
         key = z85.decode(text)
     except ValueError as error:
-        raise KeyFileError(f"{path}: its {name} is not Z85: {error}") from None
+        raise ValueError(f"not a Z85 key: {error}") from None
     if len(key) != 32:
-        raise KeyFileError(f"{path}: its {name} has {len(text)} letters, a key has 40")
+        raise ValueError(f"of {len(text)} letters, a key has 40")
     return key

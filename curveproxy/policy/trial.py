@@ -15,14 +15,12 @@ class Trial:
 
     def may_try(self, now: float) -> bool:
         """Whether a newcomer may go on towards a dial; a yes uses up this second's trial."""
-        if not self.is_due(now):
+        if not self.down:
+            return True
+        if now < self._next:
             return False
         self._next = now + REST_SECONDS
         return True
-
-    def is_due(self, now: float) -> bool:
-        """Whether ``may_try`` would say yes."""
-        return not self.down or now >= self._next
 
     def failed(self, now: float) -> None:
         self.down, self._next = True, now + REST_SECONDS

@@ -129,7 +129,8 @@ class Admission:
         self._largest = self._settings.max_initiate_bytes + _UNIT_ROOM
         self._receive_buffer = max(sockets.STRANGER_RECEIVE_BUFFER, 2 * self._largest)
         self._view = memoryview(bytearray(self._largest))
-        self._held: list[Stranger] = []
+        self._held: dict[Stranger, None] = {}
+        self._trying: Stranger | None = None
         self._farewells: Queue[Farewell] = Queue()
 
     # --- coming and going
@@ -147,8 +148,12 @@ class Admission:
             pass
         stranger = Stranger(self, sock, source, now + self._settings.handshake_seconds)
         self.half_open.append(stranger)
-        sockets.prepare_stranger(sock, self._receive_buffer)
-        self._room.enter(sock.fileno(), stranger)
+        try:
+            sockets.prepare_stranger(sock, self._receive_buffer)
+            self._room.enter(sock.fileno(), stranger)
+        except OSError as error:  # the system can watch no more descriptors
+            self.fail(stranger, error)
+            return
         self.look(stranger, gone=False)  # many have sent their greeting by now, and have ours in one piece
         if stranger in self.half_open and stranger.stage == Stage.GREETING:
             try:
@@ -179,7 +184,8 @@ class Admission:
 
     def fail(self, stranger: Stranger, error: Exception) -> None:
         self.service.observer.unexpected(error)
-        self.refuse(stranger, Outcome.INTERNAL)
+        if stranger in self.half_open:
+            self.refuse(stranger, Outcome.INTERNAL)
 
     def close(self) -> None:
         """Nobody else is taken in: the proxy shuts down."""
@@ -194,8 +200,7 @@ class Admission:
         self.half_open.remove(stranger)
         if stranger.source is not None:
             self._sources.leave(stranger.source)
-        if stranger.stage == Stage.HELD:
-            self._held.remove(stranger)
+        self._held.pop(stranger, None)
         return stranger.socket
 
     def _bid_farewell(self, sock: socket.socket) -> None:
@@ -274,9 +279,9 @@ class Admission:
                     sockets.set_mark(stranger.socket, mark)
                 stranger.mark = mark
             return False
-        if stranger.stage == Stage.HELLO and not self.service.backend.trial.may_try(trio.current_time()):
+        if stranger.stage == Stage.HELLO and self.service.backend.trial.down and stranger is not self._trying:
             stranger.stage = Stage.HELD
-            self._held.append(stranger)
+            self._held[stranger] = None
             return False
         body = bytes(seen[begin:end])
         stranger.socket.recv_into(self._view, end)
@@ -339,8 +344,11 @@ class Admission:
 
     def _try_backend(self, now: float) -> None:
         """Let one of those who wait go on, drawn by lot so that none can hog the trials."""
-        if self._held and self.service.backend.trial.is_due(now):
-            stranger = random.choice(self._held)  # noqa: S311  fairness, not secrecy
-            self._held.remove(stranger)
+        if self._held and self.service.backend.trial.may_try(now):
+            self._trying = stranger = random.choice(list(self._held))  # noqa: S311  fairness, not secrecy
+            del self._held[stranger]
             stranger.stage = Stage.HELLO
-            self.look(stranger, gone=False)
+            try:
+                self.look(stranger, gone=False)
+            finally:
+                self._trying = None

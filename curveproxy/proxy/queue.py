@@ -44,6 +44,9 @@ class Queue(Generic[Member]):
         self._length += 1
 
     def remove(self, member: Member) -> None:
+        """Take a member out; nothing when it has left already."""
+        if member not in self:
+            return
         member.older.newer, member.newer.older = member.newer, member.older
         del member.older, member.newer
         self._length -= 1

@@ -62,8 +62,8 @@ class WaitingRoom:
         self._guests[descriptor] = guest
 
     def leave(self, descriptor: int) -> None:
-        del self._guests[descriptor]
-        self._epoll.unregister(descriptor)
+        if self._guests.pop(descriptor, None) is not None:
+            self._epoll.unregister(descriptor)
 
     def wake_again(self, guest: Guest, events: int = READ) -> None:
         """Wake ``guest`` in the next turn. It may have left by then, and must bear that."""

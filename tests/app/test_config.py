@@ -101,7 +101,7 @@ def test_paths_are_relative_to_the_file(place: Path) -> None:
         (SERVICE, 'service "orders": clients: nobody is listed: add directory'),
         (SERVICE + "[service.clients]\ndirectory = 'nowhere'", "nowhere is not a directory"),
         (SERVICE + "[service.clients]\nkeys = ['abc']", "clients.keys[0]: not a Z85 key"),
-        (SERVICE + f"[service.clients]\nkeys = ['{KEY[:35]}']", "clients.keys[0]: a public key has 40 letters"),
+        (SERVICE + f"[service.clients]\nkeys = ['{KEY[:35]}']", "clients.keys[0]: of 35 letters, a key has 40"),
         (SERVICE + "[service.clients]\nallow = 'all'", "clients.allow: must be in ['listed'"),
         (SERVICE + "[service.clients]\nrefusal = 'drop'", "clients.refusal: must be in"),
         ("forward_identity = 1\n" + SERVICE + CLIENTS, "forward_identity: no such setting"),

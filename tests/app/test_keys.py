@@ -98,8 +98,8 @@ PUBLIC, SECRET = z85.encode(GOOD.public), z85.encode(GOOD.secret)
     [
         ("", "holds no public key"),
         ("curve\n", "holds no public key"),
-        (f'curve\n    public-key = "{PUBLIC[:-1]}"\n', "not Z85"),
-        (f'curve\n    public-key = "{PUBLIC[:-5]}"\n', "has 35 letters"),
+        (f'curve\n    public-key = "{PUBLIC[:-1]}"\n', "not a Z85 key"),
+        (f'curve\n    public-key = "{PUBLIC[:-5]}"\n', "of 35 letters"),
         (
             f'curve\n    public-key = "{PUBLIC}"\n    secret-key = "{z85.encode(OTHER.secret)}"\n',
             "do not belong together",

@@ -129,7 +129,6 @@ class TestTrial:
         assert [trial.may_try(0.0) for _ in range(3)] == [True, True, True]
         trial.failed(0.0)
         assert [trial.may_try(at) for at in (0.5, 1.0, 1.5, 2.0)] == [False, True, False, True]
-        assert not trial.is_due(2.5)
         trial.succeeded()
         assert [trial.may_try(2.5) for _ in range(2)] == [True, True]
 
