@@ -162,7 +162,7 @@ class Admission:
                 self._peer_gone(stranger)
 
     def evict(self) -> bool:
-        """Let the oldest go to make room. An honest client needs two round trips, an attacker waits."""
+        """Let the oldest go to make room. An honest client needs a few round trips, an attacker waits."""
         oldest = self.half_open.oldest
         if oldest is None:
             return False

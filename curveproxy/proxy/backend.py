@@ -185,8 +185,7 @@ class Dial(Queued):
 
     def _drop_socket(self) -> None:
         if self._socket is not None:
-            if self._socket.fileno() in self._backend.room:
-                self._backend.room.leave(self._socket.fileno())
+            self._backend.room.leave(self._socket.fileno())
             self._socket.close()
             self._socket = None
 

@@ -135,16 +135,15 @@ class Pump(ABC):
         if gone and not self._source_gone:
             self._source_gone = True
             self._session.linger()  # a pump that is blocked would not notice
-        if self._wants != Wait.SINK:
-            self._go_on()
+        self.wake(READ)
 
     def sink_moves(self) -> None:
         """The sink takes something."""
         if self._wants == Wait.SINK:
             self._go_on()
 
-    def wake(self, events: int) -> None:  # noqa: ARG002  it has asked for it
-        """It is our turn again."""
+    def wake(self, events: int) -> None:  # noqa: ARG002  there is one thing to do
+        """There may be something to read, or a word to say; not while the sink is blocked."""
         if self._wants != Wait.SINK:
             self._go_on()
 

@@ -50,13 +50,8 @@ class Session:
         far: Peer,
         initiate: Initiate,
     ) -> None:
-        self.service, self.client, self.key, self.peer, self.socket_type = (
-            service,
-            client,
-            initiate.client,
-            peer,
-            socket_type,
-        )
+        self.service, self.client, self.key = service, client, initiate.client
+        self.peer, self.socket_type = peer, socket_type
         self.opened_at = trio.current_time()
         self.reason: Closed | None = None
         self.linger_until: float | None = None

@@ -50,9 +50,6 @@ class WaitingRoom:
     def __len__(self) -> int:
         return len(self._guests)
 
-    def __contains__(self, descriptor: int) -> bool:
-        return descriptor in self._guests
-
     def enter(self, descriptor: int, guest: Guest, events: int = READ) -> None:
         """Wake ``guest`` from now on, also for what is there already, and always for the end."""
         self._epoll.register(descriptor, events | select.EPOLLRDHUP | select.EPOLLET)
@@ -63,6 +60,7 @@ class WaitingRoom:
         self._guests[descriptor] = guest
 
     def leave(self, descriptor: int) -> None:
+        """Wake its guest no more; nothing when there is none."""
         if self._guests.pop(descriptor, None) is not None:
             self._epoll.unregister(descriptor)
 

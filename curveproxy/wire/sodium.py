@@ -17,13 +17,12 @@ from nacl.bindings import (
 from nacl._sodium import ffi, lib  # isort: skip
 from nacl.exceptions import CryptoError  # the base of all errors that PyNaCl raises
 
+from curveproxy.wire import spec
+
 # seal_at(to, octets, size, nonce, key), open_at(to, box, size, nonce, key): addresses in, 0 out when it worked
 seal_at = lib.crypto_box_easy_afternm
 open_at = lib.crypto_box_open_easy_afternm
 address = ffi.from_buffer
-
-
-MAC, NONCE, KEY = 16, 24, 32
 
 
 class BoxError(Exception):
@@ -60,22 +59,22 @@ def shared_key(public: bytes, secret: bytes) -> bytes:
 def seal(plain: bytes, nonce: bytes, key: bytes) -> bytes:
     """A box under a shared key: 16 octets longer than what it holds."""
     _check(nonce, key)
-    box = bytearray(len(plain) + MAC)
-    lib.crypto_box_easy_afternm(address(box), plain, len(plain), nonce, key)
+    box = bytearray(len(plain) + spec.MAC_SIZE)
+    seal_at(address(box), plain, len(plain), nonce, key)
     return bytes(box)
 
 
 def open_box(box: bytes, nonce: bytes, key: bytes) -> bytes:
     """What a box holds. Raises BoxError when it does not open."""
     _check(nonce, key)
-    plain = bytearray(max(0, len(box) - MAC))
-    if len(box) < MAC or lib.crypto_box_open_easy_afternm(address(plain), box, len(box), nonce, key):
+    plain = bytearray(max(0, len(box) - spec.MAC_SIZE))
+    if len(box) < spec.MAC_SIZE or open_at(address(plain), box, len(box), nonce, key):
         raise BoxError("a box that does not open")
     return bytes(plain)
 
 
 def _check(nonce: bytes, key: bytes) -> None:
-    if len(nonce) != NONCE or len(key) != KEY:
+    if len(nonce) != spec.NONCE_SIZE or len(key) != spec.KEY_SIZE:
         raise ValueError("a nonce has 24 octets, a key 32")
 
 

@@ -21,7 +21,6 @@ SHORT_HEADER: Final = 2
 LONG_HEADER: Final = 9
 FRAME_MAX: Final = 2**63 - 1  # the top bit of a long size must be zero
 
-IDENTITY_MAX: Final = 255
 PROPERTY_VALUE_MAX: Final = 2**31 - 1
 PING_TTL_SIZE: Final = 2
 PING_CONTEXT_MAX: Final = 16
@@ -30,6 +29,7 @@ PING_CONTEXT_MAX: Final = 16
 
 KEY_SIZE: Final = 32
 MAC_SIZE: Final = 16
+NONCE_SIZE: Final = 24
 SHORT_NONCE: Final = 8
 LONG_NONCE: Final = 16
 CURVE_VERSION: Final = b"\x01\x00"
