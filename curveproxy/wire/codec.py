@@ -65,7 +65,8 @@ class Direction:
     limit: the largest message in octets, all its parts and their plain headers together.
     dialect: how the plain side frames.
     little_endian: the sealing side writes its nonces so, as libzmq 4.0 does.
-    held: octets of the message that has begun and not ended.
+    held: octets of the message that has begun and not ended, as they stand on the plain side.
+    discarding: what is opened is thrown away, up to the end of the message that it belongs to.
     command: where in the target the body of a command stands: offset, size.
     """
 
@@ -76,6 +77,7 @@ class Direction:
     dialect: Dialect = Dialect.V3
     little_endian: bool = False
     held: int = 0
+    discarding: bool = False
     command: tuple[int, int] = (0, 0)
     nonce_octets: bytearray = field(init=False, repr=False)
     nonce_pointer: object = field(init=False, repr=False)
@@ -95,7 +97,7 @@ def open_frames(state: Direction, source: Buffer, start: int, end: int, target: 
     many octets of data came out. The next nonce is the only one that is opened (senders count without gaps).
     """
     frames, out, from_, to = source.data, target.data, source.pointer, target.pointer
-    key, limit, held, dialect = state.key, state.limit, state.held, state.dialect
+    key, limit, held, dialect, discarding = state.key, state.limit, state.held, state.dialect, state.discarding
     nonce_octets, nonce_pointer = state.nonce_octets, state.nonce_pointer
     expected = _reversed(state.nonce + 1) if state.little_endian else state.nonce + 1 & _NONCE_MASK
     capacity, messages, octets, opened = len(out), 0, 0, 0
@@ -148,6 +150,9 @@ def open_frames(state: Direction, source: Buffer, start: int, end: int, target: 
             stop = Stop.COMMAND
             break
         more = inner & spec.INNER_MORE
+        if discarding:
+            discarding = bool(more)
+            continue
         if dialect == Dialect.V1:
             out[inner_at] = more
             if header == spec.SHORT_HEADER:
@@ -166,7 +171,7 @@ def open_frames(state: Direction, source: Buffer, start: int, end: int, target: 
             held = 0
             messages += 1
     state.nonce += opened
-    state.held = held
+    state.held, state.discarding = held, discarding
     return start, at, messages, octets, stop
 
 
