@@ -263,6 +263,3 @@ def _not_yet(config: Config) -> Iterator[Complaint]:
         yield "process.workers", "not yet in this version: leave it at 1"
     if config.process.reuse_port:
         yield "process.reuse_port", "not yet in this version: leave it false"
-    for service in config.service:
-        if service.messages.on_invalid == "drop":
-            yield f'service "{service.name}": messages.on_invalid', 'not yet in this version: leave it "disconnect"'

@@ -27,6 +27,10 @@ _FITS: dict[bytes, frozenset[bytes]] = {
 }
 
 PUBLISHERS = frozenset({b"PUB", b"XPUB"})
+# Where one message that is dropped breaks what follows: a request without an answer stops its client for good, and a
+# subscription that is lost is never made up for. What goes one way, or between DEALER and ROUTER, is only missing.
+HARMED_BY_DROPPING = PUBLISHERS | {b"REQ", b"REP"}
+DROPPING_HINT = 'a dropped request or subscription is never repeated: on_invalid = "disconnect" lets clients recover'
 
 
 def fits(client: bytes | None, service: bytes | None) -> bool:

@@ -11,7 +11,7 @@ import trio
 from attrs import frozen
 
 from curveproxy.policy.properties import identity_is_sane
-from curveproxy.policy.sockettypes import known
+from curveproxy.policy.sockettypes import DROPPING_HINT, HARMED_BY_DROPPING, known
 from curveproxy.policy.trial import Trial
 from curveproxy.proxy import sockets
 from curveproxy.proxy.endpoint import is_local
@@ -241,7 +241,7 @@ class Backend:
         self.up = self.speaks_zmtp3 = True
         self.trial.succeeded()
         self._observer.backend_up(trio.current_time() - dial.began)
-        self._compare_type(connection)
+        self._look_at_type(connection)
         dial.dialler.connected(connection)
 
     def failed(self, dial: Dial, error: PeerError) -> None:
@@ -280,13 +280,18 @@ class Backend:
         else:
             dial.connect()
 
-    def _compare_type(self, connection: Connection) -> None:
-        """The wire wins over the configuration, with one warning."""
+    def _look_at_type(self, connection: Connection) -> None:
+        """What the operator should know of the service's type, once."""
         told = find(connection.properties, "Socket-Type")
+        if self._warned or not told:
+            return
         configured = self._settings.backend_socket_type
-        if configured and told and told != configured.encode() and not self._warned:
+        if configured and told != configured.encode():  # the wire wins
             self._warned = True
             self._observer.notice("backend_socket_type is not what the service says", service_says=known(told))
+        if self._settings.messages.on_invalid == "drop" and told in HARMED_BY_DROPPING:
+            self._warned = True
+            self._observer.notice("dropping does not suit the service", service_says=known(told), hint=DROPPING_HINT)
 
 
 def _fixed_address(settings: ServiceSettings) -> Address | None:

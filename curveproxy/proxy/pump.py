@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from curveproxy.policy.sockettypes import PUBLISHERS
+from curveproxy.policy.tolerance import Tolerance
 from curveproxy.proxy import sockets
 from curveproxy.proxy.buffers import READ_SIZE, TARGET_ROOM, Pool
 from curveproxy.proxy.commands import Side, judge_untrusted
@@ -33,11 +34,11 @@ from curveproxy.wire.codec import (
     Stop,
     frame_size,
     open_frames,
-    own_nonce,
     seal_frames,
     seal_one,
 )
 from curveproxy.wire.errors import PeerError
+from curveproxy.wire.flaw import Opened, examine, go_on_behind, look_into
 from curveproxy.wire.frame import Dialect, frame
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ FIRST = 64 * 1024
 GROWTH = 4
 
 NOTHING = memoryview(b"")
-Places = tuple[int, int]
+Places = tuple[int, int, Stop]
 
 
 class Peer:
@@ -105,6 +106,7 @@ class Pump(ABC):
         self._owed = NOTHING  # turned and not written
         self._large: Buffer | None = None  # a frame that is larger than a buffer
         self._large_have = 0
+        self._to_skip = 0  # octets of a dropped frame that have not come
         self._word = b""
         self._wants = Wait.SOURCE
         self._source_gone = self._sink_gone = False
@@ -116,9 +118,13 @@ class Pump(ABC):
     def _turn(self, source: Buffer, start: int, end: int, target: Buffer, at: int) -> Batch:
         """Turn frames into their other form. May run in a thread."""
 
+    def _sift(self, target: Buffer, at: int, messages: int) -> tuple[Buffer, int]:  # noqa: ARG002
+        """What of the frames in ``target[:at]``, in which so many messages end, goes on now."""
+        return target, at
+
     @abstractmethod
     def _judge(self, stop: Stop, source: Buffer, start: int, end: int, target: Buffer, at: int) -> Places:
-        """Decide on what stopped a batch: new places in source and target. May call ``_end``."""
+        """Decide on what stopped a batch: new places in source and target, and why it stops. May call ``_end``."""
 
     @abstractmethod
     def _frame(self, flags: int, body: bytes) -> bytes:
@@ -195,6 +201,8 @@ class Pump(ABC):
             return self._finish()
         if self._large is not None:
             return self._read_large(self._large)
+        if self._to_skip:
+            return self._read_away()
         source, target = self._pool.take(), self._pool.take()
         try:
             return self._batch(source, target)
@@ -217,8 +225,10 @@ class Pump(ABC):
             full = end == READ_SIZE
         written, stop = True, Stop.FULL
         while written and not self._ending and stop != Stop.INCOMPLETE:
-            start, at, stop = self._settle(self._turn(source, start, end, target, 0), source, end, target)
-            written = not at or self._write(target.view[:at])
+            start, turned, stop = self._settle(self._turn(source, start, end, target, 0), source, end, target)
+            if turned.obj is not target.data:
+                self._owed = turned  # in memory of its own, which need not be copied
+            written = not turned or self._write(turned)
         self._kept, self._pending = bytes(source.view[start:end]), stop != Stop.INCOMPLETE
         if not written:
             return Wait.SINK
@@ -229,14 +239,27 @@ class Pump(ABC):
             self._begin_large(size)
         return Wait.TURN if full or self._source_gone else Wait.SOURCE
 
-    def _settle(self, batch: Batch, source: Buffer, end: int, target: Buffer) -> tuple[int, int, Stop]:
-        """Count a batch and judge what stopped it."""
+    def _read_away(self) -> Wait:
+        """Read what has come of a frame that is dropped, and of nothing behind it."""
+        away = self._pool.take()
+        got = self._read(away.view[: min(self._to_skip, READ_SIZE)])
+        self._pool.give(away)
+        if got is None:
+            return Wait.SOURCE
+        if not got:
+            return self._finish()
+        self._to_skip -= got
+        return Wait.TURN
+
+    def _settle(self, batch: Batch, source: Buffer, end: int, target: Buffer) -> tuple[int, memoryview, Stop]:
+        """Count a batch and judge what stopped it: where the source stands, what is to be written, why it stops."""
         start, at, messages, octets, stop = batch
         if messages or octets:
             self._count(messages, octets)
-        if stop > Stop.FULL:
-            start, at = self._judge(stop, source, start, end, target, at)
-        return start, at, stop
+        target, at = self._sift(target, at, messages)
+        if stop > Stop.FULL and not self._ending:
+            start, at, stop = self._judge(stop, source, start, end, target, at)
+        return start, target.view[:at], stop
 
     def _read(self, view: memoryview) -> int | None:
         """Read what is there: None for nothing yet, 0 when the source has ended."""
@@ -354,12 +377,16 @@ class Pump(ABC):
 
     def _settle_large(self, batch: Batch, large: Buffer, target: Buffer) -> None:
         """What a large frame became is owed from now on; its own buffer goes."""
-        _, at, _ = self._settle(batch, large, self._large_have, target)
-        self._large, self._owed = None, target.view[:at]
+        _, self._owed, _ = self._settle(batch, large, self._large_have, target)
+        self._large = None
 
 
 class Inbound(Pump):
-    """From the client to the service: opens."""
+    """From the client to the service: opens.
+
+    Invalid messages are dropped, in a service that wants that, and end the session in any other (``wire/flaw.py``).
+    While they are dropped a message is forwarded only when its last part has been opened.
+    """
 
     _source_dialect = Dialect.V3
     _source_closed, _source_reset = Closed.CLIENT_CLOSED, Closed.CLIENT_RESET
@@ -367,51 +394,81 @@ class Inbound(Pump):
 
     def __init__(self, session: "Session", source: Peer, sink: Peer, state: Direction, pool: Pool) -> None:
         super().__init__(session, source, sink, state, pool)
+        limits = session.service.settings.messages
+        self._tolerance = Tolerance(limits.max_invalid_per_minute) if limits.on_invalid == "drop" else None
+        drops, takes_messages = self._tolerance is not None, sink.side.socket_type == b"XPUB"
         publishes = sink.side.socket_type in PUBLISHERS
-        self._strainer = Strainer(takes_messages=sink.side.socket_type == b"XPUB") if publishes else None
+        self._strainer = Strainer(takes_messages=takes_messages, drops=drops) if publishes else None
+        self._parts = bytearray()  # of a message that has not ended, while messages are dropped
+        self._opened: Opened | None = None  # what stopped the batch
 
     def _turn(self, source: Buffer, start: int, end: int, target: Buffer, at: int) -> Batch:
-        return open_frames(self._state, source, start, end, target, at)
+        batch = open_frames(self._state, source, start, end, target, at)
+        self._opened = look_into(self._state, batch, source, end, target) if batch[-1] > Stop.FULL else None
+        return batch
 
-    def _settle(self, batch: Batch, source: Buffer, end: int, target: Buffer) -> tuple[int, int, Stop]:
+    def _sift(self, target: Buffer, at: int, messages: int) -> tuple[Buffer, int]:
+        if self._tolerance is not None:
+            target, at = self._whole_messages(target, at, messages)
         if self._strainer is not None:
-            start, at, messages, octets, stop = batch
-            dropped = self._strainer.dropped
-            try:
-                batch = start, self._strainer.strain_untrusted(target, at), messages, octets, stop
-            except PeerError as error:
-                self._invalid(Invalid(error.reason))
-                return end, 0, Stop.INCOMPLETE
-            if self._strainer.dropped > dropped:
-                self._session.invalid(Invalid.NOT_MESSAGE)
-        return super()._settle(batch, source, end, target)
+            at, flaws = self._strainer.strain_untrusted(target, at)
+            for flaw in flaws:
+                if flaw == Invalid.NOT_MESSAGE:
+                    self._session.invalid(flaw)  # a service of that kind would not look at it
+                elif not self._tolerates(flaw):
+                    break
+        return target, at
+
+    def _whole_messages(self, target: Buffer, at: int, messages: int) -> tuple[Buffer, int]:
+        """What of ``target[:at]``, and of the parts that are held, may go on; what has not ended is held."""
+        whole = at - self._state.held if messages else 0
+        parts, rest = self._parts, target.view[whole:at]
+        if not messages:
+            parts += rest
+            return target, 0
+        self._parts = bytearray(rest)
+        if not parts:
+            return target, whole
+        joined = Buffer(len(parts) + len(target))
+        joined.view[: len(parts)] = parts
+        joined.view[len(parts) : len(parts) + whole] = target.view[:whole]
+        return joined, len(parts) + whole
 
     def _judge(self, stop: Stop, source: Buffer, start: int, end: int, target: Buffer, at: int) -> Places:
-        if stop != Stop.COMMAND:
-            self._invalid(self._reason(stop, source, start))
-            return end, at
-        offset, size = self._state.command
-        try:
-            passed = self._command_untrusted(bytes(target.view[offset : offset + size]))
-        except PeerError as error:
-            self._invalid(Invalid(error.reason))
-            return end, at
-        target.view[at : at + len(passed)] = passed  # no longer than what it was opened from
-        return start, at + len(passed)
+        opened = self._opened
+        if stop == Stop.COMMAND:
+            command = opened.command if opened else None
+        else:
+            if opened is not None and at + len(opened.inner) + TARGET_ROOM > len(target):
+                return start, at, stop  # once more, with an empty target
+            flaw = examine(self._state, stop, opened, source, start, end)
+            if flaw is None:
+                return start, at, Stop.INCOMPLETE
+            if flaw.reason is not None and not self._tolerates(flaw.reason):
+                return end, at, stop
+            command = go_on_behind(self._state, flaw, opened)
+            if not self._state.held:
+                self._parts.clear()
+            self._to_skip = max(0, start + flaw.size - end)
+            start = min(start + flaw.size, end)
+        if command is not None:
+            try:
+                passed = self._command_untrusted(command)
+            except PeerError as error:
+                if not self._tolerates(Invalid(error.reason)):
+                    return end, at, stop
+            else:
+                target.view[at : at + len(passed)] = passed  # no longer than what it was opened from
+                at += len(passed)
+        return start, at, stop
 
-    def _invalid(self, reason: Invalid) -> None:
+    def _tolerates(self, reason: Invalid) -> bool:
+        """Count an invalid message; whether the session goes on without it."""
         self._session.invalid(reason)
+        if reason != Invalid.FRAMING and self._tolerance and self._tolerance.admit(trio.current_time()):
+            return True
         self._cut(Closed.INVALID_MESSAGE)
-
-    def _reason(self, stop: Stop, source: Buffer, start: int) -> Invalid:
-        """What is wrong with the frame at ``start``. Whether a nonce repeats or jumps, only an opened box can say."""
-        if stop != Stop.NONCE:
-            return Invalid[stop.name]
-        size = frame_size(source, start, len(source), Dialect.V3)
-        nonce, opens = own_nonce(self._state, source, start, size)
-        if not opens:
-            return Invalid.BOX
-        return Invalid.GAP if nonce > self._state.nonce else Invalid.NONCE
+        return False
 
     def _frame(self, flags: int, body: bytes) -> bytes:
         return frame(flags, body)
@@ -438,18 +495,18 @@ class Outbound(Pump):
     def _judge(self, stop: Stop, source: Buffer, start: int, end: int, target: Buffer, at: int) -> Places:
         if stop != Stop.COMMAND:
             self._refuse(Invalid[stop.name])
-            return end, at
+            return end, at, stop
         size = frame_size(source, start, end, self._source_dialect)
         if at + size + TARGET_ROOM > len(target):
-            return start, at  # once more, with an empty target
+            return start, at, stop  # once more, with an empty target
         body = start + (spec.LONG_HEADER if source.data[start] & spec.LONG else spec.SHORT_HEADER)
         try:
             passed = self._command_untrusted(bytes(source.view[body : start + size]))
         except PeerError as error:
             self._refuse(Invalid(error.reason))
-            return end, at
+            return end, at, stop
         target.view[at : at + len(passed)] = passed
-        return start + size, at + len(passed)
+        return start + size, at + len(passed), stop
 
     def _refuse(self, reason: Invalid) -> None:
         """What a service sends over the limit, or without frames, always ends the session."""

@@ -9,6 +9,7 @@ which is then written over them; sealing does the same the other way round. So n
 """
 
 import struct
+from contextlib import suppress
 from enum import IntEnum
 
 from attrs import define, field
@@ -249,17 +250,19 @@ def seal_one(state: Direction, flags: int, body: bytes) -> bytes:
     return frame(0, spec.MESSAGE_NAME + nonce + sealed)
 
 
-def own_nonce(state: Direction, source: Buffer, start: int, size: int) -> tuple[int, bool]:
-    """The nonce that the frame of ``size`` octets at ``source[start:]`` names, and whether its box opens with it."""
+def open_one(state: Direction, source: Buffer, start: int, size: int) -> tuple[int, bytes]:
+    """The nonce that the MESSAGE of ``size`` octets at ``source[start:]`` names, and what its box holds.
+
+    That is its inner flags and its data; nothing when it is no MESSAGE, or does not open with that nonce. ``state``
+    stays as it is.
+    """
     body = start + (spec.LONG_HEADER if source.data[start] & spec.LONG else spec.SHORT_HEADER)
     octets = bytes(source.view[body + len(spec.MESSAGE_NAME) : body + _BOX_AT])
-    try:
-        sodium.open_box(bytes(source.view[body + _BOX_AT : start + size]), state.prefix + octets, state.key)
-    except sodium.BoxError:
-        opens = False
-    else:
-        opens = True
-    return int.from_bytes(octets, "little" if state.little_endian else "big"), opens
+    inner = b""
+    if source.data.startswith(spec.MESSAGE_NAME, body):
+        with suppress(sodium.BoxError):
+            inner = sodium.open_box(bytes(source.view[body + _BOX_AT : start + size]), state.prefix + octets, state.key)
+    return int.from_bytes(octets, "little" if state.little_endian else "big"), inner
 
 
 def frame_size(source: Buffer, start: int, end: int, dialect: Dialect) -> int:

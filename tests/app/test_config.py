@@ -112,7 +112,6 @@ def test_paths_are_relative_to_the_file(place: Path) -> None:
         (SERVICE + CLIENTS + "[service.admission]\nmax_half_open = 0", "admission.max_half_open: must be >= 1"),
         (SERVICE + CLIENTS + "[service.admission]\nhandshake_seconds = 61", "handshake_seconds: must be <= 60"),
         (SERVICE + CLIENTS + "[service.admission]\nmax_sesions = 1", "did you mean max_sessions"),
-        (SERVICE + CLIENTS + "[service.messages]\non_invalid = 'drop'", "messages.on_invalid: not yet in this version"),
         (SERVICE + CLIENTS + "[service.messages]\non_invalid = 'maybe'", "on_invalid: must be in ['disconnect"),
         (SERVICE + CLIENTS + "[process]\nworkers = 4", "process.workers: not yet in this version"),
         (SERVICE + CLIENTS + "[process]\nreuse_port = true", "process.reuse_port: not yet in this version"),

@@ -64,7 +64,8 @@ WRONG: dict[str, tuple[Callable[[RawClient], bytes], str]] = {
     "PING too long": (lambda client: client.seal(zmtp.ping(b"x" * 17), command=True), "command"),
     "a command without a name": (lambda client: client.seal(b"", flags=INNER_COMMAND), "command"),
     "a large frame": (lambda client: client.seal(b"x" * (LIMIT + 1)), "too_large"),
-    "a claim of 2^40": (lambda client: b"\x02" + (1 << 40).to_bytes(8, "big") + b"\x07MESSAGE", "too_large"),
+    "a claim of 2^40": (lambda client: b"\x02" + (1 << 40).to_bytes(8, "big") + b"\x07MESSAGE", "framing"),
+    "a claim of 16 times the limit": (lambda client: b"\x02" + (16 * LIMIT).to_bytes(8, "big") + b"\x07", "too_large"),
     "many parts": (too_many_parts, "too_large"),
 }
 

@@ -1,0 +1,105 @@
+"""What is wrong with a frame at which ``open_frames`` stopped, and how a stream goes on behind it.
+
+Dropping must never splice two messages, and MORE is inside the box: after a frame that did not open nobody knows
+whether a message ended there. Senders number their frames without gaps, which settles it:
+
+* The next frame that opens carries the very next nonce: the bad one was inserted, and nothing is lost.
+* It leaves nonces out: frames were damaged or taken out. What is held of a message is given up, and so is everything
+  from this frame on up to the end of the message that it belongs to. Commands neither begin nor end a message.
+* A frame that opened and makes its message too large takes the whole message with it, up to its own last part.
+
+Every frame that opened moves the last nonce. In a stream without frames nothing can be followed.
+"""
+
+from attrs import field, frozen
+
+from curveproxy.reasons import Invalid
+from curveproxy.wire import spec
+from curveproxy.wire.codec import Batch, Buffer, Direction, Stop, frame_size, open_one
+from curveproxy.wire.frame import Dialect
+
+# Whoever claims more than this many times the limit does not send large messages, but no frames at all.
+FOLLOWED_UP_TO = 16
+
+
+@frozen
+class Opened:
+    """A frame that was opened by itself. inner: its flags and its data, nothing when it did not open."""
+
+    nonce: int
+    inner: bytes = field(repr=False)
+
+    @property
+    def command(self) -> bytes | None:
+        """The body of the command that it is."""
+        return self.inner[1:] if self.inner and self.inner[0] & spec.INNER_COMMAND else None
+
+    @property
+    def more(self) -> bool:
+        return bool(self.inner[0] & spec.INNER_MORE)
+
+
+@frozen
+class Flaw:
+    """size: the frame's octets, header and all, which need not have come; 0 where that can not be told.
+
+    reason: None for a command in order, which only came when the message around it all but fills the limit.
+    """
+
+    reason: Invalid | None
+    size: int
+
+
+def look_into(state: Direction, batch: Batch, source: Buffer, end: int, target: Buffer) -> Opened | None:
+    """What the frame at which a batch stopped holds, where that must be known to judge it and all of it is here.
+
+    It takes as long as the frame is large, and is called where the batch is.
+    """
+    start, _, _, _, stop = batch
+    if stop == Stop.COMMAND:
+        offset, size = state.command
+        return Opened(state.nonce, bytes([spec.INNER_COMMAND]) + target.view[offset : offset + size])
+    if stop in (Stop.NONCE, Stop.TOO_LARGE):
+        size = frame_size(source, start, end, Dialect.V3)
+        if start + size <= end and _data_size(size) <= state.limit:
+            return Opened(*open_one(state, source, start, size))
+    return None
+
+
+def examine(state: Direction, stop: Stop, opened: Opened | None, source: Buffer, start: int, end: int) -> Flaw | None:
+    """What is wrong with the frame at ``source[start:end]``; None while too little of it is here to tell."""
+    size = frame_size(source, start, end, Dialect.V3)
+    if stop == Stop.FRAMING or _data_size(size) > FOLLOWED_UP_TO * state.limit:
+        return Flaw(Invalid.FRAMING, 0)
+    if not size:
+        return None
+    if stop not in (Stop.NONCE, Stop.TOO_LARGE) or _data_size(size) > state.limit:
+        return Flaw(Invalid[stop.name], size)
+    if opened is None:
+        return None
+    if not opened.inner:
+        return Flaw(Invalid.BOX, size)
+    if opened.nonce != state.nonce + 1:
+        return Flaw(Invalid.GAP if opened.nonce > state.nonce else Invalid.NONCE, size)
+    return Flaw(None if opened.command is not None else Invalid.TOO_LARGE, size)
+
+
+def go_on_behind(state: Direction, flaw: Flaw, opened: Opened | None) -> bytes | None:
+    """Follow the stream behind a frame that is dropped. What was held of a message is lost when ``held`` is 0 then.
+
+    Returns the body of the command that the frame was, which is no part of what is lost.
+    """
+    if opened is None or not opened.inner or opened.nonce <= state.nonce:
+        return None  # it did not open, or is known: if something is lost with it, the next nonce tells
+    state.nonce = opened.nonce
+    if opened.command is None:
+        state.held, state.discarding = 0, opened.more
+    elif flaw.reason == Invalid.GAP:
+        state.held, state.discarding = 0, True
+    return opened.command
+
+
+def _data_size(size: int) -> int:
+    """The octets of data in a MESSAGE whose frame has ``size``."""
+    header = spec.SHORT_HEADER if size <= spec.SHORT_HEADER + spec.SHORT_BODY_MAX else spec.LONG_HEADER
+    return size - header - spec.MESSAGE_OVERHEAD
