@@ -171,6 +171,26 @@ def _server_key(path: Path | None) -> "ServerKey":
 
 
 @main.command()
+@click.argument("config", type=click.Path(path_type=Path))
+def check(config: Path) -> None:
+    """Tell all that is wrong with a CONFIG file, its keys and its paths: exit 0 or 2."""
+    from curveproxy.app.check import check as look
+
+    found = look(config)
+    for sentence in found.errors:
+        tell(f"error: {sentence}")
+    for sentence in found.warnings:
+        tell(f"warning: {sentence}")
+    if found.errors:
+        sys.exit(2)
+    print(f"{config} is in order: {_counted(found.services, 'service')}, {_counted(found.clients, 'client key')}")
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+@main.command()
 @click.argument("name")
 @click.option("--directory", default=".", type=click.Path(path_type=Path), help="Where to write; made if missing.  [.]")
 def keygen(name: str, directory: Path) -> None:

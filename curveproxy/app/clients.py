@@ -8,15 +8,20 @@ import os
 import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Self
 
 import trio
 from attrs import define, field, frozen
 
+from curveproxy.app.config import Service
 from curveproxy.app.keys import PUBLIC_SUFFIX, SECRET_SUFFIX, KeyFileError, read_certificate, reason
 from curveproxy.app.logs import Log
 from curveproxy.policy.clients import ClientList
 
 LISTING_SECONDS = 1.0
+
+# The one warning that ``check`` calls an error: the client whose key it is can not connect.
+UNREADABLE = "client key can not be read"
 
 
 @frozen
@@ -79,7 +84,7 @@ class Directory:
             return self.read(name)
         except KeyFileError as error:
             hint = "the key it had before stays valid" if before else "the file is passed over"
-            self.warn("client key can not be read", detail=str(error), hint=hint)
+            self.warn(UNREADABLE, detail=str(error), hint=hint)
             return before
 
     def _warn_of_twins(self, fresh: set[str]) -> None:
@@ -111,6 +116,12 @@ class Clients:
         self._list = self._whole()
         self._failing = ""
         self._warned: set[str] = set()
+
+    @classmethod
+    def of(cls, service: Service, log: Log) -> Self:
+        """The clients of a service of the configuration."""
+        clients = service.clients
+        return cls(clients.directory, [key.octets for key in clients.keys], clients.allow == "any", log)
 
     def load(self) -> ClientList:
         """The list as it is now; for the start, before there is anything to block."""

@@ -155,16 +155,17 @@ class Config:
 
 def load(path: Path) -> Config:
     """Read and check a configuration file, and the keys that it names. Raises ConfigError with all that is wrong."""
-    return structure(_tables(path), path.parent)
+    return structure(tables(path), path.parent)
 
 
 def read_admin(path: Path) -> Admin:
     """The ``[admin]`` table alone, of a file whose keys its reader may not see. Raises ConfigError."""
-    tables = _tables(path)
-    return structure({"admin": tables.get("admin", {})}, path.parent, needs_services=False).admin
+    admin = tables(path).get("admin", {})
+    return structure({"admin": admin}, path.parent, needs_services=False).admin
 
 
-def _tables(path: Path) -> dict[str, Any]:
+def tables(path: Path) -> dict[str, Any]:
+    """What a TOML file holds. Raises ConfigError."""
     try:
         with path.open("rb") as file:
             return tomllib.load(file)
@@ -181,6 +182,16 @@ def structure(tree: dict[str, Any], directory: Path, *, needs_services: bool = T
 
     directory: what relative paths are relative to; needs_keys: whether each service must name a key file.
     """
+    config, wrong = inspect(tree, directory, needs_services=needs_services, needs_keys=needs_keys)
+    if wrong:
+        raise ConfigError(wrong)
+    return config
+
+
+def inspect(
+    tree: dict[str, Any], directory: Path, *, needs_services: bool = True, needs_keys: bool = True
+) -> tuple[Config, list[str]]:
+    """What of a configuration can be read, and all that is wrong with it; see ``structure``."""
     ours = converter(
         directory,
         {Endpoint: _endpoint, PublicKey: PublicKey.parse, ServerKey: partial(ServerKey.read, directory)},
@@ -201,9 +212,7 @@ def structure(tree: dict[str, Any], directory: Path, *, needs_services: bool = T
     for place, sentence in _check(config, needs_services, needs_keys):
         if not any(other.startswith(place) for other in told):
             wrong.append((place, sentence))
-    if wrong:
-        raise ConfigError([f"{place}: {sentence}" for place, sentence in wrong])
-    return config
+    return config, [f"{place}: {sentence}" for place, sentence in wrong]
 
 
 def _check(config: Config, needs_services: bool, needs_keys: bool) -> Iterator[Complaint]:
@@ -213,9 +222,13 @@ def _check(config: Config, needs_services: bool, needs_keys: bool) -> Iterator[C
         yield "service", "there is none: add a [[service]] table with name, listen, backend and secret_keys"
     names = Counter(service.name for service in config.service)
     yield from ((f'service "{name}"', f"there are {count} of that name") for name, count in names.items() if count > 1)
-    # Port 0 is another port each time.
-    endpoints = Counter(one.listen for one in config.service if one.listen.port or one.listen.transport == "ipc")
-    yield from ((str(place), f"{count} services listen there") for place, count in endpoints.items() if count > 1)
+    taken = [("the admin page", config.admin.address)]
+    for service in config.service:
+        for whose, other in taken:
+            if other is not None and _is_same(service.listen, other):
+                yield f'service "{service.name}": listen', f"{service.listen} is taken: {whose} listens on {other}"
+                break
+        taken.append((f'service "{service.name}"', service.listen))
     for service in config.service:
         place = f'service "{service.name}": '
         if needs_keys and not service.secret_keys:
@@ -240,6 +253,14 @@ def _check_backend(service: Service) -> Iterator[str]:
     everywhere = listen.transport == backend.transport == "tcp" and listen.host in EVERYWHERE
     if listen == backend or (everywhere and listen.port == backend.port and _is_here(backend)):
         yield "it is the endpoint on which the proxy itself listens"
+
+
+def _is_same(one: Endpoint, other: Endpoint) -> bool:
+    """Whether two can not both be listened on. Port 0 is another port each time."""
+    if one.transport == other.transport == "tcp":
+        everywhere = one.host in EVERYWHERE or other.host in EVERYWHERE
+        return one.port == other.port != 0 and (everywhere or one.host == other.host)
+    return one == other
 
 
 def _is_remote(endpoint: Endpoint) -> bool:

@@ -7,11 +7,15 @@ import os
 import stat
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 
 from curveproxy.wire import z85
 from curveproxy.wire.box import KeyPair
+
+if TYPE_CHECKING:
+    from curveproxy.app.logs import Log
 
 PUBLIC_SUFFIX = ".key"
 SECRET_SUFFIX = ".key_secret"  # noqa: S105  a suffix
@@ -60,6 +64,12 @@ def others_may_read(path: Path) -> bool:
         return bool(path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH))
     except OSError:  # it was readable a moment ago
         return False
+
+
+def warn_of_open_secret(path: Path, log: "Log") -> None:
+    """Tell when others may read a secret key; no reason not to start."""
+    if others_may_read(path):
+        log.warning("a secret key can be read by others", file=str(path), hint=f"chmod 600 {path}")
 
 
 def reason(error: OSError | ValueError) -> str:

@@ -12,7 +12,7 @@ import trio
 from curveproxy.app import admin, logs
 from curveproxy.app.clients import Clients
 from curveproxy.app.config import Config, Service
-from curveproxy.app.keys import others_may_read
+from curveproxy.app.keys import warn_of_open_secret
 from curveproxy.app.logs import Log
 from curveproxy.app.metrics import Metrics
 from curveproxy.app.observer import ServiceObserver
@@ -76,12 +76,10 @@ class Sidecar:
     def _add(self, service: Service) -> None:
         log = self._log.bind(service=service.name)
         for key in service.secret_keys:
-            if key.file is not None and others_may_read(key.file):
-                log.warning("a secret key can be read by others", file=str(key.file), hint=f"chmod 600 {key.file}")
-        allow_any = service.clients.allow == "any"
-        inline = [key.octets for key in service.clients.keys]
-        clients = Clients(service.clients.directory, inline, allow_any, log)
-        observer = ServiceObserver(service.name, self._metrics, self._log, allow_any=allow_any)
+            if key.file is not None:
+                warn_of_open_secret(key.file, log)
+        clients = Clients.of(service, log)
+        observer = ServiceObserver(service.name, self._metrics, self._log, allow_any=service.clients.allow == "any")
         at_work = self._proxy.add(settings(service), clients.load(), observer)
         self._metrics.watch(at_work)
         self._watchers.append(partial(clients.watch, partial(setattr, at_work, "clients")))

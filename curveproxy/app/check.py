@@ -1,0 +1,64 @@
+"""``curveproxy check``: all that can be known of a configuration, its keys and its paths without running it.
+
+What a running proxy would only warn of is found by the same code, which here warns ``Findings``.
+"""
+
+import os
+from pathlib import Path
+
+from attrs import define, field
+
+from curveproxy.app.clients import UNREADABLE, Clients
+from curveproxy.app.config import ConfigError, Service, inspect, tables
+from curveproxy.app.keys import warn_of_open_secret
+from curveproxy.policy.sockettypes import DROPPING_HINT, HARMED_BY_DROPPING
+
+
+@define
+class Findings:
+    """errors: why the proxy would not start, or not do what is written; warnings: what the operator may want so.
+
+    services, clients: how many of them there are. Stands in for the log of one service at a time, ``place``.
+    """
+
+    errors: list[str] = field(factory=list)
+    warnings: list[str] = field(factory=list)
+    services: int = 0
+    clients: int = 0
+    place: str = ""
+
+    def warning(self, event: str, *, hint: str, detail: str = "", **facts: object) -> None:
+        """What the log would be told."""
+        what = detail or " ".join([event, *(str(value) for value in facts.values())])
+        (self.errors if event == UNREADABLE else self.warnings).append(f"{self.place}: {what}: {hint}")
+
+
+def check(path: Path) -> Findings:
+    """Look at a configuration file and at all that it names."""
+    found = Findings()
+    try:
+        config, found.errors = inspect(tables(path), path.parent)
+    except ConfigError as error:
+        found.errors = error.complaints
+        return found
+    found.services = len(config.service)
+    for service in config.service:
+        found.place = f'service "{service.name}"'
+        _check(service, found)
+    return found
+
+
+def _check(service: Service, found: Findings) -> None:
+    for key in service.secret_keys:
+        if key.file is not None:
+            warn_of_open_secret(key.file, found)
+    found.clients += len(Clients.of(service, found).load().names)
+    for name, endpoint in (("listen", service.listen), ("backend", service.backend)):
+        directory = Path(endpoint.host).parent
+        if endpoint.transport == "ipc" and not endpoint.host.startswith("@") and not directory.is_dir():
+            found.errors.append(f"{found.place}: {name}: {directory} is not a directory: make it, for the socket in it")
+        elif name == "listen" and endpoint.transport == "ipc" and not os.access(directory, os.W_OK | os.X_OK):
+            found.errors.append(f"{found.place}: {name}: {directory} can not be written to by this user")
+    told = service.backend_socket_type.encode()
+    if service.messages.on_invalid == "drop" and told in HARMED_BY_DROPPING:
+        found.warning(f"dropping does not suit a {service.backend_socket_type} service", hint=DROPPING_HINT)

@@ -1,0 +1,104 @@
+"""``curveproxy check``: all that is wrong at once, each with its place and what to do; exit 0 or 2."""
+
+from pathlib import Path
+
+import pytest
+from support.process import certificate, curveproxy
+
+from curveproxy.policy.sockettypes import DROPPING_HINT
+
+SERVICE = """
+[[service]]
+name = "orders"
+listen = "tcp://*:5556"
+backend = "tcp://127.0.0.1:5555"
+secret_keys = ["server.key_secret"]
+[service.clients]
+directory = "clients"
+"""
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """A server's key, and alice's among the clients."""
+    certificate(tmp_path, "server")
+    (tmp_path / "server.key_secret").chmod(0o600)
+    clients = tmp_path / "clients"
+    clients.mkdir()
+    certificate(tmp_path, "alice")
+    (tmp_path / "alice.key").rename(clients / "alice.key")
+    return tmp_path
+
+
+def check(place: Path, text: str) -> tuple[int, str, list[str]]:
+    """Exit status, what is on stdout, and the lines on stderr without the program's name."""
+    (place / "c.toml").write_text(text)
+    done = curveproxy("check", "c.toml", directory=place)
+    assert "Traceback" not in done.stderr
+    return done.returncode, done.stdout, [line.removeprefix("curveproxy: ") for line in done.stderr.splitlines()]
+
+
+def test_what_is_in_order_is_said_so(place: Path) -> None:
+    assert check(place, SERVICE) == (0, "c.toml is in order: 1 service, 1 client key\n", [])
+
+
+def test_everything_is_told_in_one_run(place: Path) -> None:
+    (place / "clients" / "bob.key").write_text("no certificate")
+    halves = (place / "server.key_secret").read_text(), (place / "alice.key_secret").read_text()
+    secret = next(line for line in halves[1].splitlines() if "secret-key" in line)
+    kept = [line for line in halves[0].splitlines() if "secret-key" not in line]
+    (place / "mixed.key_secret").write_text("\n".join([*kept, secret]))
+
+    def service(name: str, port: int, *lines: str, key: str = "server.key_secret", host: str = "127.0.0.1") -> str:
+        text = SERVICE.replace("orders", name).replace("*:5556", f"*:{port}").replace("server.key_secret", key)
+        head, tail = text.replace("127.0.0.1", host).split("[service.clients]")
+        return head + "\n".join(lines) + "\n[service.clients]" + tail
+
+    status, out, told = check(
+        place,
+        service("typo", 1, "forward_identiti = true")
+        + service("type", 2, 'forward_identity = "yes"')
+        + service("twin", 2)
+        + service("missing", 4, key="nowhere.key_secret")
+        + service("public", 5, key="server.key")
+        + service("halves", 6, key="mixed.key_secret")
+        + service("remote", 7, host="10.0.0.1")
+        + service("nobody", 8).replace('directory = "clients"', "")
+        + service("path", 9).replace("tcp://*:9", "ipc://nowhere/front"),
+    )
+    assert (status, out) == (2, "")
+    for words in [
+        'service "typo": forward_identiti: no such setting: did you mean forward_identity',
+        'service "type": forward_identity: true or false is wanted, not a string',
+        'service "twin": listen: tcp://*:2 is taken: service "type" listens on tcp://*:2',
+        'service "missing": secret_keys[0]: nowhere.key_secret can not be read: no such file or directory',
+        'service "public": secret_keys[0]: server.key holds a public key only: name its .key_secret file',
+        'service "halves": secret_keys[0]: mixed.key_secret: the public and the secret key do not belong together',
+        'service "remote": backend: tcp://10.0.0.1:5555 is another machine, and what goes there is not encrypted',
+        'service "nobody": clients: nobody is listed: add directory = "clients"',
+        'service "path": listen: nowhere is not a directory: make it',
+        'service "typo": clients/bob.key holds no public key: is it a certificate of',
+    ]:
+        assert [line for line in told if line.startswith(f"error: {words}")], (words, told)
+
+
+def test_what_may_be_wanted_is_a_warning(place: Path) -> None:
+    (place / "server.key_secret").chmod(0o644)
+    (place / "alice.key_secret").rename(place / "clients" / "alice.key_secret")
+    (place / "clients" / "alice.key").rename(place / "alice.key")
+    text = SERVICE.replace("[service.clients]", 'backend_socket_type = "REP"\n[service.clients]')
+    status, out, told = check(place, text + '[service.messages]\non_invalid = "drop"\n')
+    assert (status, out) == (0, "c.toml is in order: 1 service, 0 client keys\n")
+    assert [line.partition('"orders": ')[2] for line in told] == [
+        "a secret key can be read by others server.key_secret: chmod 600 server.key_secret",
+        "a secret key lies among the clients clients/alice.key_secret: only .key files belong there",
+        "nobody can connect: put the clients' .key files into the clients directory",
+        f"dropping does not suit a REP service: {DROPPING_HINT}",
+    ]
+    assert all(line.startswith("warning: ") for line in told)
+
+
+def test_a_file_that_is_none(place: Path) -> None:
+    assert check(place, "x = ")[::2] == (2, ["error: c.toml: not TOML: invalid value (at end of document)"])
+    assert curveproxy("check", "missing.toml").returncode == 2
+    assert "missing argument 'config'" in curveproxy("check").stderr.lower()
