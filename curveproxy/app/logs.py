@@ -1,8 +1,10 @@
 """The log: structlog to stderr, as text or JSON. It never raises into the proxy: a full disk costs lines only."""
 
 import logging
+import select
 import sys
 from collections.abc import MutableMapping
+from contextlib import suppress
 from typing import Any, TextIO
 
 # structlog imports rich when it is installed, for tracebacks that we do not use: 4 MiB of an idle sidecar.
@@ -23,26 +25,32 @@ Log = Any
 class LossyStream:
     """A text stream that forgets what it can not write; none at all, for a process without stderr, is one too.
 
-    lost: how many attempts that were.
+    A pipe that nobody empties would stop the whole proxy: its line is forgotten as well.
+
+    lost: how many lines that were.
     """
 
     def __init__(self, stream: TextIO | None) -> None:
         self._stream = stream
+        self._room, self._waits = select.poll(), False
+        with suppress(OSError, ValueError, AttributeError):  # there is none, it is closed, or has no descriptor
+            self._room.register(stream.fileno(), select.POLLOUT)  # type: ignore[union-attr]
+            self._waits = True
         self.lost = 0
 
-    def write(self, text: str) -> None:
+    def write(self, line: str) -> None:
+        """Write a whole line."""
         try:
-            if self._stream is not None:
-                self._stream.write(text)
+            if self._waits and not self._room.poll(0):
+                self.lost += 1
+            elif self._stream is not None:
+                self._stream.write(line)
+                self._stream.flush()
         except (OSError, ValueError):
             self.lost += 1
 
     def flush(self) -> None:
-        try:
-            if self._stream is not None:
-                self._stream.flush()
-        except (OSError, ValueError):
-            self.lost += 1
+        """Nothing is held back."""
 
 
 def configure(level: str, form: str) -> Log:
@@ -56,7 +64,7 @@ def configure(level: str, form: str) -> Log:
             structlog.processors.JSONRenderer(default=str) if as_json else _render_text,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
-        logger_factory=structlog.PrintLoggerFactory(file=LossyStream(sys.stderr)),  # type: ignore[arg-type]
+        logger_factory=structlog.WriteLoggerFactory(file=LossyStream(sys.stderr)),  # type: ignore[arg-type]
         cache_logger_on_first_use=True,
     )
     return structlog.get_logger()

@@ -1,6 +1,7 @@
 """The log: lines that people and machines can read, of which none can be forged and none can hurt the proxy."""
 
 import json
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -90,3 +91,16 @@ def test_a_stream_that_fails_costs_lines_only(monkeypatch: pytest.MonkeyPatch) -
     for absent in (Full(), closed, None):
         monkeypatch.setattr(sys, "stderr", absent)
         configure("info", "text").info("event")
+
+
+def test_a_pipe_that_nobody_empties_costs_lines_and_no_time() -> None:
+    reader, writer = os.pipe()
+    with os.fdopen(reader) as pipe, os.fdopen(writer, "w") as stream:
+        lossy, line = LossyStream(stream), "x" * 99 + "\n"
+        for _ in range(1000):
+            lossy.write(line)
+        held = 1000 - lossy.lost
+        assert 0 < held < 1000
+        assert [pipe.readline() for _ in range(held)] == [line] * held
+        lossy.write(line)
+        assert pipe.readline() == line
