@@ -1,8 +1,23 @@
 """What all tests share."""
 
 import os
+import shutil
 
 import pytest
+
+TOOLS = {  # what a test needs beyond Python, by the marker it carries; each marker is declared in pyproject.toml
+    "image": ("buildah", "debootstrap"),
+    "node": ("node", "npm"),
+}
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """A test whose tools are not on this machine is skipped, and says which."""
+    for marker, tools in TOOLS.items():
+        if item.get_closest_marker(marker):
+            missing = [tool for tool in tools if shutil.which(tool) is None]
+            if missing:
+                pytest.skip(f"not on this machine: {', '.join(missing)}")
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:

@@ -93,13 +93,32 @@ class Pump(ABC):
     back: the pump of the other direction.
     """
 
+    __slots__ = (
+        "_ending",
+        "_kept",
+        "_large",
+        "_large_have",
+        "_owed",
+        "_pending",
+        "_pool",
+        "_session",
+        "_sink",
+        "_sink_gone",
+        "_source",
+        "_source_gone",
+        "_state",
+        "_to_skip",
+        "_wants",
+        "_word",
+        "back",
+    )
+    back: "Pump"
     _source_dialect: Dialect
     _source_closed: Closed
     _source_reset: Closed
     _sink_reset: Closed
 
     def __init__(self, session: "Session", source: Peer, sink: Peer, state: Direction, pool: Pool) -> None:
-        self.back: Pump
         self._session, self._source, self._sink, self._state, self._pool = session, source, sink, state, pool
         self._kept = source.come  # read and not turned into its other form
         self._pending = bool(source.come)  # whole frames may be in it
@@ -388,6 +407,7 @@ class Inbound(Pump):
     While they are dropped a message is forwarded only when its last part has been opened.
     """
 
+    __slots__ = ("_opened", "_parts", "_strainer", "_tolerance")
     _source_dialect = Dialect.V3
     _source_closed, _source_reset = Closed.CLIENT_CLOSED, Closed.CLIENT_RESET
     _sink_reset = Closed.BACKEND_RESET
@@ -482,6 +502,7 @@ class Inbound(Pump):
 class Outbound(Pump):
     """From the service to the client: seals."""
 
+    __slots__ = ("_source_dialect",)
     _source_closed, _source_reset = Closed.BACKEND_CLOSED, Closed.BACKEND_RESET
     _sink_reset = Closed.CLIENT_RESET
 
