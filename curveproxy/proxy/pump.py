@@ -18,12 +18,9 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from curveproxy.policy.sockettypes import PUBLISHERS
-from curveproxy.policy.tolerance import Tolerance
 from curveproxy.proxy import sockets
 from curveproxy.proxy.buffers import READ_SIZE, TARGET_ROOM, Pool
 from curveproxy.proxy.commands import Side, judge_untrusted
-from curveproxy.proxy.strainer import Strainer
 from curveproxy.proxy.waiting_room import GONE, READ, WRITE
 from curveproxy.reasons import Closed, Invalid
 from curveproxy.wire import spec
@@ -33,13 +30,8 @@ from curveproxy.wire.codec import (
     Direction,
     Stop,
     frame_size,
-    open_frames,
-    seal_frames,
-    seal_one,
 )
-from curveproxy.wire.errors import PeerError
-from curveproxy.wire.flaw import Opened, examine, go_on_behind, look_into
-from curveproxy.wire.frame import Dialect, frame
+from curveproxy.wire.frame import Dialect
 
 if TYPE_CHECKING:
     from curveproxy.proxy.session import Session
@@ -398,146 +390,3 @@ class Pump(ABC):
         """What a large frame became is owed from now on; its own buffer goes."""
         _, self._owed, _ = self._settle(batch, large, self._large_have, target)
         self._large = None
-
-
-class Inbound(Pump):
-    """From the client to the service: opens.
-
-    Invalid messages are dropped, in a service that wants that, and end the session in any other (``wire/flaw.py``).
-    While they are dropped a message is forwarded only when its last part has been opened.
-    """
-
-    __slots__ = ("_opened", "_parts", "_strainer", "_tolerance")
-    _source_dialect = Dialect.V3
-    _source_closed, _source_reset = Closed.CLIENT_CLOSED, Closed.CLIENT_RESET
-    _sink_reset = Closed.BACKEND_RESET
-
-    def __init__(self, session: "Session", source: Peer, sink: Peer, state: Direction, pool: Pool) -> None:
-        super().__init__(session, source, sink, state, pool)
-        limits = session.service.settings.messages
-        self._tolerance = Tolerance(limits.max_invalid_per_minute) if limits.on_invalid == "drop" else None
-        drops, takes_messages = self._tolerance is not None, sink.side.socket_type == b"XPUB"
-        publishes = sink.side.socket_type in PUBLISHERS
-        self._strainer = Strainer(takes_messages=takes_messages, drops=drops) if publishes else None
-        self._parts = bytearray()  # of a message that has not ended, while messages are dropped
-        self._opened: Opened | None = None  # what stopped the batch
-
-    def _turn(self, source: Buffer, start: int, end: int, target: Buffer, at: int) -> Batch:
-        batch = open_frames(self._state, source, start, end, target, at)
-        self._opened = look_into(self._state, batch, source, end, target) if batch[-1] > Stop.FULL else None
-        return batch
-
-    def _sift(self, target: Buffer, at: int, messages: int) -> tuple[Buffer, int]:
-        if self._tolerance is not None:
-            target, at = self._whole_messages(target, at, messages)
-        if self._strainer is not None:
-            at, flaws = self._strainer.strain_untrusted(target, at)
-            for flaw in flaws:
-                if flaw == Invalid.NOT_MESSAGE:
-                    self._session.invalid(flaw)  # a service of that kind would not look at it
-                elif not self._tolerates(flaw):
-                    break
-        return target, at
-
-    def _whole_messages(self, target: Buffer, at: int, messages: int) -> tuple[Buffer, int]:
-        """What of ``target[:at]``, and of the parts that are held, may go on; what has not ended is held."""
-        whole = at - self._state.held if messages else 0
-        parts, rest = self._parts, target.view[whole:at]
-        if not messages:
-            parts += rest
-            return target, 0
-        self._parts = bytearray(rest)
-        if not parts:
-            return target, whole
-        joined = Buffer(len(parts) + len(target))
-        joined.view[: len(parts)] = parts
-        joined.view[len(parts) : len(parts) + whole] = target.view[:whole]
-        return joined, len(parts) + whole
-
-    def _judge(self, stop: Stop, source: Buffer, start: int, end: int, target: Buffer, at: int) -> Places:
-        opened = self._opened
-        if stop == Stop.COMMAND:
-            command = opened.command if opened else None
-        else:
-            if opened is not None and at + len(opened.inner) + TARGET_ROOM > len(target):
-                return start, at, stop  # once more, with an empty target
-            flaw = examine(self._state, stop, opened, source, start, end)
-            if flaw is None:
-                return start, at, Stop.INCOMPLETE
-            if flaw.reason is not None and not self._tolerates(flaw.reason):
-                return end, at, stop
-            command = go_on_behind(self._state, flaw, opened)
-            if not self._state.held:
-                self._parts.clear()
-            self._to_skip = max(0, start + flaw.size - end)
-            start = min(start + flaw.size, end)
-        if command is not None:
-            try:
-                passed = self._command_untrusted(command)
-            except PeerError as error:
-                if not self._tolerates(Invalid(error.reason)):
-                    return end, at, stop
-            else:
-                target.view[at : at + len(passed)] = passed  # no longer than what it was opened from
-                at += len(passed)
-        return start, at, stop
-
-    def _tolerates(self, reason: Invalid) -> bool:
-        """Count an invalid message; whether the session goes on without it."""
-        self._session.invalid(reason)
-        if reason != Invalid.FRAMING and self._tolerance and self._tolerance.admit(trio.current_time()):
-            return True
-        self._cut(Closed.INVALID_MESSAGE)
-        return False
-
-    def _frame(self, flags: int, body: bytes) -> bytes:
-        return frame(flags, body)
-
-    def _count(self, messages: int, octets: int) -> None:
-        traffic = self._session.service.traffic
-        traffic.messages_in += messages
-        traffic.octets_in += octets
-
-
-class Outbound(Pump):
-    """From the service to the client: seals."""
-
-    __slots__ = ("_source_dialect",)
-    _source_closed, _source_reset = Closed.BACKEND_CLOSED, Closed.BACKEND_RESET
-    _sink_reset = Closed.CLIENT_RESET
-
-    def __init__(self, session: "Session", source: Peer, sink: Peer, state: Direction, pool: Pool) -> None:
-        super().__init__(session, source, sink, state, pool)
-        self._source_dialect = state.dialect
-
-    def _turn(self, source: Buffer, start: int, end: int, target: Buffer, at: int) -> Batch:
-        return seal_frames(self._state, source, start, end, target, at)
-
-    def _judge(self, stop: Stop, source: Buffer, start: int, end: int, target: Buffer, at: int) -> Places:
-        if stop != Stop.COMMAND:
-            self._refuse(Invalid[stop.name])
-            return end, at, stop
-        size = frame_size(source, start, end, self._source_dialect)
-        if at + size + TARGET_ROOM > len(target):
-            return start, at, stop  # once more, with an empty target
-        body = start + (spec.LONG_HEADER if source.data[start] & spec.LONG else spec.SHORT_HEADER)
-        try:
-            passed = self._command_untrusted(bytes(source.view[body : start + size]))
-        except PeerError as error:
-            self._refuse(Invalid(error.reason))
-            return end, at, stop
-        target.view[at : at + len(passed)] = passed
-        return start + size, at + len(passed), stop
-
-    def _refuse(self, reason: Invalid) -> None:
-        """What a service sends over the limit, or without frames, always ends the session."""
-        self._session.invalid(reason, "from the service")
-        self._cut(Closed.LIMIT if reason == Invalid.TOO_LARGE else Closed.INVALID_MESSAGE)
-
-    def _frame(self, flags: int, body: bytes) -> bytes:
-        return seal_one(self._state, spec.INNER_COMMAND if flags & spec.COMMAND else 0, body)
-
-    def _count(self, messages: int, octets: int) -> None:
-        traffic = self._session.service.traffic
-        traffic.messages_out += messages
-        traffic.octets_out += octets

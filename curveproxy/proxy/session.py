@@ -4,7 +4,9 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from curveproxy.proxy.pump import Inbound, Outbound, Peer
+from curveproxy.proxy.inbound import Inbound
+from curveproxy.proxy.outbound import Outbound
+from curveproxy.proxy.pump import Peer
 from curveproxy.proxy.waiting_room import READ, WRITE
 from curveproxy.reasons import Closed, Invalid
 from curveproxy.wire import box

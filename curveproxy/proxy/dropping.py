@@ -1,0 +1,41 @@
+"""What a session keeps whose invalid messages are dropped: the parts of a message that has not ended, and its patience.
+
+A multipart message is forwarded only when its last part has been opened, for what is dropped may be in its middle.
+"""
+
+from curveproxy.policy.tolerance import Tolerance
+from curveproxy.wire.codec import Buffer
+
+
+class Dropping:
+    """For the direction from the client to the service.
+
+    tolerance: how many invalid messages may follow.
+    """
+
+    __slots__ = ("_parts", "tolerance")
+
+    def __init__(self, max_invalid_per_minute: int) -> None:
+        self.tolerance = Tolerance(max_invalid_per_minute)
+        self._parts = bytearray()
+
+    def whole_messages(self, frames: Buffer, end: int, ended: int, held: int) -> tuple[Buffer, int]:
+        """What of ``frames[:end]``, and of the parts that are held, may go on: a buffer, and its end in it.
+
+        ended: how many messages end in these frames; held: octets of the one that has begun and not ended.
+        """
+        if not ended:
+            self._parts += frames.view[:end]
+            return frames, 0
+        parts, end = self._parts, end - held
+        self._parts = bytearray(frames.view[end : end + held])
+        if not parts:
+            return frames, end
+        joined = Buffer(len(parts) + len(frames))
+        joined.view[: len(parts)] = parts
+        joined.view[len(parts) : len(parts) + end] = frames.view[:end]
+        return joined, len(parts) + end
+
+    def give_up_parts(self) -> None:
+        """The message that has begun is torn."""
+        self._parts.clear()

@@ -1,0 +1,102 @@
+"""From the client to the service: boxes are opened, and what may not reach the service is stopped."""
+
+from typing import TYPE_CHECKING
+
+import trio
+
+from curveproxy.policy.sockettypes import PUBLISHERS
+from curveproxy.proxy.buffers import TARGET_ROOM, Pool
+from curveproxy.proxy.dropping import Dropping
+from curveproxy.proxy.pump import Peer, Places, Pump
+from curveproxy.proxy.strainer import Strainer
+from curveproxy.reasons import Closed, Invalid
+from curveproxy.wire.codec import Batch, Buffer, Direction, Stop, open_frames
+from curveproxy.wire.errors import PeerError
+from curveproxy.wire.flaw import Opened, examine, go_on_behind, look_into
+from curveproxy.wire.frame import Dialect, frame
+
+if TYPE_CHECKING:
+    from curveproxy.proxy.session import Session
+
+
+class Inbound(Pump):
+    """From the client to the service: opens.
+
+    Invalid messages are dropped, in a service that wants that, and end the session in any other (``wire/flaw.py``).
+    """
+
+    __slots__ = ("_dropping", "_opened", "_strainer")
+    _source_dialect = Dialect.V3
+    _source_closed, _source_reset = Closed.CLIENT_CLOSED, Closed.CLIENT_RESET
+    _sink_reset = Closed.BACKEND_RESET
+
+    def __init__(self, session: "Session", source: Peer, sink: Peer, state: Direction, pool: Pool) -> None:
+        super().__init__(session, source, sink, state, pool)
+        limits = session.service.settings.messages
+        drops, takes_messages = limits.on_invalid == "drop", sink.side.socket_type == b"XPUB"
+        publishes = sink.side.socket_type in PUBLISHERS
+        self._dropping = Dropping(limits.max_invalid_per_minute) if drops else None
+        self._strainer = Strainer(takes_messages=takes_messages, drops=drops) if publishes else None
+        self._opened: Opened | None = None  # what stopped the batch
+
+    def _turn(self, source: Buffer, start: int, end: int, target: Buffer, at: int) -> Batch:
+        batch = open_frames(self._state, source, start, end, target, at)
+        self._opened = look_into(self._state, batch, source, end, target) if batch[-1] > Stop.FULL else None
+        return batch
+
+    def _sift(self, target: Buffer, at: int, messages: int) -> tuple[Buffer, int]:
+        if self._dropping is not None:
+            target, at = self._dropping.whole_messages(target, at, messages, self._state.held)
+        if self._strainer is not None:
+            at, flaws = self._strainer.strain_untrusted(target, at)
+            for flaw in flaws:
+                if flaw == Invalid.NOT_MESSAGE:
+                    self._session.invalid(flaw)  # a service of that kind would not look at it
+                elif not self._tolerates(flaw):
+                    break
+        return target, at
+
+    def _judge(self, stop: Stop, source: Buffer, start: int, end: int, target: Buffer, at: int) -> Places:
+        opened, self._opened = self._opened, None  # it may be large
+        if stop == Stop.COMMAND:
+            command = opened.command if opened else None
+        else:
+            if opened is not None and at + len(opened.inner) + TARGET_ROOM > len(target):
+                return start, at, stop  # once more, with an empty target
+            flaw = examine(self._state, stop, opened, source, start, end)
+            if flaw is None:
+                return start, at, Stop.INCOMPLETE
+            if flaw.reason is not None and not self._tolerates(flaw.reason):
+                return end, at, stop
+            command = go_on_behind(self._state, flaw, opened)
+            if self._dropping is not None and not self._state.held:
+                self._dropping.give_up_parts()
+            self._to_skip = max(0, start + flaw.size - end)
+            start = min(start + flaw.size, end)
+        if command is not None:
+            try:
+                passed = self._command_untrusted(command)
+            except PeerError as error:
+                if not self._tolerates(Invalid(error.reason)):
+                    return end, at, stop
+            else:
+                target.view[at : at + len(passed)] = passed  # no longer than what it was opened from
+                at += len(passed)
+        return start, at, stop
+
+    def _tolerates(self, reason: Invalid) -> bool:
+        """Count an invalid message; whether the session goes on without it."""
+        self._session.invalid(reason)
+        tolerance = self._dropping.tolerance if self._dropping and reason != Invalid.FRAMING else None
+        if tolerance is not None and tolerance.admit(trio.current_time()):
+            return True
+        self._cut(Closed.INVALID_MESSAGE)
+        return False
+
+    def _frame(self, flags: int, body: bytes) -> bytes:
+        return frame(flags, body)
+
+    def _count(self, messages: int, octets: int) -> None:
+        traffic = self._session.service.traffic
+        traffic.messages_in += messages
+        traffic.octets_in += octets
