@@ -1,4 +1,7 @@
-"""The buffers that pumps borrow while there is something in them, and a few kept for the next one."""
+"""The two buffers through which all pumps of the process work, one pump at a time.
+
+A pump never waits while it works: it keeps what it has read and not turned, and what it owes, as octets of its own.
+"""
 
 from curveproxy.wire.codec import Buffer
 
@@ -6,18 +9,12 @@ from curveproxy.wire.codec import Buffer
 READ_SIZE = 256 * 1024
 # A frame that fits into what was read must fit into the target too: sealed it is 33 and a longer header more.
 TARGET_ROOM = 64
-KEPT = 16
 
 
-class Pool:
-    """Buffers of one size. They come back at every wait, so few are ever out at once."""
+class Buffers:
+    """source: what is read into; target: where it is turned into its other form."""
+
+    __slots__ = ("source", "target")
 
     def __init__(self) -> None:
-        self._spare: list[Buffer] = []
-
-    def take(self) -> Buffer:
-        return self._spare.pop() if self._spare else Buffer(READ_SIZE + TARGET_ROOM)
-
-    def give(self, buffer: Buffer) -> None:
-        if len(self._spare) < KEPT:
-            self._spare.append(buffer)
+        self.source, self.target = Buffer(READ_SIZE), Buffer(READ_SIZE + TARGET_ROOM)

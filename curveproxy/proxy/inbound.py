@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from curveproxy.policy.sockettypes import PUBLISHERS
-from curveproxy.proxy.buffers import TARGET_ROOM, Pool
+from curveproxy.proxy.buffers import TARGET_ROOM
 from curveproxy.proxy.dropping import Dropping
 from curveproxy.proxy.pump import Peer, Places, Pump
 from curveproxy.proxy.strainer import Strainer
@@ -30,8 +30,8 @@ class Inbound(Pump):
     _source_closed, _source_reset = Closed.CLIENT_CLOSED, Closed.CLIENT_RESET
     _sink_reset = Closed.BACKEND_RESET
 
-    def __init__(self, session: "Session", source: Peer, sink: Peer, state: Direction, pool: Pool) -> None:
-        super().__init__(session, source, sink, state, pool)
+    def __init__(self, session: "Session", source: Peer, sink: Peer, state: Direction) -> None:
+        super().__init__(session, source, sink, state)
         limits = session.service.settings.messages
         drops, takes_messages = limits.on_invalid == "drop", sink.side.socket_type == b"XPUB"
         publishes = sink.side.socket_type in PUBLISHERS

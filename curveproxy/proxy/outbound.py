@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from curveproxy.proxy.buffers import TARGET_ROOM, Pool
+from curveproxy.proxy.buffers import TARGET_ROOM
 from curveproxy.proxy.pump import Peer, Places, Pump
 from curveproxy.reasons import Closed, Invalid
 from curveproxy.wire import spec
@@ -20,8 +20,8 @@ class Outbound(Pump):
     _source_closed, _source_reset = Closed.BACKEND_CLOSED, Closed.BACKEND_RESET
     _sink_reset = Closed.CLIENT_RESET
 
-    def __init__(self, session: "Session", source: Peer, sink: Peer, state: Direction, pool: Pool) -> None:
-        super().__init__(session, source, sink, state, pool)
+    def __init__(self, session: "Session", source: Peer, sink: Peer, state: Direction) -> None:
+        super().__init__(session, source, sink, state)
         self._source_dialect = state.dialect
 
     def _turn(self, source: Buffer, start: int, end: int, target: Buffer, at: int) -> Batch:

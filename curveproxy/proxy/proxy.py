@@ -8,7 +8,7 @@ import trio
 
 from curveproxy.policy.clients import ClientList
 from curveproxy.policy.limits import sessions_in_force
-from curveproxy.proxy.buffers import Pool
+from curveproxy.proxy.buffers import Buffers
 from curveproxy.proxy.cookies import CookieKeys
 from curveproxy.proxy.observer import Observer
 from curveproxy.proxy.service import Service
@@ -35,7 +35,7 @@ class Proxy:
         self.services: list[Service] = []
         self.sessions_room = WaitingRoom(SESSIONS_TURN)
         self.strangers_room = WaitingRoom(STRANGERS_TURN, after=self.sessions_room)
-        self.cookies, self.pool = CookieKeys(), Pool()
+        self.cookies, self.buffers = CookieKeys(), Buffers()
         self._nursery: trio.Nursery | None = None
         self._drain_begins = trio.Event()
         self._drain_seconds = 0.0

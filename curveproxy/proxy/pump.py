@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from curveproxy.proxy import sockets
-from curveproxy.proxy.buffers import READ_SIZE, TARGET_ROOM, Pool
+from curveproxy.proxy.buffers import READ_SIZE, TARGET_ROOM
 from curveproxy.proxy.commands import Side, judge_untrusted
 from curveproxy.proxy.waiting_room import GONE, READ, WRITE
 from curveproxy.reasons import Closed, Invalid
@@ -92,7 +92,6 @@ class Pump(ABC):
         "_large_have",
         "_owed",
         "_pending",
-        "_pool",
         "_session",
         "_sink",
         "_sink_gone",
@@ -110,8 +109,8 @@ class Pump(ABC):
     _source_reset: Closed
     _sink_reset: Closed
 
-    def __init__(self, session: "Session", source: Peer, sink: Peer, state: Direction, pool: Pool) -> None:
-        self._session, self._source, self._sink, self._state, self._pool = session, source, sink, state, pool
+    def __init__(self, session: "Session", source: Peer, sink: Peer, state: Direction) -> None:
+        self._session, self._source, self._sink, self._state = session, source, sink, state
         self._kept = source.come  # read and not turned into its other form
         self._pending = bool(source.come)  # whole frames may be in it
         self._owed = NOTHING  # turned and not written
@@ -214,17 +213,15 @@ class Pump(ABC):
             return self._read_large(self._large)
         if self._to_skip:
             return self._read_away()
-        source, target = self._pool.take(), self._pool.take()
-        try:
-            return self._batch(source, target)
-        finally:
-            self._pool.give(source)
-            self._pool.give(target)
+        return self._batch()
 
-    def _batch(self, source: Buffer, target: Buffer) -> Wait:
+    def _batch(self) -> Wait:
         """Read once, and turn and write all whole frames."""
+        buffers = self._session.service.buffers
+        source, target = buffers.source, buffers.target
         start, end = 0, len(self._kept)
-        source.view[:end] = self._kept
+        if end:
+            source.view[:end] = self._kept
         full = True
         if not self._pending:
             got = self._read(source.view[end:READ_SIZE])
@@ -252,9 +249,7 @@ class Pump(ABC):
 
     def _read_away(self) -> Wait:
         """Read what has come of a frame that is dropped, and of nothing behind it."""
-        away = self._pool.take()
-        got = self._read(away.view[: min(self._to_skip, READ_SIZE)])
-        self._pool.give(away)
+        got = self._read(self._session.service.buffers.source.view[: min(self._to_skip, READ_SIZE)])
         if got is None:
             return Wait.SOURCE
         if not got:

@@ -59,7 +59,7 @@ class Service:
         self.sessions: set[Session] = set()
         self.traffic = Traffic()
         self.lingering: set[Session] = set()
-        self.room, self.pool, self.spawn = proxy.sessions_room, proxy.pool, proxy.spawn
+        self.room, self.buffers, self.spawn = proxy.sessions_room, proxy.buffers, proxy.spawn
         self.backend = Backend(settings, observer, proxy.sessions_room, proxy.spawn, proxy.evict)
         self.admission = Admission(self, proxy.strangers_room, proxy.cookies)
         self.is_stopping = False

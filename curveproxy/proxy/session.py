@@ -63,8 +63,8 @@ class Session:
             initiate.shared, box.MESSAGE_FROM_CLIENT, initiate.nonce, limit, little_endian=initiate.little_endian
         )
         sealing = Direction(initiate.shared, box.MESSAGE_FROM_SERVER, 1, limit)  # READY was 1
-        inbound = near.reader = far.writer = Inbound(self, near, far, opening, service.pool)
-        outbound = far.reader = near.writer = Outbound(self, far, near, sealing, service.pool)
+        inbound = near.reader = far.writer = Inbound(self, near, far, opening)
+        outbound = far.reader = near.writer = Outbound(self, far, near, sealing)
         inbound.back, outbound.back = outbound, inbound
 
     def begin(self) -> None:

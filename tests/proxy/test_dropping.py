@@ -20,7 +20,7 @@ from support import curve, zmtp
 
 from curveproxy.policy.limits import MessageLimits
 from curveproxy.proxy import buffers, pump
-from curveproxy.proxy.buffers import Pool
+from curveproxy.proxy.buffers import Buffers
 from curveproxy.proxy.commands import Side
 from curveproxy.proxy.pump import Peer
 from curveproxy.proxy.session import Session
@@ -77,7 +77,7 @@ class Relay:
         service: Any = SimpleNamespace(
             settings=SimpleNamespace(messages=limits),
             room=self.room,
-            pool=Pool(),
+            buffers=Buffers(),
             spawn=self.jobs.append,
             lingering=set(),
             observer=observer,
