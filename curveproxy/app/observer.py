@@ -69,7 +69,7 @@ class ServiceObserver:
         self._tell("error", "unexpected error", "", exc_info=error, hint="a fault of curveproxy: please report it")
 
     def notice(self, event: str, **facts: object) -> None:
-        self._log.warning(event, **facts)
+        self._tell("warning", event, "", **facts)
 
     def _tell_of_session(self, event: str, kind: str, **facts: object) -> None:
         if self._allow_any:

@@ -22,6 +22,7 @@ from curveproxy.proxy.sockets import BindError
 from curveproxy.wire import z85
 
 DONE, FAILED = 0, 1
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 FAULT = "a fault of curveproxy: please report it"
 
@@ -87,8 +88,11 @@ class Sidecar:
 
     async def run(self) -> int:
         """Serve until drained. Returns the exit status."""
+        # What comes too late for the receiver is handed to what stood before it, and must not kill us on our way out.
+        for number in SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
         # Around everything, so that no signal finds us without an answer.
-        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        with trio.open_signal_receiver(*SIGNALS) as signals:
             try:
                 # The page first: it leaves nothing behind when a service can not be bound, as ``ipc`` would.
                 address = self._config.admin.address

@@ -26,6 +26,10 @@ def for_service(properties: Mapping[str, bytes], set_by_us: Mapping[str, bytes])
 
 
 def droppable(properties: Mapping[str, bytes]) -> list[str]:
-    """What may be left out when READY must be short, the least needed first: X- properties, then the identity."""
-    extra = [name for name in properties if name.lower().startswith("x-")]
-    return extra[::-1] + [name for name in properties if name.lower() == "identity"]
+    """What may be left out when READY must be short, the least needed first: X- properties, others, the identity."""
+    ranks = {"socket-type": 0, "identity": 1}
+
+    def rank(name: str) -> int:
+        return ranks.get(name.lower(), 3 if name.lower().startswith("x-") else 2)
+
+    return sorted((name for name in list(properties)[::-1] if rank(name)), key=rank, reverse=True)

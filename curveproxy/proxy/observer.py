@@ -43,4 +43,4 @@ class Observer(Protocol):
         """An error of ours ended one connection."""
 
     def notice(self, event: str, **facts: object) -> None:
-        """Something that the operator should read once, as a warning."""
+        """Something that the operator should read, as a warning."""

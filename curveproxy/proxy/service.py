@@ -133,6 +133,9 @@ class Service:
                 except trio.ClosedResourceError:
                     break
                 if not self._accept(self._listener):
+                    self.observer.notice(
+                        "no descriptor is left", hint="raise the hard limit of descriptors, or lower max_sessions"
+                    )
                     await trio.sleep(REST_SECONDS)
 
     def _accept(self, listener: socket.socket) -> bool:
