@@ -16,6 +16,7 @@ from curveproxy.policy.sources import Sources
 from curveproxy.proxy import sockets
 from curveproxy.proxy.cookies import CookieKeys
 from curveproxy.proxy.queue import Queue, Queued
+from curveproxy.proxy.transient import TransientKeys
 from curveproxy.proxy.waiting_room import GONE, WaitingRoom
 from curveproxy.reasons import Outcome
 from curveproxy.wire import curve_server, spec
@@ -118,14 +119,16 @@ class Farewell(Queued):
 class Admission:
     """The half-open connections of one service."""
 
-    def __init__(self, service: "Service", room: WaitingRoom, cookies: CookieKeys) -> None:
+    def __init__(
+        self, service: "Service", room: WaitingRoom, cookies: CookieKeys, transient_keys: TransientKeys
+    ) -> None:
         self.service = service
         self.half_open: Queue[Stranger] = Queue()
         self._settings = service.settings.admission
         self._sources = Sources(
             self._settings.max_half_open_per_source, self._settings.handshakes_per_second_per_source
         )
-        self._room, self._cookies = room, cookies
+        self._room, self._cookies, self._transient_keys = room, cookies, transient_keys
         self._largest = self._settings.max_initiate_bytes + _UNIT_ROOM
         self._receive_buffer = max(sockets.STRANGER_RECEIVE_BUFFER, 2 * self._largest)
         self._view = memoryview(bytearray(self._largest))
@@ -301,7 +304,7 @@ class Admission:
         key = self._cookies.current(self._binding(stranger))
         chance = randombytes(2 * spec.LONG_NONCE)
         welcome = curve_server.welcome(
-            hello, KeyPair.generate(), key, chance[: spec.LONG_NONCE], chance[spec.LONG_NONCE :]
+            hello, self._transient_keys.take(), key, chance[: spec.LONG_NONCE], chance[spec.LONG_NONCE :]
         )
         stranger.server, stranger.hello_nonce = hello.server, hello.nonce
         stranger.stage = Stage.INITIATE

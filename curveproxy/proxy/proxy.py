@@ -13,6 +13,7 @@ from curveproxy.proxy.cookies import CookieKeys
 from curveproxy.proxy.observer import Observer
 from curveproxy.proxy.service import Service
 from curveproxy.proxy.settings import ServiceSettings
+from curveproxy.proxy.transient import TransientKeys
 from curveproxy.proxy.waiting_room import WaitingRoom
 from curveproxy.reasons import Closed
 
@@ -35,7 +36,7 @@ class Proxy:
         self.services: list[Service] = []
         self.sessions_room = WaitingRoom(SESSIONS_TURN)
         self.strangers_room = WaitingRoom(STRANGERS_TURN, after=self.sessions_room)
-        self.cookies, self.buffers = CookieKeys(), Buffers()
+        self.cookies, self.transient_keys, self.buffers = CookieKeys(), TransientKeys(), Buffers()
         self._nursery: trio.Nursery | None = None
         self._drain_begins = trio.Event()
         self._drain_seconds = 0.0
@@ -73,6 +74,7 @@ class Proxy:
             self._nursery.start_soon(self.strangers_room.run)
             self._nursery.start_soon(self.sessions_room.run)
             self._nursery.start_soon(self.cookies.run)
+            self._nursery.start_soon(self.transient_keys.run)
             for service in self.services:
                 self._nursery.start_soon(service.run)
             await self._drain_begins.wait()

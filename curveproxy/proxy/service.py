@@ -61,7 +61,7 @@ class Service:
         self.lingering: set[Session] = set()
         self.room, self.buffers, self.spawn = proxy.sessions_room, proxy.buffers, proxy.spawn
         self.backend = Backend(settings, observer, proxy.sessions_room, proxy.spawn, proxy.evict)
-        self.admission = Admission(self, proxy.strangers_room, proxy.cookies)
+        self.admission = Admission(self, proxy.strangers_room, proxy.cookies, proxy.transient_keys)
         self.is_stopping = False
         self._proxy = proxy
         self._listener: socket.socket | None = None

@@ -21,8 +21,10 @@ from curveproxy.proxy.sockets import (
     source_of,
 )
 from curveproxy.proxy.strainer import Strainer
+from curveproxy.proxy.transient import STOCK, TransientKeys
 from curveproxy.proxy.waiting_room import GONE, READ, WaitingRoom
 from curveproxy.reasons import Invalid
+from curveproxy.wire.box import KeyPair
 from curveproxy.wire.codec import Buffer
 from curveproxy.wire.errors import PeerError
 from curveproxy.wire.frame import frame
@@ -267,6 +269,22 @@ class TestCookieKeys:
         keys.rotate()
         assert first not in keys.good(b"socket")
         assert raw == bytes(32)
+
+
+class TestTransientKeys:
+    async def test_no_pair_is_used_twice_and_the_stock_fills_when_a_burst_is_over(
+        self, nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
+    ) -> None:
+        keys = TransientKeys()
+        taken = [keys.take() for _ in range(3)]
+        nursery.start_soon(keys.run)
+        await trio.sleep(1)
+        assert len(keys._stock) == STOCK
+        taken += [keys.take() for _ in range(STOCK + 3)]
+        assert len({pair.secret for pair in taken}) == len(taken)
+        assert all(KeyPair.from_secret(pair.secret) == pair for pair in taken)
+        await trio.sleep(1)
+        assert len(keys._stock) == STOCK
 
 
 PING = b"\x04PING\x00\x0actx"
