@@ -19,7 +19,7 @@ from curveproxy.proxy.observer import Observer
 from curveproxy.proxy.queue import Queue, Queued
 from curveproxy.proxy.settings import ServiceSettings
 from curveproxy.proxy.waiting_room import READ, WRITE, WaitingRoom
-from curveproxy.reasons import BackendFailure
+from curveproxy.reasons import BackendFailure, Outcome
 from curveproxy.wire import spec
 from curveproxy.wire.errors import PeerError
 from curveproxy.wire.metadata import find
@@ -27,6 +27,8 @@ from curveproxy.wire.null import NullPeer
 
 # A Unix socket whose backlog is full tells nobody when there is room again.
 BACKLOG_RETRY_SECONDS = 0.02
+
+NO_DESCRIPTOR = (errno.EMFILE, errno.ENFILE)
 
 _FAILURES = {
     errno.ECONNREFUSED: BackendFailure.REFUSED,
@@ -50,7 +52,7 @@ class Dialler(Protocol):
         """Here it is."""
 
     def refused(self, error: PeerError) -> None:
-        """It can not be had: a BackendFailure."""
+        """It can not be had: a BackendFailure, or an Outcome where that is no fault of the backend's."""
 
     def fail(self, error: Exception) -> None:
         """It can not be had, for an error of ours."""
@@ -156,6 +158,9 @@ class Dial(Queued):
         self._backend.succeeded(self, Connection(sock, self._peer.properties, self._peer.minor, self._peer.rest))
 
     def _failed(self, error: PeerError | OSError) -> None:
+        if isinstance(error, OSError) and error.errno in NO_DESCRIPTOR:
+            self.cancel(PeerError(Outcome.SESSIONS_LIMIT, "no descriptor is left for the service"))
+            return
         if isinstance(error, OSError):
             reason = _FAILURES.get(error.errno or 0, BackendFailure.UNREACHABLE)
             error = PeerError(reason, (error.strerror or "").lower())
@@ -172,11 +177,11 @@ class Dial(Queued):
         self._drop_socket()
         self._backend.failed(self, PeerError(BackendFailure.TIMEOUT))
 
-    def cancel(self) -> None:
-        """Nobody wants it any more: no fault of the backend's."""
+    def cancel(self, reason: PeerError) -> None:
+        """It ends by no fault of the backend's."""
         self._drop_socket()
         self._backend.dials.remove(self)
-        self.dialler.refused(PeerError(BackendFailure.CLOSED))
+        self.dialler.refused(reason)
 
     def fail(self, error: Exception) -> None:
         self._drop_socket()
@@ -234,7 +239,7 @@ class Backend:
     def cancel(self) -> None:
         """Nobody wants it any more."""
         while (dial := self.dials.oldest) is not None:
-            dial.cancel()
+            dial.cancel(PeerError(Outcome.SHUTDOWN))
 
     def succeeded(self, dial: Dial, connection: Connection) -> None:
         self.dials.remove(dial)
@@ -257,7 +262,7 @@ class Backend:
             try:
                 return sockets.prepare_backend(family)
             except OSError as error:
-                if error.errno not in (errno.EMFILE, errno.ENFILE) or not self._make_room():
+                if error.errno not in NO_DESCRIPTOR or not self._make_room():
                     raise
 
     async def _resolve(self, dial: Dial) -> None:

@@ -132,7 +132,7 @@ class Service:
                     await trio.lowlevel.wait_readable(self._listener)
                 except trio.ClosedResourceError:
                     break
-                if not self._accept(self._listener):
+                if self._listener is not None and not self._accept(self._listener):  # else: stopped meanwhile
                     self.observer.notice(
                         "no descriptor is left", hint="raise the hard limit of descriptors, or lower max_sessions"
                     )
@@ -146,9 +146,13 @@ class Service:
             except BlockingIOError:
                 break
             except OSError as error:
-                if error.errno in NO_DESCRIPTOR and not self._proxy.evict():
+                if error.errno not in NO_DESCRIPTOR:
+                    continue  # it was a connection that is no longer
+                if not sockets.is_readable(listener):
+                    break  # nobody waits: Linux says so of a descriptor before it looks
+                if not self._proxy.evict():
                     return False
-                continue  # a place is free now, or it was a connection that is no longer
+                continue  # a place is free now
             try:
                 self.admission.enter(sock, address)
             except Exception as error:  # the boundary: one connection ends, not the listener
@@ -239,9 +243,9 @@ class Newcomer:
         session.begin()
 
     def refused(self, error: PeerError) -> None:
-        """There is no backend to be had."""
-        if self._service.is_stopping:
-            self._turn_away(Outcome.SHUTDOWN)
+        """There is no backend to be had: a BackendFailure, or an outcome where that is not the backend's fault."""
+        if isinstance(error.reason, Outcome):
+            self._turn_away(error.reason, error.detail)
         else:
             self._turn_away(Outcome.BACKEND_UNAVAILABLE, str(error))
 

@@ -4,6 +4,7 @@ import errno
 import fcntl
 import ipaddress
 import os
+import select
 import socket
 import stat
 import termios
@@ -159,6 +160,13 @@ def all_has_arrived(sock: socket.socket) -> bool:
 def nothing_has_come(sock: socket.socket) -> bool:
     """Whether there is nothing to read. Raises OSError."""
     return not any(fcntl.ioctl(sock, termios.FIONREAD, bytes(4)))
+
+
+def is_readable(sock: socket.socket) -> bool:
+    """Whether there is something to read, or somebody to accept. Not by select, whose descriptors end at 1023."""
+    look = select.poll()
+    look.register(sock, select.POLLIN)
+    return bool(look.poll(0))
 
 
 def set_mark(sock: socket.socket, octets: int) -> None:
