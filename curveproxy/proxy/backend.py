@@ -23,7 +23,7 @@ from curveproxy.reasons import BackendFailure, Outcome
 from curveproxy.wire import spec
 from curveproxy.wire.errors import PeerError
 from curveproxy.wire.metadata import find
-from curveproxy.wire.null import NullPeer
+from curveproxy.wire.null import Manner, NullPeer
 
 # A Unix socket whose backlog is full tells nobody when there is room again.
 BACKLOG_RETRY_SECONDS = 0.02
@@ -72,9 +72,20 @@ class Connection:
 
 
 class Dial(Queued):
-    """One client's way to the backend: connect, greet, and once more if it no longer speaks what it spoke before."""
+    """One client's way to the backend: connect and greet, in another manner when it leaves without its READY."""
 
-    __slots__ = ("_backend", "_connecting", "_peer", "_properties", "_seen", "_socket", "address", "began", "dialler")
+    __slots__ = (
+        "_backend",
+        "_connecting",
+        "_manner",
+        "_peer",
+        "_properties",
+        "_seen",
+        "_socket",
+        "address",
+        "began",
+        "dialler",
+    )
 
     def __init__(
         self, backend: "Backend", dialler: Dialler, properties: Mapping[str, bytes], now: float, deadline: float
@@ -83,7 +94,8 @@ class Dial(Queued):
         self.dialler, self.began = dialler, now
         self.address: Address
         self._backend, self._properties = backend, properties
-        self._peer = NullPeer(properties, known=backend.speaks_zmtp3)
+        self._manner = Manner.AT_ONCE if backend.speaks_zmtp3 else Manner.STEPWISE
+        self._peer = NullPeer(properties, self._manner)
         self._socket: socket.socket | None = None
         self._connecting = False
         self._seen = 0
@@ -165,12 +177,16 @@ class Dial(Queued):
             reason = _FAILURES.get(error.errno or 0, BackendFailure.UNREACHABLE)
             error = PeerError(reason, (error.strerror or "").lower())
         self._drop_socket()
-        if self._backend.speaks_zmtp3 and error.reason in (BackendFailure.GREETING, BackendFailure.CLOSED):
-            self._backend.speaks_zmtp3 = False  # it was replaced under us: ask again
-            self._peer = NullPeer(self._properties)
-            self.connect()
+        if self._manner == Manner.AT_ONCE and error.reason in (BackendFailure.GREETING, BackendFailure.CLOSED):
+            self._ask_again(Manner.STEPWISE)  # it may have been replaced under us
+        elif self._manner == Manner.STEPWISE and error.reason == BackendFailure.CLOSED and self._peer.greeted:
+            self._ask_again(Manner.LISTENING)  # so does libzmq at a socket type that does not fit
         else:
             self._backend.failed(self, error)
+
+    def _ask_again(self, manner: Manner) -> None:
+        self._manner, self._peer = manner, NullPeer(self._properties, manner)
+        self.connect()
 
     def give_up(self) -> None:
         """It takes too long."""

@@ -39,6 +39,11 @@ class Inbound(Pump):
         self._strainer = Strainer(takes_messages=takes_messages, drops=drops) if publishes else None
         self._opened: Opened | None = None  # what stopped the batch
 
+    def stop(self) -> None:
+        super().stop()
+        if self._dropping is not None:
+            self._dropping.give_up_parts()
+
     def _turn(self, source: Buffer, start: int, end: int, target: Buffer, at: int) -> Batch:
         batch = open_frames(self._state, source, start, end, target, at)
         self._opened = look_into(self._state, batch, source, end, target) if batch[-1] > Stop.FULL else None

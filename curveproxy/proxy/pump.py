@@ -172,8 +172,9 @@ class Pump(ABC):
         self._session.service.room.wake_again(self)
 
     def stop(self) -> None:
-        """The session has been closed."""
+        """The session has been closed. What is held goes now: it may be large, and the garbage collector slow."""
         self._wants = Wait.END
+        self._kept, self._owed, self._large = b"", NOTHING, None
 
     @property
     def has_ended(self) -> bool:

@@ -23,7 +23,7 @@ NAME_NONCE = struct.Struct(">8sQ")
 U64 = struct.Struct(">Q")
 _NONCE_PREFIX = 16
 _BOX_AT = len(spec.MESSAGE_NAME) + spec.SHORT_NONCE
-_NONCE_MASK = 2**64 - 1
+_NONCE_MAX = 2**64 - 1
 _V1_SHORT_MAX = 253
 
 
@@ -100,7 +100,7 @@ def open_frames(state: Direction, source: Buffer, start: int, end: int, target: 
     frames, out, from_, to = source.data, target.data, source.pointer, target.pointer
     key, limit, held, dialect, discarding = state.key, state.limit, state.held, state.dialect, state.discarding
     nonce_octets, nonce_pointer = state.nonce_octets, state.nonce_pointer
-    expected = _reversed(state.nonce + 1) if state.little_endian else state.nonce + 1 & _NONCE_MASK
+    expected = _reversed(state.nonce + 1) if state.little_endian else state.nonce + 1
     capacity, messages, octets, opened = len(out), 0, 0, 0
     short_max, long_header = (_V1_SHORT_MAX, 10) if dialect == Dialect.V1 else (spec.SHORT_BODY_MAX, spec.LONG_HEADER)
     stop = Stop.INCOMPLETE
@@ -144,7 +144,7 @@ def open_frames(state: Direction, source: Buffer, start: int, end: int, target: 
             break
         start = body + size
         opened += 1
-        expected = _reversed(state.nonce + opened + 1) if state.little_endian else expected + 1 & _NONCE_MASK
+        expected = _reversed(state.nonce + opened + 1) if state.little_endian else expected + 1
         inner = out[inner_at]
         if inner & spec.INNER_COMMAND:
             state.command = inner_at + 1, plain
@@ -284,5 +284,5 @@ def frame_size(source: Buffer, start: int, end: int, dialect: Dialect) -> int:
 
 
 def _reversed(counter: int) -> int:
-    """A counter as a client shows it that counts in little-endian order, read big-endian."""
-    return int.from_bytes((counter & _NONCE_MASK).to_bytes(8, "little"), "big")
+    """A counter as a client shows it that counts in little-endian order, read big-endian; none behind the last."""
+    return int.from_bytes(counter.to_bytes(8, "little"), "big") if counter <= _NONCE_MAX else counter

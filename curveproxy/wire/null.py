@@ -5,6 +5,7 @@ for frames. What it learned is remembered by its caller, and the next time all o
 """
 
 from collections.abc import Mapping
+from enum import IntEnum
 
 from curveproxy.reasons import BackendFailure
 from curveproxy.wire import metadata, spec
@@ -21,6 +22,14 @@ from curveproxy.wire.greeting import (
 GREETING = greeting(spec.NULL, as_server=False)
 
 
+class Manner(IntEnum):
+    """How soon READY is said, which a peer may cut short for its socket type before it has told its own."""
+
+    AT_ONCE = 0  # with the greeting: the peer is known to speak ZMTP 3
+    STEPWISE = 1  # behind the peer's version
+    LISTENING = 2  # behind the peer's READY
+
+
 class NullPeer:
     """One handshake. Send ``opening()`` after connecting, then feed ``receive_untrusted`` until ``done``.
 
@@ -28,18 +37,24 @@ class NullPeer:
     rest: octets that came behind READY.
     """
 
-    def __init__(self, properties: Mapping[str, bytes], *, known: bool = False) -> None:
+    def __init__(self, properties: Mapping[str, bytes], manner: Manner = Manner.STEPWISE) -> None:
         self.done = False
         self.properties: dict[str, bytes] = {}
         self.minor = 0
         self.rest = b""
         self._ready = command(b"READY", metadata.encode(properties))
-        self._sent = spec.GREETING_SIZE if known else SIGNATURE_END
+        self._manner = manner
+        self._sent = spec.GREETING_SIZE if manner == Manner.AT_ONCE else SIGNATURE_END
         self._seen = b""
 
     def opening(self) -> bytes:
         """What to send first."""
-        return GREETING + self._ready if self._sent == spec.GREETING_SIZE else SIGNATURE
+        return GREETING + self._ready if self._manner == Manner.AT_ONCE else SIGNATURE
+
+    @property
+    def greeted(self) -> bool:
+        """Whether the peer has said which version it speaks."""
+        return len(self._seen) >= MAJOR_END
 
     def receive_untrusted(self, octets: bytes) -> bytes:
         """Take octets from the backend, give those to send back.
@@ -57,15 +72,17 @@ class NullPeer:
         have, sent = len(self._seen), self._sent
         if have < SIGNATURE_END:
             return b""
-        # A signature earns our major version; that of a ZMTP 3 peer earns the rest and READY behind it.
+        # A signature earns our major version; that of a ZMTP 3 peer earns the rest, and READY behind it.
         if have < MAJOR_END:
             self._sent = max(sent, MAJOR_END)
             return GREETING[sent : self._sent]
         self._sent = spec.GREETING_SIZE
-        answer = GREETING[sent:] + self._ready if sent < spec.GREETING_SIZE else b""
+        answer = GREETING[sent:]
+        if answer and self._manner == Manner.STEPWISE:
+            answer += self._ready
         if have >= mark == spec.GREETING_SIZE:
             self._ready_untrusted(self._seen[spec.GREETING_SIZE :])
-        return answer
+        return answer + self._ready if self.done and self._manner == Manner.LISTENING else answer
 
     def _ready_untrusted(self, seen: bytes) -> None:
         failure = BackendFailure.HANDSHAKE

@@ -7,16 +7,16 @@ from curveproxy.wire import spec
 from curveproxy.wire.errors import PeerError
 from curveproxy.wire.frame import command
 from curveproxy.wire.greeting import greeting
-from curveproxy.wire.null import NullPeer
+from curveproxy.wire.null import Manner, NullPeer
 
 READY = command(b"READY", b"\x0bSocket-Type\x00\x00\x00\x03REP")
 NULL_GREETING = greeting(spec.NULL, as_server=False)
 
 
 @pytest.mark.parametrize("step", [1, 1000], ids=["octet by octet", "in one piece"])
-@pytest.mark.parametrize("known", [False, True])
-def test_two_peers_agree(known: bool, step: int) -> None:
-    ours, theirs = NullPeer({"Socket-Type": b"REQ"}, known=known), NullPeer({"Socket-Type": b"REP"})
+@pytest.mark.parametrize("manner", list(Manner), ids=lambda manner: manner.name)
+def test_two_peers_agree(manner: Manner, step: int) -> None:
+    ours, theirs = NullPeer({"Socket-Type": b"REQ"}, manner), NullPeer({"Socket-Type": b"REP"})
     to_theirs, to_ours = ours.opening(), theirs.opening()
     for _ in range(1000):
         piece, to_theirs = to_theirs[:step], to_theirs[step:]
@@ -40,8 +40,15 @@ def test_an_unknown_peer_is_asked_step_by_step() -> None:
     assert (peer.properties, peer.rest) == ({"Socket-Type": b"REP"}, b"behind")
 
 
+def test_one_that_listens_says_ready_behind_the_other() -> None:
+    peer = NullPeer({}, Manner.LISTENING)
+    assert peer.receive_untrusted(NULL_GREETING[:11]) == NULL_GREETING[10:]
+    assert peer.receive_untrusted(NULL_GREETING[11:] + READY[:-1]) == b""
+    assert peer.receive_untrusted(READY[-1:]) == command(b"READY", b"")
+
+
 def test_the_minor_version_is_told() -> None:
-    peer = NullPeer({}, known=True)
+    peer = NullPeer({}, Manner.AT_ONCE)
     peer.receive_untrusted(NULL_GREETING[:11] + b"\x01" + NULL_GREETING[12:] + READY)
     assert peer.minor == 1
 
