@@ -4,7 +4,7 @@ It shares no line with curveproxy: what the two agree on is the RFC.
 """
 
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 from support import curve, zmtp
@@ -219,3 +219,10 @@ class RawServer(CurvePeer):
         self.initiate()
         self.ready()
         return self
+
+
+def send_endlessly(client: CurvePeer, message: Sequence[bytes], *, patience: float = 0.3) -> None:
+    """Send one message again and again. Raises TimeoutError once no octet of it has been taken for ``patience``."""
+    client.sock.settimeout(patience)
+    while True:
+        client.send(message)

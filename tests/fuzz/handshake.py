@@ -1,0 +1,338 @@
+"""Targets of the handshake: whatever we accept, an independent reader accepts too, and the other way round."""
+
+import string
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any, Literal
+
+from support import curve, zmtp
+from support.curve import Keys
+from support.zmtp import COMMAND, Malformed
+
+from curveproxy.reasons import BackendFailure, ClientFailure, Outcome
+from curveproxy.wire import metadata as properties_of
+from curveproxy.wire import spec
+from curveproxy.wire.box import KeyPair
+from curveproxy.wire.curve_client import CurveClient
+from curveproxy.wire.curve_server import (
+    Hello,
+    Initiate,
+    hello_mark_untrusted,
+    initiate_mark_untrusted,
+    read_hello_untrusted,
+    read_initiate_untrusted,
+)
+from curveproxy.wire.errors import PeerError
+from curveproxy.wire.frame import read_command_untrusted
+from curveproxy.wire.greeting import check_client_untrusted, check_greeting_untrusted
+from curveproxy.wire.null import Manner, NullPeer
+from fuzz.material import Material
+from fuzz.targets import judged, refused, target
+
+S, OTHER, S1, C, C1 = (Keys.of(bytes([number]) * 32) for number in range(1, 6))  # S1, C1: the transient ones
+COOKIE_KEY, OTHER_COOKIE_KEY = bytes([6]) * 32, bytes([7]) * 32
+NONCE = bytes(16)
+LOW_ORDER = (bytes(32), b"\1" + bytes(31), b"\xec" + b"\xff" * 30 + b"\x7f")
+ORDERS: Sequence[Literal["big", "little"]] = ("big", "little")
+NAME = frozenset(string.ascii_letters + string.digits + "-_.+")
+
+
+def pair(keys: Keys) -> KeyPair:
+    """The same pair in the words of the code."""
+    return KeyPair(keys.public, keys.secret)
+
+
+def independently(read: Callable[[], Any]) -> Any:
+    """What the other reader makes of it; None when it is malformed."""
+    with suppress(Malformed):
+        return read()
+    return None
+
+
+def lawful_properties(octets: bytes) -> dict[str, bytes] | None:
+    """Metadata read by the other reader, and held to the grammar; None when it is not lawful."""
+    pairs = independently(lambda: zmtp.read_metadata(octets))
+    if pairs is None:
+        return None
+    names = [name for name, _ in pairs]
+    unique = len({name.lower() for name in names}) == len(names)
+    return dict(pairs) if unique and all(NAME.issuperset(name) for name in names) else None
+
+
+def some_metadata(material: Material) -> bytes:
+    """Metadata, honest at first."""
+    pairs = [("Socket-Type", b"DEALER"), ("Identity", material.octets(40))]
+    for _ in range(material.number(3)):
+        pairs.append((material.pick(["X-a", "identity", "User-Id", "x y", ""]), material.octets(300)))
+    return material.damaged(zmtp.metadata(pairs))
+
+
+def marks(check: Callable[[Any], int], octets: bytes, reasons: Sequence[Any]) -> int | PeerError:
+    """The verdict on all of these octets. It must be the same in any memory; and what came piece by piece
+
+    is never accepted again once it was refused, and always gives a next mark while it is not whole.
+    """
+    verdict: int | PeerError = judged(reasons, check, octets)
+    for view in (bytearray(octets), memoryview(octets)):
+        assert str(judged(reasons, check, view)) == str(verdict)
+    was_refused = False
+    for have in [*range(min(len(octets), 80)), len(octets)]:
+        mark = judged(reasons, check, octets[:have])
+        assert refused(mark) or not was_refused, f"refused, then accepted with {have} octets"
+        assert refused(mark) or mark > have or not refused(verdict), f"nothing to wait for with {have} octets"
+        was_refused = refused(mark)
+    return verdict
+
+
+@target("wire.greeting.check_greeting_untrusted", "wire.greeting.check_client_untrusted")
+def greeting(material: Material) -> None:
+    """A greeting, octet by octet."""
+    ours, theirs = (material.pick([b"CURVE", b"NULL", b"PLAIN"]) for _ in range(2))
+    octets = zmtp.greeting(
+        theirs,
+        as_server=material.number(1),
+        version=(3 ^ material.number(3), material.number(255)),
+        padding=material.filled(8),
+    )
+    octets = material.damaged(octets)[: spec.GREETING_SIZE]
+    good = len(octets) == spec.GREETING_SIZE and octets[0] == 0xFF and octets[9] & 1 == 1 and octets[10] >= 3
+    reasons = list(Outcome)[1:5]
+
+    def check(seen: bytes) -> int:
+        not_zmtp, version, mechanism = reasons[:3]
+        return check_greeting_untrusted(
+            seen, ours.ljust(20, b"\0"), not_zmtp=not_zmtp, version=version, other_mechanism=mechanism
+        )
+
+    for verdict, mechanism, is_client in (
+        (marks(check, octets, reasons[:3]), ours, True),
+        (marks(check_client_untrusted, octets, reasons), b"CURVE", octets[32:33] == b"\0"),
+    ):
+        accepted = not isinstance(verdict, PeerError) and verdict <= len(octets)
+        assert accepted == (good and octets[12:32] == mechanism.ljust(20, b"\0") and is_client)
+
+
+@target(
+    "wire.frame.read_command_untrusted",
+    "wire.curve_server.hello_mark_untrusted",
+    "wire.curve_server.initiate_mark_untrusted",
+)
+def command_marks(material: Material) -> None:
+    """The frame of a handshake command, as much of it as has come."""
+    name = material.pick([b"HELLO", b"INITIATE", b"READY", b"HELL", b""])
+    body = zmtp.command(name, material.filled(material.pick([194, 248, 193, 300, 0, 1 << 12])))
+    most = 257 + material.number(1000)
+    least = min(len(b"\x05READY") + material.number(500), most)
+    size = material.pick([None, most, most + 1, least, least - 1, 0, 1, 255, 256, 1 << 16, 1 << 63])
+    long = material.pick([None, False, True]) if size is None and len(body) < 256 else True
+    octets = material.damaged(zmtp.frame(body, COMMAND, long=long, size=size) + material.octets(20))
+
+    def any_command(seen: bytes) -> tuple[int, int, int]:
+        failure = Outcome.COMMAND
+        return read_command_untrusted(seen, b"READY", least, most, wrong=failure, small=failure, large=failure)
+
+    checks: list[tuple[bytes, int, int, Callable[[bytes], tuple[int, int, int]]]] = [
+        (b"HELLO", 200, 200, hello_mark_untrusted),
+        (b"INITIATE", 257, most, lambda seen: initiate_mark_untrusted(seen, most)),
+        (b"READY", least, most, any_command),
+    ]
+    reasons = (Outcome.COMMAND, Outcome.HELLO_MALFORMED, Outcome.INITIATE_MALFORMED, Outcome.INITIATE_TOO_LARGE)
+    for wanted, least_of, most_of, check in checks:
+        verdict = marks(lambda seen, check=check: check(seen)[0], octets, reasons)  # type: ignore[misc]
+        is_refused, opening = isinstance(verdict, PeerError), zmtp.command(wanted)
+        begin = 9 if octets[:1] and octets[0] & zmtp.LONG else 2
+        if len(octets) < begin:
+            assert is_refused == (octets[:1] not in (b"", b"\4", b"\6"))
+            continue
+        claimed = int.from_bytes(octets[1:begin], "big")
+        named = opening.startswith(octets[begin : begin + min(claimed, len(opening))])
+        lawful = octets[0] in (COMMAND, COMMAND | zmtp.LONG) and named and least_of <= claimed <= most_of
+        assert is_refused != lawful
+        if not is_refused:
+            mark, begin, end = check(octets)
+            assert mark <= end == begin + claimed
+            if mark <= len(octets):
+                assert mark == end
+                assert zmtp.read_frames(octets[:end]) == [(COMMAND, octets[begin:end])]
+
+
+@target("wire.metadata.read_untrusted")
+def metadata(material: Material) -> None:
+    """Metadata is read as the other reader reads it, and written again it is the same."""
+    octets = some_metadata(material)
+    found = judged([Outcome.METADATA], properties_of.read_untrusted, octets, Outcome.METADATA)
+    wanted = lawful_properties(octets)
+    assert refused(found) == (wanted is None)
+    if wanted is not None:
+        assert list(found.items()) == list(wanted.items())
+        assert properties_of.encode(found) == octets
+        assert all(properties_of.find(found, name.upper()) == value for name, value in wanted.items())
+
+
+def opened_by(server: Keys, body: bytes) -> curve.Hello | None:
+    """What this server reads in HELLO."""
+    try:
+        return curve.read_hello(body, server)
+    except Malformed:
+        return None
+
+
+@target("wire.curve_server.read_hello_untrusted")
+def hello(material: Material) -> None:
+    """HELLO opens for whoever it was sealed to, and only then."""
+    padding = bytearray(72)
+    padding[material.pick([0, 71, material.number(71)])] = material.number(1)
+    body = curve.hello(
+        C1,
+        material.pick([S, OTHER, C]).public,
+        nonce=material.filled(8),
+        version=material.damaged(b"\1\0", 1)[:2].ljust(2, b"\0"),
+        padding=bytes(padding),
+        public=material.pick([C1.public, *LOW_ORDER]),
+        plaintext=material.damaged(curve.NO_BOX, 1)[:64].ljust(64, b"\0"),
+    )
+    body = (b"\x05HELLO" + material.damaged(body)[6:])[:200].ljust(200, b"\0")
+    servers = material.pick([[S], [S, OTHER], [OTHER], []])
+    reasons = (Outcome.HELLO_VERSION, Outcome.HELLO_MALFORMED, Outcome.HELLO_BOX)
+    found = judged(reasons, read_hello_untrusted, body, [pair(server) for server in servers])
+    opened = {server.public: opened_by(server, body) for server in servers}
+    assert refused(found) == (not any(opened.values()))
+    if isinstance(found, Hello):
+        assert (found.client_transient, found.nonce) == opened[found.server.public]
+        assert found.shared == curve.shared_key(found.client_transient, found.server.secret)
+
+
+@target(
+    "wire.curve_server.read_initiate_untrusted",
+    "wire.curve_server._little_endian_untrusted",
+)
+def initiate(material: Material) -> None:
+    """INITIATE is accepted when cookie, nonce, box, vouch and metadata all are, and says what was said."""
+    count = 1 + material.number(2**64 - 3)
+    order = material.pick(ORDERS)
+    hello_nonce = count.to_bytes(8, order)
+    nonce = (count + material.pick([1, 0, 2])).to_bytes(8, order)
+    client, vouch_for = material.pick([C.public, *LOW_ORDER]), material.pick([S, OTHER]).public
+    vouch = curve.vouch(material.pick([C, OTHER]), material.pick([C1, C]).public, vouch_for, S1.public, nonce=NONCE)
+    body = curve.initiate(
+        curve.cookie(C1.public, S1.secret, COOKIE_KEY, nonce=NONCE),
+        client,
+        vouch,
+        b"",
+        C1,
+        S1.public,
+        nonce=nonce,
+        plaintext=material.damaged(client + vouch, 1)[:128].ljust(128, b"\0") + some_metadata(material),
+    )
+    body = material.damaged(body)
+    if len(body) < spec.INITIATE_OVERHEAD or not body.startswith(b"\x08INITIATE"):
+        return  # the mark was not reached
+    keys = material.pick([[COOKIE_KEY], [OTHER_COOKIE_KEY, COOKIE_KEY], [OTHER_COOKIE_KEY], []])
+    reasons = [Outcome[word] for word in ("COOKIE", "INITIATE_MALFORMED", "INITIATE_BOX", "VOUCH", "METADATA")]
+    found = judged(reasons, read_initiate_untrusted, body, pair(S), keys, hello_nonce)
+
+    def read() -> tuple[bytes, dict[str, bytes], int] | None:
+        kept = COOKIE_KEY in keys and curve.read_cookie(curve.initiate_cookie(body), COOKIE_KEY)
+        if kept != (C1.public, S1.secret):
+            return None
+        seen, who, vouch, octets = curve.read_initiate(body, C1.public, S1)
+        said = lawful_properties(octets)
+        if curve.read_vouch(vouch, who, S1) != (C1.public, S.public) or said is None:
+            return None
+        for order in ORDERS:
+            if int.from_bytes(seen, order) == int.from_bytes(hello_nonce, order) + 1:
+                return who, said, int.from_bytes(seen, order)
+        return None
+
+    wanted = independently(read)
+    assert refused(found) == (wanted is None), found
+    if isinstance(found, Initiate):
+        assert (found.client, found.properties, found.nonce) == wanted
+        assert found.shared == curve.shared_key(C1.public, S1.secret)
+
+
+def fed(peer: Any, stream: bytes, ends: list[int], reasons: Any) -> tuple[bytes, bytes] | None:
+    """Feed a handshake in pieces: what it answered, and what stands behind it; None when it refused.
+
+    It is the same for any pieces, and whoever refuses does so for any.
+    """
+    answer, at = b"", 0
+    for end in ends:
+        step = judged(reasons, peer.receive_untrusted, stream[at:end])
+        if refused(step):
+            return None
+        answer, at = answer + step, end
+        if peer.done if isinstance(peer, NullPeer) else peer.stage == "done":
+            break
+    return answer, peer.rest + stream[at:]
+
+
+@target(
+    "wire.curve_client.CurveClient.receive_untrusted",
+    "wire.curve_client.CurveClient._greeting_untrusted",
+    "wire.curve_client.CurveClient._command_untrusted",
+    "wire.curve_client.CurveClient._initiate_untrusted",
+    "wire.curve_client.CurveClient._ready_untrusted",
+)
+def curve_client(material: Material) -> None:
+    """Our own client, whatever the server says and however it is cut."""
+    said = some_metadata(material)
+    server_transient = material.pick([S1.public, *LOW_ORDER])
+    cookie = curve.cookie(C1.public, S1.secret, COOKIE_KEY, nonce=NONCE)
+    plaintext = material.damaged(server_transient + cookie, 1)
+    refusal = material.pick([None, b"400", b""])
+    pieces = [
+        zmtp.greeting(as_server=1, version=(3, material.number(255))),
+        zmtp.frame(curve.welcome(S, C1.public, b"", b"", nonce=NONCE, plaintext=plaintext), COMMAND),
+        zmtp.frame(curve.ready(said, S1, C1.public) if refusal is None else zmtp.error(refusal), COMMAND),
+        material.octets(20),
+    ]
+    stream = b"".join(material.damaged(piece, 1) for piece in pieces)
+
+    def feed(ends: list[int]) -> tuple[object, ...]:
+        client = CurveClient(S.public, pair(C), pair(C1), NONCE, {"Socket-Type": b"DEALER"})
+        return fed(client, stream, ends, ClientFailure), client.stage, client.minor, client.properties, client.shared
+
+    whole = feed([len(stream)])
+    assert feed(material.cuts(len(stream))) == whole
+    result, stage, *_, found, shared = whole
+    if result is None:
+        return
+    assert isinstance(result, tuple)
+    answers = zmtp.read_frames(result[0])
+    assert len(answers) == ("greeting", "welcome", "ready", "done").index(str(stage)) - (stage == "done")
+    if answers:
+        curve.read_hello(answers[0].body, S)
+    if stage == "done":
+        assert shared == curve.shared_key(S1.public, C1.secret)
+        assert curve.read_initiate(answers[1].body, C1.public, S1).client == C.public
+        assert found is not None
+
+
+@target("wire.null.NullPeer.receive_untrusted", "wire.null.NullPeer._ready_untrusted")
+def null_peer(material: Material) -> None:
+    """A backend's handshake, whatever it says and however it is cut."""
+    said, manner = some_metadata(material), material.pick(list(Manner))
+    body = zmtp.error(b"400") if material.number(3) == 3 else zmtp.null_ready(said)
+    ready = zmtp.frame(body, COMMAND, long=material.pick([None, True]))
+    pieces = [zmtp.greeting(b"NULL", version=(3, material.number(255))), ready, material.octets(20)]
+    stream = b"".join(material.damaged(piece, 1) for piece in pieces)
+
+    def feed(ends: list[int]) -> tuple[object, ...]:
+        peer = NullPeer({"Socket-Type": b"ROUTER"}, manner)
+        opening = peer.opening()
+        result = fed(peer, stream, ends, BackendFailure)
+        return result and (opening + result[0], result[1]), peer.done, peer.properties, peer.minor
+
+    whole = feed([len(stream)])
+    assert feed(material.cuts(len(stream))) == whole
+    result, done, found, minor = whole
+    if done:
+        assert isinstance(result, tuple)
+        rest, body = result[1], stream[64 : len(stream) - len(result[1])]
+        flags, octets = zmtp.read_frames(body)[0]
+        assert flags == COMMAND
+        assert found == lawful_properties(zmtp.part(octets, b"READY", 6)) is not None
+        assert (minor, rest) == (stream[11], stream[64 + len(body) :])
+        sent = zmtp.read_frames(result[0][64:])
+        assert [frame.flags for frame in sent] == [COMMAND]

@@ -1,0 +1,480 @@
+"""Targets of what comes after the handshake: the codec, commands, what a publisher may be sent.
+
+The codec is judged by what it did: all that it took must have been lawful, all that it gave must be what was taken,
+and at what it stopped there must be that reason to stop.
+"""
+
+import struct
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+from support import curve, zmtp
+from support.zmtp import COMMAND, LONG, MORE, Frame, Malformed
+
+from curveproxy.policy.limits import MessageLimits
+from curveproxy.policy.sockettypes import PUBLISHERS
+from curveproxy.proxy.commands import Side, judge_untrusted
+from curveproxy.proxy.inbound import Inbound
+from curveproxy.proxy.outbound import Outbound
+from curveproxy.proxy.pump import Peer, Pump
+from curveproxy.proxy.strainer import Strainer
+from curveproxy.reasons import Invalid
+from curveproxy.wire import command as commands
+from curveproxy.wire import sodium, spec
+from curveproxy.wire.codec import Batch, Buffer, Direction, Stop, open_frames, seal_frames
+from curveproxy.wire.flaw import examine, go_on_behind, look_into
+from curveproxy.wire.frame import Dialect
+from fuzz.material import Material
+from fuzz.targets import judged, refused, target
+
+KEY = bytes(range(32))
+SIZES = (5, 0, 1, 221, 222, 223, 252, 253, 254, 255, 256, 700)
+CLAIMS = (*[None] * 12, 0, 32, 33, 1 << 16, 1 << 62, 1 << 63, (1 << 64) - 1)
+GUARD = b"\xa5" * 64
+
+
+class Guarded(Buffer):
+    """A buffer between guards, which nobody may touch; the rest of it is filled with what means nothing."""
+
+    def __init__(self, size: int, at: int = 0, octets: bytes = b"") -> None:
+        self._whole = bytearray(GUARD + (GUARD * (size // len(GUARD) + 1))[:size] + GUARD)
+        self.view = memoryview(self._whole)[len(GUARD) : len(GUARD) + size]
+        self.view[at : at + len(octets)] = octets
+        self.data: Any = self.view  # all that the codec does to a bytearray
+        self.pointer = sodium.address("unsigned char[]", self.view)
+
+    def is_intact(self) -> bool:
+        return self._whole.startswith(GUARD) and self._whole.endswith(GUARD)
+
+
+class Part(NamedTuple):
+    """One frame of a message, in the clear."""
+
+    data: bytes
+    more: bool
+
+    def plain(self, dialect: Dialect, *, long: bool = False) -> bytes:
+        """As a peer of that dialect writes it."""
+        if dialect != Dialect.V1:
+            return zmtp.frame(self.data, MORE * self.more, long=long or None)
+        size = len(self.data) + 1
+        header = bytes([size]) if size < 255 and not long else struct.pack(">BQ", 0xFF, size)
+        return header + bytes([self.more]) + self.data
+
+
+class Claim(NamedTuple):
+    """What a frame's header says. begin: where its body does; 0 for half a header."""
+
+    begin: int
+    size: int
+    flags: int
+
+    @classmethod
+    def of(cls, octets: bytes, dialect: Dialect = Dialect.V3) -> "Claim":
+        v1 = dialect == Dialect.V1
+        if octets[:1] == b"\xff" if v1 else octets[:1] and octets[0] & LONG:
+            begin = 10 if v1 else 9
+            size = int.from_bytes(octets[1:9], "big")
+        else:
+            begin, size = 2, octets[not v1] if len(octets) > 1 else 0
+        if len(octets) < begin:
+            return cls(0, 0, 0)
+        return cls(begin, size - v1, octets[begin - 1] & MORE if v1 else octets[0] & ~LONG)
+
+    def is_whole(self, octets: bytes) -> bool:
+        return 0 < self.begin <= len(octets) - self.size
+
+
+def read_plain(octets: bytes, dialect: Dialect) -> list[tuple[Part, int]]:
+    """Whole plain frames and nothing else: each one, and the size of its header."""
+    parts = []
+    while octets:
+        begin, size, flags = claim = Claim.of(octets, dialect)
+        if not claim.is_whole(octets) or flags & ~MORE:
+            raise Malformed("no plain frame")
+        parts.append((Part(octets[begin : begin + size], bool(flags)), begin))
+        octets = octets[begin + size :]
+    return parts
+
+
+class Tally:
+    """What a batch must have counted, given the parts that it passed on."""
+
+    def __init__(self, held: int, parts: list[tuple[Part, int]], limit: int) -> None:
+        self.messages = self.octets = 0
+        self.held = held
+        for (data, more), header in parts:
+            self.held += header + len(data)
+            assert self.held <= limit
+            self.octets += len(data)
+            if not more:
+                self.messages, self.held = self.messages + 1, 0
+
+
+def some_data(material: Material) -> bytes:
+    """Data of a size at which something changes."""
+    size = material.pick(SIZES)
+    return material.take(min(size, 4)).ljust(size, b"x")
+
+
+def some_limit(material: Material) -> int:
+    """A limit, out of reach or near."""
+    return material.pick([1 << 20, 300, 1 + material.number(1000)])
+
+
+def some_held(material: Material, limit: int) -> int:
+    """What a message has that began before."""
+    return material.pick([0, min(limit, 290), material.number(min(limit, 300))])
+
+
+class Stream:
+    """MESSAGEs of a client that holds the key, then damaged; and the state of whoever opens them."""
+
+    def __init__(self, material: Material) -> None:
+        self.little = material.flag()
+        first = material.pick([2, 1 << 32, (1 << 64) - 3])
+        octets = b""
+        for number in range(1 + material.number(5)):
+            count = first + 1 + number + material.pick([*[0] * 13, 1, -1, 256])
+            nonce = (count % (1 << 64)).to_bytes(8, "little" if self.little else "big")
+            flags = material.pick([0, 1, 0, 1, 2, 3, 0x80, 0x41])
+            body = curve.message(KEY, curve.FROM_CLIENT, nonce, some_data(material), flags)
+            outer = material.pick([*[0] * 11, COMMAND, MORE, MORE | COMMAND, 0x40, 0x80])
+            size = material.pick(CLAIMS)
+            octets += zmtp.frame(body, outer, long=True if size is not None else material.pick([None, True]), size=size)
+        self.octets = material.damaged(octets, 2)
+        self.state = Direction(
+            KEY,
+            curve.FROM_CLIENT,
+            first,
+            limit=some_limit(material),
+            dialect=material.pick([Dialect.V3, Dialect.V1]),
+            little_endian=self.little,
+            discarding=material.flag(),
+        )
+        self.state.held = some_held(material, self.state.limit)
+
+    def is_due(self, nonce: bytes, count: int) -> bool:
+        """Whether these are the octets of that nonce; behind the last there is none."""
+        return count < 1 << 64 and nonce == count.to_bytes(8, "little" if self.little else "big")
+
+
+class Run:
+    """One batch, run between guards, with what every batch must keep to."""
+
+    def __init__(self, codec: Any, state: Direction, octets: bytes, material: Material) -> None:
+        self.begin, self.at = material.number(20), material.number(40)
+        self.end = self.begin + len(octets)
+        near = max(0, len(octets) + material.number(255) - 127)
+        capacity = self.at + material.pick([4096, near, 1 + material.number(1500)])
+        self.source = Guarded(self.end + material.number(20) + 1, self.begin, octets)
+        self.target = Guarded(max(1, capacity))
+        capacity = len(self.target.view)
+        self.before = bytes(self.source.view)
+        self.batch: Batch = codec(state, self.source, self.begin, self.end, self.target, self.at)
+        self.start, at, self.messages, self.octets, self.stop = self.batch
+        assert self.source.is_intact()
+        assert self.target.is_intact()
+        assert self.begin <= self.start <= self.end
+        assert self.at <= at <= capacity
+        assert bytes(self.target.view[: self.at]) == bytes(Guarded(capacity).view[: self.at])
+        self.taken, self.rest = self.before[self.begin : self.start], self.before[self.start : self.end]
+        self.given, self.room = bytes(self.target.view[self.at : at]), capacity - at
+
+
+@target("wire.codec.open_frames")
+def opening(material: Material) -> None:
+    """``open_frames``: what it took was sealed, and comes out whole, in order and counted."""
+    stream = Stream(material)
+    state, dialect = stream.state, stream.state.dialect
+    nonce, held, discarding = state.nonce, state.held, state.discarding
+    run = Run(open_frames, state, stream.octets, material)
+    assert bytes(run.source.view) == run.before
+    opened = [curve.read_message(frame.body, KEY, curve.FROM_CLIENT) for frame in zmtp.read_frames(run.taken)]
+    assert all(stream.is_due(message.nonce, nonce + count) for count, message in enumerate(opened, 1))
+    assert state.nonce == nonce + len(opened)
+    are_commands = [bool(message.flags & curve.INNER_COMMAND) for message in opened]
+    assert are_commands == [False] * (len(opened) - 1) + [run.stop == Stop.COMMAND] * bool(opened)
+    parts = []
+    for _, flags, data in opened[: len(opened) - (run.stop == Stop.COMMAND)]:
+        part = Part(data, bool(flags & MORE))
+        if not discarding:
+            parts.append((part, len(part.plain(dialect)) - len(data)))
+        discarding = discarding and part.more
+    assert run.given == b"".join(part.plain(dialect) for part, _ in parts)
+    tally = Tally(held, parts, state.limit)
+    assert (run.messages, run.octets, state.held) == (tally.messages, tally.octets, tally.held)
+    assert state.discarding == discarding
+    if run.stop == Stop.COMMAND:
+        at, size = state.command
+        assert bytes(run.target.view[at : at + size]) == opened[-1].data
+        assert at >= run.at + len(run.given)
+    else:
+        assert _may_stop_opening(run, stream)
+
+
+def _may_stop_opening(run: Run, stream: Stream) -> bool:
+    """Whether there is that reason to stop at what was left."""
+    begin, size, flags = claim = Claim.of(run.rest)
+    is_whole, body, state = claim.is_whole(run.rest), run.rest[begin : begin + size], stream.state
+    plain = len(Part(bytes(max(0, size - 33)), more=False).plain(state.dialect)) if is_whole else max(0, size - 33) + 2
+    if run.stop == Stop.INCOMPLETE:  # and nothing that could be told already
+        told = begin and (flags not in (0, COMMAND) or size < 33 or state.held + plain > state.limit)
+        return not is_whole and not told
+    reasons = {
+        Stop.FULL: is_whole and plain > run.room,
+        Stop.FRAMING: run.rest[0] & ~(LONG | COMMAND) != 0 or size >= 1 << 63,
+        Stop.OUTER_MORE: run.rest[0] & ~LONG == MORE,
+        Stop.TOO_SHORT: size < 33,
+        Stop.TOO_LARGE: state.held + max(plain, size - 33 + 2) + 8 > state.limit,
+        Stop.NOT_MESSAGE: is_whole and body[:8] != zmtp.command(b"MESSAGE"),
+        Stop.NONCE: is_whole and not stream.is_due(body[8:16], state.nonce + 1),
+        Stop.BOX: is_whole and not _opens(body),
+    }
+    return reasons[run.stop]
+
+
+def _opens(body: bytes) -> bool:
+    try:
+        curve.read_message(body, KEY, curve.FROM_CLIENT)
+    except Malformed:
+        return False
+    return True
+
+
+@target("wire.codec.seal_frames")
+def sealing(material: Material) -> None:
+    """``seal_frames``: what it gave opens, holds what it took, and ``open_frames`` makes the same of it."""
+    dialect = material.pick([Dialect.V3, Dialect.V1])
+    octets = b""
+    for _ in range(1 + material.number(5)):
+        part = Part(some_data(material), material.flag())
+        plain = part.plain(dialect, long=material.number(3) == 3)
+        before = material.pick([b"", b"", b"", b"\4\x07", b"\2" + bytes(8), b"\xff" * 9, b"\xff" + bytes(8), b"\x08"])
+        octets += before + plain
+    nonce, limit = material.pick([1, 1 << 32]), some_limit(material)
+    state = Direction(KEY, curve.FROM_SERVER, nonce, limit, dialect, held=some_held(material, limit))
+    held = state.held
+    run = Run(seal_frames, state, material.damaged(octets, 2), material)
+    parts = read_plain(run.taken, dialect)
+    sealed = zmtp.read_frames(run.given)
+    assert run.given == b"".join(zmtp.frame(frame.body) for frame in sealed)
+    opened = [curve.read_message(frame.body, KEY, curve.FROM_SERVER) for frame in sealed]
+    assert [(message.data, message.flags) for message in opened] == [(data, more) for (data, more), _ in parts]
+    assert [curve.short(nonce + count) for count in range(1, 1 + len(opened))] == [each.nonce for each in opened]
+    assert state.nonce == nonce + len(opened)
+    tally = Tally(held, parts, limit)
+    assert (run.messages, run.octets, state.held) == (tally.messages, tally.octets, tally.held)
+    changed, at = bytearray(run.source.view), run.begin
+    for part, header in parts:  # the last octet of a header may have been overwritten
+        changed[at + header - 1] = run.before[at + header - 1]
+        at += header + len(part.data)
+    assert changed == run.before
+    assert _may_stop_sealing(run, state)
+    back, target = Direction(KEY, curve.FROM_SERVER, nonce, 1 << 20, dialect), Buffer(1 << 14)
+    _, at, _, _, stop = open_frames(back, run.target, run.at, run.at + len(run.given), target, 0)
+    assert (bytes(target.view[:at]), stop) == (b"".join(part.plain(dialect) for part, _ in parts), Stop.INCOMPLETE)
+
+
+def _may_stop_sealing(run: Run, state: Direction) -> bool:
+    begin, size, flags = claim = Claim.of(run.rest, state.dialect)
+    is_whole, is_v1 = claim.is_whole(run.rest), state.dialect == Dialect.V1
+    unlawful = begin and (flags not in (0, MORE, COMMAND) or not 0 <= size < 1 << 63)
+    large = begin and state.held + begin + size > state.limit
+    reasons = {
+        Stop.INCOMPLETE: not is_whole and not unlawful and not large,
+        Stop.FULL: is_whole and len(zmtp.frame(bytes(max(0, size) + 33))) > run.room,
+        Stop.COMMAND: is_whole and flags == COMMAND and not is_v1,
+        Stop.FRAMING: unlawful,
+        Stop.TOO_LARGE: large and not unlawful,
+    }
+    return bool(reasons[run.stop])
+
+
+@target()
+def flaws(material: Material) -> None:
+    """A stream of which what does not open is dropped: each step goes forward, and to the beginning of a frame."""
+    stream = Stream(material)
+    state, octets = stream.state, stream.octets
+    source, target, start = Buffer(len(octets) + 1), Guarded(1 << 14), 0
+    source.view[: len(octets)] = octets
+    while True:
+        begun, nonce = start, state.nonce
+        batch = open_frames(state, source, start, len(octets), target, 0)
+        start, _, _, _, stop = batch
+        if stop <= Stop.FULL:
+            break
+        opened = look_into(state, batch, source, len(octets), target)
+        if stop == Stop.COMMAND:
+            assert opened is not None
+            assert opened.command is not None
+            assert start > begun
+            continue
+        flaw = examine(state, stop, opened, source, start, len(octets))
+        if flaw is None:
+            assert not Claim.of(octets[start:]).is_whole(octets[start:])
+            break
+        if not flaw.size:
+            assert flaw.reason == Invalid.FRAMING
+            break
+        begin, size, _ = Claim.of(octets[start:])
+        assert flaw.size == begin + size
+        go_on_behind(state, flaw, opened)
+        assert state.nonce >= nonce
+        start += flaw.size
+        assert start > begun
+        if start >= len(octets):
+            break
+    assert source.data[:-1] == octets
+    assert target.is_intact()
+    assert 0 <= state.held <= state.limit
+
+
+TYPES = (b"ROUTER", b"PUB", b"XPUB", b"RADIO", b"DEALER", None)
+NAMES = (b"PING", b"PONG", b"SUBSCRIBE", b"CANCEL", b"JOIN", b"LEAVE", b"ERROR", b"PING\0", b"")
+
+
+def some_command(material: Material) -> bytes:
+    """A command's body."""
+    size = material.pick([2, 0, 1, 16, 17, 18, 19, 4095, 4096, material.number(30)])
+    return material.damaged(zmtp.command(material.pick(NAMES), material.filled(size)), 1)
+
+
+@target(
+    "wire.command.split_command_untrusted", "wire.command.check_ping_untrusted", "wire.command.check_pong_untrusted"
+)
+def command(material: Material) -> None:
+    """Commands are what their octets say, and a PING that was passed on once passes again unchanged."""
+    body = some_command(material)
+    found = judged([Invalid.COMMAND], commands.split_command_untrusted, body)
+    try:
+        assert found == zmtp.read_command(body)
+    except Malformed:
+        assert refused(found)
+        return
+    name, data = found
+    assert commands.body_of(name, data) == body
+    ping = judged([Invalid.COMMAND], commands.check_ping_untrusted, data)
+    assert refused(ping) == (not 2 <= len(data) <= 18)
+    if not refused(ping):
+        assert commands.check_ping_untrusted(ping) == ping
+        assert (ping[2:], len(ping)) == (data[2:], len(data))
+        assert int.from_bytes(ping[:2], "big") == min(655, int.from_bytes(data[:2], "big"))
+        assert zmtp.read_command(commands.pong_for(ping)) == (b"PONG", data[2:])
+    pong = judged([Invalid.COMMAND], commands.check_pong_untrusted, data)
+    assert refused(pong) == (len(data) > 16)
+    assert refused(pong) or pong == data
+
+
+def some_side(material: Material) -> Side:
+    """One side of a session."""
+    return Side(1 - material.number(1), material.pick(TYPES), material.flag())
+
+
+def check_passed(sent: Frame, body: bytes, sink: Side) -> None:
+    """A sink is sent nothing that it might fall over."""
+    assert len(sent.body) <= len(body)
+    if sent.flags != COMMAND:
+        assert sink.socket_type in PUBLISHERS
+        assert sent.flags == 0
+        assert sent.body[0] in (0, 1)
+        assert len(sent.body) <= 4096
+        return
+    name, data = zmtp.read_command(sent.body)
+    assert name in (b"PING", b"PONG", b"JOIN", b"LEAVE")
+    assert name != b"PING" or (sink.minor >= 1 and 2 <= len(data) <= 18)
+    assert name != b"PONG" or (sink.pings and len(data) <= 16)
+
+
+@target("proxy.commands.judge_untrusted")
+def verdict(material: Material) -> None:
+    """One thing becomes of a command: it goes on, or is answered, or is dropped."""
+    body, source, sink = some_command(material), some_side(material), some_side(material)
+    found = judged([Invalid.COMMAND, Invalid.TOO_LARGE], judge_untrusted, body, source, sink)
+    if not refused(found):
+        assert bool(found.pass_on) + bool(found.answer) + found.dropped == 1
+        if found.pass_on:
+            check_passed(Frame(found.flags, found.pass_on), body, sink)
+        if found.answer:
+            assert found.answer == zmtp.command(b"PONG", zmtp.part(body, b"PING", 7, 23)[2:])
+
+
+@target("proxy.pump.Pump._command_untrusted")
+def pump_command(material: Material) -> None:
+    """A pump passes a command on in a frame that is no longer than the one in which it came."""
+    body, source, sink = some_command(material), some_side(material), some_side(material)
+    said: list[bytes] = []
+    dropped: list[Invalid] = []
+    session: Any = SimpleNamespace(
+        invalid=dropped.append, service=SimpleNamespace(settings=SimpleNamespace(messages=MessageLimits()))
+    )
+    back: Any = SimpleNamespace(say=said.append)
+    nothing: Any = None  # for nothing is read or written
+    ends = Peer(nothing, source), Peer(nothing, sink)
+    state = Direction(KEY, curve.FROM_SERVER, 1, 1 << 20)
+    pumps: list[Pump] = [kind(session, ends[0], ends[1], state) for kind in (Inbound, Outbound)]
+    for pump, came in zip(pumps, (curve.message(KEY, curve.FROM_CLIENT, 1, body, 2), body), strict=True):
+        said.clear()
+        dropped.clear()
+        pump.back = back
+        passed = judged([Invalid.COMMAND, Invalid.TOO_LARGE], pump._command_untrusted, body)
+        if refused(passed):
+            continue
+        assert bool(passed) + len(said) + len(dropped) == 1
+        if not passed:
+            continue
+        (frame,) = zmtp.read_frames(passed)
+        if isinstance(pump, Outbound):
+            _, flags, data = curve.read_message(frame.body, KEY, curve.FROM_SERVER)
+            frame = Frame(COMMAND if flags == curve.INNER_COMMAND else flags, data)
+            assert len(passed) <= len(zmtp.frame(came, COMMAND)) + spec.LONG_HEADER + spec.MESSAGE_OVERHEAD
+        else:
+            assert len(passed) <= len(zmtp.frame(came))
+        check_passed(frame, body, sink)
+
+
+@target("proxy.strainer.Strainer.strain_untrusted")
+def strainer(material: Material) -> None:
+    """Before a publisher whole messages are left out, those that it must not see and no others."""
+    takes_messages, drops = material.flag(), material.flag()
+    messages: list[list[Part]] = []
+    for _ in range(1 + material.number(4)):
+        lead, size = material.pick([b"\1", b"\0", b"", b"x"]), material.pick([10, 0, 300, 2000, 4095, 4096])
+        datas = [lead + b"t" * size] + [b"p" * material.pick([3, 0, 96, 2096, 300]) for _ in range(material.number(2))]
+        messages.append([Part(data, count < len(datas)) for count, data in enumerate(datas, 1)])
+    frames = [(number, part.plain(Dialect.V3)) for number, message in enumerate(messages) for part in message]
+    ends_message = [not part.more for message in messages for part in message]
+    flaw_of: dict[int, Invalid] = {}
+    for number, message in enumerate(messages):
+        if not message[0].data or message[0].data[0] not in (0, 1):
+            if not takes_messages:
+                flaw_of[number] = Invalid.NOT_MESSAGE
+        elif sum(len(part.data) for part in message) > spec.SUBSCRIPTION_MAX:
+            flaw_of[number] = Invalid.TOO_LARGE
+    strainer, at = Strainer(takes_messages=takes_messages, drops=drops), 0
+    came, found = b"", list[Invalid]()
+    while at < len(frames):
+        end = at + 1 + material.number(len(frames) - at - 1)
+        while drops and not ends_message[end - 1]:  # it is shown whole messages only
+            end += 1
+        octets = b"".join(octets for _, octets in frames[at:end])
+        buffer = Guarded(len(octets) + 10, 0, octets)
+        kept, flaws = strainer.strain_untrusted(buffer, len(octets))
+        assert kept <= len(octets)
+        assert buffer.is_intact()
+        assert bytes(buffer.view[len(octets) :]) == bytes(Guarded(len(octets) + 10).view[len(octets) :])
+        came, found, at = came + bytes(buffer.view[:kept]), found + flaws, end
+        if Invalid.TOO_LARGE in flaws and not drops:
+            break  # the session has ended
+    good = [message for number, message in enumerate(messages) if number not in flaw_of]
+    wanted = b"".join(part.plain(Dialect.V3) for message in good for part in message)
+    if drops or Invalid.TOO_LARGE not in found:
+        assert (came, found) == (wanted, list(flaw_of.values()))
+        return
+    torn = next(number for number, flaw in flaw_of.items() if flaw == Invalid.TOO_LARGE)
+    assert found == [flaw for number, flaw in flaw_of.items() if number <= torn]
+    before = b"".join(octets for number, octets in frames if number < torn and number not in flaw_of)
+    begun = b"".join(octets for number, octets in frames if number == torn)
+    assert came.startswith(before)
+    assert begun.startswith(came[len(before) :])
+    assert came != before + begun
