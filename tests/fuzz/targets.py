@@ -11,10 +11,11 @@ from typing import Any
 
 from attrs import frozen
 
+import curveproxy
 from curveproxy.wire.errors import PeerError, Reason
 from fuzz.material import Material
 
-PACKAGE = Path(__file__).parent.parent.parent / "curveproxy"
+PACKAGE = Path(curveproxy.__file__).parent  # of the tree, or as it was installed
 CODEC = frozenset({"open_frames", "seal_frames"})
 
 
