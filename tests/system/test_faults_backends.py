@@ -12,7 +12,6 @@ import zmq
 from support import zmtp
 from support.baseline import baseline
 from support.client import RawClient, send_endlessly
-from support.endings import ending
 from support.libzmq import Libzmq
 from support.peer import Peer
 from support.process import Sidecar, free_port, toml, wait_until
@@ -20,6 +19,7 @@ from support.service import Behaviour, RawService, echo
 from support.zmtp import COMMAND, MORE
 
 from curveproxy.reasons import BackendFailure
+from system.endings import ending
 
 ANY = {"allow": "any"}
 OFTEN = {"handshakes_per_second_per_source": 100_000}

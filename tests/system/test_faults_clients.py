@@ -15,12 +15,13 @@ from support import zmtp
 from support.baseline import baseline
 from support.client import RawClient, send_endlessly
 from support.curve import INNER_COMMAND, INNER_MORE
-from support.endings import ending
 from support.libzmq import Libzmq, Socket
 from support.peer import Peer
 from support.process import Sidecar, toml, wait_until
 from support.service import RawService, echo
 from support.zmtp import COMMAND, MORE
+
+from system.endings import ending
 
 KIB, MIB = 1 << 10, 1 << 20
 MANY = 10

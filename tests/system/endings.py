@@ -4,8 +4,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from curveproxy.reasons import Invalid
 from support.process import Sidecar, wait_until
+
+from curveproxy.reasons import Invalid
 
 ENDED, FLAWS = "curveproxy_sessions_closed_total", "curveproxy_invalid_messages_total"
 
