@@ -370,13 +370,14 @@ class Pump(ABC):
 
     async def _turn_large_in_thread(self) -> None:
         large = self._large
-        assert large is not None
-        target = Buffer(self._large_have + TARGET_ROOM)
-        batch = await trio.to_thread.run_sync(self._turn, large, 0, self._large_have, target, 0)
-        if self._wants == Wait.END:
-            return  # the session was cut meanwhile
-        self._wants = Wait.TURN
+        if large is None:
+            return  # the session was closed before it came to this
         try:
+            target = Buffer(self._large_have + TARGET_ROOM)
+            batch = await trio.to_thread.run_sync(self._turn, large, 0, self._large_have, target, 0)
+            if self._wants == Wait.END:
+                return  # the session was cut meanwhile
+            self._wants = Wait.TURN
             self._settle_large(batch, large, target)
             self._go_on()
         except Exception as error:  # the boundary, as in the waiting room
