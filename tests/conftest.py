@@ -6,6 +6,7 @@ import shutil
 import pytest
 
 TOOLS = {  # what a test needs beyond Python, by the marker it carries; each marker is declared in pyproject.toml
+    "compiler": ("gcc",),
     "image": ("apt-get", "buildah", "debootstrap", "runc"),
     "node": ("node", "npm"),
 }

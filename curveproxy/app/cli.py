@@ -11,6 +11,7 @@ import attrs
 import click
 
 from curveproxy import __version__
+from curveproxy.wire.errors import CodecError
 
 if TYPE_CHECKING:
     from curveproxy.app.config import Config, ServerKey
@@ -34,6 +35,8 @@ class Group(click.Group):
             command = error.ctx.command_path if error.ctx else "curveproxy"
             message = error.format_message().rstrip(".")
             fail(f"{message[:1].lower()}{message[1:]}: see {command} --help", 2)
+        except CodecError as error:
+            fail(str(error), 2)
         except click.Abort:  # Ctrl-C
             sys.exit(1)
         except OSError as error:  # nobody can catch those of stdout where they happen: it is flushed at the end

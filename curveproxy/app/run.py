@@ -20,6 +20,7 @@ from curveproxy.proxy.proxy import Proxy
 from curveproxy.proxy.settings import ServiceSettings
 from curveproxy.proxy.sockets import BindError
 from curveproxy.wire import z85
+from curveproxy.wire.codec import CODEC_FAULT
 
 DONE, FAILED = 0, 1
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -30,6 +31,8 @@ FAULT = "a fault of curveproxy: please report it"
 def run(config: Config) -> int:
     """Run until a signal says otherwise. Returns the exit status."""
     log = logs.configure(config.log.level, config.log.format)
+    if CODEC_FAULT:
+        log.warning("the C codec is not used", detail=CODEC_FAULT, hint="install again: it is slower without")
     descriptors = prepare_process()
     try:
         return trio.run(Sidecar(config, descriptors, log).run)

@@ -1,245 +1,28 @@
-"""All per-frame work after the handshake: two functions, each over a whole buffer.
+"""All per-frame work after the handshake: two functions, each over a whole buffer, and which twin of them is in use.
 
 ``open_frames`` turns CURVE MESSAGEs into plain frames, ``seal_frames`` plain frames into MESSAGEs. They do the
-ordinary case only; at the first thing that is not they stop and say why, and their caller judges. A box is opened
-straight into the target, at the place where the flags within it fall on the last octet of the plain frame's header,
-which is then written over them; sealing does the same the other way round. So nothing is copied.
+ordinary case only; at the first thing that is not they stop and say why, and their caller judges.
 
-# MESSAGE, 33 + n octets: name[8] nonce[8] Box [flags[1] + data[n]]
+The twin in C is taken where it was built and does what the one in Python does on a fixed batch. ``CURVEPROXY_CODEC``,
+c or python, demands one of them.
 """
 
 import struct
+from collections.abc import Callable
 from contextlib import suppress
-from enum import IntEnum
+from importlib import import_module
+from os import environ
+from types import ModuleType
 
-from attrs import define, field
+from curveproxy.wire import box, codec_python, sodium, spec
+from curveproxy.wire.direction import Batch, Buffer, Direction, Stop
+from curveproxy.wire.errors import CodecError
+from curveproxy.wire.frame import Dialect, frame
 
-from curveproxy.wire import box, sodium, spec
-from curveproxy.wire.frame import LONG_HEADER, Dialect, frame
-
-CODEC = "python"
-
-NAME_NONCE = struct.Struct(">8sQ")
+VARIABLE = "CURVEPROXY_CODEC"
 U64 = struct.Struct(">Q")
-_NONCE_PREFIX = 16
-_BOX_AT = len(spec.MESSAGE_NAME) + spec.SHORT_NONCE
-_NONCE_MAX = 2**64 - 1
-_V1_SHORT_MAX = 253
-
-
-class Stop(IntEnum):
-    """Why a batch ended. All but the first three are about the frame at which it stopped, which was not consumed."""
-
-    INCOMPLETE = 0  # the source holds no further whole frame
-    FULL = 1  # the next frame does not fit into what is left of the target
-    COMMAND = 2  # open: consumed, its body stands in the target (``command``); seal: not consumed, but whole
-    FRAMING = 3
-    OUTER_MORE = 4
-    TOO_SHORT = 5
-    TOO_LARGE = 6
-    NOT_MESSAGE = 7
-    NONCE = 8  # not the very next one
-    BOX = 9
-
-
-class Buffer:
-    """A piece of memory and its address, which costs more to ask for than a frame costs to open."""
-
-    __slots__ = ("data", "pointer", "view")
-
-    def __init__(self, size: int) -> None:
-        self.data = bytearray(size)
-        self.view = memoryview(self.data)
-        self.pointer = sodium.address("unsigned char[]", self.data)
-
-    def __len__(self) -> int:
-        return len(self.data)
-
-
-@define
-class Direction:
-    """One direction of a session: owned by one pump, unknown to the other.
-
-    key: the session's, 32 octets.
-    prefix: ``box.MESSAGE_FROM_CLIENT`` or ``box.MESSAGE_FROM_SERVER``.
-    nonce: the last one that was used.
-    limit: the largest message in octets, all its parts and their plain headers together.
-    dialect: how the plain side frames.
-    little_endian: the sealing side writes its nonces so, as libzmq 4.0 does.
-    held: octets of the message that has begun and not ended, as they stand on the plain side.
-    discarding: what is opened is thrown away, up to the end of the message that it belongs to.
-    command: where in the target the body of a command stands: offset, size.
-    """
-
-    key: bytes = field(repr=False)
-    prefix: bytes
-    nonce: int
-    limit: int
-    dialect: Dialect = Dialect.V3
-    little_endian: bool = False
-    held: int = 0
-    discarding: bool = False
-    command: tuple[int, int] = (0, 0)
-    nonce_octets: bytearray = field(init=False, repr=False)
-    nonce_pointer: object = field(init=False, repr=False)
-
-    def __attrs_post_init__(self) -> None:
-        self.nonce_octets = bytearray(self.prefix + bytes(spec.SHORT_NONCE))
-        self.nonce_pointer = sodium.address("unsigned char[]", self.nonce_octets)
-
-
-Batch = tuple[int, int, int, int, Stop]
-
-
-def open_frames(state: Direction, source: Buffer, start: int, end: int, target: Buffer, at: int) -> Batch:
-    """Open the MESSAGEs in ``source[start:end]`` into plain frames at ``target[at:]``.
-
-    Returns (start, at, messages, octets, stop): where source and target stand now, how many messages ended and how
-    many octets of data came out. The next nonce is the only one that is opened (senders count without gaps).
-    """
-    frames, out, from_, to = source.data, target.data, source.pointer, target.pointer
-    key, limit, held, dialect, discarding = state.key, state.limit, state.held, state.dialect, state.discarding
-    nonce_octets, nonce_pointer = state.nonce_octets, state.nonce_pointer
-    expected = _reversed(state.nonce + 1) if state.little_endian else state.nonce + 1
-    capacity, messages, octets, opened = len(out), 0, 0, 0
-    short_max, long_header = (_V1_SHORT_MAX, 10) if dialect == Dialect.V1 else (spec.SHORT_BODY_MAX, spec.LONG_HEADER)
-    stop = Stop.INCOMPLETE
-    while end - start >= spec.SHORT_HEADER:
-        flags = frames[start]
-        if flags & ~(spec.LONG | spec.COMMAND):
-            stop = Stop.OUTER_MORE if flags & ~spec.LONG == spec.MORE else Stop.FRAMING
-            break
-        if flags & spec.LONG:
-            body = start + spec.LONG_HEADER
-            if body > end:
-                break
-            size = U64.unpack_from(frames, start + 1)[0]
-        else:
-            body = start + spec.SHORT_HEADER
-            size = frames[start + 1]
-        if size < spec.MESSAGE_OVERHEAD:
-            stop = Stop.TOO_SHORT
-            break
-        plain = size - spec.MESSAGE_OVERHEAD
-        header = spec.SHORT_HEADER if plain <= short_max else long_header
-        if held + header + plain > limit:
-            stop = Stop.FRAMING if size > spec.FRAME_MAX else Stop.TOO_LARGE
-            break
-        if body + size > end:
-            break
-        name, nonce = NAME_NONCE.unpack_from(frames, body)
-        if name != spec.MESSAGE_NAME:
-            stop = Stop.NOT_MESSAGE
-            break
-        if nonce != expected:
-            stop = Stop.NONCE
-            break
-        if at + header + plain > capacity:
-            stop = Stop.FULL
-            break
-        nonce_octets[_NONCE_PREFIX:] = frames[body + 8 : body + _BOX_AT]
-        inner_at = at + header - 1
-        if sodium.open_at(to + inner_at, from_ + (body + _BOX_AT), size - _BOX_AT, nonce_pointer, key):
-            stop = Stop.BOX
-            break
-        start = body + size
-        opened += 1
-        expected = _reversed(state.nonce + opened + 1) if state.little_endian else expected + 1
-        inner = out[inner_at]
-        if inner & spec.INNER_COMMAND:
-            state.command = inner_at + 1, plain
-            stop = Stop.COMMAND
-            break
-        more = inner & spec.INNER_MORE
-        if discarding:
-            discarding = bool(more)
-            continue
-        if dialect == Dialect.V1:
-            out[inner_at] = more
-            if header == spec.SHORT_HEADER:
-                out[at] = plain + 1
-            else:
-                LONG_HEADER.pack_into(out, at, 0xFF, plain + 1)
-        elif header == spec.SHORT_HEADER:
-            out[at], out[inner_at] = more, plain
-        else:
-            LONG_HEADER.pack_into(out, at, more | spec.LONG, plain)
-        at = inner_at + 1 + plain
-        octets += plain
-        if more:
-            held += header + plain
-        else:
-            held = 0
-            messages += 1
-    state.nonce += opened
-    state.held, state.discarding = held, discarding
-    return start, at, messages, octets, stop
-
-
-def seal_frames(state: Direction, source: Buffer, start: int, end: int, target: Buffer, at: int) -> Batch:
-    """Seal the plain frames in ``source[start:end]`` as MESSAGEs at ``target[at:]``; see ``open_frames``.
-
-    The last octet of each frame's header in the source is overwritten.
-    """
-    frames, out, from_, to = source.data, target.data, source.pointer, target.pointer
-    key, limit, held, v1 = state.key, state.limit, state.held, state.dialect == Dialect.V1
-    nonce_octets, nonce_pointer, nonce = state.nonce_octets, state.nonce_pointer, state.nonce
-    capacity, messages, octets = len(out), 0, 0
-    stop = Stop.INCOMPLETE
-    while end - start >= spec.SHORT_HEADER:
-        # 1.0: size first, flags last, of which MORE alone means something; FF is the long form.
-        flags = frames[start]
-        long = flags == 0xFF if v1 else flags & spec.LONG
-        body = start + (10 if v1 else spec.LONG_HEADER) if long else start + spec.SHORT_HEADER
-        if body > end:
-            break
-        if v1:
-            size = (U64.unpack_from(frames, start + 1)[0] if long else flags) - 1
-            flags = frames[body - 1] & spec.MORE
-        else:
-            size = U64.unpack_from(frames, start + 1)[0] if long else frames[start + 1]
-            if flags & ~(spec.MORE | spec.LONG) and flags & ~spec.LONG != spec.COMMAND:
-                stop = Stop.FRAMING
-                break
-        if not 0 <= size <= spec.FRAME_MAX:
-            stop = Stop.FRAMING
-            break
-        weight = body - start + size
-        if held + weight > limit:
-            stop = Stop.TOO_LARGE
-            break
-        if body + size > end:
-            break
-        if flags & spec.COMMAND:
-            stop = Stop.COMMAND
-            break
-        sealed = size + spec.MESSAGE_OVERHEAD
-        header = spec.SHORT_HEADER if sealed <= spec.SHORT_BODY_MAX else spec.LONG_HEADER
-        message_at = at + header
-        if message_at + sealed > capacity:
-            stop = Stop.FULL
-            break
-        nonce += 1
-        more = flags & spec.MORE
-        frames[body - 1] = more
-        if header == spec.SHORT_HEADER:
-            out[at], out[at + 1] = 0, sealed
-        else:
-            LONG_HEADER.pack_into(out, at, spec.LONG, sealed)
-        NAME_NONCE.pack_into(out, message_at, spec.MESSAGE_NAME, nonce)
-        nonce_octets[_NONCE_PREFIX:] = out[message_at + 8 : message_at + _BOX_AT]
-        sodium.seal_at(to + (message_at + _BOX_AT), from_ + (body - 1), size + 1, nonce_pointer, key)
-        at = message_at + sealed
-        start = body + size
-        octets += size
-        if more:
-            held += weight
-        else:
-            held = 0
-            messages += 1
-    state.nonce = nonce
-    state.held = held
-    return start, at, messages, octets, stop
+V1_LONG = 0xFF
+BOX_AT = len(spec.MESSAGE_NAME) + spec.SHORT_NONCE
 
 
 def seal_one(state: Direction, flags: int, body: bytes) -> bytes:
@@ -257,11 +40,11 @@ def open_one(state: Direction, source: Buffer, start: int, size: int) -> tuple[i
     stays as it is.
     """
     body = start + (spec.LONG_HEADER if source.data[start] & spec.LONG else spec.SHORT_HEADER)
-    octets = bytes(source.view[body + len(spec.MESSAGE_NAME) : body + _BOX_AT])
+    octets = bytes(source.view[body + len(spec.MESSAGE_NAME) : body + BOX_AT])
     inner = b""
     if source.data.startswith(spec.MESSAGE_NAME, body):
         with suppress(sodium.BoxError):
-            inner = sodium.open_box(bytes(source.view[body + _BOX_AT : start + size]), state.prefix + octets, state.key)
+            inner = sodium.open_box(bytes(source.view[body + BOX_AT : start + size]), state.prefix + octets, state.key)
     return int.from_bytes(octets, "little" if state.little_endian else "big"), inner
 
 
@@ -283,6 +66,75 @@ def frame_size(source: Buffer, start: int, end: int, dialect: Dialect) -> int:
     return spec.LONG_HEADER + size
 
 
-def _reversed(counter: int) -> int:
-    """A counter as a client shows it that counts in little-endian order, read big-endian; none behind the last."""
-    return int.from_bytes(counter.to_bytes(8, "little"), "big") if counter <= _NONCE_MAX else counter
+def plain_frame(more: int, body: bytes, dialect: Dialect) -> bytes:
+    """A message's frame as a plain peer of that dialect writes it."""
+    if dialect != Dialect.V1:
+        return frame(more, body)
+    size = len(body) + 1
+    return (bytes([size]) if size < V1_LONG else bytes([V1_LONG]) + U64.pack(size)) + bytes([more]) + body
+
+
+# --- which twin
+
+
+_PARTS = ((b"", 1), (b"one", 0), (bytes(253), 0), (bytes(range(256)), 1))
+
+
+def trial(twin: ModuleType) -> list[object]:
+    """What a twin makes of a fixed batch: sealed, opened whole, and stopped by damage, in every dialect."""
+    found: list[object] = []
+    for dialect in Dialect:
+        plain = b"".join(plain_frame(more, body, dialect) for body, more in _PARTS)
+        source, sealed, opened = Buffer(len(plain)), Buffer(1000), Buffer(1000)
+        source.view[:] = plain
+        sealing = Direction(bytes(range(32)), box.MESSAGE_FROM_SERVER, 5, 1000, dialect)
+        batch: Batch = twin.seal_frames(sealing, source, 0, len(plain), sealed, 0)
+        end = batch[1]
+        found += [batch, bytes(sealed.view[:end])]
+        for damaged in (end, 0, 12, end - 1):
+            sealed.data[damaged] ^= 0x20
+            opening = Direction(bytes(range(32)), box.MESSAGE_FROM_SERVER, 5, 1000, dialect)
+            batch = twin.open_frames(opening, sealed, 0, end, opened, 0)
+            found += [batch, bytes(opened.view[: batch[1]]), opening.nonce, opening.held]
+            sealed.data[damaged] ^= 0x20
+    return found
+
+
+def _choose() -> tuple[ModuleType, str, str]:
+    """The twin, its name, and why it is not the one that was built. Raises CodecError."""
+    wanted = environ.get(VARIABLE, "")
+    if wanted not in ("", "c", "python"):
+        raise CodecError(f"{VARIABLE} is {wanted!r}: it is c, python, or not set")
+    if wanted == "python":
+        return codec_python, "python", ""
+    try:
+        codec_c = import_module("curveproxy.wire.codec_c")
+    except ImportError as error:
+        if wanted:
+            raise CodecError(f"{VARIABLE} demands the C codec, which was not built: install with a compiler") from error
+        return codec_python, "python", ""
+    if trial(codec_c) == trial(codec_python):
+        return codec_c, "c", ""
+    if wanted:
+        raise CodecError(f"{VARIABLE} demands the C codec, which is not the one of this version: install again")
+    return codec_python, "python", "the C codec does not do what the one in Python does"
+
+
+_TWIN, CODEC, CODEC_FAULT = _choose()
+Turn = Callable[[Direction, Buffer, int, int, Buffer, int], Batch]
+open_frames: Turn = _TWIN.open_frames
+seal_frames: Turn = _TWIN.seal_frames
+
+__all__ = [
+    "CODEC",
+    "CODEC_FAULT",
+    "Batch",
+    "Buffer",
+    "Direction",
+    "Stop",
+    "frame_size",
+    "open_frames",
+    "open_one",
+    "seal_frames",
+    "seal_one",
+]

@@ -20,3 +20,7 @@ class PeerError(Exception):
 
 class LocalError(Exception):
     """We used the wire room in a way in which it can not be used: a mistake of ours, not a peer's."""
+
+
+class CodecError(LocalError):
+    """The codec that the environment demands can not be had; says why and what to do."""

@@ -25,6 +25,11 @@ open_at = lib.crypto_box_open_easy_afternm
 address = ffi.from_buffer
 
 
+def address_of(function: str) -> int:
+    """Where one of libsodium's functions is, for who calls it from C."""
+    return int(ffi.cast("uintptr_t", ffi.addressof(lib, function)))
+
+
 class BoxError(Exception):
     """A box does not open, or a public key is one that nobody can have."""
 
@@ -102,6 +107,7 @@ def equal(left: bytes, right: bytes) -> bool:
 __all__ = [
     "BoxError",
     "address",
+    "address_of",
     "equal",
     "keypair",
     "open_at",

@@ -5,7 +5,11 @@ and at what it stopped there must be that reason to stop.
 """
 
 import struct
-from types import SimpleNamespace
+from collections.abc import Callable
+from contextlib import suppress
+from copy import copy
+from importlib import import_module
+from types import ModuleType, SimpleNamespace
 from typing import Any, NamedTuple
 
 from support import curve, zmtp
@@ -19,9 +23,9 @@ from curveproxy.proxy.outbound import Outbound
 from curveproxy.proxy.pump import Peer, Pump
 from curveproxy.proxy.strainer import Strainer
 from curveproxy.reasons import Invalid
+from curveproxy.wire import codec_python, sodium, spec
 from curveproxy.wire import command as commands
-from curveproxy.wire import sodium, spec
-from curveproxy.wire.codec import Batch, Buffer, Direction, Stop, open_frames, seal_frames
+from curveproxy.wire.codec import Batch, Buffer, Direction, Stop
 from curveproxy.wire.flaw import examine, go_on_behind, look_into
 from curveproxy.wire.frame import Dialect
 from fuzz.material import Material
@@ -31,6 +35,34 @@ KEY = bytes(range(32))
 SIZES = (5, 0, 1, 221, 222, 223, 252, 253, 254, 255, 256, 700)
 CLAIMS = (*[None] * 12, 0, 32, 33, 1 << 16, 1 << 62, 1 << 63, (1 << 64) - 1)
 GUARD = b"\xa5" * 64
+
+
+TWIN: ModuleType | None = None
+with suppress(ImportError):  # it was not built
+    TWIN = import_module("curveproxy.wire.codec_c")
+
+
+def agreed(name: str) -> Callable[[Direction, Buffer, int, int, Buffer, int], Batch]:
+    """A function of the codec in Python, and the twin in C must do the very same."""
+
+    def turn(state: Direction, source: Buffer, start: int, end: int, target: Buffer, at: int) -> Batch:
+        if TWIN is None:
+            batch: Batch = getattr(codec_python, name)(state, source, start, end, target, at)
+            return batch
+        twins_state, twins_source, twins_target = copy(state), Buffer(len(source.view)), Buffer(len(target.view))
+        twins_source.view[:], twins_target.view[:] = source.view, target.view
+        batch = getattr(codec_python, name)(state, source, start, end, target, at)
+        assert getattr(TWIN, name)(twins_state, twins_source, start, end, twins_target, at) == batch
+        assert twins_state == state
+        assert twins_source.view == source.view
+        written = sum(state.command) if batch[-1] == Stop.COMMAND else batch[1]
+        assert twins_target.view[:written] == target.view[:written]
+        return batch
+
+    return turn
+
+
+open_frames, seal_frames = agreed("open_frames"), agreed("seal_frames")
 
 
 class Guarded(Buffer):
@@ -182,7 +214,7 @@ class Run:
         self.given, self.room = bytes(self.target.view[self.at : at]), capacity - at
 
 
-@target("wire.codec.open_frames")
+@target("wire.codec_python.open_frames")
 def opening(material: Material) -> None:
     """``open_frames``: what it took was sealed, and comes out whole, in order and counted."""
     stream = Stream(material)
@@ -242,7 +274,7 @@ def _opens(body: bytes) -> bool:
     return True
 
 
-@target("wire.codec.seal_frames")
+@target("wire.codec_python.seal_frames")
 def sealing(material: Material) -> None:
     """``seal_frames``: what it gave opens, holds what it took, and ``open_frames`` makes the same of it."""
     dialect = material.pick([Dialect.V3, Dialect.V1])

@@ -1,14 +1,17 @@
 """The codec's twins: every test of the codec runs on each."""
 
+from importlib import import_module
 from types import ModuleType
 
 import pytest
 
-from curveproxy.wire import codec
+TWINS = {"py": "curveproxy.wire.codec_python", "c": "curveproxy.wire.codec_c"}
 
 
-@pytest.fixture(params=[codec], ids=["py"], scope="session")
+@pytest.fixture(params=TWINS, scope="session")
 def twin(request: pytest.FixtureRequest) -> ModuleType:
     """A module with ``open_frames`` and ``seal_frames``."""
-    module: ModuleType = request.param
-    return module
+    try:
+        return import_module(TWINS[request.param])
+    except ImportError:
+        pytest.skip("the C codec was not built: there was no compiler")
