@@ -1,4 +1,4 @@
-"""``python -m tests.bench [NAME...] [--short] [--json FILE]``, from the checkout: all benchmarks, or those named."""
+"""``python -m tests.bench [NAME...] [--short] [--json FILE] [--plot FILE]``, from the checkout: all, or those named."""
 
 import argparse
 import json
@@ -7,12 +7,37 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from bench import connection, idle, newcomer, strangers, throughput
-from bench.figures import HEADER, machine
+from bench import (
+    columns,
+    connection,
+    flood,
+    growth,
+    idle,
+    newcomer,
+    plot,
+    pubsub,
+    roundtrips,
+    sessions,
+    strangers,
+    throughput,
+)
+from bench.figures import header, machine
 from bench.load import raise_descriptors
 
 BENCHMARKS = {
-    module.__name__.rpartition(".")[2]: module for module in (strangers, connection, newcomer, idle, throughput)
+    module.__name__.rpartition(".")[2]: module
+    for module in (
+        throughput,
+        roundtrips,
+        pubsub,
+        growth,
+        connection,
+        newcomer,
+        flood,
+        idle,
+        strangers,
+        sessions,
+    )
 }
 
 
@@ -22,21 +47,28 @@ def main() -> None:
     parser.add_argument("name", nargs="*", help=f"{', '.join(BENCHMARKS)}; all when none is named")
     parser.add_argument("--short", action="store_true", help="only see that all of it works: the figures mean little")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw them there, as PNG: this needs matplotlib")
     options = parser.parse_args()
     if unknown := set(options.name) - set(BENCHMARKS):
         parser.error(f"no benchmark is named {', '.join(unknown)}: choose from {', '.join(BENCHMARKS)}")
+    if options.plot and not plot.possible():
+        parser.error("--plot needs matplotlib: pip install '.[test,bench]'")
     raise_descriptors()
-    about = machine()
-    print("  ".join(f"{name} {value}" for name, value in about.items()) + "\n\n" + HEADER)
+    about, names = machine() | {"codec": columns.codec()}, list(columns.everybody())
+    print("  ".join(f"{name} {value}" for name, value in about.items()) + "\n\n" + header(names))
     found = []
     for name in options.name or BENCHMARKS:
         module = BENCHMARKS[name]
-        print(f"{name}: {(module.__doc__ or '').strip()}", flush=True)
+        print(f"{name}: {(module.__doc__ or '').splitlines()[0]}", flush=True)
         for figure in module.measure(options.short):
-            print(f"  {figure.line()}", flush=True)
+            print(f"  {figure.line(names)}", flush=True)
             found.append({"benchmark": name, **figure.as_json()})
     if options.json:
         options.json.write_text(json.dumps({**about, "short": options.short, "figures": found}, indent=1) + "\n")
+    if options.plot:
+        where = ", ".join(f"{name} {about[name]}" for name in ("processor", "kernel", "libzmq", "codec"))
+        if not plot.draw(found, where, options.plot):
+            print("nothing to draw: the picture is of throughput, growth, strangers and sessions", file=sys.stderr)
 
 
 if __name__ == "__main__":

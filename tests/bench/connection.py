@@ -6,12 +6,12 @@ from statistics import median
 
 from support.process import wait_until
 
-from bench import accounts
-from bench.figures import Figure
+from bench import accounts, columns
+from bench.figures import Figure, Target
 from bench.load import Load
-from bench.peers import PROXIES, Proxy, Service
+from bench.peers import Proxy, Service
 
-RATIO = 1.0
+RATIO = 0.75
 ROUNDS = 8
 
 
@@ -20,10 +20,10 @@ def measure(short: bool) -> Iterator[Figure]:
     a_round = 10 if short else 250
     with ExitStack() as stack:
         service = stack.enter_context(Service("DEALER", "ROUTER"))
-        proxies = [stack.enter_context(start(service)) for start in PROXIES.values()]
-        rounds = [[spent(proxy, a_round) for proxy in proxies] for _ in range(1 + ROUNDS)]
-    ours, theirs = (1e6 * median(of) / a_round for of in zip(*rounds[1:], strict=True))  # the first warms them
-    yield Figure("accept, handshake, dial, READY, close", "us CPU", ours, theirs, ratio_at_most=RATIO)
+        proxies = {name: stack.enter_context(start(service)) for name, start in columns.both().items()}
+        rounds = [{name: spent(proxy, a_round) for name, proxy in proxies.items()} for _ in range(1 + ROUNDS)]
+    found = {name: 1e6 * median(of[name] for of in rounds[1:]) / a_round for name in proxies}  # the first warms them
+    yield Figure("accept, handshake, dial, READY, close", "us CPU", found, [Target(RATIO, ratio=True)])
 
 
 def spent(proxy: Proxy, connections: int) -> float:

@@ -2,6 +2,7 @@
 
 import os
 import platform
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -10,47 +11,69 @@ from typing import Any
 import zmq
 from attrs import asdict, frozen
 
-HEADER = f"{'':46} {'curveproxy':>12} {'libzmq':>12} {'':8} {'ratio':>7}   target"
+OURS, THEIRS, PYTHON = "curveproxy", "libzmq", "python codec"  # names of columns
+
+
+@frozen
+class Target:
+    """What is to be had. of: the column; ratio: of its value to libzmq's; least: the bound is below, not above."""
+
+    bound: float
+    of: str = OURS
+    ratio: bool = False
+    least: bool = False
+
+    def words(self, values: dict[str, float], unit: str) -> str:
+        """The target, and whether it is met; empty where the column is not there."""
+        if self.of not in values or (self.ratio and not values[THEIRS]):
+            return ""
+        value = values[self.of] / values[THEIRS] if self.ratio else values[self.of]
+        met = value >= self.bound if self.least else value <= self.bound
+        bound = f"ratio {self.bound:g}" if self.ratio else f"{self.bound:,g} {unit}"
+        who = "" if self.of == OURS else f"{self.of} "
+        return f"{who}{bound}: {'met' if met else f'missed by {abs(value / self.bound - 1):.0%}'}"
 
 
 @frozen
 class Figure:
-    """One thing, measured of both.
+    """One thing, measured of several.
 
-    what: short, with the conditions; unit: of the two values.
-    at_most: the target of our own value; ratio_at_most: that of ours to libzmq's.
+    what: short, with the conditions; unit: of the values; values: by the name of the column.
+    series, x: for the plot, which line it is a point of, and where on it.
     """
 
     what: str
     unit: str
-    curveproxy: float
-    libzmq: float
-    at_most: float | None = None
-    ratio_at_most: float | None = None
+    values: dict[str, float]
+    targets: Sequence[Target] = ()
+    series: str = ""
+    x: int | None = None
 
     @property
     def ratio(self) -> float | None:
         """Ours to libzmq's; None where libzmq's is nothing."""
-        return self.curveproxy / self.libzmq if self.libzmq else None
+        return self.values[OURS] / self.values[THEIRS] if self.values[THEIRS] else None
 
     @property
     def target(self) -> str:
-        """The target in words, and whether it is met; empty where there is none."""
-        if self.at_most is not None:
-            return f"{self.at_most:,g} {self.unit}: {_verdict(self.curveproxy <= self.at_most)}"
-        if self.ratio_at_most is not None and self.ratio is not None:
-            return f"ratio {self.ratio_at_most:g}: {_verdict(self.ratio <= self.ratio_at_most)}"
-        return ""
+        """The targets in words, and whether they are met; empty where there is none."""
+        return "; ".join(filter(None, (target.words(self.values, self.unit) for target in self.targets)))
 
-    def line(self) -> str:
-        """One line of the table, below HEADER."""
+    def line(self, columns: Sequence[str]) -> str:
+        """One line of the table, below its header."""
+        values = " ".join(f"{_number(self.values.get(column)):>12}" for column in columns)
         ratio = "" if self.ratio is None else f"{self.ratio:.2f}"
-        values = f"{_number(self.curveproxy):>12} {_number(self.libzmq):>12} {self.unit:8}"
-        return f"{self.what:46} {values} {ratio:>7}   {self.target}".rstrip()
+        return f"{self.what:46} {values} {self.unit:9} {ratio:>6}   {self.target}".rstrip()
 
     def as_json(self) -> dict[str, Any]:
-        """All of it, the ratio included."""
-        return asdict(self) | {"ratio": self.ratio}
+        """All of it, the ratio and the verdict included."""
+        return asdict(self) | {"ratio": self.ratio, "target": self.target}
+
+
+def header(columns: Sequence[str]) -> str:
+    """The first line of the table. The ratio is that of curveproxy to libzmq."""
+    names = " ".join(f"{column:>12}" for column in columns)
+    return f"{'':46} {names} {'':9} {'ratio':>6}   target"
 
 
 def machine() -> dict[str, str]:
@@ -63,12 +86,11 @@ def machine() -> dict[str, str]:
         "python": platform.python_version(),
         "libzmq": zmq.zmq_version(),
         "pynacl": version("PyNaCl"),
+        "load": f"{os.getloadavg()[0]:.1f}",  # of others, before we begin
     }
 
 
-def _number(value: float) -> str:
+def _number(value: float | None) -> str:
+    if value is None:
+        return ""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.2f}"
-
-
-def _verdict(met: bool) -> str:
-    return "met" if met else "missed"

@@ -19,13 +19,13 @@ from support.peer import address_of
 from bench.peers import BenchError, Proxy
 
 WAVE = 20
+RESERVED_DESCRIPTORS = 512  # what a process has open beside its sessions
 SECONDS = 10  # how long a client waits for an answer
 
 GREETING = zmtp.greeting()
 SIGNATURE = 10  # octets of a greeting, which libzmq sends before the others
 WELCOME_FRAME = 170
 BIND_ADDRESS_NO_PORT = 24  # IP_BIND_ADDRESS_NO_PORT of in.h: the port is chosen at connect
-PROPERTIES = zmtp.metadata({"Socket-Type": b"DEALER", "Identity": b""})
 
 # How far a client goes before it falls silent: what it sends, and how many octets it then waits for.
 TCP = ((b"", SIGNATURE),)
@@ -50,12 +50,18 @@ def raise_descriptors() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
+def that_fit(sessions: int) -> int:
+    """So many sessions, or as many as descriptors allow: two for each in curveproxy, or here in two proxies' loads."""
+    return min(sessions, (resource.getrlimit(resource.RLIMIT_NOFILE)[0] - RESERVED_DESCRIPTORS) // 2)
+
+
 class Load:
     """Clients of one proxy, with one transient key between them, which no server can tell."""
 
     def __init__(self, proxy: Proxy) -> None:
         _, self._address = address_of(proxy.endpoint)
         self._server, self._keys, self._transient = proxy.server, Keys.new(), Keys.new()
+        self._properties = zmtp.metadata({"Socket-Type": proxy.client.encode(), "Identity": b""})
         self._hello_key = crypto_box_beforenm(proxy.server, self._transient.secret)
         hello = zmtp.frame(curve.hello(self._transient, proxy.server), zmtp.COMMAND)
         self.helloed: Steps = (*GREETED, (hello, WELCOME_FRAME))
@@ -77,21 +83,38 @@ class Load:
             for sock in standing:
                 sock.close()
 
+    @contextmanager
+    def sessions(self, count: int) -> Iterator[None]:
+        """So many authenticated clients stand, and say nothing, while the block runs. Raises OSError, BenchError."""
+        standing: list[socket.socket] = []
+        try:
+            for begin in range(0, count, WAVE):
+                wave = [self._connect(one_address(0)) for _ in range(min(WAVE, count - begin))]
+                standing += wave
+                self._admit(wave)
+            yield
+        finally:
+            for sock in standing:
+                sock.close()
+
     def admitted(self, count: int, at_once: int = WAVE) -> None:
         """So many clients, so many at once, come, are told READY, and go. Raises OSError, BenchError."""
         for begin in range(0, count, at_once):
             wave = [self._connect(one_address(0)) for _ in range(min(at_once, count - begin))]
             try:
-                shared = []
-                for sock, welcome in zip(wave, self._go(wave, self.helloed), strict=True):
-                    initiate, key = self._initiate(welcome)
-                    sock.send(initiate)
-                    shared.append(key)
-                for sock, key in zip(wave, shared, strict=True):
-                    self._take_ready(sock, key)
+                self._admit(wave)
             finally:
                 for sock in wave:
                     sock.close()
+
+    def _admit(self, wave: list[socket.socket]) -> None:
+        shared = []
+        for sock, welcome in zip(wave, self._go(wave, self.helloed), strict=True):
+            initiate, key = self._initiate(welcome)
+            sock.send(initiate)
+            shared.append(key)
+        for sock, key in zip(wave, shared, strict=True):
+            self._take_ready(sock, key)
 
     def _connect(self, source: str) -> socket.socket:
         sock = socket.socket()
@@ -121,7 +144,7 @@ class Load:
         server_transient, cookie = plain[:32], plain[32:]
         key = crypto_box_beforenm(server_transient, self._transient.secret)
         vouch = curve.vouch(self._keys, self._transient.public, self._server, server_transient)
-        plain = self._keys.public + vouch + PROPERTIES
+        plain = self._keys.public + vouch + self._properties
         box = crypto_box_afternm(plain, b"CurveZMQINITIATE" + curve.short(2), key)
         body = curve.initiate(cookie, b"", b"", b"", self._transient, server_transient, box=box)
         return zmtp.frame(body, zmtp.COMMAND), key

@@ -4,10 +4,10 @@ import time
 from collections.abc import Iterator
 from statistics import median
 
-from bench import accounts
-from bench.figures import Figure
+from bench import accounts, columns
+from bench.figures import Figure, Target
 from bench.load import GREETED, Load, many_addresses
-from bench.peers import PROXIES, BenchError, Service, Starter
+from bench.peers import BenchError, Service, Starter
 
 SLOWER = 1.2
 
@@ -15,10 +15,12 @@ SLOWER = 1.2
 def measure(short: bool) -> Iterator[Figure]:
     """Microseconds from connect to READY, the median of clients that come one after another."""
     silent, clients = (200, 20) if short else (10_000, 200)
-    (alone, beside), (their_alone, their_beside) = (latencies(start, silent, clients) for start in PROXIES.values())
-    yield Figure("connect to READY, nobody else there", "us", alone, their_alone)
-    yield Figure(f"connect to READY, beside {silent:,} silent", "us", beside, their_beside)
-    yield Figure("  the latter to the former", "times", beside / alone, their_beside / their_alone, at_most=SLOWER)
+    found = {name: latencies(start, silent, clients) for name, start in columns.both().items()}
+    yield Figure("connect to READY, nobody else there", "us", {name: alone for name, (alone, _) in found.items()})
+    slow = {name: beside for name, (_, beside) in found.items()}
+    yield Figure(f"connect to READY, beside {silent:,} silent", "us", slow)
+    slower = {name: beside / alone for name, (alone, beside) in found.items()}
+    yield Figure("  the latter to the former", "times", slower, [Target(SLOWER)])
 
 
 def latencies(start: Starter, silent: int, clients: int) -> tuple[float, float]:

@@ -1,7 +1,7 @@
 """The processes that are measured: ``curveproxy run``, and libzmq's proxy between two sockets; and the service behind.
 
 As a program (``python -m bench.peers``) it is one of the latter two: it says on a line of stdout where it listens and
-with which key, and ends with its stdin.
+with which key, and ends with its stdin. Which of them a benchmark measures is for ``columns`` to say.
 """
 
 import os
@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from itertools import repeat
 from typing import Any, Self
 
 import zmq
@@ -24,7 +25,16 @@ HANDSHAKE_SECONDS = 60  # the longest that curveproxy allows
 LINE_SECONDS = 60.0  # how long a child may work before it says a word
 
 # What libzmq's proxy has towards a client or service of this type.
-COUNTERPART = {"DEALER": "ROUTER", "ROUTER": "DEALER", "REQ": "ROUTER", "REP": "DEALER", "PUSH": "PULL", "PULL": "PUSH"}
+COUNTERPART = {
+    "DEALER": "ROUTER",
+    "ROUTER": "DEALER",
+    "REQ": "ROUTER",
+    "REP": "DEALER",
+    "PUSH": "PULL",
+    "PULL": "PUSH",
+    "XSUB": "XPUB",
+    "PUB": "XSUB",
+}
 
 
 class BenchError(Exception):
@@ -32,15 +42,15 @@ class BenchError(Exception):
 
 
 class Child:
-    """One process of this file. arguments: of ``main``; told: the words that it said when it was ready."""
+    """One process of a module. arguments: of its ``main``; told: the words that it said when it was ready."""
 
-    def __init__(self, *arguments: str) -> None:
-        self._arguments = arguments
+    def __init__(self, *arguments: str, module: str = "bench.peers") -> None:
+        self._arguments = (module, *arguments)
         self.told: list[str] = []
 
     def __enter__(self) -> Self:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "bench.peers", *self._arguments],
+            [sys.executable, "-m", *self._arguments],
             env={**os.environ, "PYTHONPATH": str(ROOT / "tests")},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -84,9 +94,12 @@ class Service(Child):
         return self.told[0]
 
     @contextmanager
-    def handling(self, messages: int) -> Iterator[None]:
-        """The block sends so many; at its end the service has had them all, and has answered them if it is a REP."""
-        self.say(str(messages))
+    def handling(self, messages: int, size: int = 0) -> Iterator[None]:
+        """The block sends so many; at its end the service has had them all, and has answered them if it is a REP.
+
+        A PUSH or PUB sends so many of ``size`` octets instead, and the block takes them.
+        """
+        self.say(f"{messages} {size}")
         yield
         if self.line() != "done":
             raise BenchError("the service lost count")
@@ -94,17 +107,24 @@ class Service(Child):
 
 @frozen
 class Proxy:
-    """One of the two at work. endpoint: its public side; server: S, 32 octets."""
+    """A proxy at work. endpoint: where its clients connect; server: S, 32 octets; client: its clients' socket type.
+
+    server: empty where clients speak plain ZMTP, as those of a TLS proxy's other half do.
+    """
 
     pid: int
     endpoint: str
     server: bytes
+    client: str
 
 
 class QuietSidecar(Sidecar):
-    """The real command without limits a source. It logs errors only, for libzmq logs nothing."""
+    """The real command without limits a source. It logs errors only, for libzmq logs nothing.
 
-    def __init__(self, backend: str) -> None:
+    codec: that of CURVEPROXY_CODEC; none for the default.
+    """
+
+    def __init__(self, backend: str, codec: str = "") -> None:
         self.endpoint = f"tcp://127.0.0.1:{free_port()}"  # which it then does not log
         unlimited = dict.fromkeys(
             ("max_half_open", "max_half_open_per_source", "handshakes_per_second_per_source", "max_sessions"), 10**6
@@ -116,6 +136,8 @@ class QuietSidecar(Sidecar):
             admission={"handshake_seconds": HANDSHAKE_SECONDS, **unlimited},
             log={"level": "error"},
         )
+        if codec:
+            self.limited = ["env", f"CURVEPROXY_CODEC={codec}"]  # env becomes the command: the process stays the same
 
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
         died = not self.running
@@ -128,11 +150,14 @@ class QuietSidecar(Sidecar):
         return [{"event": "listening", "service": "default", "endpoint": self.endpoint}]
 
 
+Starter = Callable[[Service], AbstractContextManager[Proxy]]
+
+
 @contextmanager
-def curveproxy(service: Service) -> Iterator[Proxy]:
+def curveproxy(service: Service, codec: str = "") -> Iterator[Proxy]:
     """curveproxy before a service."""
-    with QuietSidecar(service.endpoint) as sidecar:
-        yield Proxy(sidecar.process.pid, sidecar.endpoint, sidecar.server.public)
+    with QuietSidecar(service.endpoint, codec) as sidecar:
+        yield Proxy(sidecar.process.pid, sidecar.endpoint, sidecar.server.public, service.client)
 
 
 @contextmanager
@@ -140,21 +165,25 @@ def libzmq(service: Service) -> Iterator[Proxy]:
     """libzmq's proxy before a service: what its user would write today."""
     with Child("proxy", COUNTERPART[service.client], COUNTERPART[service.kind], service.endpoint) as child:
         endpoint, server = child.told
-        yield Proxy(child.process.pid, endpoint, bytes.fromhex(server))
+        yield Proxy(child.process.pid, endpoint, bytes.fromhex(server), service.client)
 
 
-# Both, in the order of the table's columns.
-Starter = Callable[[Service], AbstractContextManager[Proxy]]
-PROXIES: dict[str, Starter] = {"curveproxy": curveproxy, "libzmq": libzmq}
+def high_water(kind: str) -> dict[str, Any]:
+    """Options of a socket of this type: one that publishes, or hears it, drops nothing, so that all can be counted."""
+    return {"sndhwm": 0, "rcvhwm": 0} if "PUB" in kind or "SUB" in kind else {}
 
 
 def run_proxy(sockets: Libzmq, front: str, back: str, backend: str) -> None:
     """zmq_proxy(), in C, between a CURVE server that lets anybody in and a plain socket, once that is connected."""
     keys = Keys.new()
     public, endpoint = sockets.bind(
-        getattr(zmq, front), server=keys, backlog=BACKLOG, handshake_ivl=HANDSHAKE_SECONDS * 1000
+        getattr(zmq, front),
+        server=keys,
+        backlog=BACKLOG,
+        handshake_ivl=HANDSHAKE_SECONDS * 1000,
+        **high_water(front),
     )
-    plain = sockets.socket(getattr(zmq, back))
+    plain = sockets.socket(getattr(zmq, back), **high_water(back))
     monitor = plain.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED)
     plain.connect(backend)
     monitor.recv_multipart()
@@ -166,14 +195,19 @@ def run_proxy(sockets: Libzmq, front: str, back: str, backend: str) -> None:
 
 
 def run_service(sockets: Libzmq, kind: str) -> None:
-    """Take as many messages as a line of stdin says, answer them if we are a REP, say "done"."""
-    sock, endpoint = sockets.bind(getattr(zmq, kind), backlog=BACKLOG)
+    """Do with as many messages as a line of stdin says what our type does, say "done"."""
+    sock, endpoint = sockets.bind(getattr(zmq, kind), backlog=BACKLOG, **high_water(kind))
     print(endpoint, flush=True)
     for line in sys.stdin:
-        for _ in range(int(line)):
-            message = sock.recv()
-            if kind == "REP":
+        count, size = map(int, line.split())
+        message = bytes(size)
+        for _ in repeat(None, count):
+            if kind in ("PUSH", "PUB"):
                 sock.send(message)
+            else:
+                message = sock.recv()
+                if kind == "REP":
+                    sock.send(message)
         print("done", flush=True)
 
 

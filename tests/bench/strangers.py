@@ -2,32 +2,46 @@
 
 import time
 from collections.abc import Iterator
+from typing import NamedTuple
 
-from bench import accounts
-from bench.figures import Figure
+from bench import accounts, columns
+from bench.figures import Figure, Target
 from bench.load import GREETED, TCP, Load, Source, Steps, many_addresses, one_address
-from bench.peers import PROXIES, BenchError, Service, Starter
+from bench.peers import BenchError, Service, Starter
 
 TARGET = 512.0
 SETTLE_SECONDS = 0.1
+MIB = 1024 * 1024
+SOURCES = (one_address, "one address"), (many_addresses, "many addresses")
+
+
+class Memory(NamedTuple):
+    """Octets of the process for one stranger, of the kernel for one (None where it is not told), and of the process."""
+
+    process: float
+    kernel: float | None
+    whole: int
 
 
 def measure(short: bool) -> Iterator[Figure]:
     """Octets a connection: the growth of resident memory over so many of them, and of the kernel's beside it."""
-    count = 300 if short else 8_000
+    count = 300 if short else 10_000
     stages: dict[str, Steps | None] = {"TCP open": TCP, "silent after its greeting": GREETED, "after HELLO": None}
     for stage, steps in stages.items():
-        for source, words in ((one_address, "one address"), (many_addresses, "many addresses")):
-            figures = {name: stranger(proxy, count, steps, source) for name, proxy in PROXIES.items()}
-            what = f"{stage}, {words}"
-            (ours, our_kernel), (theirs, their_kernel) = figures.values()
-            yield Figure(what, "octets", ours, theirs, at_most=TARGET)
-            if not short and our_kernel is not None and their_kernel is not None:  # of few, noise hides it
-                yield Figure("  the kernel's, both ends", "octets", our_kernel, their_kernel)
+        for source, words in SOURCES[short:]:
+            found = {name: stranger(proxy, count, steps, source) for name, proxy in columns.both().items()}
+            each = {name: memory.process for name, memory in found.items()}
+            series = stage if source is many_addresses else ""
+            yield Figure(f"{stage}, {words}", "octets", each, [Target(TARGET)], series=series)
+            kernel = {name: memory.kernel for name, memory in found.items() if memory.kernel is not None}
+            if not short and kernel:  # of few, noise hides it
+                yield Figure("  the kernel's, both ends", "octets", kernel)
+    whole = {name: memory.whole / MIB for name, memory in found.items()}
+    yield Figure(f"the whole process, with {count:,} after HELLO", "MiB", whole)
 
 
-def stranger(start: Starter, count: int, steps: Steps | None, source: Source) -> tuple[float, float | None]:
-    """Octets of a new process and of the kernel for one stranger. steps: None for up to HELLO."""
+def stranger(start: Starter, count: int, steps: Steps | None, source: Source) -> Memory:
+    """A new process with so many strangers. steps: None for up to HELLO."""
     with Service("DEALER", "ROUTER") as service, start(service) as proxy:
         load = Load(proxy)
         steps = steps or load.helloed
@@ -36,10 +50,11 @@ def stranger(start: Starter, count: int, steps: Steps | None, source: Source) ->
             time.sleep(SETTLE_SECONDS)
             before, kernel_before = accounts.memory(proxy.pid)["Rss"], accounts.kernel_memory()
             descriptors = accounts.descriptors(proxy.pid)
-            with load.silent(count, steps, source):
+            with load.silent(count - first, steps, source):
                 time.sleep(SETTLE_SECONDS)
-                if accounts.descriptors(proxy.pid) < descriptors + count:
+                if accounts.descriptors(proxy.pid) < descriptors + count - first:
                     raise BenchError("some strangers have been turned away")
-                grown = accounts.memory(proxy.pid)["Rss"] - before
+                whole = accounts.memory(proxy.pid)["Rss"]
                 kernel = accounts.kernel_memory()
-    return grown / count, None if kernel is None or kernel_before is None else (kernel - kernel_before) / count
+    more = None if kernel is None or kernel_before is None else (kernel - kernel_before) / (count - first)
+    return Memory((whole - before) / (count - first), more, whole)

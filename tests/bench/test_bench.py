@@ -3,33 +3,121 @@
 import json
 import subprocess
 import sys
+import time
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from support.process import ROOT
 
+from bench import accounts, columns, plot
+from bench.figures import OURS, PYTHON, THEIRS, Figure, Target, header
+from bench.flood import Flood
+from bench.lanes import by_turns, lanes
 from bench.load import Load
-from bench.peers import BenchError, Proxy, Service
+from bench.peers import BenchError, Proxy, Service, libzmq
+from bench.pubsub import hear
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "tests.bench", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=180, check=False)
 
 
 def test_a_short_run_measures_both(tmp_path: Path) -> None:
     """Two of them; .ci/run runs all."""
     found = tmp_path / "found.json"
-    command = [sys.executable, "-m", "tests.bench", "connection", "idle", "--short", "--json", str(found)]
-    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=180, check=False)
-    assert run.returncode == 0, run.stderr
+    ran = run("connection", "idle", "--short", "--json", str(found))
+    assert ran.returncode == 0, ran.stderr
     figures = json.loads(found.read_text())["figures"]
     assert {figure["benchmark"] for figure in figures} == {"connection", "idle"}
-    assert all(figure["curveproxy"] > 0 and figure["libzmq"] > 0 for figure in figures), run.stdout
-    assert all(figure["what"] in run.stdout for figure in figures)
+    assert all(figure["values"][OURS] > 0 and figure["values"][THEIRS] > 0 for figure in figures), ran.stdout
+    assert all(figure["what"] in ran.stdout for figure in figures)
 
 
 def test_an_unknown_benchmark_is_a_complaint() -> None:
-    command = [sys.executable, "-m", "tests.bench", "speed"]
-    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
-    assert run.returncode == 2
-    assert "no benchmark is named speed" in run.stderr
+    ran = run("speed")
+    assert ran.returncode == 2
+    assert "no benchmark is named speed" in ran.stderr
+
+
+def test_a_picture_is_drawn_or_the_complaint_tells_what_it_needs(tmp_path: Path) -> None:
+    picture = tmp_path / "found.png"
+    ran = run("sessions", "--short", "--plot", str(picture))
+    if plot.possible():
+        assert ran.returncode == 0, ran.stderr
+        assert picture.read_bytes().startswith(b"\x89PNG")
+    else:
+        assert ran.returncode == 2
+        assert "pip install '.[test,bench]'" in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        (Target(2.0), "2 us: met"),
+        (Target(0.8), "0.8 us: missed by 25%"),
+        (Target(0.9, least=True), "0.9 us: met"),
+        (Target(2.0, least=True), "2 us: missed by 50%"),
+        (Target(0.5, ratio=True), "ratio 0.5: met"),
+        (Target(0.4, ratio=True), "ratio 0.4: missed by 25%"),
+        (Target(1.8, of=PYTHON, ratio=True), "python codec ratio 1.8: missed by 11%"),
+        (Target(1.8, of="stunnel"), ""),
+    ],
+)
+def test_a_target_is_met_or_missed_by_so_much(target: Target, words: str) -> None:
+    values = {OURS: 1.0, PYTHON: 4.0, THEIRS: 2.0}
+    assert Figure("a message", "us", values, [target]).target == words
+
+
+def test_a_column_that_was_not_measured_is_left_empty() -> None:
+    names = [OURS, PYTHON, THEIRS]
+    line = Figure("a message", "us", {OURS: 1.5, THEIRS: 3000.0}).line(names)
+    assert line.split() == ["a", "message", "1.50", "3,000", "us", "0.00"]
+    assert header(names).index(THEIRS) + len(THEIRS) == line.index("3,000") + len("3,000")
+
+
+@pytest.mark.parametrize(
+    ("codec", "names", "judged"), [("C", [OURS, PYTHON, THEIRS], [OURS, PYTHON]), ("python", [OURS, THEIRS], [OURS])]
+)
+def test_the_pure_codec_has_a_column_of_its_own_only_beside_the_other(
+    codec: str, names: list[str], judged: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(columns, "codec", lambda: codec)
+    assert list(columns.codecs()) == names
+    targets = columns.ratio(of_c=0.45, of_python=1.8)
+    assert {target.of: target.bound for target in targets} == dict(
+        zip(judged, [0.45, 1.8][-len(judged) :], strict=True)
+    )
+
+
+@pytest.mark.parametrize(
+    ("client", "kind", "connections"), [("PUSH", "PULL", 3), ("PULL", "PUSH", 1), ("REQ", "REP", 1), ("XSUB", "PUB", 3)]
+)
+def test_messages_go_through_everybody(client: str, kind: str, connections: int) -> None:
+    starters = columns.codecs() if connections > 1 else columns.everybody()
+    with lanes(client, kind, starters, connections) as among:
+        copies = connections if client == "XSUB" else 1
+        for lane in among.values() if copies > 1 else ():
+            hear(lane, copies)
+        found = by_turns(among, lambda lane: lane.relay(64, 200, copies), 1)
+    assert list(found) == list(starters)
+    assert all(spent.cpu > 0 and spent.clock > 0 for spent in found.values())
+
+
+def test_sessions_stand_until_the_block_ends() -> None:
+    with Service("DEALER", "ROUTER") as service, libzmq(service) as proxy:
+        before = accounts.descriptors(proxy.pid)
+        with Load(proxy).sessions(25):
+            assert accounts.descriptors(proxy.pid) == before + 25
+
+
+def test_a_flood_is_answered_and_ends() -> None:
+    with Service("PUSH", "PULL") as service, libzmq(service) as proxy, Flood(proxy) as flood:
+        for _ in range(2):
+            with flood.flowing():
+                time.sleep(0.7)
+            assert 0 < flood.answered <= 1
 
 
 def test_a_peer_that_dies_is_noticed() -> None:
@@ -43,6 +131,6 @@ def test_a_peer_that_dies_is_noticed() -> None:
 
 def test_a_client_that_is_turned_away_is_noticed() -> None:
     with Service("DEALER", "ROUTER") as service:
-        no_curve = Proxy(service.process.pid, service.endpoint, bytes(range(32)))
+        no_curve = Proxy(service.process.pid, service.endpoint, bytes(range(32)), "DEALER")
         with pytest.raises((BenchError, ConnectionError)):
             Load(no_curve).admitted(1)

@@ -1,56 +1,32 @@
-"""Processor time of a message, and the time of a round trip, through the one proxy and the other."""
+"""Processor time of a message, and how many a second, one way and the other."""
 
-import time
 from collections.abc import Iterator
-from contextlib import ExitStack
-from statistics import median
+from functools import partial
 
-import zmq
-from support.libzmq import Libzmq, Socket
+from bench import columns
+from bench.figures import Figure, Target
+from bench.lanes import Lane, by_turns, cpu, lanes
 
-from bench import accounts
-from bench.figures import Figure
-from bench.peers import PROXIES, Proxy, Service
-
-ROUNDS = 3
+ROUNDS, SHORT_ROUNDS = 11, 1  # many and short: libzmq's threads wake each other more or less often, as it happens
 # Octets of a message -> how many of them in a round, and in a short one.
-MESSAGES = {64: (200_000, 2_000), 1024: (100_000, 2_000), 65536: (5_000, 100)}
-ROUND_TRIPS = (3_000, 100)
+MESSAGES = {64: (60_000, 2_000), 1024: (30_000, 1_000), 65536: (1_500, 100), 1048576: (100, 6)}
+NAMES = {64: "64 B", 1024: "1 KiB", 65536: "64 KiB", 1048576: "1 MiB"}
+DIRECTIONS = {"to the service": ("PUSH", "PULL"), "to the client": ("PULL", "PUSH")}
 
 
 def measure(short: bool) -> Iterator[Figure]:
-    """PUSH to PULL, then REQ to REP, one at a time; medians of rounds taken by turns."""
-    for size, counts in MESSAGES.items():
-        found = by_turns("PUSH", "PULL", size, counts[short])
-        (ours, _), (theirs, _) = found
-        yield Figure(f"PUSH to PULL, {size:,} octets", "us CPU", ours, theirs)
-    found = by_turns("REQ", "REP", 64, ROUND_TRIPS[short])
-    (ours, our_time), (theirs, their_time) = found
-    yield Figure("REQ to REP and back, 64 octets", "us", our_time, their_time)
-    yield Figure("REQ to REP and back, 64 octets", "us CPU", ours, theirs)
+    """PUSH to PULL, all cores shared with the load. TLS: processor time of the service's side, speed through both."""
+    rounds = SHORT_ROUNDS if short else ROUNDS
+    for direction, (client, kind) in DIRECTIONS.items():
+        with lanes(client, kind, columns.everybody()) as among:
+            for size, counts in MESSAGES.items():
+                found = by_turns(among, partial(Lane.relay, size=size, count=counts[short]), rounds)
+                what = f"{NAMES[size]} {direction}"
+                yield Figure(what, "us CPU", cpu(found), targets(size), series=direction, x=size)
+                speed = {name: 1e6 / spent.clock for name, spent in found.items()}
+                yield Figure("  of them", "a second", speed)
 
 
-def by_turns(client: str, kind: str, size: int, count: int) -> list[tuple[float, float]]:
-    """Microseconds a message of the proxy's processor time, and of the clock, for each proxy."""
-    with ExitStack() as stack:
-        sockets = stack.enter_context(Libzmq())
-        pairs = []
-        for start in PROXIES.values():
-            service = stack.enter_context(Service(client, kind))
-            proxy = stack.enter_context(start(service))
-            sock = sockets.connect(getattr(zmq, client), proxy.endpoint, server=proxy.server)
-            a_round(service, proxy, sock, size, max(10, count // 20))
-            pairs.append((service, proxy, sock))
-        rounds = [[a_round(*pair, size, count) for pair in pairs] for _ in range(ROUNDS)]
-    return [(median(cpu for cpu, _ in of), median(clock for _, clock in of)) for of in zip(*rounds, strict=True)]
-
-
-def a_round(service: Service, proxy: Proxy, sock: Socket, size: int, count: int) -> tuple[float, float]:
-    message, answered = bytes(size), sock.socket_type == zmq.REQ
-    cpu, clock = accounts.cpu(proxy.pid), time.perf_counter()
-    with service.handling(count):
-        for _ in range(count):
-            sock.send(message)
-            if answered:
-                sock.recv()
-    return 1e6 * (accounts.cpu(proxy.pid) - cpu) / count, 1e6 * (time.perf_counter() - clock) / count
+def targets(size: int) -> list[Target]:
+    """Ratios to libzmq that are to be had."""
+    return {64: columns.ratio(0.45, 1.8), 1024: columns.ratio(0.48), 65536: columns.ratio(0.62)}.get(size, [])

@@ -1,0 +1,41 @@
+"""The columns of the table: which proxies a benchmark measures, in this order."""
+
+import re
+from functools import cache, partial
+
+from support.process import curveproxy as command
+
+from bench import peers, tls
+from bench.figures import OURS, PYTHON, THEIRS, Target
+from bench.peers import BenchError, Starter
+
+
+def both() -> dict[str, Starter]:
+    """curveproxy as it is installed, and libzmq."""
+    return {OURS: peers.curveproxy, THEIRS: peers.libzmq}
+
+
+def codecs() -> dict[str, Starter]:
+    """The pure Python codec too, where the C codec was built."""
+    python = {PYTHON: partial(peers.curveproxy, codec="python")}
+    return {OURS: peers.curveproxy, **({} if codec() == "python" else python), THEIRS: peers.libzmq}
+
+
+def everybody() -> dict[str, Starter]:
+    """All that are installed: TLS too."""
+    return codecs() | tls.installed()
+
+
+def ratio(of_c: float | None = None, of_python: float | None = None) -> list[Target]:
+    """Targets of either codec's ratio to libzmq, as far as it runs here."""
+    bounds = {OURS: of_python} if codec() == "python" else {OURS: of_c, PYTHON: of_python}
+    return [Target(bound, of=column, ratio=True) for column, bound in bounds.items() if bound is not None]
+
+
+@cache
+def codec() -> str:
+    """Which codec ``curveproxy run`` takes of itself."""
+    found = re.search(r"(\w+) codec", command("--version").stdout)
+    if not found:
+        raise BenchError("curveproxy --version names no codec")
+    return found[1]

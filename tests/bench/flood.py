@@ -1,0 +1,126 @@
+"""What is left of the throughput while strangers send HELLO after HELLO.
+
+As a program (``python -m bench.flood``) it is the strangers.
+"""
+
+import select
+import socket
+import sys
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from statistics import median
+from typing import NamedTuple
+
+from support.peer import address_of
+
+from bench import columns
+from bench.figures import Figure, Target
+from bench.lanes import Lane, lanes
+from bench.load import GREETING, WELCOME_FRAME, Load
+from bench.peers import Child, Proxy
+
+LEFT = 0.9
+A_SECOND = 1_000
+STANDING = 500  # connections that stay open, the youngest: each has half a second for its answer
+TICK = 0.002
+AHEAD_SECONDS = 0.2  # of the flood, before anything is measured
+ROUNDS, SHORT_ROUNDS = 11, 1
+MESSAGES, FEW = 100_000, 5_000
+
+Address = tuple[socket.AddressFamily, tuple[str, int] | str]
+
+
+class Left(NamedTuple):
+    """The part of the throughput that is left, and of the HELLOs those that were answered."""
+
+    throughput: float
+    answered: float
+
+
+def measure(short: bool) -> Iterator[Figure]:
+    """64 octets, PUSH to PULL, with and without 1,000 HELLOs a second, each on a connection of its own."""
+    a_round, rounds = (FEW, SHORT_ROUNDS) if short else (MESSAGES, ROUNDS)
+    with lanes("PUSH", "PULL", columns.both()) as among, ExitStack() as stack:
+        floods = {name: stack.enter_context(Flood(lane.proxy)) for name, lane in among.items()}
+        taken = []
+        for _ in range(1 + rounds):
+            taken.append({name: left(lane, floods[name], a_round) for name, lane in among.items()})
+    found = {name: [of[name] for of in taken[1:]] for name in among}  # the first warms them
+    part = {name: median(of.throughput for of in rounds) for name, rounds in found.items()}
+    yield Figure("throughput left", "of it", part, [Target(LEFT, least=True)])
+    answered = {name: median(of.answered for of in rounds) for name, rounds in found.items()}
+    yield Figure("HELLOs answered within half a second", "of them", answered)
+
+
+class Flood(Child):
+    """Strangers of one proxy, in a process of their own. answered: of the HELLOs of the last flood, the part."""
+
+    answered = 0.0
+
+    def __init__(self, proxy: Proxy) -> None:
+        super().__init__(proxy.endpoint, proxy.server.hex(), module="bench.flood")
+
+    @contextmanager
+    def flowing(self) -> Iterator[None]:
+        """While the block runs."""
+        self.say("go")
+        self.line()
+        time.sleep(AHEAD_SECONDS)
+        yield
+        self.say("stop")
+        self.answered = float(self.line())
+
+
+def left(lane: Lane, flood: Flood, messages: int) -> Left:
+    """By the clock, for strangers take processors too."""
+    alone = lane.relay(64, messages).clock
+    with flood.flowing():
+        beside = lane.relay(64, messages).clock
+    return Left(alone / beside, flood.answered)
+
+
+def main(endpoint: str, server: str) -> None:
+    """Begin with a line of stdin, end with the next, then say which part of the HELLOs was answered."""
+    greeting, (hello, _) = GREETING, Load(Proxy(0, endpoint, bytes.fromhex(server), "PUSH")).helloed[-1]
+    address = address_of(endpoint)
+    print("ready", flush=True)
+    while sys.stdin.readline():
+        standing: deque[socket.socket] = deque()
+        sent = answered = 0
+        begin = time.monotonic()
+        print("flowing", flush=True)
+        while not select.select([sys.stdin], [], [], TICK)[0]:
+            for _ in range(int((time.monotonic() - begin) * A_SECOND) - sent):
+                standing.append(_stranger(address, greeting + hello))
+                sent += 1
+            while len(standing) > STANDING:
+                answered += _was_answered(standing.popleft())
+        gone = sent - len(standing)
+        sys.stdin.readline()
+        for sock in standing:
+            sock.close()
+        print(answered / gone if gone else 1.0, flush=True)
+
+
+def _stranger(address: Address, octets: bytes) -> socket.socket:
+    family, at = address
+    sock = socket.socket(family)
+    sock.setblocking(False)
+    sock.connect_ex(at)
+    with suppress(BlockingIOError):  # where nobody accepts so fast: it will not be answered
+        sock.send(octets)
+    return sock
+
+
+def _was_answered(sock: socket.socket) -> bool:
+    with sock:
+        try:
+            return len(sock.recv(len(GREETING) + WELCOME_FRAME)) > len(GREETING)
+        except OSError:
+            return False
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

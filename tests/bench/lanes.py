@@ -1,0 +1,109 @@
+"""Proxies side by side, each between its own service and its own load from libzmq, measured by turns."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from itertools import repeat
+from statistics import median
+from typing import NamedTuple
+
+import zmq
+from attrs import frozen
+from support.libzmq import Libzmq, Socket
+
+from bench import accounts
+from bench.peers import HANDSHAKE_SECONDS, BenchError, Proxy, Service, Starter, high_water
+
+SUBSCRIBE = b"\x01"  # to everything
+AT_ONCE = 200  # connections of one socket that are begun together
+
+
+class Spent(NamedTuple):
+    """Microseconds a message: of the proxy's processor time, and of the clock."""
+
+    cpu: float
+    clock: float
+
+
+@frozen
+class Lane:
+    """One proxy at work: its service, and the socket that is its load, however many connections that has."""
+
+    service: Service
+    proxy: Proxy
+    sock: Socket
+
+    def connect(self, count: int) -> None:
+        """So many connections more, all of them through their handshakes. Raises BenchError."""
+        monitor = self.sock.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED)
+        monitor.rcvtimeo = HANDSHAKE_SECONDS * 1000
+        try:
+            for begin in range(0, count, AT_ONCE):
+                wave = min(AT_ONCE, count - begin)
+                for _ in range(wave):
+                    self.sock.connect(self.proxy.endpoint)
+                for _ in range(wave):
+                    monitor.recv_multipart()
+        except zmq.Again:
+            raise BenchError("a client did not get through its handshake") from None
+        finally:
+            self.sock.disable_monitor()
+            monitor.close(linger=0)
+
+    def relay(self, size: int, count: int, copies: int = 1) -> Spent:
+        """So many messages go from one end to the other, and back if it is REQ. copies: how many a subscriber gets."""
+        message, kind = bytes(size), self.sock.type
+        send, recv = self.sock.send, self.sock.recv
+        cpu, clock = accounts.cpu(self.proxy.pid), time.perf_counter()
+        with self.service.handling(count, size):
+            if kind == zmq.PUSH:
+                for _ in repeat(None, count):
+                    send(message)
+            elif kind == zmq.REQ:
+                for _ in repeat(None, count):
+                    send(message)
+                    recv()
+            else:
+                for _ in repeat(None, count * copies):
+                    recv()
+        messages = count * copies
+        spent = accounts.cpu(self.proxy.pid) - cpu, time.perf_counter() - clock
+        return Spent(*(1e6 * seconds / messages for seconds in spent))
+
+
+@contextmanager
+def lanes(client: str, kind: str, starters: Mapping[str, Starter], connections: int = 1) -> Iterator[dict[str, Lane]]:
+    """One for each proxy. client, kind: socket types of the load and of the service."""
+    with ExitStack() as stack:
+        sockets = stack.enter_context(Libzmq())
+        found = {}
+        for name, start in starters.items():
+            service = stack.enter_context(Service(client, kind))
+            proxy = stack.enter_context(start(service))
+            sock = sockets.socket(getattr(zmq, client), handshake_ivl=HANDSHAKE_SECONDS * 1000, **high_water(client))
+            if proxy.server:
+                sock.curve_serverkey = proxy.server
+                sock.curve_publickey, sock.curve_secretkey = zmq.curve_keypair()
+            if client == "XSUB":  # a SUB connects to one endpoint once only
+                sock.send(SUBSCRIBE)
+            found[name] = Lane(service, proxy, sock)
+            found[name].connect(connections)
+        yield found
+
+
+def by_turns(among: Mapping[str, Lane], a_round: Callable[[Lane], Spent], rounds: int) -> dict[str, Spent]:
+    """The medians of so many rounds, each of all of them, after one that warms them."""
+    taken: list[dict[str, Spent]] = []
+    for _ in range(1 + rounds):
+        taken.append({name: a_round(lane) for name, lane in among.items()})
+    return {name: Spent(*map(median, zip(*(of[name] for of in taken[1:]), strict=True))) for name in among}
+
+
+def cpu(found: Mapping[str, Spent]) -> dict[str, float]:
+    """The processor's part, for a figure."""
+    return {name: spent.cpu for name, spent in found.items()}
+
+
+def clock(found: Mapping[str, Spent]) -> dict[str, float]:
+    """The clock's part."""
+    return {name: spent.clock for name, spent in found.items()}
