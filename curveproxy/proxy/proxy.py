@@ -75,6 +75,7 @@ class Proxy:
             self._nursery.start_soon(self.sessions_room.run)
             self._nursery.start_soon(self.cookies.run)
             self._nursery.start_soon(self.transient_keys.run)
+            self._nursery.start_soon(self.buffers.run)
             for service in self.services:
                 self._nursery.start_soon(service.run)
             await self._drain_begins.wait()

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from curveproxy.proxy import sockets
-from curveproxy.proxy.buffers import READ_SIZE, TARGET_ROOM
+from curveproxy.proxy.buffers import LARGE_KEPT, READ_SIZE, READ_SIZE_MAX, TARGET_ROOM
 from curveproxy.proxy.commands import Side, judge_untrusted
 from curveproxy.proxy.waiting_room import GONE, READ, WRITE
 from curveproxy.reasons import Closed, Invalid
@@ -36,14 +36,25 @@ from curveproxy.wire.frame import Dialect
 if TYPE_CHECKING:
     from curveproxy.proxy.session import Session
 
-# Above this a frame is opened or sealed in a thread: it takes longer than others should wait.
-THREAD_SIZE = 1024 * 1024
-# A frame larger than a buffer gets one of its own, which begins so small and grows by this factor as its octets come.
-FIRST = 64 * 1024
+# Above this a frame is opened or sealed in a thread: it takes longer, over a millisecond, than others should wait.
+THREAD_SIZE = 2 * 1024 * 1024
+# A frame larger than the buffers borrows one that grows by this factor as its octets come.
 GROWTH = 4
 
 NOTHING = memoryview(b"")
 Places = tuple[int, int, Stop]
+
+
+class Large:
+    """A frame that is larger than the buffers, of which ``have`` octets have come.
+
+    buffer: borrowed; it holds what has come, and what that was turned into once it ``is_turned``.
+    """
+
+    __slots__ = ("buffer", "have", "is_turned")
+
+    def __init__(self, buffer: Buffer, have: int) -> None:
+        self.buffer, self.have, self.is_turned = buffer, have, False
 
 
 class Peer:
@@ -89,7 +100,6 @@ class Pump(ABC):
         "_ending",
         "_kept",
         "_large",
-        "_large_have",
         "_owed",
         "_pending",
         "_session",
@@ -114,8 +124,7 @@ class Pump(ABC):
         self._kept = source.come  # read and not turned into its other form
         self._pending = bool(source.come)  # whole frames may be in it
         self._owed = NOTHING  # turned and not written
-        self._large: Buffer | None = None  # a frame that is larger than a buffer
-        self._large_have = 0
+        self._large: Large | None = None
         self._to_skip = 0  # octets of a dropped frame that have not come
         self._word = b""
         self._wants = Wait.SOURCE
@@ -208,6 +217,9 @@ class Pump(ABC):
             word, self._word = self._frame(spec.COMMAND, self._word), b""
             if not self._write(memoryview(word)):
                 return Wait.SINK
+        if self._large is not None and self._large.is_turned:
+            self._session.service.buffers.give_back(self._large.buffer)
+            self._large = None
         if self._ending:
             return self._finish()
         if self._large is not None:
@@ -225,13 +237,14 @@ class Pump(ABC):
             source.view[:end] = self._kept
         full = True
         if not self._pending:
-            got = self._read(source.view[end:READ_SIZE])
+            reach = READ_SIZE if end < LARGE_KEPT else READ_SIZE_MAX
+            got = self._read(source.view[end:reach])
             if got is None:
                 return Wait.SOURCE
             if not got:
                 return self._finish()
             end += got
-            full = end == READ_SIZE
+            full = end == reach
         written, stop = True, Stop.FULL
         while written and not self._ending and stop != Stop.INCOMPLETE:
             start, turned, stop = self._settle(self._turn(source, start, end, target, 0), source, end, target)
@@ -263,6 +276,8 @@ class Pump(ABC):
         start, at, messages, octets, stop = batch
         if messages or octets:
             self._count(messages, octets)
+        if messages == 1:
+            self._session.service.room.expect()
         target, at = self._sift(target, at, messages)
         if stop > Stop.FULL and not self._ending:
             start, at, stop = self._judge(stop, source, start, end, target, at)
@@ -338,43 +353,43 @@ class Pump(ABC):
             self.back.say(verdict.answer)
         return self._frame(verdict.flags, verdict.pass_on) if verdict.pass_on else b""
 
-    # --- frames that are larger than a buffer
+    # --- frames that are larger than the buffers
 
     def _begin_large(self, size: int) -> None:
         have = len(self._kept)
-        self._large = Buffer(min(size, max(FIRST, GROWTH * have)))
-        self._large.view[:have] = self._kept
-        self._large_have, self._kept = have, b""
+        self._large = Large(self._session.service.buffers.borrow(size, min(size, GROWTH * have)), have)
+        self._large.buffer.view[:have] = self._kept
+        self._kept = b""
 
-    def _read_large(self, large: Buffer) -> Wait:
+    def _read_large(self, large: Large) -> Wait:
         """Read what has come of a large frame, and of nothing behind it."""
-        have = self._large_have
-        size = frame_size(large, 0, have, self._source_dialect)
-        if have == len(large) < size:
-            grown_from, large = large, Buffer(min(size, GROWTH * have))
-            self._large = large
-            large.view[:have] = grown_from.view
-        got = self._read(large.view[have:size])
+        buffers, have = self._session.service.buffers, large.have
+        size = frame_size(large.buffer, 0, have, self._source_dialect)
+        if have == len(large.buffer) < size:
+            grown_from, large.buffer = large.buffer, buffers.borrow(size, min(size, GROWTH * have))
+            large.buffer.view[:have] = grown_from.view
+            buffers.give_back(grown_from)
+        got = self._read(large.buffer.view[have:size])
         if got is None:
             return Wait.SOURCE
         if not got:
             return self._finish()
-        self._large_have = have + got
-        if self._large_have < size:
-            return Wait.TURN if self._large_have == len(large) or self._source_gone else Wait.SOURCE
+        large.have = have + got
+        if large.have < size:
+            return Wait.TURN if large.have == len(large.buffer) or self._source_gone else Wait.SOURCE
         if size > THREAD_SIZE:
             return Wait.THREAD
-        target = Buffer(size + TARGET_ROOM)
-        self._settle_large(self._turn(large, 0, size, target, 0), large, target)
-        return Wait.TURN
+        target = buffers.borrow(size + TARGET_ROOM)
+        self._settle_large(self._turn(large.buffer, 0, size, target, 0), large, target)
+        return self._exchange()
 
     async def _turn_large_in_thread(self) -> None:
         large = self._large
         if large is None:
             return  # the session was closed before it came to this
         try:
-            target = Buffer(self._large_have + TARGET_ROOM)
-            batch = await trio.to_thread.run_sync(self._turn, large, 0, self._large_have, target, 0)
+            target = self._session.service.buffers.borrow(large.have + TARGET_ROOM)
+            batch = await trio.to_thread.run_sync(self._turn, large.buffer, 0, large.have, target, 0)
             if self._wants == Wait.END:
                 return  # the session was cut meanwhile
             self._wants = Wait.TURN
@@ -383,7 +398,8 @@ class Pump(ABC):
         except Exception as error:  # the boundary, as in the waiting room
             self.fail(error)
 
-    def _settle_large(self, batch: Batch, large: Buffer, target: Buffer) -> None:
-        """What a large frame became is owed from now on; its own buffer goes."""
-        _, self._owed, _ = self._settle(batch, large, self._large_have, target)
-        self._large = None
+    def _settle_large(self, batch: Batch, large: Large, target: Buffer) -> None:
+        """What a large frame became is owed from now on."""
+        _, self._owed, _ = self._settle(batch, large.buffer, large.have, target)
+        self._session.service.buffers.give_back(large.buffer)
+        large.buffer, large.is_turned = target, True

@@ -42,7 +42,9 @@ many = settings(
 def _small_buffers(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (buffers, pump):
         monkeypatch.setattr(module, "READ_SIZE", 512)
-    monkeypatch.setattr(pump, "FIRST", 600)
+        monkeypatch.setattr(module, "READ_SIZE_MAX", 700)
+        monkeypatch.setattr(module, "LARGE_KEPT", 100)
+    monkeypatch.setattr(buffers, "GRAIN", 1)
     monkeypatch.setattr(pump, "THREAD_SIZE", 1500)
     monkeypatch.setattr(trio, "current_time", lambda: 0.0)
 
@@ -58,7 +60,7 @@ class Room:
 
     def enter(self, *_: object) -> None: ...
 
-    replace = leave = enter
+    replace = leave = expect = enter
 
 
 class Relay:

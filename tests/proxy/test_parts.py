@@ -1,5 +1,6 @@
 """The parts of the proxy room that can be tried without a proxy."""
 
+import itertools
 import random
 import socket
 
@@ -7,6 +8,8 @@ import pytest
 import trio
 import trio.testing
 
+from curveproxy.proxy import waiting_room
+from curveproxy.proxy.buffers import GRAIN, SPARE_MAX, SPARE_SECONDS, Buffers
 from curveproxy.proxy.commands import Side, Verdict, judge_untrusted
 from curveproxy.proxy.cookies import CookieKeys
 from curveproxy.proxy.endpoint import Endpoint, is_local
@@ -22,7 +25,7 @@ from curveproxy.proxy.sockets import (
 )
 from curveproxy.proxy.strainer import Strainer
 from curveproxy.proxy.transient import STOCK, TransientKeys
-from curveproxy.proxy.waiting_room import GONE, READ, WaitingRoom
+from curveproxy.proxy.waiting_room import GONE, LOOK_ON_SECONDS, READ, WaitingRoom
 from curveproxy.reasons import Invalid
 from curveproxy.wire.box import KeyPair
 from curveproxy.wire.codec import Buffer
@@ -192,6 +195,34 @@ class TestWaitingRoom:
         room.close()
         first.close()
 
+    def test_what_is_expected_is_looked_for_a_moment_and_less_often_each_time_it_stays_away(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        clock = itertools.count()
+        monkeypatch.setattr(waiting_room, "perf_counter", lambda: next(clock) * LOOK_ON_SECONDS / 10)
+        room = WaitingRoom(4)
+        looks = []
+        for _ in range(200):
+            before = next(clock)
+            room.expect()
+            room._serve()
+            looks.append(next(clock) - before > 2)
+        assert looks[:3] == [True] * 3
+        assert looks.count(True) == 3 + 7  # after 1, 2, 4 ... 64 that passed
+        room.close()
+
+    def test_what_comes_while_it_is_looked_for_is_served_without_a_sleep(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        room, guest = WaitingRoom(4), Guest()
+        near, far = socket.socketpair()
+        with near, far:
+            room.enter(far.fileno(), guest)
+            monkeypatch.setattr(waiting_room, "perf_counter", lambda: float(near.send(b"x")))  # behind the first look
+            assert room._serve() == 0
+            room.expect()
+            assert room._serve() == 1
+        assert guest.events
+        room.close()
+
     async def test_an_error_ends_one_guest_and_no_other(self) -> None:
         room, bad, good = WaitingRoom(1), Guest(), Guest()
         bad.error = ValueError("ours")
@@ -206,6 +237,37 @@ class TestWaitingRoom:
         assert bad.failed == [bad.error]
         assert good.failed == []
         room.close()
+
+
+class TestBuffers:
+    async def test_a_buffer_that_was_given_back_is_lent_again_until_nobody_wants_one(
+        self, autojump_clock: trio.testing.MockClock
+    ) -> None:
+        buffers = Buffers()
+        first = buffers.borrow(3 * GRAIN - 5)
+        assert len(first) == 3 * GRAIN
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(buffers.run)
+            buffers.give_back(first)
+            assert buffers.borrow(2 * GRAIN) is first
+            buffers.give_back(first)
+            assert buffers.borrow(4 * GRAIN) is not first
+            await trio.sleep(3 * SPARE_SECONDS)
+            assert buffers.borrow(GRAIN) is not first
+            nursery.cancel_scope.cancel()
+
+    def test_a_claim_alone_lends_what_lies_about_or_little(self) -> None:
+        buffers = Buffers()
+        assert len(buffers.borrow(SPARE_MAX, least=GRAIN)) == GRAIN
+        buffers.give_back(large := buffers.borrow(SPARE_MAX))
+        assert buffers.borrow(SPARE_MAX, least=GRAIN) is large
+
+    def test_so_much_is_kept_and_no_more(self) -> None:
+        buffers = Buffers()
+        lent = [buffers.borrow(SPARE_MAX // 2) for _ in range(3)]
+        for buffer in lent:
+            buffers.give_back(buffer)
+        assert [buffers.borrow(SPARE_MAX // 2) in lent for _ in range(3)] == [True, True, False]
 
 
 class TestSockets:
