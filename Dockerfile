@@ -6,8 +6,8 @@
 ARG PYTHON_IMAGE=python:3.13-slim-bookworm
 
 FROM ${PYTHON_IMAGE} AS wheels
-# What a dependency without a wheel for this machine is compiled with, as "gcc libc6-dev"; Debian packages.
-ARG BUILD_PACKAGES=""
+# What the codec in C, and a dependency without a wheel for this machine, are compiled with: Debian packages.
+ARG BUILD_PACKAGES="gcc libc6-dev"
 RUN test -z "$BUILD_PACKAGES" || { apt-get update && apt-get install -y --no-install-recommends $BUILD_PACKAGES; }
 RUN python3 -m venv /build
 COPY . /source

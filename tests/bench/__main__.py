@@ -1,4 +1,4 @@
-"""``python -m tests.bench [NAME...] [--short] [--json FILE] [--plot FILE]``, from the checkout: all, or those named."""
+"""``python -m tests.bench [NAME...] [OPTION...]``, from the checkout: all benchmarks, or those that are named."""
 
 import argparse
 import json
@@ -15,6 +15,7 @@ from bench import (
     idle,
     newcomer,
     plot,
+    publish,
     pubsub,
     roundtrips,
     sessions,
@@ -48,11 +49,12 @@ def main() -> None:
     parser.add_argument("--short", action="store_true", help="only see that all of it works: the figures mean little")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw them there, as PNG: this needs matplotlib")
+    parser.add_argument("--publish", action="store_true", help="write the README's table, and docs/benchmarks.*")
     options = parser.parse_args()
     if unknown := set(options.name) - set(BENCHMARKS):
         parser.error(f"no benchmark is named {', '.join(unknown)}: choose from {', '.join(BENCHMARKS)}")
-    if options.plot and not plot.possible():
-        parser.error("--plot needs matplotlib: pip install '.[test,bench]'")
+    if (options.plot or options.publish) and not plot.possible():
+        parser.error("--plot and --publish need matplotlib: pip install '.[test,bench]'")
     raise_descriptors()
     about, names = machine() | {"codec": columns.codec()}, list(columns.everybody())
     print("  ".join(f"{name} {value}" for name, value in about.items()) + "\n\n" + header(names))
@@ -65,6 +67,8 @@ def main() -> None:
             found.append({"benchmark": name, **figure.as_json()})
     if options.json:
         options.json.write_text(json.dumps({**about, "short": options.short, "figures": found}, indent=1) + "\n")
+    if options.publish:
+        publish.publish(about, found)
     if options.plot:
         where = ", ".join(f"{name} {about[name]}" for name in ("processor", "kernel", "libzmq", "codec"))
         if not plot.draw(found, where, options.plot):

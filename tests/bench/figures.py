@@ -61,7 +61,7 @@ class Figure:
 
     def line(self, columns: Sequence[str]) -> str:
         """One line of the table, below its header."""
-        values = " ".join(f"{_number(self.values.get(column)):>12}" for column in columns)
+        values = " ".join(f"{number(self.values.get(column)):>12}" for column in columns)
         ratio = "" if self.ratio is None else f"{self.ratio:.2f}"
         return f"{self.what:46} {values} {self.unit:9} {ratio:>6}   {self.target}".rstrip()
 
@@ -90,7 +90,8 @@ def machine() -> dict[str, str]:
     }
 
 
-def _number(value: float | None) -> str:
+def number(value: float | None) -> str:
+    """As the tables write it; empty for what was not measured."""
     if value is None:
         return ""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.2f}"

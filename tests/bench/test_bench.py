@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from support.process import ROOT
 
-from bench import accounts, columns, plot
+from bench import accounts, columns, plot, publish
 from bench.figures import OURS, PYTHON, THEIRS, Figure, Target, header
 from bench.flood import Flood
 from bench.lanes import by_turns, lanes
@@ -50,6 +50,26 @@ def test_a_picture_is_drawn_or_the_complaint_tells_what_it_needs(tmp_path: Path)
     else:
         assert ran.returncode == 2
         assert "pip install '.[test,bench]'" in ran.stderr
+
+
+def test_the_figures_are_published_where_their_place_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("README", "PAGE", "PICTURE"):
+        monkeypatch.setattr(publish, name, tmp_path / getattr(publish, name).name)
+    monkeypatch.setattr(plot, "possible", lambda: False)
+    publish.README.write_text(f"before\n{publish.BEGIN}\nold\n{publish.END}\nafter\n")
+    about = {name: name for name in ("date", "processor", "kernel", "python", "libzmq", "codec")}
+    session = Figure("an idle session", "octets", {OURS: 2000.0, THEIRS: 20000.0}).as_json() | {"benchmark": "sessions"}
+    other = Figure("something", "us", {OURS: 3.0, PYTHON: 4.0, THEIRS: 6.0}).as_json() | {"benchmark": "else"}
+    for _ in range(2):
+        publish.publish(about, [session, other])
+    readme = publish.README.read_text()
+    assert readme.startswith(f"before\n{publish.BEGIN}\n| | curveproxy |")
+    assert "| memory of an idle session | 2,000 | 20,000 | octets | 0.10 |" in readme
+    assert "old" not in readme
+    assert "something" not in readme
+    assert readme.endswith(f"\n{publish.END}\nafter\n")
+    assert "| something | 3.00 | 4.00 | 6.00 | us | 0.50 |" in publish.PAGE.read_text()
+    assert publish.BEGIN in (ROOT / "README.md").read_text()
 
 
 @pytest.mark.parametrize(

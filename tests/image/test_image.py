@@ -76,6 +76,10 @@ def test_a_client_is_answered_by_a_service_on_a_socket(container: Container) -> 
         assert client.recv() == b"answer to hello"
 
 
+def test_it_has_the_codec_in_c(container: Container) -> None:
+    assert ", c codec," in container.run("curveproxy", "--version").stdout
+
+
 def test_it_has_no_rights(container: Container) -> None:
     status = container.status()
     assert status["Name"] == "curveproxy"
