@@ -109,9 +109,9 @@ class BackendFailure(Reasoned):
     REFUSED = "refused", "nobody listens on the backend's endpoint: is the service running"
     TIMEOUT = "timeout", "the backend did not answer within backend_connect_seconds"
     UNREACHABLE = "unreachable", "the backend's address cannot be reached, resolved or is not allowed"
-    GREETING = "greeting", "the backend does not answer with a ZMTP 3 greeting"
+    GREETING = "greeting", "the backend does not speak ZMTP: is this its port"
     MECHANISM = "mechanism", "the backend wants another mechanism than NULL: is CURVE or PLAIN switched on there"
-    HANDSHAKE = "handshake", "the backend's READY is missing, malformed or too large"
+    HANDSHAKE = "handshake", "the backend's READY or identity is missing, malformed or too large"
     SOCKET_TYPE = "socket_type", "the backend's socket type does not fit the client's"
     CLOSED = "closed", "the backend closed the connection during its handshake"
 

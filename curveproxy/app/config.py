@@ -15,6 +15,7 @@ from attrs.validators import ge, in_
 from curveproxy.app.keys import parse_key, read_key_pair, reason
 from curveproxy.app.structure import Complaint, complaints, converter, readable
 from curveproxy.policy.limits import AdmissionLimits, MessageLimits
+from curveproxy.policy.sockettypes import ZMTP1_COUNTERPARTS
 from curveproxy.proxy.endpoint import Endpoint, is_local
 from curveproxy.wire.box import KeyPair
 
@@ -137,7 +138,8 @@ class Service:
     secret_keys: list[ServerKey]
     forward_identity: bool = False
     allow_remote_backend: bool = False
-    backend_socket_type: str = ""
+    backend_socket_type: str = field(default="", validator=in_(["", *(kind.decode() for kind in ZMTP1_COUNTERPARTS)]))
+    zmtp1_identities: bool = False
     clients: Clients = field(factory=Clients)
     admission: AdmissionLimits = field(factory=AdmissionLimits)
     messages: MessageLimits = field(factory=MessageLimits)

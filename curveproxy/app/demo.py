@@ -24,7 +24,7 @@ from curveproxy.wire.box import KeyPair
 from curveproxy.wire.codec import Buffer, Direction, open_frames, seal_one
 from curveproxy.wire.curve_client import CurveClient
 from curveproxy.wire.frame import frame, read_frame
-from curveproxy.wire.null import NullPeer
+from curveproxy.wire.plain import PlainPeer
 
 MESSAGES = 10
 EVERY_SECONDS = 1.0
@@ -104,13 +104,14 @@ def _snippet(directory: Path, server_file: Path, endpoint: str) -> str:
 
 async def shout(stream: trio.SocketStream) -> None:
     """Serve one connection: answer each request in capitals."""
-    peer = NullPeer({"Socket-Type": b"REP"})
+    peer = PlainPeer({"Socket-Type": b"REP"})
     await stream.send_all(peer.opening())
     while not peer.done:
         if not (octets := await stream.receive_some(CHUNK)):
             return
         await stream.send_all(peer.receive_untrusted(octets))
-    seen = peer.rest
+    assert peer.spoken is not None
+    seen = peer.spoken.rest
     while True:
         while (found := read_frame(seen)) is not None:
             flags, body, seen = found

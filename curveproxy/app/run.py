@@ -60,6 +60,7 @@ def settings(service: Service) -> ServiceSettings:
         forward_identity=service.forward_identity,
         allow_remote_backend=service.allow_remote_backend,
         backend_socket_type=service.backend_socket_type,
+        zmtp1_identities=service.zmtp1_identities,
         admission=service.admission,
         messages=service.messages,
     )

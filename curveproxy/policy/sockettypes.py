@@ -26,6 +26,22 @@ _FITS: dict[bytes, frozenset[bytes]] = {
     }.items()
 }
 
+# The types that a service of ZMTP 1.0 may have, which does not tell it, and what each most likely faces.
+ZMTP1_COUNTERPARTS = {
+    b"REQ": b"REP",
+    b"REP": b"REQ",
+    b"DEALER": b"ROUTER",
+    b"ROUTER": b"DEALER",
+    b"PUSH": b"PULL",
+    b"PULL": b"PUSH",
+    b"SUB": b"PUB",
+    b"XSUB": b"PUB",
+    b"PUB": b"SUB",
+    b"XPUB": b"SUB",
+    b"PAIR": b"PAIR",
+}
+
+SUBSCRIBERS = frozenset({b"SUB", b"XSUB"})
 PUBLISHERS = frozenset({b"PUB", b"XPUB"})
 # Where one message that is dropped breaks what follows: a request without an answer stops its client for good, and a
 # subscription that is lost is never made up for. What goes one way, or between DEALER and ROUTER, is only missing.

@@ -11,7 +11,7 @@ import trio
 from attrs import frozen
 
 from curveproxy.policy.properties import identity_is_sane
-from curveproxy.policy.sockettypes import DROPPING_HINT, HARMED_BY_DROPPING, known
+from curveproxy.policy.sockettypes import DROPPING_HINT, HARMED_BY_DROPPING, ZMTP1_COUNTERPARTS, fits, known
 from curveproxy.policy.trial import Trial
 from curveproxy.proxy import sockets
 from curveproxy.proxy.endpoint import is_local
@@ -22,9 +22,11 @@ from curveproxy.proxy.waiting_room import READ, WRITE, WaitingRoom
 from curveproxy.reasons import BackendFailure, Outcome
 from curveproxy.wire import spec
 from curveproxy.wire.errors import PeerError
+from curveproxy.wire.frame import Dialect
 from curveproxy.wire.greeting import MAJOR_END
 from curveproxy.wire.metadata import find
-from curveproxy.wire.null import Manner, NullPeer
+from curveproxy.wire.null import Manner
+from curveproxy.wire.plain import PlainPeer
 
 # A Unix socket whose backlog is full tells nobody when there is room again.
 BACKLOG_RETRY_SECONDS = 0.02
@@ -61,13 +63,17 @@ class Dialler(Protocol):
 
 @frozen
 class Connection:
-    """A backend that has been greeted. rest: what it sent behind its READY.
+    """A backend that has been greeted, and whose socket type fits the client's.
 
+    properties: those of its handshake, Socket-Type among them wherever that is known.
+    socket_type, dialect, minor: what it is, and speaks; rest: what it sent behind its handshake.
     Its socket is in the sessions' waiting room already, and whoever takes it over replaces the guest there.
     """
 
     socket: socket.socket
-    properties: dict[str, bytes]
+    properties: Mapping[str, bytes]
+    socket_type: bytes | None
+    dialect: Dialect
     minor: int
     rest: bytes
 
@@ -95,8 +101,8 @@ class Dial(Queued):
         self.dialler, self.began = dialler, now
         self.address: Address
         self._backend, self._properties = backend, properties
-        self._manner = Manner.AT_ONCE if backend.speaks_zmtp3 else Manner.STEPWISE
-        self._peer = NullPeer(properties, self._manner)
+        self._manner = Manner.AT_ONCE if backend.dialect == Dialect.V3 else Manner.STEPWISE
+        self._peer = PlainPeer(properties, self._manner, identity=backend.identity_for_1(properties))
         self._socket: socket.socket | None = None
         self._connecting = False
         self._seen = 0
@@ -165,10 +171,16 @@ class Dial(Queued):
             sockets.set_mark(sock, 1)
             if not self._peer.done and self._seen > spec.BACKEND_HANDSHAKE_MAX:
                 raise PeerError(BackendFailure.HANDSHAKE, "too long")
-        if not identity_is_sane(find(self._peer.properties, "Identity")):
+        spoken = self._peer.spoken
+        assert spoken is not None
+        if not identity_is_sane(find(spoken.properties, "Identity")):
             raise PeerError(BackendFailure.HANDSHAKE, "its identity is too long or begins with a zero octet")
+        told = find(spoken.properties, "Socket-Type")
+        socket_type = self._backend.type_behind(self._properties, spoken.dialect, told)
+        properties = spoken.properties if told or not socket_type else {"Socket-Type": socket_type, **spoken.properties}
         self._socket = None
-        self._backend.succeeded(self, Connection(sock, self._peer.properties, self._peer.minor, self._peer.rest))
+        connection = Connection(sock, properties, socket_type, spoken.dialect, spoken.minor, spoken.rest)
+        self._backend.succeeded(self, connection)
 
     def _failed(self, error: PeerError | OSError) -> None:
         if isinstance(error, OSError) and error.errno in NO_DESCRIPTOR:
@@ -180,13 +192,16 @@ class Dial(Queued):
         self._drop_socket()
         if self._manner == Manner.AT_ONCE and error.reason in (BackendFailure.GREETING, BackendFailure.CLOSED):
             self._ask_again(Manner.STEPWISE)  # it may have been replaced under us
-        elif self._manner == Manner.STEPWISE and error.reason == BackendFailure.CLOSED and self._peer.greeted:
+        elif (
+            self._manner == Manner.STEPWISE and error.reason == BackendFailure.CLOSED and self._peer.spoken is not None
+        ):
             self._ask_again(Manner.LISTENING)  # so does libzmq at a socket type that does not fit
         else:
             self._backend.failed(self, error)
 
     def _ask_again(self, manner: Manner) -> None:
-        self._manner, self._peer = manner, NullPeer(self._properties, manner)
+        identity = self._backend.identity_for_1(self._properties)
+        self._manner, self._peer = manner, PlainPeer(self._properties, manner, identity=identity)
         self.connect()
 
     def give_up(self) -> None:
@@ -216,7 +231,7 @@ class Backend:
     """One service's backend: how it is dialled, and what is remembered of it from dial to dial.
 
     up: whether the last dial worked; None before the first.
-    speaks_zmtp3: so it did the last time, and is greeted in one piece.
+    dialect: what it spoke the last time; ZMTP 3 is then greeted in one piece.
     make_room: frees a descriptor when there is none; False when it can not.
     """
 
@@ -230,15 +245,21 @@ class Backend:
     ) -> None:
         self.up: bool | None = None
         self.trial = Trial()
-        self.speaks_zmtp3 = False
+        self.dialect: Dialect | None = None
         self.dials: Queue[Dial] = Queue()
         self.room, self.spawn = room, spawn
         self._settings, self._observer, self._make_room = settings, observer, make_room
         self._fixed = _fixed_address(settings)
-        self._warned = False
+        self._noticed: set[str] = set()
 
     def dial(self, dialler: Dialler, properties: Mapping[str, bytes]) -> None:
         """Connect and greet, with a client's properties, within ``backend_connect_seconds``."""
+        if self.dialect == Dialect.V1:
+            try:  # before it is greeted: a PUSH of that age deals its jobs to whoever greets it
+                self.type_behind(properties, Dialect.V1)
+            except PeerError as error:
+                self._refuse(dialler, error)
+                return
         now = trio.current_time()
         dial = Dial(self, dialler, properties, now, now + self._settings.admission.backend_connect_seconds)
         self.dials.append(dial)
@@ -247,6 +268,10 @@ class Backend:
         else:
             dial.address = self._fixed
             dial.connect()
+
+    def identity_for_1(self, properties: Mapping[str, bytes]) -> bytes:
+        """What a ZMTP 1.0 service is told as a client's identity."""
+        return (find(properties, "Identity") or b"") if self._settings.zmtp1_identities else b""
 
     def expire(self, now: float) -> None:
         """Give up what takes too long."""
@@ -260,18 +285,24 @@ class Backend:
 
     def succeeded(self, dial: Dial, connection: Connection) -> None:
         self.dials.remove(dial)
-        self.up = self.speaks_zmtp3 = True
+        self.up, self.dialect = True, connection.dialect
         self.trial.succeeded()
         self._observer.backend_up(trio.current_time() - dial.began)
-        self._look_at_type(connection)
         dial.dialler.connected(connection)
 
     def failed(self, dial: Dial, error: PeerError) -> None:
         self.dials.remove(dial)
-        self.up = self.speaks_zmtp3 = False
-        self.trial.failed(trio.current_time())
+        if error.reason == BackendFailure.SOCKET_TYPE:  # it is well, and the client another's
+            self.up = True
+            self.trial.succeeded()
+        else:
+            self.up, self.dialect = False, None
+            self.trial.failed(trio.current_time())
+        self._refuse(dial.dialler, error)
+
+    def _refuse(self, dialler: Dialler, error: PeerError) -> None:
         self._observer.backend_failed(BackendFailure(error.reason), error.detail)
-        dial.dialler.refused(error)
+        dialler.refused(error)
 
     def new_socket(self, family: int) -> socket.socket:
         """A socket to dial with, if need be in a stranger's place. Raises OSError."""
@@ -302,18 +333,32 @@ class Backend:
         else:
             dial.connect()
 
-    def _look_at_type(self, connection: Connection) -> None:
-        """What the operator should know of the service's type, once."""
-        told = find(connection.properties, "Socket-Type")
-        if self._warned or not told:
-            return
-        configured = self._settings.backend_socket_type
-        if configured and told != configured.encode():  # the wire wins
-            self._warned = True
-            self._observer.notice("backend_socket_type is not what the service says", service_says=known(told))
-        if self._settings.messages.on_invalid == "drop" and told in HARMED_BY_DROPPING:
-            self._warned = True
-            self._observer.notice("dropping does not suit the service", service_says=known(told), hint=DROPPING_HINT)
+    def type_behind(self, client: Mapping[str, bytes], dialect: Dialect, told: bytes | None = None) -> bytes | None:
+        """The service's socket type: as told, else as configured, else what such a client most likely faces.
+
+        None where it may be any. Raises PeerError, socket_type, when it does not fit the client's.
+        """
+        near, configured = find(client, "Socket-Type"), self._settings.backend_socket_type.encode()
+        if told and configured and told != configured:  # the wire wins
+            self._notice("backend_socket_type is not what the service says", service_says=known(told))
+        far = told or configured or None
+        if far is None and dialect == Dialect.V1:
+            far = ZMTP1_COUNTERPARTS.get(near or b"")
+            if far is None:
+                raise PeerError(BackendFailure.SOCKET_TYPE, f"client {known(near)}, service of ZMTP 1.0")
+            event = "the service speaks ZMTP 1.0, which does not tell its socket type"
+            self._notice(event, taken_for=known(far), hint="set backend_socket_type")
+        if self._settings.messages.on_invalid == "drop" and far in HARMED_BY_DROPPING:
+            self._notice("dropping does not suit the service", service_says=known(far), hint=DROPPING_HINT)
+        if not fits(near, far):
+            raise PeerError(BackendFailure.SOCKET_TYPE, f"client {known(near)}, service {known(far)}")
+        return far
+
+    def _notice(self, event: str, **facts: str) -> None:
+        """What the operator should know of the service, once."""
+        if event not in self._noticed:
+            self._noticed.add(event)
+            self._observer.notice(event, **facts)
 
 
 def _fixed_address(settings: ServiceSettings) -> Address | None:

@@ -5,19 +5,35 @@ The same law holds in both directions: a side is never sent what it might take f
 
 from attrs import define
 
-from curveproxy.policy.sockettypes import PUBLISHERS
+from curveproxy.policy.sockettypes import PUBLISHERS, SUBSCRIBERS
 from curveproxy.reasons import Invalid
 from curveproxy.wire import command, spec
 from curveproxy.wire.errors import PeerError
+from curveproxy.wire.frame import Dialect
 
 
 @define
 class Side:
-    """One side of a session. pings: it has sent a PING that was passed on, so it knows what a PONG is."""
+    """One side of a session.
+
+    dialect, minor: the version of ZMTP that it speaks.
+    pings: it has sent a PING that was passed on, so it knows what a PONG is.
+    """
 
     minor: int
     socket_type: bytes | None
+    dialect: Dialect = Dialect.V3
     pings: bool = False
+
+    @property
+    def publishes_all(self) -> bool:
+        """It neither takes subscriptions nor heeds them: a publisher before ZMTP 2.0."""
+        return self.dialect == Dialect.V1 and self.socket_type in PUBLISHERS
+
+    @property
+    def never_subscribes(self) -> bool:
+        """It hears only who sends without being asked: a subscriber before ZMTP 2.0."""
+        return self.dialect == Dialect.V1 and self.socket_type in SUBSCRIBERS
 
 
 @define

@@ -5,15 +5,16 @@ from typing import TYPE_CHECKING
 import trio
 
 from curveproxy.policy.sockettypes import PUBLISHERS
+from curveproxy.policy.topics import Topics
 from curveproxy.proxy.buffers import TARGET_ROOM
 from curveproxy.proxy.dropping import Dropping
 from curveproxy.proxy.pump import Peer, Places, Pump
 from curveproxy.proxy.strainer import Strainer
 from curveproxy.reasons import Closed, Invalid
-from curveproxy.wire.codec import Batch, Buffer, Direction, Stop, open_frames
+from curveproxy.wire.codec import Batch, Buffer, Direction, Stop, frame_size, open_frames, plain_frame, plain_header
 from curveproxy.wire.errors import PeerError
 from curveproxy.wire.flaw import Opened, examine, go_on_behind, look_into
-from curveproxy.wire.frame import Dialect, frame
+from curveproxy.wire.frame import Dialect
 
 if TYPE_CHECKING:
     from curveproxy.proxy.session import Session
@@ -99,9 +100,41 @@ class Inbound(Pump):
         return False
 
     def _frame(self, flags: int, body: bytes) -> bytes:
-        return frame(flags, body)
+        return plain_frame(flags, body, self._state.dialect)
 
     def _count(self, messages: int, octets: int) -> None:
         traffic = self._session.service.traffic
         traffic.messages_in += messages
         traffic.octets_in += octets
+
+
+class Heeding(Inbound):
+    """To a service that takes no subscriptions, and must be sent nothing at all: they are heeded here.
+
+    libzmq 2.x stops reading for good, and so seeing an end, when its PUB is sent a message.
+
+    topics: what the client wants to hear, for ``outbound.Choosing``.
+    """
+
+    __slots__ = ("_begun", "_topics")
+
+    def __init__(self, session: "Session", source: Peer, sink: Peer, state: Direction, topics: Topics) -> None:
+        super().__init__(session, source, sink, state)
+        self._topics, self._begun = topics, False
+
+    def _sift(self, target: Buffer, at: int, messages: int) -> tuple[Buffer, int]:
+        target, end = super()._sift(target, at, messages)
+        at = 0
+        while at < end and not self._ending:
+            size = frame_size(target, at, end, Dialect.V3)
+            body, more = plain_header(target, at, Dialect.V3)
+            if not self._begun:
+                self._frame(0, bytes(target.view[body : at + size]))
+            self._begun = more
+            at += size
+        return target, 0
+
+    def _frame(self, flags: int, body: bytes) -> bytes:  # noqa: ARG002  subscriptions are all that comes here
+        if not self._topics.heed(body):
+            self._tolerates(Invalid.TOO_LARGE)
+        return b""

@@ -2,12 +2,14 @@
 
 from typing import TYPE_CHECKING
 
+from curveproxy.policy.topics import Topics
 from curveproxy.proxy.buffers import TARGET_ROOM
-from curveproxy.proxy.pump import Peer, Places, Pump
+from curveproxy.proxy.pump import Peer, Places, Pump, Wait
 from curveproxy.reasons import Closed, Invalid
 from curveproxy.wire import spec
-from curveproxy.wire.codec import Batch, Buffer, Direction, Stop, frame_size, seal_frames, seal_one
+from curveproxy.wire.codec import Batch, Buffer, Direction, Stop, frame_size, plain_header, seal_frames, seal_one
 from curveproxy.wire.errors import PeerError
+from curveproxy.wire.frame import Dialect
 
 if TYPE_CHECKING:
     from curveproxy.proxy.session import Session
@@ -28,8 +30,8 @@ class Outbound(Pump):
         return seal_frames(self._state, source, start, end, target, at)
 
     def _judge(self, stop: Stop, source: Buffer, start: int, end: int, target: Buffer, at: int) -> Places:
-        if stop != Stop.COMMAND:
-            self._refuse(Invalid[stop.name])
+        if stop != Stop.COMMAND or self._source_dialect != Dialect.V3:
+            self._refuse(Invalid.FRAMING if stop == Stop.COMMAND else Invalid[stop.name])
             return end, at, stop
         size = frame_size(source, start, end, self._source_dialect)
         if at + size + TARGET_ROOM > len(target):
@@ -43,6 +45,10 @@ class Outbound(Pump):
         target.view[at : at + len(passed)] = passed
         return start + size, at + len(passed), stop
 
+    def subscribe_to_all(self) -> None:
+        """Before anything else, ask the client for all that it publishes."""
+        self._owed, self._wants = memoryview(self._frame(0, b"\1")), Wait.SINK
+
     def _refuse(self, reason: Invalid) -> None:
         """What a service sends over the limit, or without frames, always ends the session."""
         self._session.invalid(reason, "from the service")
@@ -55,3 +61,46 @@ class Outbound(Pump):
         traffic = self._session.service.traffic
         traffic.messages_out += messages
         traffic.octets_out += octets
+
+
+class Choosing(Outbound):
+    """From a service that publishes everything: what nobody subscribed to is left out before it is sealed.
+
+    topics: what the client wants to hear.
+    """
+
+    __slots__ = ("_skips", "_topics")
+
+    def __init__(self, session: "Session", source: Peer, sink: Peer, state: Direction, topics: Topics) -> None:
+        super().__init__(session, source, sink, state)
+        self._topics, self._skips = topics, False  # in the middle of a message that is not wanted
+
+    def _turn(self, source: Buffer, start: int, end: int, target: Buffer, at: int) -> Batch:
+        messages = octets = 0
+        while True:
+            behind, wanted = self._reach(source, start, end)
+            if behind > start and not wanted:
+                start = behind
+                continue
+            if behind == start:
+                behind = end  # no whole frame, or over the limit: that is judged where it is sealed
+            start, at, ended, data, stop = super()._turn(source, start, behind, target, at)
+            messages, octets = messages + ended, octets + data
+            if stop != Stop.INCOMPLETE or behind == end:
+                return start, at, messages, octets, stop
+
+    def _reach(self, source: Buffer, start: int, end: int) -> tuple[int, bool]:
+        """How far whole frames reach that are all wanted, or all not, and which."""
+        at, begun, wanted = start, self._skips or self._state.held > 0, not self._skips
+        while 1 < (size := frame_size(source, at, end, Dialect.V1)) <= min(end - at, self._state.limit):
+            body, more = plain_header(source, at, Dialect.V1)
+            if not begun:
+                matches = self._topics.match(source.view[body : at + size])
+                if at > start and matches != wanted:
+                    break
+                wanted = matches
+            begun = more
+            at += size
+        if not wanted:
+            self._skips = begun
+        return at, wanted

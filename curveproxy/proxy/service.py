@@ -2,6 +2,7 @@
 
 import errno
 import socket
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import trio
@@ -10,7 +11,7 @@ from attrs import define
 from curveproxy.policy.clients import ClientList
 from curveproxy.policy.limits import half_open_in_force, sessions_in_force
 from curveproxy.policy.properties import droppable, for_service
-from curveproxy.policy.sockettypes import fits, known
+from curveproxy.policy.sockettypes import known
 from curveproxy.proxy import sockets
 from curveproxy.proxy.admission import FAREWELL_SECONDS, Admission
 from curveproxy.proxy.backend import Backend, Connection
@@ -212,21 +213,14 @@ class Newcomer:
         """The backend is there: answer READY, and relay."""
         service = self._service
         service.admission.backend_is_up()
-        told = connection.properties
         near = find(self._initiate.properties, "Socket-Type")
-        far = find(told, "Socket-Type") or service.settings.backend_socket_type.encode() or None
-        if not fits(near, far):
-            self._drop(connection)
-            detail = f"client {known(near)}, service {known(far)}"
-            service.observer.backend_failed(BackendFailure.SOCKET_TYPE, detail)
-            self._turn_away(Outcome.SOCKET_TYPE, detail)
-            return
         try:
             sockets.prepare_session(self._socket)
             # It fits into a send buffer that is all but empty.
-            self._socket.send(curve_server.ready(self._initiate.shared, _ready_for_any(told)))
+            self._socket.send(curve_server.ready(self._initiate.shared, _ready_for_any(connection.properties)))
         except OSError:
-            self._drop(connection)
+            service.room.leave(connection.socket.fileno())
+            connection.socket.close()
             self._turn_away(Outcome.PEER_CLOSED)
             return
         session = Session(
@@ -235,7 +229,11 @@ class Newcomer:
             self._peer,
             known(near),
             Peer(self._socket, Side(self._minor, near)),
-            Peer(connection.socket, Side(connection.minor, far), connection.rest),
+            Peer(
+                connection.socket,
+                Side(connection.minor, connection.socket_type, connection.dialect),
+                connection.rest,
+            ),
             self._initiate,
         )
         service.sessions.add(session)
@@ -246,6 +244,9 @@ class Newcomer:
         """There is no backend to be had: a BackendFailure, or an outcome where that is not the backend's fault."""
         if isinstance(error.reason, Outcome):
             self._turn_away(error.reason, error.detail)
+        elif error.reason == BackendFailure.SOCKET_TYPE:
+            self._service.admission.backend_is_up()
+            self._turn_away(Outcome.SOCKET_TYPE, error.detail)
         else:
             self._turn_away(Outcome.BACKEND_UNAVAILABLE, str(error))
 
@@ -253,15 +254,11 @@ class Newcomer:
         self._service.observer.unexpected(error)
         self._turn_away(Outcome.INTERNAL)
 
-    def _drop(self, connection: Connection) -> None:
-        self._service.room.leave(connection.socket.fileno())
-        connection.socket.close()
-
     def _turn_away(self, outcome: Outcome, detail: str = "") -> None:
         self._service.admission.turn_away(self._socket, self._peer, outcome, detail)
 
 
-def _ready_for_any(properties: dict[str, bytes]) -> dict[str, bytes]:
+def _ready_for_any(properties: Mapping[str, bytes]) -> dict[str, bytes]:
     """A service's properties in the size that any client can take."""
     properties = dict(properties)
     for name in droppable(properties):

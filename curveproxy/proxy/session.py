@@ -4,14 +4,16 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from curveproxy.proxy.inbound import Inbound
-from curveproxy.proxy.outbound import Outbound
+from curveproxy.policy.topics import Topics
+from curveproxy.proxy.inbound import Heeding, Inbound
+from curveproxy.proxy.outbound import Choosing, Outbound
 from curveproxy.proxy.pump import Peer
 from curveproxy.proxy.waiting_room import READ, WRITE
 from curveproxy.reasons import Closed, Invalid
 from curveproxy.wire import box
 from curveproxy.wire.codec import Direction
 from curveproxy.wire.curve_server import Initiate
+from curveproxy.wire.frame import Dialect
 
 if TYPE_CHECKING:
     from curveproxy.proxy.service import Service
@@ -59,13 +61,20 @@ class Session:
         self.linger_until: float | None = None
         self._near, self._far, self._is_closed = near, far, False
         limit = service.settings.messages.max_message_bytes
+        dialect = far.side.dialect
         opening = Direction(
-            initiate.shared, box.MESSAGE_FROM_CLIENT, initiate.nonce, limit, little_endian=initiate.little_endian
+            initiate.shared, box.MESSAGE_FROM_CLIENT, initiate.nonce, limit, dialect, initiate.little_endian
         )
-        sealing = Direction(initiate.shared, box.MESSAGE_FROM_SERVER, 1, limit)  # READY was 1
-        inbound = near.reader = far.writer = Inbound(self, near, far, opening)
-        outbound = far.reader = near.writer = Outbound(self, far, near, sealing)
+        sealing = Direction(initiate.shared, box.MESSAGE_FROM_SERVER, 1, limit, dialect)  # READY was 1
+        inbound, outbound = Inbound(self, near, far, opening), Outbound(self, far, near, sealing)
+        if far.side.publishes_all:
+            opening.dialect, topics = Dialect.V3, Topics()
+            inbound, outbound = Heeding(self, near, far, opening, topics), Choosing(self, far, near, sealing, topics)
+        near.reader = far.writer = inbound
+        far.reader = near.writer = outbound
         inbound.back, outbound.back = outbound, inbound
+        if far.side.never_subscribes:
+            outbound.subscribe_to_all()
 
     def begin(self) -> None:
         """Relay from now on."""

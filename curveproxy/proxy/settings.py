@@ -23,5 +23,6 @@ class ServiceSettings:
     forward_identity: bool = False
     allow_remote_backend: bool = False
     backend_socket_type: str = ""
+    zmtp1_identities: bool = False
     admission: AdmissionLimits = field(factory=AdmissionLimits)
     messages: MessageLimits = field(factory=MessageLimits)

@@ -21,7 +21,7 @@ from curveproxy.wire.frame import Dialect, frame
 
 VARIABLE = "CURVEPROXY_CODEC"
 U64 = struct.Struct(">Q")
-V1_LONG = 0xFF
+V1_LONG, V1_LONG_HEADER = 0xFF, 10
 BOX_AT = len(spec.MESSAGE_NAME) + spec.SHORT_NONCE
 
 
@@ -56,7 +56,7 @@ def frame_size(source: Buffer, start: int, end: int, dialect: Dialect) -> int:
     if end - start < spec.SHORT_HEADER:
         return 0
     first, second = source.data[start], source.data[start + 1]
-    if dialect == Dialect.V1 and first != 0xFF:
+    if dialect == Dialect.V1 and first != V1_LONG:
         return 1 + first
     if dialect != Dialect.V1 and not first & spec.LONG:
         return spec.SHORT_HEADER + second
@@ -66,12 +66,21 @@ def frame_size(source: Buffer, start: int, end: int, dialect: Dialect) -> int:
     return spec.LONG_HEADER + size
 
 
-def plain_frame(more: int, body: bytes, dialect: Dialect) -> bytes:
-    """A message's frame as a plain peer of that dialect writes it."""
+def plain_frame(flags: int, body: bytes, dialect: Dialect) -> bytes:
+    """A frame as a plain peer of that dialect writes it. flags: MORE, or COMMAND, which ZMTP 3 alone has."""
     if dialect != Dialect.V1:
-        return frame(more, body)
+        return frame(flags, body)
     size = len(body) + 1
-    return (bytes([size]) if size < V1_LONG else bytes([V1_LONG]) + U64.pack(size)) + bytes([more]) + body
+    return (bytes([size]) if size < V1_LONG else bytes([V1_LONG]) + U64.pack(size)) + bytes([flags]) + body
+
+
+def plain_header(source: Buffer, start: int, dialect: Dialect) -> tuple[int, bool]:
+    """Where the body of the whole plain frame at ``source[start:]`` begins, and whether more parts follow it."""
+    flags = source.data[start]
+    if dialect == Dialect.V1:
+        body = start + (V1_LONG_HEADER if flags == V1_LONG else spec.SHORT_HEADER)
+        return body, bool(source.data[body - 1] & spec.MORE)
+    return start + (spec.LONG_HEADER if flags & spec.LONG else spec.SHORT_HEADER), bool(flags & spec.MORE)
 
 
 # --- which twin
@@ -135,6 +144,8 @@ __all__ = [
     "frame_size",
     "open_frames",
     "open_one",
+    "plain_frame",
+    "plain_header",
     "seal_frames",
     "seal_one",
 ]

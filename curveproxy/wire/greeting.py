@@ -19,7 +19,7 @@ MECHANISM_END = MECHANISM_AT + spec.MECHANISM_SIZE
 ROLE_END = 33
 
 # RFC 13: a ZMTP 1.0 peer opens with its identity, a last frame; libzmq 2.1 sets the flags that nobody reads.
-_V1_FLAGS = (0x00, 0x7E)
+V1_FLAGS = (0x00, 0x7E)
 
 SIGNATURE = b"\xff" + bytes(8) + b"\x7f"
 
@@ -43,7 +43,7 @@ def check_greeting_untrusted(
     if have < 1:
         return 1
     if seen[0] != 0xFF:
-        if have > 1 and seen[0] and seen[1] in _V1_FLAGS:
+        if have > 1 and seen[0] and seen[1] in V1_FLAGS:
             raise PeerError(version, "ZMTP 1.0")
         raise PeerError(not_zmtp)
     if have < SIGNATURE_END:

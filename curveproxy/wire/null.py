@@ -1,23 +1,12 @@
-"""The NULL handshake, without I/O: how the proxy greets a plain backend (RFC 23, "NULL Security Mechanism").
-
-The first time it asks step by step which version the backend speaks, for older ones take a whole greeting
-for frames. What it learned is remembered by its caller, and the next time all of it goes out in one piece.
-"""
+"""The handshake of ZMTP 3 without security: a greeting, then READY with metadata (RFC 23, "The NULL Mechanism")."""
 
 from collections.abc import Mapping
 from enum import IntEnum
 
 from curveproxy.reasons import BackendFailure
 from curveproxy.wire import metadata, spec
-from curveproxy.wire.frame import command, read_command_untrusted
-from curveproxy.wire.greeting import (
-    MAJOR_END,
-    MINOR_AT,
-    SIGNATURE,
-    SIGNATURE_END,
-    check_greeting_untrusted,
-    greeting,
-)
+from curveproxy.wire.frame import Dialect, command, read_command_untrusted
+from curveproxy.wire.greeting import MAJOR_END, MINOR_AT, check_greeting_untrusted, greeting
 
 GREETING = greeting(spec.NULL, as_server=False)
 
@@ -31,33 +20,31 @@ class Manner(IntEnum):
 
 
 class NullPeer:
-    """One handshake. Send ``opening()`` after connecting, then feed ``receive_untrusted`` until ``done``.
+    """One handshake. Send ``opening()``, then feed ``receive_untrusted`` until ``done``.
 
+    manner: all but AT_ONCE begin behind our signature and major version, which ``plain.PlainPeer`` has sent.
     properties, minor: the backend's, once done.
     rest: octets that came behind READY.
     """
 
-    def __init__(self, properties: Mapping[str, bytes], manner: Manner = Manner.STEPWISE) -> None:
+    dialect = Dialect.V3
+
+    def __init__(self, properties: Mapping[str, bytes], manner: Manner) -> None:
         self.done = False
-        self.properties: dict[str, bytes] = {}
+        self.properties: Mapping[str, bytes] = {}
         self.minor = 0
         self.rest = b""
         self._ready = command(b"READY", metadata.encode(properties))
         self._manner = manner
-        self._sent = spec.GREETING_SIZE if manner == Manner.AT_ONCE else SIGNATURE_END
         self._seen = b""
 
     def opening(self) -> bytes:
         """What to send first."""
-        return GREETING + self._ready if self._manner == Manner.AT_ONCE else SIGNATURE
-
-    @property
-    def greeted(self) -> bool:
-        """Whether the peer has said which version it speaks."""
-        return len(self._seen) >= MAJOR_END
+        due = GREETING if self._manner == Manner.AT_ONCE else GREETING[MAJOR_END:]
+        return due if self._manner == Manner.LISTENING else due + self._ready
 
     def receive_untrusted(self, octets: bytes) -> bytes:
-        """Take octets from the backend, give those to send back.
+        """Take octets from the backend, its first ones first; give those to send back.
 
         Raises PeerError: greeting, mechanism, handshake.
         """
@@ -69,20 +56,9 @@ class NullPeer:
             version=BackendFailure.GREETING,
             other_mechanism=BackendFailure.MECHANISM,
         )
-        have, sent = len(self._seen), self._sent
-        if have < SIGNATURE_END:
-            return b""
-        # A signature earns our major version; that of a ZMTP 3 peer earns the rest, and READY behind it.
-        if have < MAJOR_END:
-            self._sent = max(sent, MAJOR_END)
-            return GREETING[sent : self._sent]
-        self._sent = spec.GREETING_SIZE
-        answer = GREETING[sent:]
-        if answer and self._manner == Manner.STEPWISE:
-            answer += self._ready
-        if have >= mark == spec.GREETING_SIZE:
+        if len(self._seen) >= mark == spec.GREETING_SIZE:
             self._ready_untrusted(self._seen[spec.GREETING_SIZE :])
-        return answer + self._ready if self.done and self._manner == Manner.LISTENING else answer
+        return self._ready if self.done and self._manner == Manner.LISTENING else b""
 
     def _ready_untrusted(self, seen: bytes) -> None:
         failure = BackendFailure.HANDSHAKE

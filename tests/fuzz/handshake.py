@@ -23,15 +23,17 @@ from curveproxy.wire.curve_server import (
     read_initiate_untrusted,
 )
 from curveproxy.wire.errors import PeerError
-from curveproxy.wire.frame import read_command_untrusted
+from curveproxy.wire.frame import Dialect, read_command_untrusted
 from curveproxy.wire.greeting import check_client_untrusted, check_greeting_untrusted
-from curveproxy.wire.null import Manner, NullPeer
+from curveproxy.wire.null import Manner
+from curveproxy.wire.plain import Handshake, PlainPeer
 from fuzz.material import Material
 from fuzz.targets import judged, refused, target
 
 S, OTHER, S1, C, C1 = (Keys.of(bytes([number]) * 32) for number in range(1, 6))  # S1, C1: the transient ones
 COOKIE_KEY, OTHER_COOKIE_KEY = bytes([6]) * 32, bytes([7]) * 32
 NONCE = bytes(16)
+SIGNATURE = b"\xff" + bytes(7) + b"\x01\x7f"
 LOW_ORDER = (bytes(32), b"\1" + bytes(31), b"\xec" + b"\xff" * 30 + b"\x7f")
 ORDERS: Sequence[Literal["big", "little"]] = ("big", "little")
 NAME = frozenset(string.ascii_letters + string.digits + "-_.+")
@@ -251,20 +253,22 @@ def initiate(material: Material) -> None:
         assert found.shared == curve.shared_key(C1.public, S1.secret)
 
 
-def fed(peer: Any, stream: bytes, ends: list[int], reasons: Any) -> tuple[bytes, bytes] | None:
+def fed(
+    receive: Callable[[bytes], bytes], rest: Callable[[], bytes | None], stream: bytes, ends: list[int], reasons: Any
+) -> tuple[bytes, bytes] | None:
     """Feed a handshake in pieces: what it answered, and what stands behind it; None when it refused.
 
-    It is the same for any pieces, and whoever refuses does so for any.
+    It is the same for any pieces, and whoever refuses does so for any. rest: what it kept, once it is done.
     """
     answer, at = b"", 0
     for end in ends:
-        step = judged(reasons, peer.receive_untrusted, stream[at:end])
+        step = judged(reasons, receive, stream[at:end])
         if refused(step):
             return None
         answer, at = answer + step, end
-        if peer.done if isinstance(peer, NullPeer) else peer.stage == "done":
+        if rest() is not None:
             break
-    return answer, peer.rest + stream[at:]
+    return answer, (rest() or b"") + stream[at:]
 
 
 @target(
@@ -291,7 +295,9 @@ def curve_client(material: Material) -> None:
 
     def feed(ends: list[int]) -> tuple[object, ...]:
         client = CurveClient(S.public, pair(C), pair(C1), NONCE, {"Socket-Type": b"DEALER"})
-        return fed(client, stream, ends, ClientFailure), client.stage, client.minor, client.properties, client.shared
+        rest = lambda: client.rest if client.stage == "done" else None  # noqa: E731
+        result = fed(client.receive_untrusted, rest, stream, ends, ClientFailure)
+        return result, client.stage, client.minor, client.properties, client.shared
 
     whole = feed([len(stream)])
     assert feed(material.cuts(len(stream))) == whole
@@ -309,30 +315,65 @@ def curve_client(material: Material) -> None:
         assert found is not None
 
 
-@target("wire.null.NullPeer.receive_untrusted", "wire.null.NullPeer._ready_untrusted")
-def null_peer(material: Material) -> None:
-    """A backend's handshake, whatever it says and however it is cut."""
+@target(
+    "wire.plain.PlainPeer.receive_untrusted",
+    "wire.plain.spoken_untrusted",
+    "wire.null.NullPeer.receive_untrusted",
+    "wire.null.NullPeer._ready_untrusted",
+    "wire.zmtp1.Zmtp1Peer.receive_untrusted",
+    "wire.zmtp2.Zmtp2Peer.receive_untrusted",
+)
+def plain_peer(material: Material) -> None:
+    """A service's handshake in any version, whatever it says and however it is cut."""
     said, manner = some_metadata(material), material.pick(list(Manner))
     body = zmtp.error(b"400") if material.number(3) == 3 else zmtp.null_ready(said)
-    ready = zmtp.frame(body, COMMAND, long=material.pick([None, True]))
-    pieces = [zmtp.greeting(b"NULL", version=(3, material.number(255))), ready, material.octets(20)]
-    stream = b"".join(material.damaged(piece, 1) for piece in pieces)
+    identity = material.octets(300)
+    pieces = material.pick(
+        [
+            [zmtp.greeting(b"NULL", version=(3, material.number(255))), zmtp.frame(body, COMMAND)],
+            [zmtp.greeting(b"NULL", version=(3, material.number(255))), zmtp.frame(body, COMMAND, long=True)],
+            [bytes([min(len(identity), 253) + 1, material.pick([0x00, 0x7E])]), identity[:253]],
+            [b"\xff" + (len(identity) + 1).to_bytes(8, "big") + b"\x00", identity],
+            [SIGNATURE, bytes([1, material.number(12)]), zmtp.frame(identity[:255])],
+        ]
+    )
+    ours = material.pick([b"", b"me"])
+    stream = b"".join(material.damaged(piece, 1) for piece in [*pieces, material.octets(20)])
 
-    def feed(ends: list[int]) -> tuple[object, ...]:
-        peer = NullPeer({"Socket-Type": b"ROUTER"}, manner)
+    def feed(ends: list[int]) -> tuple[Handshake | None, tuple[bytes, bytes] | None]:
+        peer = PlainPeer({"Socket-Type": b"ROUTER", "Identity": b"us"}, manner, identity=ours)
         opening = peer.opening()
-        result = fed(peer, stream, ends, BackendFailure)
-        return result and (opening + result[0], result[1]), peer.done, peer.properties, peer.minor
+        rest = lambda: peer.spoken.rest if peer.spoken and peer.done else None  # noqa: E731
+        result = fed(peer.receive_untrusted, rest, stream, ends, BackendFailure)
+        return peer.spoken if peer.done else None, result and (opening + result[0], result[1])
 
-    whole = feed([len(stream)])
-    assert feed(material.cuts(len(stream))) == whole
-    result, done, found, minor = whole
-    if done:
-        assert isinstance(result, tuple)
-        rest, body = result[1], stream[64 : len(stream) - len(result[1])]
-        flags, octets = zmtp.read_frames(body)[0]
-        assert flags == COMMAND
-        assert found == lawful_properties(zmtp.part(octets, b"READY", 6)) is not None
-        assert (minor, rest) == (stream[11], stream[64 + len(body) :])
-        sent = zmtp.read_frames(result[0][64:])
-        assert [frame.flags for frame in sent] == [COMMAND]
+    spoken, result = feed([len(stream)])
+    again, same = feed(material.cuts(len(stream)))
+    assert result == same
+    assert (spoken is None) == (again is None)
+    if spoken is not None and again is not None and result is not None:
+        assert (spoken.dialect, spoken.properties, spoken.minor) == (again.dialect, again.properties, again.minor)
+        check_plain(spoken, stream[: len(stream) - len(result[1])], result[0], ours)
+
+
+def check_plain(spoken: Handshake, come: bytes, answer: bytes, ours: bytes) -> None:
+    """What another reader makes of a handshake that came to its end."""
+    dialect, found, minor = spoken.dialect, spoken.properties, spoken.minor
+    if dialect == Dialect.V3:
+        [ready] = zmtp.read_frames(come[64:])
+        assert ready.flags == COMMAND
+        assert found == lawful_properties(zmtp.part(ready.body, b"READY", 6)) is not None
+        assert minor == come[11]
+        assert [frame.flags for frame in zmtp.read_frames(answer[64:])] == [COMMAND]
+    elif dialect == Dialect.V2:
+        [identity] = zmtp.read_frames(come[12:])
+        kinds = ["PAIR", "PUB", "SUB", "REQ", "REP", "DEALER", "ROUTER", "PULL", "PUSH", "XPUB", "XSUB"]
+        told = {"Socket-Type": kinds[come[11]].encode(), "Identity": identity.body}
+        assert (found, minor) == ({name: value for name, value in told.items() if value}, 0)
+        assert answer[9:] == b"\x7f\x03\x06\x00\x02us"
+    else:
+        header = 10 if come[0] == 0xFF else 2
+        size = int.from_bytes(come[1:9], "big") if header == 10 else come[0]
+        assert size == len(come) - header + 1 <= 256
+        assert (found, minor) == ({"Identity": come[header:]} if come[header:] else {}, 0)
+        assert answer == b"\xff" + (len(ours) + 1).to_bytes(8, "big") + b"\x7f" + ours

@@ -400,7 +400,8 @@ def command(material: Material) -> None:
 
 def some_side(material: Material) -> Side:
     """One side of a session."""
-    return Side(1 - material.number(1), material.pick(TYPES), material.flag())
+    minor, dialect = 1 - material.number(1), material.pick([Dialect.V3, Dialect.V2, Dialect.V1])
+    return Side(minor if dialect == Dialect.V3 else 0, material.pick(TYPES), dialect, material.flag())
 
 
 def check_passed(sent: Frame, body: bytes, sink: Side) -> None:

@@ -59,7 +59,8 @@ assert len(LARGE) == 64 * KIB + 1
 # What it does -> the reason that is counted.
 BROKEN: dict[str, tuple[Behaviour, str]] = {
     "offers CURVE": (says(zmtp.greeting(b"CURVE", as_server=1)), "mechanism"),
-    "speaks ZMTP 2": (says(zmtp.greeting(b"NULL", version=(1, 0))), "greeting"),
+    "speaks ZMTP 2 and then something else": (says(zmtp.greeting(b"NULL", version=(1, 0))), "handshake"),
+    "speaks a version that nobody speaks": (says(zmtp.greeting(b"NULL", version=(2, 0))), "greeting"),
     "drips": (drips, "timeout"),
     "finishes within its greeting": (says(NULL[:32], then=Peer.close), "closed"),
     "finishes within READY": (says(NULL, READY_FRAME[:10], then=Peer.close), "closed"),

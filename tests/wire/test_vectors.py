@@ -13,7 +13,7 @@ from curveproxy.wire.codec import Buffer, Direction, Stop, open_frames, seal_fra
 from curveproxy.wire.errors import PeerError
 from curveproxy.wire.frame import command, frame
 from curveproxy.wire.greeting import check_client_untrusted, greeting
-from curveproxy.wire.null import NullPeer
+from curveproxy.wire.null import Manner, NullPeer
 
 GIVEN = vectors.load()
 KEYS = {name: KeyPair(keys.public, keys.secret) for name, keys in GIVEN.keys.items()}
@@ -92,7 +92,7 @@ def test_ready_and_error() -> None:
 
 
 def test_null_ready() -> None:
-    peer = NullPeer({})
+    peer = NullPeer({}, Manner.AT_ONCE)
     peer.receive_untrusted(GIVEN.greetings["null"] + GIVEN.frames["null_ready"])
     assert peer.done
     assert command(b"READY", metadata.encode(peer.properties)) == GIVEN.frames["null_ready"]

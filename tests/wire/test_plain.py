@@ -1,0 +1,154 @@
+"""How a service of any age is greeted: two of ours agree, whatever they remember of each other."""
+
+import pytest
+
+from curveproxy.reasons import BackendFailure
+from curveproxy.wire import spec
+from curveproxy.wire.errors import PeerError
+from curveproxy.wire.frame import Dialect, command
+from curveproxy.wire.greeting import greeting
+from curveproxy.wire.null import Manner
+from curveproxy.wire.plain import PlainPeer
+
+READY = command(b"READY", b"\x0bSocket-Type\x00\x00\x00\x03REP")
+NULL_GREETING = greeting(spec.NULL, as_server=False)
+SIGNATURE = b"\xff" + bytes(7) + b"\x01\x7f"
+DEALER = {"Socket-Type": b"DEALER", "Identity": b"me", "X-Colour": b"green"}
+
+
+def feed(peer: PlainPeer, octets: bytes, step: int = 1) -> bytes:
+    """What it answers to these octets, in pieces."""
+    return b"".join(peer.receive_untrusted(octets[at : at + step]) for at in range(0, len(octets), step))
+
+
+def end(peer: PlainPeer) -> tuple[Dialect, dict[str, bytes], bytes]:
+    """What is known of the service, and what came behind its handshake."""
+    assert peer.done
+    assert peer.spoken is not None
+    return peer.spoken.dialect, dict(peer.spoken.properties), peer.spoken.rest
+
+
+@pytest.mark.parametrize("step", [1, 1000], ids=["octet by octet", "in one piece"])
+@pytest.mark.parametrize("manner", list(Manner), ids=lambda manner: manner.name)
+def test_two_peers_agree(manner: Manner, step: int) -> None:
+    ours, theirs = PlainPeer({"Socket-Type": b"REQ"}, manner), PlainPeer({"Socket-Type": b"REP"})
+    to_theirs, to_ours = ours.opening(), theirs.opening()
+    for _ in range(1000):
+        piece, to_theirs = to_theirs[:step], to_theirs[step:]
+        to_ours += theirs.receive_untrusted(piece) if piece else b""
+        piece, to_ours = to_ours[:step], to_ours[step:]
+        to_theirs += ours.receive_untrusted(piece) if piece else b""
+        if ours.done and theirs.done:
+            break
+    assert end(ours) == (Dialect.V3, {"Socket-Type": b"REP"}, b"")
+    assert end(theirs) == (Dialect.V3, {"Socket-Type": b"REQ"}, b"")
+
+
+def test_an_unknown_service_is_asked_step_by_step() -> None:
+    peer = PlainPeer({})
+    assert peer.opening() == SIGNATURE
+    assert peer.receive_untrusted(NULL_GREETING[:9]) == b""
+    assert peer.receive_untrusted(NULL_GREETING[9:10]) == b"\x03"
+    assert peer.receive_untrusted(NULL_GREETING[10:11]) == NULL_GREETING[11:] + command(b"READY", b"")
+    assert peer.receive_untrusted(NULL_GREETING[11:] + READY + b"behind") == b""
+    assert end(peer) == (Dialect.V3, {"Socket-Type": b"REP"}, b"behind")
+
+
+def test_one_that_listens_says_ready_behind_the_other() -> None:
+    peer = PlainPeer({}, Manner.LISTENING)
+    assert peer.receive_untrusted(NULL_GREETING[:11]) == NULL_GREETING[10:]
+    assert peer.receive_untrusted(NULL_GREETING[11:] + READY[:-1]) == b""
+    assert peer.receive_untrusted(READY[-1:]) == command(b"READY", b"")
+
+
+def test_the_minor_version_is_told() -> None:
+    peer = PlainPeer({}, Manner.AT_ONCE)
+    peer.receive_untrusted(NULL_GREETING[:11] + b"\x01" + NULL_GREETING[12:] + READY)
+    assert peer.spoken is not None
+    assert peer.spoken.minor == 1
+
+
+@pytest.mark.parametrize("step", [1, 1000], ids=["octet by octet", "in one piece"])
+@pytest.mark.parametrize("ours", [b"", b"me", b"i" * 255], ids=len)
+@pytest.mark.parametrize(
+    ("theirs", "identity"),
+    [
+        (b"\x01\x00", b""),  # libzmq 2.0, 2.2
+        (b"\x01\x7e", b""),  # libzmq 2.1.7 to 2.1.11
+        (b"\x05\x00name", b"name"),
+        (b"\xff" + bytes(7) + b"\x01\x00", b""),
+        (b"\xff" + bytes(6) + b"\x01\x00\x00" + b"n" * 255, b"n" * 255),
+    ],
+    ids=["no flags", "flags of 2.1", "an identity", "long, none", "long, of 255 octets"],
+)
+def test_zmtp_1(theirs: bytes, identity: bytes, ours: bytes, step: int) -> None:
+    peer = PlainPeer(DEALER, identity=ours)
+    said = peer.opening() + feed(peer, theirs + b"\x02\x00x", step)
+    assert said == b"\xff" + (len(ours) + 1).to_bytes(8, "big") + b"\x7f" + ours
+    assert end(peer) == (Dialect.V1, {"Identity": identity} if identity else {}, b"\x02\x00x")
+
+
+@pytest.mark.parametrize("step", [1, 1000], ids=["octet by octet", "in one piece"])
+@pytest.mark.parametrize(
+    ("client", "sent"),
+    [
+        (DEALER, b"\x05\x00\x02me"),
+        ({"Socket-Type": b"XSUB"}, b"\x02\x00\x00"),  # RFC 15 has no octet for it
+        ({"socket-type": b"XPUB", "identity": b"x" * 255}, b"\x01\x00\xff" + b"x" * 255),
+    ],
+    ids=["DEALER", "XSUB", "XPUB"],
+)
+@pytest.mark.parametrize("identity", [b"", b"name"], ids=len)
+def test_zmtp_2(client: dict[str, bytes], sent: bytes, identity: bytes, step: int) -> None:
+    peer = PlainPeer(client)
+    theirs = SIGNATURE + b"\x01\x06\x00" + bytes([len(identity)]) + identity
+    assert peer.opening() + feed(peer, theirs, step) == SIGNATURE + b"\x03" + sent
+    told = {"Socket-Type": b"ROUTER"} | ({"Identity": identity} if identity else {})
+    assert end(peer) == (Dialect.V2, told, b"")
+
+
+def test_what_comes_behind_zmtp_2_is_kept() -> None:
+    peer = PlainPeer(DEALER)
+    peer.receive_untrusted(SIGNATURE + b"\x01\x06\x00\x00\x00\x01x")
+    assert end(peer) == (Dialect.V2, {"Socket-Type": b"ROUTER"}, b"\x00\x01x")
+
+
+@pytest.mark.parametrize(
+    ("octets", "reason"),
+    [
+        (b"HTTP/1.0 200 OK", BackendFailure.GREETING),
+        (b"\x00", BackendFailure.GREETING),
+        (b"\x01\x02", BackendFailure.GREETING),
+        (SIGNATURE + b"\x00", BackendFailure.GREETING),  # RFC 15 leaves it to nobody
+        (SIGNATURE + b"\x02", BackendFailure.GREETING),
+        (b"\xff" + bytes(8) + b"\x00", BackendFailure.HANDSHAKE),  # a 1.0 frame without its flags
+        (b"\xff" + bytes(6) + b"\x01\x01\x00", BackendFailure.HANDSHAKE),  # an identity of 256 octets
+        (b"\xff" * 9 + b"\x00", BackendFailure.HANDSHAKE),
+        (SIGNATURE + b"\x01\x0b", BackendFailure.HANDSHAKE),
+        (SIGNATURE + b"\x01\x06\x02", BackendFailure.HANDSHAKE),
+        (greeting(spec.CURVE, as_server=True), BackendFailure.MECHANISM),
+        (NULL_GREETING + command(b"ERROR", b"\x03400"), BackendFailure.HANDSHAKE),
+        (NULL_GREETING + b"\x00\x05hello", BackendFailure.HANDSHAKE),
+        (NULL_GREETING + b"\x06" + (1 << 40).to_bytes(8, "big"), BackendFailure.HANDSHAKE),
+        (NULL_GREETING + command(b"READY", b"\x0bSocket"), BackendFailure.HANDSHAKE),
+    ],
+)
+def test_what_is_no_plain_service_has_its_reason(octets: bytes, reason: BackendFailure) -> None:
+    with pytest.raises(PeerError) as caught:
+        feed(PlainPeer(DEALER), octets)
+    assert caught.value.reason == reason
+
+
+@pytest.mark.parametrize("octets", [b"\x01\x00", b"\x01\x7e", SIGNATURE + b"\x01\x06\x00\x00"])
+def test_an_old_service_where_a_new_one_was_known_is_no_zmtp_3_greeting(octets: bytes) -> None:
+    with pytest.raises(PeerError) as caught:
+        feed(PlainPeer(DEALER, Manner.AT_ONCE), octets)
+    assert caught.value.reason == BackendFailure.GREETING
+
+
+@pytest.mark.parametrize("kind", [b"CLIENT", b"RADIO", b"", b"other"])
+def test_a_type_that_zmtp_2_does_not_know_is_not_told_to_it(kind: bytes) -> None:
+    peer = PlainPeer({"Socket-Type": kind})
+    with pytest.raises(PeerError) as caught:
+        feed(peer, SIGNATURE + b"\x01\x06\x00\x00")
+    assert caught.value.reason == BackendFailure.SOCKET_TYPE
