@@ -10,13 +10,13 @@ import os
 import select
 import shutil
 import subprocess
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
 import pytest
+from support.cache import cached
 from support.curve import Keys
 from support.peer import SECONDS
 from zmq.utils import z85
@@ -34,23 +34,18 @@ def installed() -> Path:
     """The directory of the package, installed once into the user's cache: its binaries come ready-made, nothing is
     compiled and no script of it is run. Skips where it can not be had.
     """
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "curveproxy-tests"
-    home = cache / f"node-zeromq-{VERSION}"
-    if not home.exists():
-        cache.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=cache) as directory:
-            whole = Path(directory) / "whole"
-            whole.mkdir()
-            for name in ("package.json", "package-lock.json"):
-                shutil.copy(HERE / name, whole)
-            command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retries=1"]
-            done = subprocess.run(command, cwd=whole, capture_output=True, text=True, timeout=INSTALL_SECONDS)
-            if done.returncode:
-                complaints = [line for line in done.stderr.splitlines() if "error" in line] or ["it does not say why"]
-                pytest.skip(f"npm can not install zeromq {VERSION}: {complaints[0]}")
-            if not home.exists():  # another run may have been faster
-                whole.rename(home)
-    return home / "node_modules"
+    return cached(f"node-zeromq-{VERSION}", install) / "node_modules"
+
+
+def install(directory: Path) -> None:
+    """Let npm put it there."""
+    for name in ("package.json", "package-lock.json"):
+        shutil.copy(HERE / name, directory)
+    command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retries=1"]
+    done = subprocess.run(command, cwd=directory, capture_output=True, text=True, timeout=INSTALL_SECONDS)
+    if done.returncode:
+        complaints = [line for line in done.stderr.splitlines() if "error" in line] or ["it does not say why"]
+        pytest.skip(f"npm can not install zeromq {VERSION}: {complaints[0]}")
 
 
 class NodeSocket:

@@ -1,0 +1,1 @@
+"""Old libraries before the proxy and behind it: what works with which version."""

@@ -1,0 +1,103 @@
+"""Old versions of libzmq as shared objects, compiled from the sources that old packages of Python carry.
+
+    g++ uuid-dev libsodium-dev     are what it needs of a Debian
+
+4.3.5 is not compiled: it is what pyzmq carries today.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import zmq
+from support.cache import cached
+
+SDISTS = {
+    "2.0.10": "pyzmq-static==2.0.10",
+    "2.1.4": "pyzmq-static==2.1.4",
+    "2.1.7": "pyzmq-static==2.1.7.1",
+    "2.1.11": "pyzmq-static==2.1.11.2",
+    "2.2.0": "pyzmq==2.2.0.1",
+    "3.2.2": "pyzmq==13.1.0",
+    "4.0.3": "pyzmq==14.0.1",
+    "4.1.2": "pyzmq==14.7.0",
+    "4.1.6": "pyzmq==16.0.4",
+    "4.2.5": "pyzmq==17.1.2",
+    "4.3.1": "pyzmq==18.0.1",
+    "4.3.2": "pyzmq==19.0.2",
+    "4.3.3": "pyzmq==20.0.0",
+    "4.3.4": "pyzmq==22.3.0",
+}
+OF_PYZMQ = "4.3.5"
+VERSIONS = [*SDISTS, OF_PYZMQ]
+
+# What the platform.hpp of some of them has not found out.
+DEFINED = """
+    HAVE_LIBSODIUM ZMQ_HAVE_CURVE ZMQ_USE_LIBSODIUM ZMQ_HAVE_IPC ZMQ_USE_EPOLL ZMQ_IOTHREAD_POLLER_USE_EPOLL
+    ZMQ_POLL_BASED_ON_POLL ZMQ_USE_CV_IMPL_STL11 ZMQ_CACHELINE_SIZE=64
+"""
+COMPILER = ["g++", "-std=gnu++11", "-O1", "-w", "-fPIC", "-shared", "-pthread"]
+FORGOTTEN = ["-include", "pthread.h", "-include", "unistd.h"]  # what older compilers included of themselves
+LIBRARIES = ["-Wl,--as-needed", "-lsodium", "-luuid", "-lrt"]
+SECONDS = 600  # for one version; it takes 15
+
+
+class UnavailableError(Exception):
+    """The sources can not be had; the reason is what pip says."""
+
+
+def libraries(versions: Iterable[str]) -> dict[str, Path]:
+    """Version -> shared object, compiled where that has not yet been done.
+
+    Raises UnavailableError, and RuntimeError with what the compiler says.
+    """
+    versions = list(versions)
+    with ThreadPoolExecutor(2) as pool:
+        return dict(zip(versions, pool.map(library, versions), strict=True))
+
+
+def library(version: str) -> Path:
+    """One of them."""
+    if version == OF_PYZMQ:
+        [path] = (Path(zmq.__file__).parent.parent / "pyzmq.libs").glob("libzmq-*")
+        return path
+    return cached(f"libzmq-{version}", lambda whole: build(version, whole)) / "libzmq.so"
+
+
+def build(version: str, target: Path) -> None:
+    """Compile a version into ``target/libzmq.so``."""
+    with tempfile.TemporaryDirectory(prefix=f"libzmq-{version}-") as directory:
+        sdist = fetch(SDISTS[version], Path(directory))
+        bundled = sdist / "bundled" / "zeromq"
+        tree = bundled if bundled.exists() else sdist
+        headers = [*sdist.glob("**/include_linux"), tree / "include", tree / "src"]
+        sources = [path for path in (tree / "src").glob("*.cpp") if not path.name.startswith(("ws_", "wss_"))]
+        found = [*(f"-D{name}" for name in DEFINED.split()), *(f"-I{path}" for path in headers)]
+        done = run([*COMPILER, *FORGOTTEN, *found, *sources, "-o", target / "libzmq.so", *LIBRARIES])
+        if done.returncode:
+            raise RuntimeError(f"libzmq {version} can not be compiled\n{done.stderr}")
+
+
+def fetch(sdist: str, directory: Path) -> Path:
+    """Where pip has unpacked an sdist. Raises UnavailableError.
+
+    It wants to know the package's dependencies and asks its setup.py, which is too old to answer: that fails, and
+    what is unpacked stays.
+    """
+    options = ["--no-clean", "--no-build-isolation", "--no-deps", "--no-binary=:all:", f"--dest={directory / 'dest'}"]
+    done = run([sys.executable, "-m", "pip", "download", *options, sdist], TMPDIR=str(directory))
+    unpacked = sorted(directory.glob("pip-download-*/pyzmq*/"))
+    if not unpacked:
+        raise UnavailableError(f"pip can not fetch {sdist}: {done.stderr[-1000:]}")
+    return unpacked[0]
+
+
+def run(command: Sequence[str | Path], **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end."""
+    return subprocess.run(
+        command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=SECONDS, check=False
+    )
