@@ -254,7 +254,7 @@ class Backend:
 
     def dial(self, dialler: Dialler, properties: Mapping[str, bytes]) -> None:
         """Connect and greet, with a client's properties, within ``backend_connect_seconds``."""
-        if self.dialect == Dialect.V1:
+        if self.dialect == Dialect.V1 and self._settings.backend_socket_type:
             try:  # before it is greeted: a PUSH of that age deals its jobs to whoever greets it
                 self.type_behind(properties, Dialect.V1)
             except PeerError as error:
