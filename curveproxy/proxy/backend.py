@@ -102,7 +102,7 @@ class Dial(Queued):
         self.address: Address
         self._backend, self._properties = backend, properties
         self._manner = Manner.AT_ONCE if backend.dialect == Dialect.V3 else Manner.STEPWISE
-        self._peer = PlainPeer(properties, self._manner, identity=backend.identity_for_1(properties))
+        self._peer = backend.peer_for(properties, self._manner)
         self._socket: socket.socket | None = None
         self._connecting = False
         self._seen = 0
@@ -200,8 +200,7 @@ class Dial(Queued):
             self._backend.failed(self, error)
 
     def _ask_again(self, manner: Manner) -> None:
-        identity = self._backend.identity_for_1(self._properties)
-        self._manner, self._peer = manner, PlainPeer(self._properties, manner, identity=identity)
+        self._manner, self._peer = manner, self._backend.peer_for(self._properties, manner)
         self.connect()
 
     def give_up(self) -> None:
@@ -269,9 +268,10 @@ class Backend:
             dial.address = self._fixed
             dial.connect()
 
-    def identity_for_1(self, properties: Mapping[str, bytes]) -> bytes:
-        """What a ZMTP 1.0 service is told as a client's identity."""
-        return (find(properties, "Identity") or b"") if self._settings.zmtp1_identities else b""
+    def peer_for(self, client: Mapping[str, bytes], manner: Manner) -> PlainPeer:
+        """What greets the service with a client's properties."""
+        identity = find(client, "Identity") if self._settings.zmtp1_identities else b""
+        return PlainPeer(client, manner, identity=identity or b"")
 
     def expire(self, now: float) -> None:
         """Give up what takes too long."""
