@@ -6,6 +6,7 @@ unexpected error counted, no traceback written.
 
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -75,10 +76,11 @@ def wait_until(condition: Callable[[], object], what: str = "", timeout: float =
 
 
 def free_port() -> int:
-    """A port of the loopback interface that is free at this moment."""
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        port: int = sock.getsockname()[1]
-        return port
+    """A port of the loopback interface that is free, and stays so: it is none that the kernel gives to who connects."""
+    while True:
+        port = random.randrange(20_000, 32_768)
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 def certificate(directory: Path, name: str) -> Keys:
