@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support import lane
 from support.lane import Lane
 from support.libzmq import Libzmq
-from support.process import Sidecar, free_port, toml
+from support.process import free_port
 
 
 @pytest.fixture(scope="session")
@@ -15,25 +16,17 @@ def lanes() -> Iterator[dict[str, Lane]]:
     """Name -> lane. They take turns: a test binds behind the one it uses, and leaves it."""
     with tempfile.TemporaryDirectory(prefix="lanes-") as directory:
         unique = Path(directory).name
-        ends = {
-            "tcp": ("tcp://127.0.0.1:0", f"tcp://127.0.0.1:{free_port()}"),
-            "tcp6": ("tcp://[::1]:0", f"tcp://[::1]:{free_port()}"),
-            "ipc": (f"ipc://{directory}/front", f"ipc://{directory}/back"),
-            "abstract": (f"ipc://@{unique}-front", f"ipc://@{unique}-back"),
-            "tcp to ipc": ("tcp://127.0.0.1:0", f"ipc://{directory}/back-2"),
-            "ipc to tcp6": (f"ipc://{directory}/front-2", f"tcp://[::1]:{free_port()}"),
-            "named": ("tcp://127.0.0.1:0", f"tcp://127.0.0.1:{free_port()}"),
+        services: dict[str, dict[str, object]] = {
+            "tcp": {},
+            "tcp6": {"listen": "tcp://[::1]:0", "backend": f"tcp://[::1]:{free_port()}"},
+            "ipc": {"listen": f"ipc://{directory}/front", "backend": f"ipc://{directory}/back"},
+            "abstract": {"listen": f"ipc://@{unique}-front", "backend": f"ipc://@{unique}-back"},
+            "tcp to ipc": {"backend": f"ipc://{directory}/back-2"},
+            "ipc to tcp6": {"listen": f"ipc://{directory}/front-2", "backend": f"tcp://[::1]:{free_port()}"},
+            "named": {"forward_identity": True},
         }
-        limits = {"max_half_open_per_source": 10_000, "handshakes_per_second_per_source": 100_000}
-        config = ""
-        for name, (listen, backend) in ends.items():
-            service = {"name": name, "listen": listen, "backend": backend, "secret_keys": ["server.key_secret"]}
-            config += toml("[[service]]", {**service, "forward_identity": name == "named"})
-            config += toml("[service.clients]", {"directory": "clients"}) + toml("[service.admission]", limits)
-        proxy = Sidecar(config)
-        keys = proxy.new_client("alice")
-        with proxy:
-            yield {name: Lane(proxy, keys, name, backend) for name, (_, backend) in ends.items()}
+        with lane.lanes(services) as lanes:
+            yield lanes
 
 
 @pytest.fixture

@@ -1,12 +1,15 @@
 """A service of a running proxy, with real libzmq on both of its sides."""
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from support.curve import Keys
 from support.libzmq import Libzmq, Socket
-from support.process import Sidecar, wait_until
+from support.process import Sidecar, free_port, toml, wait_until
 
 CLIENT, SERVICE = b"the client", b"the service"  # the identities of the two, for a ROUTER to address them
+UNLIMITED = {"max_half_open_per_source": 10_000, "handshakes_per_second_per_source": 100_000}
 
 
 class Lane(NamedTuple):
@@ -41,3 +44,18 @@ class Lane(NamedTuple):
     def wait_metric(self, name: str, value: float, **labels: str) -> None:
         """Wait until a metric of this service has exactly this value."""
         wait_until(lambda: self.metric(name, **labels) == value, f"{name} {labels} = {value}")
+
+
+@contextmanager
+def lanes(services: Mapping[str, Mapping[str, object]]) -> Iterator[dict[str, Lane]]:
+    """A running proxy with these services: name -> lane. What is not given of a service is TCP on a free port."""
+    config, backends = "", {}
+    for name, given in services.items():
+        backends[name] = str(given.get("backend", f"tcp://127.0.0.1:{free_port()}"))
+        default = {"listen": "tcp://127.0.0.1:0", "backend": backends[name], "secret_keys": ["server.key_secret"]}
+        config += toml("[[service]]", {"name": name, **default, **given})
+        config += toml("[service.clients]", {"directory": "clients"}) + toml("[service.admission]", UNLIMITED)
+    proxy = Sidecar(config)
+    keys = proxy.new_client("alice")
+    with proxy:
+        yield {name: Lane(proxy, keys, name, backend) for name, backend in backends.items()}

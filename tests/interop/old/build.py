@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -40,28 +40,21 @@ DEFINED = """
     HAVE_LIBSODIUM ZMQ_HAVE_CURVE ZMQ_USE_LIBSODIUM ZMQ_HAVE_IPC ZMQ_USE_EPOLL ZMQ_IOTHREAD_POLLER_USE_EPOLL
     ZMQ_POLL_BASED_ON_POLL ZMQ_USE_CV_IMPL_STL11 ZMQ_CACHELINE_SIZE=64
 """
-COMPILER = ["g++", "-std=gnu++11", "-O1", "-w", "-fPIC", "-shared", "-pthread"]
+COMPILER = ["g++", "-std=gnu++11", "-O1", "-w", "-fPIC", "-pthread"]
 FORGOTTEN = ["-include", "pthread.h", "-include", "unistd.h"]  # what older compilers included of themselves
 LIBRARIES = ["-Wl,--as-needed", "-lsodium", "-luuid", "-lrt"]
-SECONDS = 600  # for one version; it takes 15
+SECONDS = 600  # for each command
 
 
 class UnavailableError(Exception):
     """The sources can not be had; the reason is what pip says."""
 
 
-def libraries(versions: Iterable[str]) -> dict[str, Path]:
-    """Version -> shared object, compiled where that has not yet been done.
+def library(version: str) -> Path:
+    """The path of a version, compiled where that has not yet been done.
 
     Raises UnavailableError, and RuntimeError with what the compiler says.
     """
-    versions = list(versions)
-    with ThreadPoolExecutor(2) as pool:
-        return dict(zip(versions, pool.map(library, versions), strict=True))
-
-
-def library(version: str) -> Path:
-    """One of them."""
     if version == OF_PYZMQ:
         [path] = (Path(zmq.__file__).parent.parent / "pyzmq.libs").glob("libzmq-*")
         return path
@@ -75,11 +68,23 @@ def build(version: str, target: Path) -> None:
         bundled = sdist / "bundled" / "zeromq"
         tree = bundled if bundled.exists() else sdist
         headers = [*sdist.glob("**/include_linux"), tree / "include", tree / "src"]
-        sources = [path for path in (tree / "src").glob("*.cpp") if not path.name.startswith(("ws_", "wss_"))]
         found = [*(f"-D{name}" for name in DEFINED.split()), *(f"-I{path}" for path in headers)]
-        done = run([*COMPILER, *FORGOTTEN, *found, *sources, "-o", target / "libzmq.so", *LIBRARIES])
-        if done.returncode:
-            raise RuntimeError(f"libzmq {version} can not be compiled\n{done.stderr}")
+
+        def compiled(source: Path) -> Path:
+            run([*COMPILER, *FORGOTTEN, *found, "-c", source, "-o", source.with_suffix(".o")])
+            return source.with_suffix(".o")
+
+        sources = [path for path in (tree / "src").glob("*.cpp") if not path.name.startswith(("ws_", "wss_"))]
+        with ThreadPoolExecutor(2) as pool:
+            objects = list(pool.map(compiled, sources))
+        run([*COMPILER, "-shared", *objects, "-o", target / "libzmq.so", *LIBRARIES])
+
+
+def run(command: Sequence[str | Path]) -> None:
+    """Run a command. Raises RuntimeError with what it says."""
+    done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{command[0]} ended with {done.returncode}\n{done.stderr}")
 
 
 def fetch(sdist: str, directory: Path) -> Path:
@@ -89,15 +94,10 @@ def fetch(sdist: str, directory: Path) -> Path:
     what is unpacked stays.
     """
     options = ["--no-clean", "--no-build-isolation", "--no-deps", "--no-binary=:all:", f"--dest={directory / 'dest'}"]
-    done = run([sys.executable, "-m", "pip", "download", *options, sdist], TMPDIR=str(directory))
+    command = [sys.executable, "-m", "pip", "download", *options, sdist]
+    environment = {**os.environ, "TMPDIR": str(directory)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=SECONDS, check=False)
     unpacked = sorted(directory.glob("pip-download-*/pyzmq*/"))
     if not unpacked:
         raise UnavailableError(f"pip can not fetch {sdist}: {done.stderr[-1000:]}")
     return unpacked[0]
-
-
-def run(command: Sequence[str | Path], **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end."""
-    return subprocess.run(
-        command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=SECONDS, check=False
-    )
