@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from interop.old.build import library
+from interop.old.build import VERSIONS, library
 from interop.old.patterns import PATTERNS, NewClient, Pattern, Socket
 from interop.old.peer import OldLibrary
 from support import lane
@@ -13,7 +13,8 @@ from support.lane import Lane
 from support.libzmq import Libzmq
 
 HERE = Path(__file__).parent
-JEROMQ, JAR = "JeroMQ 0.3.6", "/usr/share/java/jeromq-0.3.6.jar"
+JEROMQ, JAR = "jeromq-0.3.6", "/usr/share/java/jeromq-0.3.6.jar"
+LIBRARIES = [*VERSIONS, JEROMQ]
 SERVICE, UNTYPED, CLIENT = "service", "service, its type not configured", "client"
 
 
@@ -23,7 +24,7 @@ def roles(name: str) -> list[str]:
 
 
 def command(name: str) -> list[str]:
-    """How to start the driver of a library: a version of libzmq, built if need be, or JeroMQ. Raises as ``build``."""
+    """How to start the driver of a library: a version of libzmq, built if need be, or JeroMQ's. Raises as ``build``."""
     if name == JEROMQ:
         return ["java", "-cp", JAR, str(HERE / "Driver.java")]
     return [sys.executable, str(HERE / "driver.py"), str(library(name))]

@@ -1,0 +1,76 @@
+// Sockets of JeroMQ, driven by lines on stdin as peer.py describes them.
+
+import java.io.BufferedReader;
+import java.io.InputStreamReader;
+import java.util.ArrayList;
+import java.util.HexFormat;
+import java.util.List;
+import org.zeromq.ZMQ;
+
+class Driver {
+    static final int IDENTITY = 5, SUBSCRIBE = 6, UNSUBSCRIBE = 7;
+    static final ZMQ.Context context = ZMQ.context(1);
+    static final List<ZMQ.Socket> sockets = new ArrayList<>();
+
+    static byte[] octets(String word) {
+        return HexFormat.of().parseHex(word.substring(1));
+    }
+
+    static void set(ZMQ.Socket socket, int option, byte[] value) {
+        switch (option) {
+            case IDENTITY -> socket.setIdentity(value);
+            case SUBSCRIBE -> socket.subscribe(value);
+            case UNSUBSCRIBE -> socket.unsubscribe(value);
+            default -> throw new IllegalArgumentException("no option " + option);
+        }
+    }
+
+    static String send(ZMQ.Socket socket, int milliseconds, String[] words) {
+        socket.setSendTimeOut(milliseconds);
+        for (int at = 3; at < words.length; at++) {
+            if (!socket.send(octets(words[at]), at + 1 < words.length ? ZMQ.SNDMORE : 0)) return "again";
+        }
+        return "ok";
+    }
+
+    static String receive(ZMQ.Socket socket, int milliseconds) {
+        socket.setReceiveTimeOut(milliseconds);
+        StringBuilder said = new StringBuilder("ok");
+        do {
+            byte[] part = socket.recv();
+            if (part == null) return "again";
+            said.append(" x").append(HexFormat.of().formatHex(part));
+        } while (socket.hasReceiveMore());
+        return said.toString();
+    }
+
+    static String answer(String[] words) {
+        if (words[0].equals("open")) {
+            sockets.add(context.socket(Integer.parseInt(words[1])));
+            return "ok " + (sockets.size() - 1);
+        }
+        ZMQ.Socket socket = sockets.get(Integer.parseInt(words[1]));
+        switch (words[0]) {
+            case "set" -> set(socket, Integer.parseInt(words[2]), octets(words[3]));
+            case "bind" -> socket.bind(words[2]);
+            case "send" -> { return send(socket, Integer.parseInt(words[2]), words); }
+            case "receive" -> { return receive(socket, Integer.parseInt(words[2])); }
+            default -> throw new IllegalArgumentException("no request " + words[0]);
+        }
+        return "ok";
+    }
+
+    public static void main(String[] arguments) throws Exception {
+        BufferedReader requests = new BufferedReader(new InputStreamReader(System.in));
+        for (String line; (line = requests.readLine()) != null; ) {
+            String said;
+            try {
+                said = answer(line.split(" "));
+            } catch (RuntimeException error) {
+                said = "error " + error;
+            }
+            System.out.println(said);
+        }
+        Runtime.getRuntime().halt(0); // there is nothing that a socket still has to do
+    }
+}
