@@ -11,13 +11,13 @@ from interop.old.build import UnavailableError
 from interop.old.patterns import PATTERNS
 
 
-def works(name: str, role: str) -> list[bool]:
+def works(name: str, command: list[str], role: str) -> list[bool]:
     """Whether a library works in this role, pattern by pattern; why not is told on stderr."""
     found = []
     with matrix.lanes(role) as lanes:
         for pattern in PATTERNS:
             try:
-                matrix.check(name, role, pattern, lanes[pattern.service.name])
+                matrix.check(command, role, pattern, lanes[pattern.service.name])
             except Exception as error:
                 print(f"{name} {role}, {pattern}: {type(error).__name__}: {error}", file=sys.stderr)
                 found.append(False)
@@ -37,11 +37,11 @@ def main() -> None:
     print("| client, service: | | " + " | ".join(map(str, PATTERNS)) + " |\n|---|---|" + ":---:|" * len(PATTERNS))
     for name in names:
         try:
-            matrix.command(name)
+            command = matrix.command(name)
         except UnavailableError as error:
             sys.exit(str(error))
         for role in matrix.roles(name):
-            row = works(name, role)
+            row = works(name, command, role)
             print(f"| {name} | {role} | " + " | ".join("yes" if cell else "**no**" for cell in row) + " |", flush=True)
             all_work = all_work and all(row)
     sys.exit(not all_work)

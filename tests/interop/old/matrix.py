@@ -15,12 +15,12 @@ from support.libzmq import Libzmq
 HERE = Path(__file__).parent
 JEROMQ, JAR = "jeromq-0.3.6", "/usr/share/java/jeromq-0.3.6.jar"
 LIBRARIES = [*VERSIONS, JEROMQ]
-SERVICE, UNTYPED, CLIENT = "service", "service, its type not configured", "client"
+SERVICE, UNCONFIGURED, CLIENT = "service", "service, nothing configured", "client"
 
 
 def roles(name: str) -> list[str]:
     """What a library can be: ZMTP 1.0 does not tell a service's type, and CURVE is there since 4.0."""
-    return [SERVICE, *[UNTYPED] * name.startswith("2"), *[CLIENT] * name.startswith("4")]
+    return [SERVICE, *[UNCONFIGURED] * name.startswith("2"), *[CLIENT] * name.startswith("4")]
 
 
 def command(name: str) -> list[str]:
@@ -32,15 +32,16 @@ def command(name: str) -> list[str]:
 
 @contextmanager
 def lanes(role: str) -> Iterator[dict[str, Lane]]:
-    """A proxy with a service of every type: type -> lane."""
+    """A proxy with a service of every type, and all that can be configured of an old one or nothing: type -> lane."""
     types = {pattern.service.name for pattern in PATTERNS}
-    with lane.lanes({kind: {} if role == UNTYPED else {"backend_socket_type": kind} for kind in types}) as found:
+    known = {kind: {"backend_socket_type": kind, "zmtp1_identities": True} for kind in types}
+    with lane.lanes({kind: {} for kind in types} if role == UNCONFIGURED else known) as found:
         yield found
 
 
-def check(name: str, role: str, pattern: Pattern, lane: Lane) -> None:
+def check(command: list[str], role: str, pattern: Pattern, lane: Lane) -> None:
     """Let a library take part in a pattern. Raises what the pattern raises."""
-    with Libzmq() as libzmq, OldLibrary(command(name)) as old:
+    with Libzmq() as libzmq, OldLibrary(command) as old:
         if role == CLIENT:
             server, keys = lane.proxy.server.public, lane.keys
             service: Socket = lane.bind(libzmq, pattern.service)
