@@ -40,7 +40,7 @@ DEFINED = """
     HAVE_LIBSODIUM ZMQ_HAVE_CURVE ZMQ_USE_LIBSODIUM ZMQ_HAVE_IPC ZMQ_USE_EPOLL ZMQ_IOTHREAD_POLLER_USE_EPOLL
     ZMQ_POLL_BASED_ON_POLL ZMQ_USE_CV_IMPL_STL11 ZMQ_CACHELINE_SIZE=64
 """
-COMPILER = ["g++", "-std=gnu++11", "-O1", "-w", "-fPIC", "-pthread"]
+COMPILER = ["g++", "-std=gnu++11", "-O1", "-w", "-fPIC", "-pthread", "-fstack-protector-strong"]
 FORGOTTEN = ["-include", "pthread.h", "-include", "unistd.h"]  # what older compilers included of themselves
 LIBRARIES = ["-Wl,--as-needed", "-lsodium", "-luuid", "-lrt"]
 SECONDS = 600  # for each command
