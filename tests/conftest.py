@@ -18,7 +18,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """A test whose tools are not on this machine is skipped, and says which."""
     for marker, tools in TOOLS.items():
         if item.get_closest_marker(marker):
-            missing = [tool for tool in tools if not (os.path.exists(tool) or shutil.which(tool))]
+            missing = [tool for tool in tools if not (os.path.exists if tool[0] == "/" else shutil.which)(tool)]
             if missing:
                 pytest.skip(f"not on this machine: {', '.join(missing)}")
 

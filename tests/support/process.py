@@ -4,6 +4,7 @@
 unexpected error counted, no traceback written.
 """
 
+import itertools
 import json
 import os
 import random
@@ -30,6 +31,8 @@ from support.peer import SECONDS
 
 ROOT = Path(__file__).parent.parent.parent
 START_SECONDS = 20.0
+# Below those that the kernel gives to whoever connects, and by chance, for another run may be looking too.
+PORTS = itertools.cycle(random.sample(range(20_000, 32_768), 32_768 - 20_000))
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
@@ -76,10 +79,9 @@ def wait_until(condition: Callable[[], object], what: str = "", timeout: float =
 
 
 def free_port() -> int:
-    """A port of the loopback interface that is free, and stays so: it is none that the kernel gives to who connects."""
+    """A port of the loopback interface that is free, and no second time the same."""
     while True:
-        port = random.randrange(20_000, 32_768)
-        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+        with suppress(OSError), socket.create_server(("127.0.0.1", port := next(PORTS))):
             return port
 
 

@@ -34,7 +34,7 @@ def main() -> None:
     if unknown := set(names) - set(matrix.LIBRARIES):
         parser.error(f"no library is named {', '.join(unknown)}: choose from {', '.join(matrix.LIBRARIES)}")
     all_work = True
-    print("| client, service: | | " + " | ".join(map(str, PATTERNS)) + " |\n|---|---|" + ":---:|" * len(PATTERNS))
+    print("| library | as | " + " | ".join(map(str, PATTERNS)) + " |\n|---|---|" + ":---:|" * len(PATTERNS))
     for name in names:
         try:
             command = matrix.command(name)
