@@ -129,6 +129,7 @@ class RawService:
         endpoint: str = "tcp://127.0.0.1:0",
         socket_type: str = "ROUTER",
         minor: int = 0,
+        peer: type[Peer] = Peer,
         timeout: float = SECONDS,
     ) -> None:
         family, address = address_of(endpoint)
@@ -141,7 +142,7 @@ class RawService:
             host = f"[{address[0]}]" if family == socket.AF_INET6 else address[0]
             endpoint = f"tcp://{host}:{self.listener.getsockname()[1]}"
         self.endpoint, self.behaviour, self.socket_type = endpoint, behaviour, socket_type
-        self.minor, self.timeout = minor, timeout
+        self.minor, self.peer, self.timeout = minor, peer, timeout
         self.accepted: list[Peer] = []
         self.errors: list[Exception] = []
         self.threads: list[threading.Thread] = []
@@ -160,7 +161,7 @@ class RawService:
         """The next connection, nothing said yet. Raises TimeoutError when none comes."""
         self.listener.settimeout(timeout)
         sock, _ = self.listener.accept()
-        peer = Peer(sock, socket_type=self.socket_type, minor=self.minor, timeout=self.timeout)
+        peer = self.peer(sock, socket_type=self.socket_type, minor=self.minor, timeout=self.timeout)
         self.accepted.append(peer)
         return peer
 
