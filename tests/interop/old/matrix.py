@@ -15,7 +15,7 @@ from support.libzmq import Libzmq
 HERE = Path(__file__).parent
 JEROMQ, JAR = "jeromq-0.3.6", "/usr/share/java/jeromq-0.3.6.jar"
 LIBRARIES = [*VERSIONS, JEROMQ]
-SERVICE, UNCONFIGURED, CLIENT = "service", "service, nothing configured", "client"
+ROLES = SERVICE, UNCONFIGURED, CLIENT = "service", "service, nothing configured", "client"
 
 
 def roles(name: str) -> list[str]:
