@@ -84,6 +84,7 @@ class Closed(Reasoned):
     IDLE = "idle"
     HEARTBEAT = "heartbeat"
     REVOKED = "revoked"
+    REPLACED = "replaced"  # its client came again with the same identity
     DRAINED = "drained"
     LIMIT = "limit"
     INTERNAL = "internal"

@@ -62,9 +62,9 @@ def application(
     return app
 
 
-def listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int, *, reuse_port: bool = False) -> socket.socket:
     """The listening socket. Raises BindError."""
-    return bind_listener(Endpoint("tcp", host, port))
+    return bind_listener(Endpoint("tcp", host, port), reuse_port=reuse_port).socket
 
 
 async def serve(listener: socket.socket, app: Starlette, unexpected: Callable[[Exception], None] = ignore) -> None:

@@ -11,7 +11,9 @@ from attrs import define, field
 from curveproxy.app.clients import UNREADABLE, Clients
 from curveproxy.app.config import ConfigError, Service, inspect, tables
 from curveproxy.app.keys import warn_of_open_secret
+from curveproxy.policy.limits import BEFORE_HELLO
 from curveproxy.policy.sockettypes import DROPPING_HINT, HARMED_BY_DROPPING
+from curveproxy.proxy.endpoint import Endpoint
 
 
 @define
@@ -42,10 +44,19 @@ def check(path: Path) -> Findings:
         found.errors = error.complaints
         return found
     found.services = len(config.service)
+    first: dict[Endpoint, Service] = {}
     for service in config.service:
         found.place = f'service "{service.name}"'
         _check(service, found)
+        _check_shared(service, first.setdefault(service.listen, service), found)
     return found
+
+
+def _check_shared(service: Service, first: Service, found: Findings) -> None:
+    """Before its HELLO a stranger is the first service's."""
+    for name in BEFORE_HELLO:
+        if service.listen.is_fixed and getattr(service.admission, name) != getattr(first.admission, name):
+            found.warning(f"admission.{name} is not used", hint=f'that of "{first.name}" on the same endpoint holds')
 
 
 def _check(service: Service, found: Findings) -> None:

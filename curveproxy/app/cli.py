@@ -141,7 +141,7 @@ def run(
         fail(str(error), 2)
     from curveproxy.app.run import run as run_process
 
-    sys.exit(run_process(loaded))
+    sys.exit(run_process(loaded, config))
 
 
 def _of_options(service: dict[str, Any], tables: dict[str, Any], secret_key: Path | None) -> "Config":

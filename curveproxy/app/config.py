@@ -75,6 +75,7 @@ class Process:
     workers: int = field(default=1, validator=ge(0))
     drain_seconds: float = field(default=30.0, validator=ge(0))
     reuse_port: bool = False
+    watch: bool = False
 
 
 @frozen
@@ -227,10 +228,13 @@ def _check(config: Config, needs_services: bool, needs_keys: bool) -> Iterator[C
     taken = [("the admin page", config.admin.address)]
     for service in config.service:
         for whose, other in taken:
-            if other is not None and _is_same(service.listen, other):
+            # Two services may share one endpoint; and then it is written in the same words.
+            shared = service.listen == other and other is not config.admin.address
+            if other is not None and not shared and _is_same(service.listen, other):
                 yield f'service "{service.name}": listen', f"{service.listen} is taken: {whose} listens on {other}"
                 break
         taken.append((f'service "{service.name}"', service.listen))
+    yield from _check_shared(config.service)
     for service in config.service:
         place = f'service "{service.name}": '
         if needs_keys and not service.secret_keys:
@@ -240,6 +244,19 @@ def _check(config: Config, needs_services: bool, needs_keys: bool) -> Iterator[C
             hint = 'add directory = "clients", or keys = ["..."], or allow = "any"'
             yield f"{place}clients", f"nobody is listed: {hint}"
         yield from ((f"{place}backend", sentence) for sentence in _check_backend(service))
+
+
+def _check_shared(services: list[Service]) -> Iterator[Complaint]:
+    """Services on one endpoint are told apart by the server key that a client was given."""
+    first: dict[tuple[Endpoint, KeyPair], str] = {}
+    for service in services:
+        for key in service.secret_keys if service.listen.is_fixed else ():
+            other = first.setdefault((service.listen, key.pair), service.name)
+            if other != service.name:
+                yield (
+                    f'service "{service.name}": secret_keys',
+                    f'"{other}" on the same endpoint has that key too: each needs its own, to tell their clients apart',
+                )
 
 
 def _check_backend(service: Service) -> Iterator[str]:
@@ -284,5 +301,3 @@ def _not_yet(config: Config) -> Iterator[Complaint]:
     """What has a name already and nothing behind it."""
     if config.process.workers != 1:
         yield "process.workers", "not yet in this version: leave it at 1"
-    if config.process.reuse_port:
-        yield "process.reuse_port", "not yet in this version: leave it false"

@@ -18,6 +18,7 @@ from curveproxy.app.run import prepare_process
 from curveproxy.policy.clients import ClientList
 from curveproxy.proxy.endpoint import Endpoint
 from curveproxy.proxy.proxy import Proxy
+from curveproxy.proxy.service import Service
 from curveproxy.proxy.settings import ServiceSettings
 from curveproxy.wire import box, sodium, spec
 from curveproxy.wire.box import KeyPair
@@ -60,11 +61,10 @@ async def _demo(console: Console, directory: Path, once: bool) -> None:
         listeners = await nursery.start(partial(trio.serve_tcp, shout, 0, host=LOOPBACK))
         plain = listeners[0].socket.getsockname()[1]
         backend, listen = Endpoint("tcp", LOOPBACK, plain), Endpoint("tcp", LOOPBACK, 0)
-        service = proxy.add(
-            ServiceSettings("demo", listen, backend, (server,)), ClientList({client.public: "alice"}), observer
-        )
+        settings = ServiceSettings("demo", listen, backend, (server,))
+        service = Service(proxy, settings, ClientList({client.public: "alice"}), observer)
         metrics.watch(service)
-        proxy.bind()
+        proxy.open({service: settings})
         page = admin.listen(LOOPBACK, 0)
         nursery.start_soon(proxy.run)
         nursery.start_soon(admin.serve, page, admin.application(metrics.registry, lambda: ""))

@@ -18,6 +18,7 @@ finally:
         sys.modules["rich"] = _rich
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+ALWAYS = logging.CRITICAL
 
 Log = Any
 
@@ -53,24 +54,49 @@ class LossyStream:
         """Nothing is held back."""
 
 
+class _Style:
+    """How much is said, and how, by every log there is: it may change while we run."""
+
+    def __init__(self) -> None:
+        self.least, self.as_json = logging.INFO, False
+        self._json = structlog.processors.JSONRenderer(default=str)
+
+    def choose(self, _: object, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        if LEVELS.get(method, ALWAYS) < self.least:
+            raise structlog.DropEvent
+        return event
+
+    def render(self, log: object, method: str, event: MutableMapping[str, Any]) -> str:
+        return str(self._json(log, method, event)) if self.as_json else _render_text(event)
+
+
+_STYLE = _Style()
+
+
+def restyle(level: str, form: str) -> None:
+    """Say so much from now on, and so. level: debug, info, warning or error; form: text or json."""
+    _STYLE.least, _STYLE.as_json = LEVELS[level], form == "json"
+
+
 def configure(level: str, form: str) -> Log:
-    """A log for the process. level: debug, info, warning or error; form: text or json."""
-    as_json = form == "json"
+    """A log for the process; see ``restyle``."""
+    restyle(level, form)
     structlog.configure(
         processors=[
+            _STYLE.choose,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(default=str) if as_json else _render_text,
+            _STYLE.render,
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
         logger_factory=structlog.WriteLoggerFactory(file=LossyStream(sys.stderr)),  # type: ignore[arg-type]
         cache_logger_on_first_use=True,
     )
     return structlog.get_logger()
 
 
-def _render_text(_: object, __: str, event: MutableMapping[str, Any]) -> str:
+def _render_text(event: MutableMapping[str, Any]) -> str:
     """``time level event key=value ...``, a hint last, a traceback below."""
     moment, level, text = event.pop("timestamp"), event.pop("level"), event.pop("event")
     hint, traceback = event.pop("hint", None), event.pop("exception", None)

@@ -4,7 +4,7 @@ What happens is counted here when it is told; what stands (sessions, limits, tra
 somebody asks. No label holds anything that a peer controls.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import trio
 from prometheus_client import (
@@ -70,6 +70,19 @@ class Metrics:
         self.backend_failures = Counter(
             "curveproxy_backend_failures", "Dials that failed, by reason", reason, registry=registry
         )
+        self.server_keys = Counter(
+            "curveproxy_server_key_handshakes",
+            "Clients admitted, by the server key that they were given",
+            ["service", "key"],
+            registry=registry,
+        )
+        self.reloads = Counter(
+            "curveproxy_reloads", "Changed files that were taken, or not", ["result"], registry=registry
+        )
+        self.reloaded = Gauge(
+            "curveproxy_reload_success_timestamp_seconds", "When changed files were last taken", registry=registry
+        )
+        self.reload(success=True)
         self.lag = Gauge("curveproxy_event_loop_lag_seconds", "How late the loop wakes", registry=registry)
         self.unexpected = Counter(
             "curveproxy_unexpected_errors", "Errors of ours that ended a connection", registry=registry
@@ -80,6 +93,17 @@ class Metrics:
     def watch(self, service: Service) -> None:
         """Show a service's standing figures from now on."""
         self._services.services.append(service)
+
+    def forget(self, service: Service) -> None:
+        """Show them no longer."""
+        self._services.services.remove(service)
+
+    def reload(self, *, success: bool) -> None:
+        """Files have changed, and were taken or not. The start is the first time."""
+        self.reloads.labels("failure").inc(not success)
+        self.reloads.labels("success").inc(success)
+        if success:
+            self.reloaded.set_to_current_time()
 
     async def measure_lag(self) -> None:
         """Sleep, and see how late we wake."""
@@ -93,6 +117,8 @@ class ServiceMetrics:
     """One service's reader of what the proxy tells (``proxy/observer.py``). All its series exist from the start."""
 
     def __init__(self, metrics: Metrics, name: str) -> None:
+        self._all, self._name = metrics, name
+        self._keys: dict[bytes, Counter] = {}
         self._accepted = metrics.accepted.labels(name)
         self._handshakes = {outcome: metrics.handshakes.labels(name, outcome) for outcome in Outcome}
         self._handshake_seconds = metrics.handshake_seconds.labels(name)
@@ -103,13 +129,18 @@ class ServiceMetrics:
         self._backend_failures = {reason: metrics.backend_failures.labels(name, reason) for reason in BackendFailure}
         self._unexpected = metrics.unexpected
 
+    def server_keys(self, names: Mapping[bytes, str]) -> None:
+        self._keys = {key: self._all.server_keys.labels(self._name, name) for key, name in names.items()}
+
     def accepted(self) -> None:
         self._accepted.inc()
 
     def refused(self, outcome: Outcome) -> None:
         self._handshakes[outcome].inc()
 
-    def admitted(self, seconds: float) -> None:
+    def admitted(self, session: Session, seconds: float) -> None:
+        if (key := self._keys.get(session.server)) is not None:  # else it was removed at this moment
+            key.inc()
         self._handshakes[Outcome.ADMITTED].inc()
         self._handshake_seconds.observe(seconds)
 
@@ -148,6 +179,7 @@ class _Standing:
         yield gauge("curveproxy_half_open_limit", "How many there may be", lambda s: s.half_open_limit)
         yield gauge("curveproxy_sessions", "Admitted clients", lambda s: len(s.sessions))
         yield gauge("curveproxy_sessions_limit", "How many there may be", lambda s: s.sessions_limit)
+        yield gauge("curveproxy_client_keys", "Keys on the list", lambda s: len(s.clients.names))
         yield gauge("curveproxy_backend_up", "Whether the last dial worked", lambda s: s.backend_up)
         messages = CounterMetricFamily("curveproxy_messages", "Whole messages relayed", labels=["service", "direction"])
         octets = CounterMetricFamily(

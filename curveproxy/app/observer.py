@@ -3,6 +3,8 @@
 The words are those of ``reasons``: outcome or reason, and its hint. What strangers can cause is rate-limited here.
 """
 
+from collections.abc import Mapping
+
 import trio
 
 from curveproxy.app.logs import Log
@@ -23,11 +25,16 @@ class ServiceObserver:
     allow_any: strangers have sessions too, so that the lines about these are limited like the others.
     """
 
-    def __init__(self, service: str, metrics: Metrics, log: Log, *, allow_any: bool = False) -> None:
+    allow_any = False
+
+    def __init__(self, service: str, metrics: Metrics, log: Log) -> None:
         self._log = log.bind(service=service)
         self._metrics = ServiceMetrics(metrics, service)
         self._limit = RateLimit(BURST, LINES_PER_SECOND)
-        self._allow_any = allow_any
+
+    def server_keys(self, names: Mapping[bytes, str]) -> None:
+        """The server's public keys, and their names for the metrics."""
+        self._metrics.server_keys(names)
 
     def accepted(self) -> None:
         self._metrics.accepted()
@@ -42,7 +49,7 @@ class ServiceObserver:
             self._tell("warning", "client refused", outcome, **facts)
 
     def admitted(self, session: Session, seconds: float) -> None:
-        self._metrics.admitted(seconds)
+        self._metrics.admitted(session, seconds)
         facts = _who(session) | {"socket_type": session.socket_type, "seconds": round(seconds, 6)}
         self._tell_of_session("session opened", "", **facts)
 
@@ -72,7 +79,7 @@ class ServiceObserver:
         self._tell("warning", event, "", **facts)
 
     def _tell_of_session(self, event: str, kind: str, **facts: object) -> None:
-        if self._allow_any:
+        if self.allow_any:
             self._tell("info", event, kind, **facts)
         else:
             self._log.info(event, **facts)

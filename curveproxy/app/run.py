@@ -3,39 +3,41 @@
 import gc
 import resource
 import signal
+import socket
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
-from functools import partial
+from collections.abc import AsyncIterator, Callable, Mapping
+from pathlib import Path
 
 import trio
+from starlette.applications import Starlette
 
 from curveproxy.app import admin, logs
-from curveproxy.app.clients import Clients
-from curveproxy.app.config import Config, Service
-from curveproxy.app.keys import warn_of_open_secret
+from curveproxy.app.config import Config, ConfigError, load
+from curveproxy.app.files import LISTING_SECONDS, Stamp, stamp
 from curveproxy.app.logs import Log
 from curveproxy.app.metrics import Metrics
-from curveproxy.app.observer import ServiceObserver
+from curveproxy.app.services import Lists, Services
+from curveproxy.proxy.endpoint import Endpoint
 from curveproxy.proxy.proxy import Proxy
-from curveproxy.proxy.settings import ServiceSettings
 from curveproxy.proxy.sockets import BindError
-from curveproxy.wire import z85
 from curveproxy.wire.codec import CODEC_FAULT
 
 DONE, FAILED = 0, 1
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+# They mean something to others, and by default they kill.
+PASSED_OVER = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM)
 
 FAULT = "a fault of curveproxy: please report it"
 
 
-def run(config: Config) -> int:
-    """Run until a signal says otherwise. Returns the exit status."""
+def run(config: Config, path: Path | None = None) -> int:
+    """Run until a signal says otherwise. path: where the configuration can be read again. Returns the exit status."""
     log = logs.configure(config.log.level, config.log.format)
     if CODEC_FAULT:
         log.warning("the C codec is not used", detail=CODEC_FAULT, hint="install again: it is slower without")
     descriptors = prepare_process()
     try:
-        return trio.run(Sidecar(config, descriptors, log).run)
+        return trio.run(Sidecar(config, path, descriptors, log).run)
     except Exception as error:
         log.critical("the proxy has failed", exc_info=error, hint=FAULT)
         return FAILED
@@ -49,75 +51,65 @@ def prepare_process() -> int:
     return sys.maxsize if hard == resource.RLIM_INFINITY else hard
 
 
-def settings(service: Service) -> ServiceSettings:
-    """What the proxy room must know of a service."""
-    return ServiceSettings(
-        name=service.name,
-        listen=service.listen,
-        backend=service.backend,
-        server_keys=tuple(key.pair for key in service.secret_keys),
-        refusal=service.clients.refusal,
-        forward_identity=service.forward_identity,
-        allow_remote_backend=service.allow_remote_backend,
-        backend_socket_type=service.backend_socket_type,
-        zmtp1_identities=service.zmtp1_identities,
-        admission=service.admission,
-        messages=service.messages,
-    )
+class Page:
+    """The admin page at one address; nothing where that is None."""
+
+    def __init__(self, address: Endpoint | None) -> None:
+        self.address = address
+        self._listener: socket.socket | None = None
+        self._scope = trio.CancelScope()
+
+    def listen(self, *, reuse_port: bool) -> None:
+        """Raises BindError."""
+        if self.address is not None:
+            self._listener = admin.listen(self.address.host, self.address.port, reuse_port=reuse_port)
+
+    async def serve(self, app: Starlette, unexpected: Callable[[Exception], None]) -> None:
+        """Answer until it is closed."""
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            with self._scope:
+                await admin.serve(listener, app, unexpected)
+
+    def close(self) -> None:
+        self._scope.cancel()
+        if self._listener is not None:
+            self._listener.close()  # nobody has served it yet
 
 
 class Sidecar:
-    """One process at work."""
+    """One process at work. path: its configuration file, where it has one."""
 
-    def __init__(self, config: Config, descriptors: int, log: Log) -> None:
-        self._config, self._log = config, log
-        self._proxy = Proxy(descriptors=descriptors)
-        self._metrics = Metrics()
-        self._watchers: list[Callable[[], Awaitable[None]]] = [self._metrics.measure_lag]
+    def __init__(self, config: Config, path: Path | None, descriptors: int, log: Log) -> None:
+        self._config, self._path, self._log = config, path, log
+        self._proxy, self._metrics = Proxy(descriptors=descriptors), Metrics()
+        self._services = Services(self._proxy, self._metrics, log)
+        self._page = Page(None)
+        self._reloading = trio.Lock()
         self._bound = False
-        for service in config.service:
-            self._add(service)
-
-    def _add(self, service: Service) -> None:
-        log = self._log.bind(service=service.name)
-        for key in service.secret_keys:
-            if key.file is not None:
-                warn_of_open_secret(key.file, log)
-        clients = Clients.of(service, log)
-        observer = ServiceObserver(service.name, self._metrics, self._log, allow_any=service.clients.allow == "any")
-        at_work = self._proxy.add(settings(service), clients.load(), observer)
-        self._metrics.watch(at_work)
-        self._watchers.append(partial(clients.watch, partial(setattr, at_work, "clients")))
-        self._watchers.append(observer.summarise)
+        self._nursery: trio.Nursery
 
     async def run(self) -> int:
         """Serve until drained. Returns the exit status."""
         # What comes too late for the receiver is handed to what stood before it, and must not kill us on our way out.
-        for number in SIGNALS:
+        for number in (*SIGNALS, *PASSED_OVER):
             signal.signal(number, signal.SIG_IGN)
         # Around everything, so that no signal finds us without an answer.
         with trio.open_signal_receiver(*SIGNALS) as signals:
-            try:
-                # The page first: it leaves nothing behind when a service can not be bound, as ``ipc`` would.
-                address = self._config.admin.address
-                page = None if address is None else admin.listen(address.host, address.port)
-                self._proxy.bind()
-            except BindError as error:
-                self._log.error("cannot start", detail=str(error))
-                return FAILED
-            async with trio.open_nursery() as nursery:
-                if page is not None:
-                    app = admin.application(self._metrics.registry, self._not_ready, self._unexpected)
-                    nursery.start_soon(admin.serve, page, app, self._unexpected)
-                for watcher in self._watchers:
-                    nursery.start_soon(watcher)
-                self._announce()
+            async with trio.open_nursery() as self._nursery:
+                try:
+                    self._apply(self._config, self._services.read(self._config))
+                except BindError as error:
+                    self._log.error("cannot start", detail=str(error))
+                    return FAILED
+                self._nursery.start_soon(self._metrics.measure_lag)
+                self._nursery.start_soon(self._watch)
                 gc.collect()
                 gc.freeze()  # what is here now stays: it need not be looked through again
-                nursery.start_soon(self._serve, nursery.cancel_scope)
+                self._nursery.start_soon(self._serve, self._nursery.cancel_scope)
                 self._bound = True
                 await self._obey(signals)
-                nursery.cancel_scope.cancel()
+                self._nursery.cancel_scope.cancel()
                 return FAILED
             self._log.info("stopped")
             return DONE
@@ -127,15 +119,79 @@ class Sidecar:
         everything.cancel()
 
     async def _obey(self, signals: AsyncIterator[int]) -> None:
-        """Drain at the first signal; return at the second."""
+        """Read the configuration again at SIGHUP. Drain at the first of the others; return at the second."""
         async for number in signals:
             name = signal.Signals(number).name
+            if number == signal.SIGHUP:
+                self._nursery.start_soon(self._reload)
+                continue
             if self._proxy.draining:
                 self._log.warning("leaving at once", signal=name)
                 return
             seconds = self._config.process.drain_seconds
             self._log.info("draining", signal=name, seconds=seconds)
             self._proxy.drain(seconds)
+            if self._config.process.reuse_port:
+                self._page.close()  # a successor answers there now
+
+    # --- the configuration
+
+    def _apply(self, config: Config, lists: Mapping[str, Lists]) -> None:
+        """Make it so. Raises BindError, and then nothing has changed."""
+        page, reuse_port = Page(config.admin.address), config.process.reuse_port
+        if is_other := page.address != self._page.address:
+            # The page first: it leaves nothing behind when a service can not be bound, as ``ipc`` would.
+            page.listen(reuse_port=reuse_port)
+        try:
+            self._services.apply(config, lists, self._nursery)
+        except BindError:
+            page.close()
+            raise
+        if is_other:
+            self._page.close()
+            self._page = page
+            app = admin.application(self._metrics.registry, self._not_ready, self._unexpected)
+            self._nursery.start_soon(page.serve, app, self._unexpected)
+        self._config = config
+
+    async def _reload(self) -> None:
+        """Take the configuration as it is now, all of it or nothing."""
+        if self._path is None:
+            self._log.warning("nothing to read again", hint="it was started by options: use a configuration file")
+            return
+        async with self._reloading:
+            try:
+                config = await trio.to_thread.run_sync(load, self._path)
+                lists = await trio.to_thread.run_sync(self._services.read, config)
+                if self._proxy.draining:
+                    return
+                self._apply(config, lists)
+            except (ConfigError, BindError) as error:
+                for complaint in error.complaints if isinstance(error, ConfigError) else [str(error)]:
+                    self._log.error("configuration not taken", detail=complaint, hint="the one before stays in force")
+                self._metrics.reload(success=False)
+                return
+            logs.restyle(config.log.level, config.log.format)
+            self._metrics.reload(success=True)
+            self._log.info("configuration taken", services=[service.name for service in config.service])
+
+    async def _watch(self) -> None:
+        """Read the configuration again when its file has changed, where that is wanted."""
+        before = self._stamp()
+        while True:
+            await trio.sleep(LISTING_SECONDS)
+            now = self._stamp()
+            if now not in (before, None) and self._config.process.watch:
+                await self._reload()
+            before = now
+
+    def _stamp(self) -> Stamp | None:
+        try:
+            return stamp(self._path) if self._path else None
+        except OSError:
+            return None
+
+    # --- for the page
 
     def _not_ready(self) -> str:
         if self._proxy.draining:
@@ -145,21 +201,3 @@ class Sidecar:
     def _unexpected(self, error: Exception) -> None:
         self._metrics.unexpected.inc()
         self._log.error("unexpected error", exc_info=error, hint=FAULT)
-
-    def _announce(self) -> None:
-        for service, configured in zip(self._proxy.services, self._config.service, strict=True):
-            log = self._log.bind(service=service.settings.name)
-            log.info(
-                "listening",
-                endpoint=str(service.bound),
-                backend=str(service.settings.backend),
-                server_keys=[z85.encode(pair.public) for pair in service.settings.server_keys],
-                clients="any" if service.clients.allow_any else len(service.clients.names),
-            )
-            if service.sessions_limit < configured.admission.max_sessions:
-                log.info(
-                    "fewer sessions than configured",
-                    sessions_limit=service.sessions_limit,
-                    max_sessions=configured.admission.max_sessions,
-                    hint="raise the hard limit of descriptors",
-                )

@@ -1,8 +1,25 @@
-"""Who may connect: the public keys of a service's clients and the operator's names for them."""
+"""Who may connect: the public keys of a service's clients, the operator's names for them, and what each is bound to."""
 
 from collections.abc import Mapping
 
 from attrs import field, frozen
+
+from curveproxy.reasons import Outcome
+
+
+@frozen
+class Binding:
+    """What the operator wrote into a client's certificate.
+
+    identity: the one that this key must use, and gets when it names none; empty for any.
+    socket_types: those that it may use; empty for all.
+    """
+
+    identity: bytes = b""
+    socket_types: frozenset[bytes] = frozenset()
+
+
+UNBOUND = Binding()
 
 
 @frozen
@@ -12,13 +29,30 @@ class ClientList:
     names: public key (32 octets) -> the operator's name for it (a certificate's file stem); ``None``
         for a key that was written without a name.
     allow_any: everybody who can prove a key is let in, named or not.
+    bindings: of those keys that are bound to something.
     """
 
     names: Mapping[bytes, str | None] = field(factory=dict)
     allow_any: bool = False
+    bindings: Mapping[bytes, Binding] = field(factory=dict)
+
+    def name(self, key: bytes) -> str | None:
+        return self.names.get(key)
 
     def allows(self, key: bytes) -> bool:
         return self.allow_any or key in self.names
 
-    def name(self, key: bytes) -> str | None:
-        return self.names.get(key)
+    def objection(self, key: bytes, socket_type: bytes | None, identity: bytes) -> tuple[Outcome, str] | None:
+        """Why this key may not come in, or stay, as what it says that it is; None when it may."""
+        if not self.allows(key):
+            return Outcome.CLIENT_UNKNOWN, ""
+        binding = self.bindings.get(key, UNBOUND)
+        if binding.identity and identity not in (b"", binding.identity):
+            return Outcome.METADATA, "the identity is not the one in its certificate"
+        if binding.socket_types and socket_type not in binding.socket_types:
+            return Outcome.SOCKET_TYPE, "the socket type is not among those in its certificate"
+        return None
+
+    def identity(self, key: bytes, told: bytes) -> bytes:
+        """Who a client is to its service: as its certificate says, else as it says."""
+        return self.bindings.get(key, UNBOUND).identity or told

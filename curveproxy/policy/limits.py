@@ -36,6 +36,16 @@ class AdmissionLimits:
     backend_connect_seconds: float = positive(5.0, 3600)
 
 
+# Those of a stranger, whose service is not known where several share an endpoint.
+BEFORE_HELLO = (
+    "handshake_seconds",
+    "max_half_open",
+    "max_half_open_per_source",
+    "handshakes_per_second_per_source",
+    "max_initiate_bytes",
+)
+
+
 @frozen
 class MessageLimits:
     """``[service.messages]``: what authenticated peers may send."""

@@ -19,10 +19,10 @@ def identity_is_sane(identity: bytes | None) -> bool:
     return not identity or (len(identity) <= IDENTITY_MAX and identity[0] != 0)
 
 
-def for_service(properties: Mapping[str, bytes], set_by_us: Mapping[str, bytes]) -> dict[str, bytes]:
+def for_service(properties: Mapping[str, bytes], set_by_us: dict[str, bytes]) -> dict[str, bytes]:
     """A client's properties as the service is to see them: without what only we may say, then what we say."""
-    kept = {name: value for name, value in properties.items() if name.lower() not in RESERVED | {PROBE}}
-    return {**kept, **set_by_us}
+    ours = RESERVED | {PROBE} | {name.lower() for name in set_by_us}
+    return {name: value for name, value in properties.items() if name.lower() not in ours} | set_by_us
 
 
 def droppable(properties: Mapping[str, bytes]) -> list[str]:

@@ -7,16 +7,20 @@ from collections import OrderedDict
 
 
 class Sources:
-    """The sources of one service. A source is any number that stands for one: an IPv4 address, an IPv6 /64.
+    """The sources of one door. A source is any number that stands for one: an IPv4 address, an IPv6 /64.
 
     The rate is a bucket that holds one second's worth; only the time at which it will be full again is kept.
     """
 
-    def __init__(self, max_half_open: int, handshakes_per_second: int) -> None:
-        self._max_half_open = max_half_open
-        self._interval = 1 / handshakes_per_second
+    def __init__(self, max_half_open: int = 1, handshakes_per_second: int = 1) -> None:
         self._half_open: dict[int, int] = {}
         self._full_at: OrderedDict[int, float] = OrderedDict()
+        self.configure(max_half_open, handshakes_per_second)
+
+    def configure(self, max_half_open: int, handshakes_per_second: int) -> None:
+        """What each may take from now on."""
+        self._max_half_open = max_half_open
+        self._interval = 1 / handshakes_per_second
 
     def enter(self, source: int, now: float) -> bool:
         """Take a place for a newcomer; False when its source has used up what it may have."""

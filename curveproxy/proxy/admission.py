@@ -21,13 +21,13 @@ from curveproxy.proxy.waiting_room import GONE, WaitingRoom
 from curveproxy.reasons import Outcome
 from curveproxy.wire import curve_server, spec
 from curveproxy.wire.box import KeyPair
-from curveproxy.wire.curve_server import Initiate
 from curveproxy.wire.errors import PeerError
 from curveproxy.wire.greeting import MAJOR_END, MINOR_AT, check_client_untrusted
 from curveproxy.wire.metadata import find
 from curveproxy.wire.sodium import randombytes
 
 if TYPE_CHECKING:
+    from curveproxy.proxy.door import Door
     from curveproxy.proxy.service import Service
 
 # What is said at accept. Our mechanism comes only after the client's: libzmq leaves without a word when it sees one
@@ -58,6 +58,7 @@ class Stranger(Queued):
     """A half-open connection: all that we know of it.
 
     mark: SO_RCVLOWAT as it stands; 0 at accept, before anything has been said.
+    service: whose it is: the door's first, until HELLO tells.
     hello_nonce, server, minor: told by greeting and HELLO, needed at INITIATE.
     binding: what binds its cookie where the system has no number for a socket.
     """
@@ -69,6 +70,7 @@ class Stranger(Queued):
         "mark",
         "minor",
         "server",
+        "service",
         "socket",
         "source",
         "stage",
@@ -79,6 +81,7 @@ class Stranger(Queued):
     def __init__(self, admission: "Admission", sock: socket.socket, source: int | None, deadline: float) -> None:
         super().__init__(deadline)
         self.admission, self.socket, self.source = admission, sock, source
+        self.service = admission.door.first
         self.stage, self.mark, self.minor = Stage.GREETING, 0, 0
         self.binding: bytes | None = None
 
@@ -113,41 +116,44 @@ class Farewell(Queued):
 
     def fail(self, error: Exception) -> None:
         self._admission.part(self)
-        self._admission.service.observer.unexpected(error)
+        self._admission.door.first.observer.unexpected(error)
 
 
 class Admission:
-    """The half-open connections of one service."""
+    """The half-open connections of one door."""
 
-    def __init__(
-        self, service: "Service", room: WaitingRoom, cookies: CookieKeys, transient_keys: TransientKeys
-    ) -> None:
-        self.service = service
+    def __init__(self, door: "Door", room: WaitingRoom, cookies: CookieKeys, transient_keys: TransientKeys) -> None:
+        self.door = door
         self.half_open: Queue[Stranger] = Queue()
-        self._settings = service.settings.admission
-        self._sources = Sources(
-            self._settings.max_half_open_per_source, self._settings.handshakes_per_second_per_source
-        )
         self._room, self._cookies, self._transient_keys = room, cookies, transient_keys
-        self._largest = self._settings.max_initiate_bytes + _UNIT_ROOM
-        self._receive_buffer = max(sockets.STRANGER_RECEIVE_BUFFER, 2 * self._largest)
-        self._view = memoryview(bytearray(self._largest))
+        self._sources = Sources()
+        self.configure()
         self._held: dict[Stranger, None] = {}
         self._trying: Stranger | None = None
         self._farewells: Queue[Farewell] = Queue()
+
+    def configure(self) -> None:
+        """Take the settings of the door's first service, for all who stand here too."""
+        self._settings = self.door.first.settings.admission
+        self._sources.configure(
+            self._settings.max_half_open_per_source, self._settings.handshakes_per_second_per_source
+        )
+        self._largest = self._settings.max_initiate_bytes + _UNIT_ROOM
+        self._receive_buffer = max(sockets.STRANGER_RECEIVE_BUFFER, 2 * self._largest)
+        self._view = memoryview(bytearray(self._largest))
 
     # --- coming and going
 
     def enter(self, sock: socket.socket, address: object) -> None:
         """Take a connection in from the listener: greet it and let it wait, or close it."""
-        observer, now = self.service.observer, trio.current_time()
+        observer, now = self.door.first.observer, trio.current_time()
         observer.accepted()
         source = sockets.source_of(sock, address)
         if source is not None and not self._sources.enter(source, now):
             observer.refused(Outcome.SOURCE_LIMIT, sockets.peer_text(sock, source))
             sock.close()
             return
-        while len(self.half_open) >= self.service.half_open_limit and self.evict():
+        while len(self.half_open) >= self.door.first.half_open_limit and self.evict():
             pass
         stranger = Stranger(self, sock, source, now + self._settings.handshake_seconds)
         self.half_open.append(stranger)
@@ -175,23 +181,23 @@ class Admission:
     def refuse(self, stranger: Stranger, outcome: Outcome, detail: str = "") -> None:
         """End a handshake."""
         sock = self._forget(stranger)
-        self.turn_away(sock, sockets.peer_text(sock, stranger.source), outcome, detail)
+        self.turn_away(stranger.service, sock, sockets.peer_text(sock, stranger.source), outcome, detail)
 
-    def turn_away(self, sock: socket.socket, peer: str, outcome: Outcome, detail: str = "") -> None:
+    def turn_away(self, service: "Service", sock: socket.socket, peer: str, outcome: Outcome, detail: str = "") -> None:
         """Tell the observer, tell the client if it is to know, and close."""
-        self.service.observer.refused(outcome, peer, detail)
-        if outcome in FINAL and self.service.settings.refusal == "error":
+        service.observer.refused(outcome, peer, detail)
+        if outcome in FINAL and service.settings.refusal == "error":
             self._bid_farewell(sock)
         else:
             sock.close()
 
     def fail(self, stranger: Stranger, error: Exception) -> None:
-        self.service.observer.unexpected(error)
+        stranger.service.observer.unexpected(error)
         if stranger in self.half_open:
             self.refuse(stranger, Outcome.INTERNAL)
 
     def close(self) -> None:
-        """Nobody else is taken in: the proxy shuts down."""
+        """Nobody else is taken in: the door is closed."""
         while (oldest := self.half_open.oldest) is not None:
             self.refuse(oldest, Outcome.SHUTDOWN)
         while (farewell := self._farewells.oldest) is not None:
@@ -282,7 +288,7 @@ class Admission:
                     sockets.set_mark(stranger.socket, mark)
                 stranger.mark = mark
             return False
-        if stranger.stage == Stage.HELLO and self.service.backend.trial.down and stranger is not self._trying:
+        if stranger.stage == Stage.HELLO and stranger is not self._trying and self._all_are_down:
             stranger.stage = Stage.HELD
             self._held[stranger] = None
             return False
@@ -300,12 +306,13 @@ class Admission:
         return True
 
     def _hello(self, stranger: Stranger, body: bytes) -> None:
-        hello = curve_server.read_hello_untrusted(body, self.service.settings.server_keys)
+        hello = curve_server.read_hello_untrusted(body, self.door.keys)
         key = self._cookies.current(self._binding(stranger))
         chance = randombytes(2 * spec.LONG_NONCE)
         welcome = curve_server.welcome(
             hello, self._transient_keys.take(), key, chance[: spec.LONG_NONCE], chance[spec.LONG_NONCE :]
         )
+        stranger.service = self.door.keys[hello.server]
         stranger.server, stranger.hello_nonce = hello.server, hello.nonce
         stranger.stage = Stage.INITIATE
         stranger.socket.send(welcome)  # 170 octets behind a greeting of 64: it always fits
@@ -315,16 +322,11 @@ class Admission:
         initiate = curve_server.read_initiate_untrusted(body, stranger.server, keys, stranger.hello_nonce)
         if not identity_is_sane(find(initiate.properties, "Identity")):
             raise PeerError(Outcome.METADATA, "the identity is too long or begins with a zero octet")
-        if not self.service.clients.allows(initiate.client):
-            raise PeerError(Outcome.CLIENT_UNKNOWN)
-        if self.service.is_full:
+        stranger.service.check(initiate)
+        if stranger.service.is_full:
             raise PeerError(Outcome.SESSIONS_LIMIT)
-        self._admit(stranger, initiate)
-
-    def _admit(self, stranger: Stranger, initiate: Initiate) -> None:
         accepted_at = stranger.deadline - self._settings.handshake_seconds
-        sock = self._forget(stranger)
-        self.service.dial(sock, initiate, stranger.minor, accepted_at)
+        stranger.service.dial(self._forget(stranger), initiate, stranger.server, stranger.minor, accepted_at)
 
     def _binding(self, stranger: Stranger) -> bytes:
         number = sockets.number_of(stranger.socket)
@@ -338,8 +340,13 @@ class Admission:
 
     # --- a backend that is down
 
+    @property
+    def _all_are_down(self) -> bool:
+        """Which backend a stranger wants is not known yet: one that is well is reason enough to go on."""
+        return all(service.backend.trial.down for service in self.door.services)
+
     def backend_is_up(self) -> None:
-        """Those who waited for the backend go on, in the turns of the waiting room."""
+        """Those who waited for a backend go on, in the turns of the waiting room."""
         for stranger in self._held:
             stranger.stage = Stage.HELLO
             self._room.wake_again(stranger)
@@ -347,7 +354,7 @@ class Admission:
 
     def _try_backend(self, now: float) -> None:
         """Let one of those who wait go on, drawn by lot so that none can hog the trials."""
-        if self._held and self.service.backend.trial.may_try(now):
+        if self._held and any(service.backend.trial.may_try(now) for service in self.door.services):
             self._trying = stranger = random.choice(list(self._held))  # noqa: S311  fairness, not secrecy
             del self._held[stranger]
             stranger.stage = Stage.HELLO

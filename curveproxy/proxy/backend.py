@@ -247,9 +247,15 @@ class Backend:
         self.dialect: Dialect | None = None
         self.dials: Queue[Dial] = Queue()
         self.room, self.spawn = room, spawn
-        self._settings, self._observer, self._make_room = settings, observer, make_room
-        self._fixed = _fixed_address(settings)
+        self._observer, self._make_room = observer, make_room
         self._noticed: set[str] = set()
+        self._settings, self._fixed = settings, _fixed_address(settings)
+
+    def configure(self, settings: ServiceSettings) -> None:
+        """Other settings for the dials to come."""
+        if settings.backend != self._settings.backend:
+            self.up, self.dialect, self.trial = None, None, Trial()
+        self._settings, self._fixed = settings, _fixed_address(settings)
 
     def dial(self, dialler: Dialler, properties: Mapping[str, bytes]) -> None:
         """Connect and greet, with a client's properties, within ``backend_connect_seconds``."""

@@ -16,6 +16,11 @@ class Endpoint:
     host: str
     port: int = 0
 
+    @property
+    def is_fixed(self) -> bool:
+        """Whether it is one place for all who name it: port 0 is another one each time."""
+        return self.transport == "ipc" or self.port != 0
+
     @classmethod
     def parse(cls, text: str) -> Self:
         """Read an endpoint; ``*`` as a TCP host means all addresses (IPv4 and IPv6).

@@ -104,6 +104,7 @@ class Inbound(Pump):
 
     def _count(self, messages: int, octets: int) -> None:
         traffic = self._session.service.traffic
+        self._session.messages_in += messages
         traffic.messages_in += messages
         traffic.octets_in += octets
 

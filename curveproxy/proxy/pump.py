@@ -102,6 +102,7 @@ class Pump(ABC):
         "_large",
         "_owed",
         "_pending",
+        "_retires",
         "_session",
         "_sink",
         "_sink_gone",
@@ -130,6 +131,7 @@ class Pump(ABC):
         self._wants = Wait.SOURCE
         self._source_gone = self._sink_gone = False
         self._ending = False
+        self._retires = False  # ends behind the message that has begun
 
     # --- what the two directions do differently
 
@@ -180,6 +182,11 @@ class Pump(ABC):
         self._word = word
         self._session.service.room.wake_again(self)
 
+    def retire(self) -> None:
+        """End as soon as no message is in the middle of its parts."""
+        self._retires = True
+        self.wake(READ)
+
     def stop(self) -> None:
         """The session has been closed. What is held goes now: it may be large, and the garbage collector slow."""
         self._wants = Wait.END
@@ -220,13 +227,16 @@ class Pump(ABC):
         if self._large is not None and self._large.is_turned:
             self._session.service.buffers.give_back(self._large.buffer)
             self._large = None
+        if self._retires and not (self._ending or self._large or self._state.held):
+            self._part()
         if self._ending:
             return self._finish()
         if self._large is not None:
             return self._read_large(self._large)
         if self._to_skip:
             return self._read_away()
-        return self._batch()
+        wants = self._batch()
+        return Wait.TURN if self._retires and wants == Wait.SOURCE and not self._state.held else wants
 
     def _batch(self) -> Wait:
         """Read once, and turn and write all whole frames."""
@@ -337,6 +347,12 @@ class Pump(ABC):
             else:
                 self._sink.socket.shutdown(socket.SHUT_WR)
         return Wait.END
+
+    def _part(self) -> None:
+        """Tell the sink that nothing follows, and read away what the source says until it ends as well."""
+        self._retires, self._sink_gone = False, True
+        with suppress(OSError):
+            self._sink.socket.shutdown(socket.SHUT_WR)
 
     @property
     def has_nothing_to_do(self) -> bool:

@@ -1,6 +1,5 @@
 """A service: where its clients come in, what lies behind, and everybody between."""
 
-import errno
 import socket
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -11,30 +10,24 @@ from attrs import define
 from curveproxy.policy.clients import ClientList
 from curveproxy.policy.limits import half_open_in_force, sessions_in_force
 from curveproxy.policy.properties import droppable, for_service
-from curveproxy.policy.sockettypes import known
 from curveproxy.proxy import sockets
-from curveproxy.proxy.admission import FAREWELL_SECONDS, Admission
 from curveproxy.proxy.backend import Backend, Connection
 from curveproxy.proxy.commands import Side
+from curveproxy.proxy.endpoint import Endpoint
 from curveproxy.proxy.observer import Observer
 from curveproxy.proxy.pump import Peer
 from curveproxy.proxy.session import Session
 from curveproxy.proxy.settings import ServiceSettings
 from curveproxy.reasons import BackendFailure, Closed, Outcome
 from curveproxy.wire import curve_server, metadata, spec, z85
+from curveproxy.wire.box import KeyPair
 from curveproxy.wire.curve_server import Initiate
 from curveproxy.wire.errors import PeerError
 from curveproxy.wire.metadata import find
 
 if TYPE_CHECKING:
+    from curveproxy.proxy.door import Door
     from curveproxy.proxy.proxy import Proxy
-
-# So many are accepted before others have their turn.
-ACCEPTS = 16
-# How long a listener rests when there is no descriptor left, and nobody to evict.
-REST_SECONDS = 0.1
-
-NO_DESCRIPTOR = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
 @define
@@ -50,34 +43,42 @@ class Traffic:
 class Service:
     """One ``[[service]]`` at work.
 
-    clients: who may come in; assign a new list at any time.
-    bound: where it listens, with the port that the system chose; after ``bind``.
+    settings, clients: as they are now; see ``configure`` and ``admit``.
+    door: where its clients come in.
+    identities: whose session each identity is.
+    is_leaving: nobody is let in any more.
     """
+
+    door: "Door"
 
     def __init__(self, proxy: "Proxy", settings: ServiceSettings, clients: ClientList, observer: Observer) -> None:
         self.settings, self.clients, self.observer = settings, clients, observer
-        self.bound = settings.listen
         self.sessions: set[Session] = set()
+        self.identities: dict[bytes, Session] = {}
         self.traffic = Traffic()
         self.lingering: set[Session] = set()
         self.room, self.buffers, self.spawn = proxy.sessions_room, proxy.buffers, proxy.spawn
         self.backend = Backend(settings, observer, proxy.sessions_room, proxy.spawn, proxy.evict)
-        self.admission = Admission(self, proxy.strangers_room, proxy.cookies, proxy.transient_keys)
-        self.is_stopping = False
+        self.is_leaving = False
         self._proxy = proxy
-        self._listener: socket.socket | None = None
 
     # --- figures
 
     @property
+    def bound(self) -> Endpoint:
+        """Where it listens, with the port that the system chose."""
+        return self.door.bound
+
+    @property
     def half_open(self) -> int:
-        """Connections without an outcome: strangers, and clients whose backend is being dialled."""
-        return len(self.admission.half_open) + len(self.backend.dials)
+        """Connections without an outcome: strangers at its door, and clients whose backend is being dialled."""
+        strangers = len(self.door.admission.half_open) if self.door.first is self else 0
+        return strangers + len(self.backend.dials)
 
     @property
     def half_open_limit(self) -> int:
-        """``max_half_open`` in force: sessions, and the strangers of other services, take descriptors from it."""
-        elsewhere = sum(other.half_open for other in self._proxy.services if other is not self)
+        """``max_half_open`` in force: sessions, and the strangers at other doors, take descriptors from it."""
+        elsewhere = sum(other.half_open for other in self._proxy.services if other.door is not self.door)
         return half_open_in_force(
             self.settings.admission.max_half_open,
             self._proxy.descriptors - elsewhere,
@@ -95,149 +96,135 @@ class Service:
         return len(self.sessions) + len(self.backend.dials)
 
     @property
-    def is_full(self) -> bool:
-        return self.taken >= self.sessions_limit or self._proxy.is_full
-
-    @property
     def backend_up(self) -> bool | None:
         """How the last dial ended; None before the first."""
         return self.backend.up
 
-    # --- coming in
+    # --- changes
 
-    def bind(self) -> None:
-        """Listen. Raises BindError."""
-        self._listener = sockets.listen(self.settings.listen)
-        self.bound = sockets.bound(self._listener, self.settings.listen)
+    def configure(self, settings: ServiceSettings) -> None:
+        """Other settings for whoever comes from now on. The door has to be told too."""
+        self.settings = settings
+        self.backend.configure(settings)
 
-    def unbind(self) -> None:
-        """Listen no more."""
-        if self._listener is not None:
-            trio.lowlevel.notify_closing(self._listener)
-            sockets.close_listener(self._listener, self.settings.listen)
-            self._listener = None
+    def admit(self, clients: ClientList) -> None:
+        """Another list of clients. Sessions of those that may not be here any more end."""
+        self.clients = clients
+        for session in list(self.sessions):
+            if clients.objection(session.key, session.type_told, session.identity) is not None:
+                session.revoke()
 
-    def stop(self) -> None:
-        """Take nobody in any more; those inside stay."""
-        self.is_stopping = True
-        self.unbind()
-        self.admission.close()
+    def leave(self) -> None:
+        """Let nobody in any more; those inside stay."""
+        self.is_leaving = True
         self.backend.cancel()
 
-    async def run(self) -> None:
-        """Accept until ``stop``, and keep the deadlines."""
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._keep_time)
-            while self._listener is not None:
-                try:
-                    await trio.lowlevel.wait_readable(self._listener)
-                except trio.ClosedResourceError:
-                    break
-                if self._listener is not None and not self._accept(self._listener):  # else: stopped meanwhile
-                    self.observer.notice(
-                        "no descriptor is left", hint="raise the hard limit of descriptors, or lower max_sessions"
-                    )
-                    await trio.sleep(REST_SECONDS)
+    # --- coming in
 
-    def _accept(self, listener: socket.socket) -> bool:
-        """Take in who stands at the door. False when that can not be, for the want of a descriptor."""
-        for _ in range(ACCEPTS):
-            try:
-                sock, address = listener.accept()
-            except BlockingIOError:
-                break
-            except OSError as error:
-                if error.errno not in NO_DESCRIPTOR:
-                    continue  # it was a connection that is no longer
-                if not sockets.is_readable(listener):
-                    break  # nobody waits: Linux says so of a descriptor before it looks
-                if not self._proxy.evict():
-                    return False
-                continue  # a place is free now
-            try:
-                self.admission.enter(sock, address)
-            except Exception as error:  # the boundary: one connection ends, not the listener
-                self.observer.unexpected(error)
-                sock.close()
-        return True
+    def check(self, initiate: Initiate) -> None:
+        """Whether a client that has proved its key may come in. Raises PeerError."""
+        key, properties = initiate.client, initiate.properties
+        told = find(properties, "Identity") or b""
+        objection = self.clients.objection(key, find(properties, "Socket-Type"), told)
+        if objection is not None:
+            raise PeerError(*objection)
+        holder = self.identities.get(self.clients.identity(key, told))
+        if holder is not None and holder.key != key:
+            raise PeerError(Outcome.METADATA, "another client has that identity now")
+        if self.is_leaving:
+            raise PeerError(Outcome.SHUTDOWN)
 
-    # --- inside
+    @property
+    def is_full(self) -> bool:
+        return self.taken >= self.sessions_limit or self._proxy.is_full
 
-    def dial(self, sock: socket.socket, initiate: Initiate, minor: int, accepted_at: float) -> None:
+    def dial(self, sock: socket.socket, initiate: Initiate, server: KeyPair, minor: int, accepted_at: float) -> None:
         """A client is vouched for and allowed: fetch it its backend."""
-        newcomer = Newcomer(self, sock, initiate, minor, accepted_at)
+        newcomer = Newcomer(self, sock, initiate, server, minor, accepted_at)
+        # Before the service sees the identity again: libzmq knows it as the older one's until that is gone.
+        self.replace(newcomer.identity)
         self.backend.dial(newcomer, newcomer.properties())
+
+    def replace(self, identity: bytes) -> None:
+        """Its client has come again, and the session that has this identity may never hear that it had gone."""
+        if (older := self.identities.get(identity)) is not None:
+            older.cut(Closed.REPLACED)
+
+    def session_has_begun(self, session: Session) -> None:
+        self.sessions.add(session)
+        if session.identity:
+            self.identities[session.identity] = session
 
     def session_has_ended(self, session: Session) -> None:
         self.sessions.discard(session)
         self.lingering.discard(session)
+        if self.identities.get(session.identity) is session:
+            del self.identities[session.identity]
         self.observer.closed(session, session.reason or Closed.INTERNAL)
 
-    async def _keep_time(self) -> None:
-        """Deadlines: of strangers, of dials, of sessions that are ending. Each waits in the order of its time."""
-        settings = self.settings.admission
-        # Whoever comes while we sleep is due no earlier than this.
-        nap = min(settings.handshake_seconds, settings.backend_connect_seconds, FAREWELL_SECONDS)
-        while True:
-            now = trio.current_time()
-            self.admission.expire(now)
-            self.backend.expire(now)
-            for session in [late for late in self.lingering if (late.linger_until or now) <= now]:
-                session.close()
-            await trio.sleep(nap)
+    def expire(self, now: float) -> None:
+        """Deadlines, of dials and of sessions that are ending."""
+        self.backend.expire(now)
+        for session in [late for late in self.lingering if late.ends_by <= now]:
+            session.close()
 
 
 class Newcomer:
-    """An allowed client whose backend is being dialled."""
+    """An allowed client whose backend is being dialled.
+
+    name: the operator's for it, else its key in Z85; identity: who it is to the service; server: the key it was given.
+    """
 
     def __init__(
-        self, service: Service, sock: socket.socket, initiate: Initiate, minor: int, accepted_at: float
+        self,
+        service: Service,
+        sock: socket.socket,
+        initiate: Initiate,
+        server: KeyPair,
+        minor: int,
+        accepted_at: float,
     ) -> None:
-        self._service, self._socket, self._initiate = service, sock, initiate
-        self._minor, self._accepted_at = minor, accepted_at
-        self._peer = sockets.peer_text(sock)
-        self._name = service.clients.name(initiate.client) or z85.encode(initiate.client)
+        self.service, self.initiate, self.server = service, initiate, server
+        self.peer = sockets.peer_text(sock)
+        self.name = service.clients.name(initiate.client) or z85.encode(initiate.client)
+        self.identity = service.clients.identity(initiate.client, find(initiate.properties, "Identity") or b"")
+        self._socket, self._minor, self._accepted_at = sock, minor, accepted_at
 
     def properties(self) -> dict[str, bytes]:
         """What the service is told of this client."""
         ours = {}
-        if self._service.settings.forward_identity:
+        if self.service.settings.forward_identity:
             ours = {
-                "User-Id": self._name.encode(),
-                "X-Curve-Key": z85.encode(self._initiate.client).encode(),
-                "X-Peer-Address": self._peer.encode(),
+                "User-Id": self.name.encode(),
+                "X-Curve-Key": z85.encode(self.initiate.client).encode(),
+                "X-Peer-Address": self.peer.encode(),
             }
-        return for_service(self._initiate.properties, ours)
+        if self.identity:
+            ours["Identity"] = self.identity
+        return for_service(self.initiate.properties, ours)
 
     def connected(self, connection: Connection) -> None:
         """The backend is there: answer READY, and relay."""
-        service = self._service
-        service.admission.backend_is_up()
-        near = find(self._initiate.properties, "Socket-Type")
+        service = self.service
+        service.door.admission.backend_is_up()
+        near = find(self.initiate.properties, "Socket-Type")
         try:
+            service.check(self.initiate)  # once more, for much may have changed meanwhile
             sockets.prepare_session(self._socket)
             # It fits into a send buffer that is all but empty.
-            self._socket.send(curve_server.ready(self._initiate.shared, _ready_for_any(connection.properties)))
-        except OSError:
+            self._socket.send(curve_server.ready(self.initiate.shared, _ready_for_any(connection.properties)))
+        except (PeerError, OSError) as error:
             service.room.leave(connection.socket.fileno())
             connection.socket.close()
-            self._turn_away(Outcome.PEER_CLOSED)
+            self.refused(error if isinstance(error, PeerError) else PeerError(Outcome.PEER_CLOSED))
             return
+        service.replace(self.identity)
+        far = Side(connection.minor, connection.socket_type, connection.dialect)
         session = Session(
-            service,
-            self._name,
-            self._peer,
-            known(near),
-            Peer(self._socket, Side(self._minor, near)),
-            Peer(
-                connection.socket,
-                Side(connection.minor, connection.socket_type, connection.dialect),
-                connection.rest,
-            ),
-            self._initiate,
+            self, Peer(self._socket, Side(self._minor, near)), Peer(connection.socket, far, connection.rest)
         )
-        service.sessions.add(session)
-        service.observer.admitted(session, trio.current_time() - self._accepted_at)
+        service.session_has_begun(session)
+        service.observer.admitted(session, max(0.0, trio.current_time() - self._accepted_at))
         session.begin()
 
     def refused(self, error: PeerError) -> None:
@@ -245,17 +232,17 @@ class Newcomer:
         if isinstance(error.reason, Outcome):
             self._turn_away(error.reason, error.detail)
         elif error.reason == BackendFailure.SOCKET_TYPE:
-            self._service.admission.backend_is_up()
+            self.service.door.admission.backend_is_up()
             self._turn_away(Outcome.SOCKET_TYPE, error.detail)
         else:
             self._turn_away(Outcome.BACKEND_UNAVAILABLE, str(error))
 
     def fail(self, error: Exception) -> None:
-        self._service.observer.unexpected(error)
+        self.service.observer.unexpected(error)
         self._turn_away(Outcome.INTERNAL)
 
     def _turn_away(self, outcome: Outcome, detail: str = "") -> None:
-        self._service.admission.turn_away(self._socket, self._peer, outcome, detail)
+        self.service.door.admission.turn_away(self.service, self._socket, self.peer, outcome, detail)
 
 
 def _ready_for_any(properties: Mapping[str, bytes]) -> dict[str, bytes]:

@@ -1,9 +1,11 @@
 """A session: an admitted client, its own connection to the service, and the two pumps between them."""
 
+from math import inf
 from typing import TYPE_CHECKING
 
 import trio
 
+from curveproxy.policy.sockettypes import known
 from curveproxy.policy.topics import Topics
 from curveproxy.proxy.inbound import Heeding, Inbound
 from curveproxy.proxy.outbound import Choosing, Outbound
@@ -12,53 +14,54 @@ from curveproxy.proxy.waiting_room import READ, WRITE
 from curveproxy.reasons import Closed, Invalid
 from curveproxy.wire import box
 from curveproxy.wire.codec import Direction
-from curveproxy.wire.curve_server import Initiate
 from curveproxy.wire.frame import Dialect
 
 if TYPE_CHECKING:
-    from curveproxy.proxy.service import Service
+    from curveproxy.proxy.service import Newcomer
 
 # How long the other side may take none of what it is owed, once one side has ended.
 LINGER_SECONDS = 10.0
+# How long the message may take that a revoked client is in.
+REVOKED_SECONDS = 0.5
 
 
 class Session:
     """One client's. It ends when both pumps have ended, or when nothing moves any more after one side has.
 
     client: the operator's name for it, else its key in Z85; peer: where it comes from.
-    socket_type: what it says it is.
+    type_told, identity: what it says it is, and who it is to the service; server: the public key it was given.
+    messages_in, messages_out: what was relayed; ``in`` is from client to service.
     reason: why the session ended; the first that is told wins.
+    ends_by: when it is closed, once it is ending.
     """
 
     __slots__ = (
         "_far",
         "_is_closed",
         "_near",
+        "_stays_until",
         "client",
+        "ends_by",
+        "identity",
         "key",
-        "linger_until",
+        "messages_in",
+        "messages_out",
         "opened_at",
         "peer",
         "reason",
+        "server",
         "service",
-        "socket_type",
+        "type_told",
     )
 
-    def __init__(
-        self,
-        service: "Service",
-        client: str,
-        peer: str,
-        socket_type: str,
-        near: Peer,
-        far: Peer,
-        initiate: Initiate,
-    ) -> None:
-        self.service, self.client, self.key = service, client, initiate.client
-        self.peer, self.socket_type = peer, socket_type
+    def __init__(self, who: "Newcomer", near: Peer, far: Peer) -> None:
+        service, initiate = who.service, who.initiate
+        self.service, self.client, self.peer, self.identity = service, who.name, who.peer, who.identity
+        self.key, self.server, self.type_told = initiate.client, who.server.public, near.side.socket_type
         self.opened_at = trio.current_time()
+        self.messages_in = self.messages_out = 0
         self.reason: Closed | None = None
-        self.linger_until: float | None = None
+        self.ends_by = self._stays_until = inf
         self._near, self._far, self._is_closed = near, far, False
         limit = service.settings.messages.max_message_bytes
         dialect = far.side.dialect
@@ -84,6 +87,11 @@ class Session:
         if self._far.come:
             room.wake_again(self._far.reader)
 
+    @property
+    def socket_type(self) -> str:
+        """What the client says it is, for the log."""
+        return known(self.type_told)
+
     # --- told by the pumps
 
     def end(self, reason: Closed) -> None:
@@ -96,12 +104,12 @@ class Session:
         """One side has ended, or something has moved since."""
         if self._is_closed:
             return
-        self.linger_until = trio.current_time() + LINGER_SECONDS
+        self.ends_by = min(trio.current_time() + LINGER_SECONDS, self._stays_until)
         self.service.lingering.add(self)
 
     def progress(self) -> None:
         """Something was written. Only an ending session measures by it."""
-        if self.linger_until is not None:
+        if self.ends_by < inf:
             self.linger()
 
     def pump_has_ended(self) -> None:
@@ -112,6 +120,25 @@ class Session:
         self.service.observer.invalid(self, reason, detail)
 
     # --- the end
+
+    def revoke(self) -> None:
+        """Its client may not be here any more: both ways end behind the message that has begun, or very soon."""
+        self._leave(Closed.REVOKED, REVOKED_SECONDS)
+        self._near.reader.retire()
+
+    def drain(self) -> None:
+        """Send the client away behind a whole message. What it has said until it has heard of that is delivered."""
+        self._leave(Closed.DRAINED, LINGER_SECONDS)
+
+    def _leave(self, reason: Closed, seconds: float) -> None:
+        self._stays_until = min(self._stays_until, trio.current_time() + seconds)
+        self.end(reason)
+        self._far.reader.retire()
+
+    @property
+    def awaits_reply(self) -> bool:
+        """Whether the client has asked what it has not been answered, and would wait for it for ever."""
+        return self.type_told == b"REQ" and self.messages_in > self.messages_out
 
     def cut(self, reason: Closed) -> None:
         """End at once, whatever is owed."""

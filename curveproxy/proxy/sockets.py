@@ -10,6 +10,8 @@ import stat
 import termios
 from pathlib import Path
 
+from attrs import frozen
+
 from curveproxy.proxy.endpoint import Endpoint
 
 # asm-generic/socket.h
@@ -38,10 +40,28 @@ class BindError(Exception):
         self.endpoint = endpoint
 
 
-def listen(endpoint: Endpoint) -> socket.socket:
-    """A listening socket. Raises BindError."""
+@frozen
+class Listener:
+    """A listening socket. endpoint: where it really is, with the port that the system chose for port 0."""
+
+    socket: socket.socket
+    endpoint: Endpoint
+    _inode: int = 0
+
+    def close(self) -> None:
+        """Stop listening, and take the path of a Unix socket away, unless a successor has taken it over."""
+        self.socket.close()
+        if self._inode and _inode(self.endpoint) == self._inode:
+            Path(self.endpoint.host).unlink(missing_ok=True)
+
+
+def listen(endpoint: Endpoint, *, reuse_port: bool = False) -> Listener:
+    """Listen. Raises BindError.
+
+    reuse_port: beside another process that does so too, or in its place on a Unix socket.
+    """
     try:
-        listener = _listen_unix(endpoint) if endpoint.transport == "ipc" else _listen_tcp(endpoint)
+        listener = (_listen_unix if endpoint.transport == "ipc" else _listen_tcp)(endpoint, reuse_port)
     except (socket.gaierror, UnicodeError) as error:
         raise BindError(endpoint, "the host name does not resolve") from error
     except OSError as error:
@@ -53,10 +73,12 @@ def listen(endpoint: Endpoint) -> socket.socket:
         }
         raise BindError(endpoint, reasons.get(error.errno or 0, os.strerror(error.errno or 0).lower())) from error
     listener.setblocking(False)
-    return listener
+    if endpoint.transport == "ipc":
+        return Listener(listener, endpoint, _inode(endpoint))
+    return Listener(listener, Endpoint("tcp", endpoint.host, listener.getsockname()[1]))
 
 
-def _listen_tcp(endpoint: Endpoint) -> socket.socket:
+def _listen_tcp(endpoint: Endpoint, reuse_port: bool) -> socket.socket:
     everywhere = endpoint.host == "*"
     dual = everywhere and socket.has_dualstack_ipv6()
     host = ("::" if dual else "0.0.0.0") if everywhere else endpoint.host
@@ -64,6 +86,7 @@ def _listen_tcp(endpoint: Endpoint) -> socket.socket:
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, reuse_port)
         if family == socket.AF_INET6:
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, not dual)
         _configure_tcp(listener)  # accepted sockets inherit it
@@ -79,9 +102,15 @@ def _listen_tcp(endpoint: Endpoint) -> socket.socket:
     return listener
 
 
-def _listen_unix(endpoint: Endpoint) -> socket.socket:
+def _listen_unix(endpoint: Endpoint, reuse_port: bool) -> socket.socket:
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
+        if reuse_port and _inode(endpoint):
+            beside = Path(f"{endpoint.host}.{os.getpid()}")
+            listener.bind(str(beside))
+            listener.listen(BACKLOG)
+            beside.rename(endpoint.host)  # at no moment is there nobody
+            return listener
         if _is_stale(endpoint):
             Path(endpoint.host).unlink()
         listener.bind(endpoint.unix_address)
@@ -109,16 +138,15 @@ def _is_stale(endpoint: Endpoint) -> bool:
     return False
 
 
-def close_listener(listener: socket.socket, endpoint: Endpoint) -> None:
-    """Stop listening, and take the path of a Unix socket away."""
-    listener.close()
-    if endpoint.transport == "ipc" and not endpoint.host.startswith("@"):
-        Path(endpoint.host).unlink(missing_ok=True)
-
-
-def bound(listener: socket.socket, endpoint: Endpoint) -> Endpoint:
-    """Where a listener really listens: the port that the system chose for port 0."""
-    return endpoint if endpoint.transport == "ipc" else Endpoint("tcp", endpoint.host, listener.getsockname()[1])
+def _inode(endpoint: Endpoint) -> int:
+    """The number of the socket that lies at the path of a Unix endpoint; 0 where there is none."""
+    if endpoint.host.startswith("@"):
+        return 0
+    try:
+        status = Path(endpoint.host).lstat()
+    except (OSError, ValueError):
+        return 0
+    return status.st_ino if stat.S_ISSOCK(status.st_mode) else 0
 
 
 def _configure_tcp(sock: socket.socket) -> None:

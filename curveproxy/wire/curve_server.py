@@ -4,7 +4,7 @@ There is no object that lives through a handshake: what must be remembered is in
 curve operations with a stranger's key and one with none of it make a whole handshake.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 from attrs import field, frozen
 
@@ -69,7 +69,7 @@ def initiate_mark_untrusted(seen: Octets, most: int) -> tuple[int, int, int]:
     )
 
 
-def read_hello_untrusted(body: bytes, servers: Sequence[KeyPair]) -> Hello:
+def read_hello_untrusted(body: bytes, servers: Iterable[KeyPair]) -> Hello:
     """Open HELLO with whichever of our long-term keys the client was given.
 
     # HELLO, 200 octets: name[6] version[2] zeros[72] C'[32] nonce[8] Box [64 zeros](C'->S)[80]

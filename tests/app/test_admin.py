@@ -20,6 +20,7 @@ from curveproxy.app.observer import ServiceObserver
 from curveproxy.policy.clients import ClientList
 from curveproxy.proxy.endpoint import Endpoint
 from curveproxy.proxy.proxy import Proxy
+from curveproxy.proxy.service import Service
 from curveproxy.proxy.settings import ServiceSettings
 from curveproxy.wire.box import KeyPair
 
@@ -115,7 +116,9 @@ async def test_what_stands_is_read_at_the_scrape() -> None:
     metrics, proxy, pair = Metrics(), Proxy(descriptors=1024), KeyPair.generate()
     endpoint = Endpoint("tcp", "127.0.0.1", 0)
     observer = ServiceObserver("orders", metrics, structlog.get_logger())
-    service = proxy.add(ServiceSettings("orders", endpoint, endpoint, (pair,)), ClientList(), observer)
+    settings = ServiceSettings("orders", endpoint, endpoint, (pair,))
+    service = Service(proxy, settings, ClientList(), observer)
+    proxy.open({service: settings})
     metrics.watch(service)
     async with page(metrics.registry, []) as port:
 
@@ -134,5 +137,6 @@ async def test_what_stands_is_read_at_the_scrape() -> None:
         assert await value("curveproxy_message_bytes_total", direction="out") == 2**53
         assert await value("curveproxy_sessions_limit") == service.sessions_limit
         assert await value("curveproxy_half_open_limit") == service.half_open_limit
+    proxy.close()
     proxy.strangers_room.close()
     proxy.sessions_room.close()

@@ -70,7 +70,7 @@ def test_everything_is_told_in_one_run(place: Path) -> None:
     for words in [
         'service "typo": forward_identiti: no such setting: did you mean forward_identity',
         'service "type": forward_identity: true or false is wanted, not a string',
-        'service "twin": listen: tcp://*:2 is taken: service "type" listens on tcp://*:2',
+        'service "twin": secret_keys: "type" on the same endpoint has that key too: each needs its own',
         'service "missing": secret_keys[0]: nowhere.key_secret can not be read: no such file or directory',
         'service "public": secret_keys[0]: server.key holds a public key only: name its .key_secret file',
         'service "halves": secret_keys[0]: mixed.key_secret: the public and the secret key do not belong together',
@@ -96,6 +96,17 @@ def test_what_may_be_wanted_is_a_warning(place: Path) -> None:
         f"dropping does not suit a REP service: {DROPPING_HINT}",
     ]
     assert all(line.startswith("warning: ") for line in told)
+
+
+def test_what_a_second_service_on_an_endpoint_may_not_decide_is_told(place: Path) -> None:
+    certificate(place, "other")
+    limits = "[service.admission]\nmax_half_open = 7\nmax_sessions = 7\n"
+    second = SERVICE.replace("orders", "prices").replace("server.key_secret", "other.key_secret")
+    status, _, told = check(place, SERVICE + second + limits)
+    assert (status, [line for line in told if "prices" in line and "admission" in line]) == (
+        0,
+        ['warning: service "prices": admission.max_half_open is not used: that of "orders" on the same endpoint holds'],
+    )
 
 
 def test_a_file_that_is_none(place: Path) -> None:

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import signal
 import socket
 import stat
 import subprocess
@@ -173,6 +174,21 @@ def start(*options: str) -> tuple[int, str, str]:
     arguments = [*command(), "run", *endpoints, *options]
     pipe = subprocess.PIPE
     return stopped(subprocess.Popen(arguments, env=environment(), stdout=pipe, stderr=pipe, text=True), admin)
+
+
+def test_a_hangup_where_there_is_no_file_to_read_again() -> None:
+    admin = free_port()
+    options = ["--listen", "tcp://127.0.0.1:0", "--backend", "tcp://127.0.0.1:1", "--allow-any"]
+    arguments = [*command(), "run", *options, "--admin", f"127.0.0.1:{admin}"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(arguments, env=environment(), stdout=pipe, stderr=pipe, text=True) as process:
+        assert process.stderr is not None
+        told = iter(process.stderr.readline, "")
+        assert any("listening" in line for line in told)
+        process.send_signal(signal.SIGHUP)
+        assert any("nothing to read again" in line for line in told)
+        status, _, _ = stopped(process, admin)
+    assert status == 0
 
 
 def test_a_key_for_this_run_only() -> None:

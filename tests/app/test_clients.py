@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,8 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curveproxy.app.clients import Clients, Directory, Stamp
+from curveproxy.app.clients import Client, Clients
+from curveproxy.app.files import Stamp
 from curveproxy.app.keys import KeyFileError, write_key_pair
 from curveproxy.policy.clients import ClientList
 from curveproxy.wire.box import KeyPair
@@ -31,14 +32,27 @@ class Log:
     info = warning
 
 
-def directory(files: dict[str, bytes | None], log: Log) -> Directory:
-    def read(name: str) -> bytes:
-        key = files[name]
+class Directory(Clients):
+    """Clients whose listings and files are what a test says."""
+
+    def __init__(self, held: dict[str, bytes | None], log: Log) -> None:
+        super().__init__(None, [], False, log)
+        self._held = held
+
+    def _read(self, name: str) -> Client:
+        key = self._held[name]
         if key is None:
             raise KeyFileError(f"{name} is broken")
-        return key
+        return Client(key)
 
-    return Directory(read, log.warning)
+    def take(self, listing: Mapping[str, Stamp]) -> bool:
+        changed = self.files.take(listing)
+        if changed:
+            self._taken()
+        return changed
+
+    def names(self) -> Mapping[bytes, str | None]:
+        return self.list.names
 
 
 def listing(**sizes: int) -> dict[str, Stamp]:
@@ -47,7 +61,7 @@ def listing(**sizes: int) -> dict[str, Stamp]:
 
 def test_a_key_comes_at_once_and_goes_after_two_listings() -> None:
     files: dict[str, bytes | None] = {"alice.key": A}
-    found = directory(files, Log())
+    found = Directory(files, Log())
     assert found.take(listing(alice=1))
     assert found.names() == {A: "alice"}
     assert not found.take(listing(alice=1))
@@ -58,7 +72,7 @@ def test_a_key_comes_at_once_and_goes_after_two_listings() -> None:
 
 
 def test_a_file_that_is_away_for_one_listing_keeps_its_key() -> None:
-    found = directory({"alice.key": A}, Log())
+    found = Directory({"alice.key": A}, Log())
     for seen in (listing(alice=1), {}, listing(alice=1), {}, listing(alice=1)):
         found.take(seen)
         assert found.names() == {A: "alice"}
@@ -67,7 +81,7 @@ def test_a_file_that_is_away_for_one_listing_keeps_its_key() -> None:
 def test_a_file_that_stops_parsing_keeps_its_key_and_is_told() -> None:
     files: dict[str, bytes | None] = {"alice.key": A, "bob.key": None}
     log = Log()
-    found = directory(files, log)
+    found = Directory(files, log)
     found.take(listing(alice=1, bob=1))
     assert found.names() == {A: "alice"}
     files["alice.key"], files["bob.key"] = None, B
@@ -80,7 +94,7 @@ def test_a_file_that_stops_parsing_keeps_its_key_and_is_told() -> None:
 
 def test_of_two_files_with_one_key_the_first_counts_and_it_is_told_once() -> None:
     log = Log()
-    found = directory({"bob.key": A, "alice.key": A, "carol.key": B}, log)
+    found = Directory({"bob.key": A, "alice.key": A, "carol.key": B}, log)
     found.take(listing(bob=1, alice=1))
     assert found.names() == {A: "alice"}
     found.take(listing(bob=1, alice=1, carol=1))
@@ -89,7 +103,7 @@ def test_of_two_files_with_one_key_the_first_counts_and_it_is_told_once() -> Non
 
 def test_a_file_that_is_renamed_is_no_twin_and_never_without_its_key() -> None:
     log = Log()
-    found = directory({"alice.key": A, "bob.key": A}, log)
+    found = Directory({"alice.key": A, "bob.key": A}, log)
     found.take(listing(alice=1))
     found.take(listing(bob=1))
     assert A in found.names()
@@ -105,7 +119,7 @@ steps = st.lists(st.tuples(st.dictionaries(names, st.integers(0, 2)), st.sets(na
 @given(steps)
 def test_no_history_takes_a_key_away_before_its_file_was_missing_twice(history: list[tuple[Any, set[str]]]) -> None:
     files: dict[str, bytes | None] = {}
-    found = directory(files, Log())
+    found = Directory(files, Log())
     held: dict[str, bytes] = {}
     missed: Counter[str] = Counter()
     seen: dict[str, int] = {}
@@ -187,7 +201,8 @@ async def until(condition: Callable[[], object]) -> None:
 @pytest.fixture
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Listings follow each other fast."""
-    monkeypatch.setattr("curveproxy.app.clients.LISTING_SECONDS", 0.01)
+    monkeypatch.setattr("curveproxy.app.files.LISTING_SECONDS", 0.01)
+    monkeypatch.setattr("curveproxy.app.files.AGAIN_SECONDS", 0.01)
 
 
 async def test_a_new_key_is_told_to_who_watches(tmp_path: Path, often: None) -> None:
@@ -195,9 +210,11 @@ async def test_a_new_key_is_told_to_who_watches(tmp_path: Path, often: None) -> 
     clients, told = Clients(tmp_path, [A], False, log), list[ClientList]()
     clients.load()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(clients.watch, told.append)
+        nursery.start_soon(clients.watch, lambda: told.append(clients.list))
         (tmp_path / "broken.key").write_text("not a certificate")  # changes the directory, and nobody's rights
         await until(lambda: "client key can not be read" in log.lines)
+        await until(lambda: told)
+        assert told.pop().names == {A: None}
         write_key_pair(tmp_path / "carol.key_secret", pair)
         await until(lambda: told)
         assert [each.names for each in told] == [{A: None, pair.public: "carol"}]
@@ -221,7 +238,7 @@ async def test_a_listing_that_can_not_be_made_changes_nothing_and_ends_nothing(
     async with trio.open_nursery() as nursery:
         with monkeypatch.context() as patch:
             patch.setattr(trio.to_thread, "run_sync", no_thread)
-            nursery.start_soon(clients.watch, told.append)
+            nursery.start_soon(clients.watch, lambda: told.append(clients.list))
             await until(lambda: len(tried) > 3)
         assert log.lines == ["nobody can connect", "clients directory can not be listed"]
         write_key_pair(tmp_path / "carol.key_secret", KeyPair.generate())

@@ -31,8 +31,8 @@ class Told:
     def observer(self) -> ServiceObserver:
         return self.new()  # within the test: the stream of its preparation is another one
 
-    def new(self, level: str = "info", **options: Any) -> ServiceObserver:
-        return ServiceObserver("orders", self.metrics, logs.configure(level, "json"), **options)
+    def new(self, level: str = "info") -> ServiceObserver:
+        return ServiceObserver("orders", self.metrics, logs.configure(level, "json"))
 
     def lines(self) -> list[dict[str, Any]]:
         """What was said since it was last asked for."""
@@ -49,8 +49,8 @@ def told(capsys: pytest.CaptureFixture[str]) -> Iterator[Told]:
 
 
 def session() -> Session:
-    facts = {"client": "alice", "peer": "192.0.2.1:4242", "socket_type": "REQ", "opened_at": trio.current_time()}
-    return cast(Session, SimpleNamespace(**facts))
+    facts = {"client": "alice", "peer": "192.0.2.1:4242", "socket_type": "REQ", "server": b"S"}
+    return cast(Session, SimpleNamespace(**facts, opened_at=trio.current_time()))
 
 
 @pytest.mark.parametrize("outcome", [outcome for outcome in Outcome if outcome != Outcome.ADMITTED])
@@ -68,6 +68,7 @@ async def test_the_life_of_a_session(told: Told, autojump_clock: MockClock) -> N
     told.observer.accepted()
     client = session()
     told.observer.backend_up(0.001)
+    told.observer.server_keys({b"S": "old", b"T": "new"})
     told.observer.admitted(client, 0.002)
     await trio.sleep(42)
     told.observer.invalid(client, Invalid.BOX)
@@ -133,7 +134,8 @@ async def test_probes_of_a_load_balancer_are_never_a_warning(told: Told, autojum
 async def test_sessions_are_told_all_unless_strangers_may_have_them(
     told: Told, autojump_clock: MockClock, allow_any: bool, lines: int
 ) -> None:
-    observer = told.new(allow_any=allow_any)
+    observer = told.new()
+    observer.allow_any = allow_any
     for _ in range(FLOOD):
         observer.admitted(session(), 0.001)
     assert len(told.lines()) == lines

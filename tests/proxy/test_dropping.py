@@ -26,6 +26,7 @@ from curveproxy.proxy.pump import Peer
 from curveproxy.proxy.session import Session
 from curveproxy.proxy.waiting_room import READ
 from curveproxy.reasons import Closed, Invalid
+from curveproxy.wire.box import KeyPair
 from curveproxy.wire.curve_server import Initiate
 
 KEY = bytes(range(32))
@@ -91,8 +92,15 @@ class Relay:
         for sock in (self.client, near, self.service, far):
             sock.setblocking(False)
         self.near = Peer(near, Side(1, b"DEALER"))
-        initiate = Initiate(bytes(32), {}, FIRST_NONCE - 1, False, KEY)
-        self.session = Session(service, "a", "b", "DEALER", self.near, Peer(far, Side(1, b"ROUTER")), initiate)
+        who: Any = SimpleNamespace(
+            service=service,
+            initiate=Initiate(bytes(32), {}, FIRST_NONCE - 1, False, KEY),
+            server=KeyPair(bytes(32), bytes(32)),
+            name="a",
+            peer="b",
+            identity=b"",
+        )
+        self.session = Session(who, self.near, Peer(far, Side(1, b"ROUTER")))
         self.came = b""
 
     def send(self, octets: bytes) -> None:

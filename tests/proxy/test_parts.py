@@ -3,6 +3,7 @@
 import itertools
 import random
 import socket
+from pathlib import Path
 
 import pytest
 import trio
@@ -17,7 +18,6 @@ from curveproxy.proxy.queue import Queue, Queued
 from curveproxy.proxy.sockets import (
     BindError,
     all_has_arrived,
-    close_listener,
     listen,
     nothing_has_come,
     number_of,
@@ -304,8 +304,19 @@ class TestSockets:
         alive = listen(endpoint)
         with pytest.raises(BindError, match="in use"):
             listen(endpoint)
-        close_listener(alive, endpoint)
-        close_listener(listen(endpoint), endpoint)
+        alive.close()
+        listen(endpoint).close()
+
+    def test_a_successor_takes_a_path_over_and_keeps_it(self, tmp_path: object) -> None:
+        endpoint = Endpoint("ipc", f"{tmp_path}/x.sock")
+        before = listen(endpoint, reuse_port=True)
+        successor = listen(endpoint, reuse_port=True)
+        before.close()
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(endpoint.host)
+            successor.socket.accept()[0].close()
+        successor.close()
+        assert not Path(endpoint.host).exists()
 
     def test_what_is_on_its_way_is_known(self) -> None:
         one, other = socket.socketpair()

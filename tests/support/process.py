@@ -196,12 +196,16 @@ class Sidecar:
             stdout=self.streams[0],
             stderr=self.streams[1],
         )
-        wait_until(lambda: not self.running or self.ready(), "ready", START_SECONDS)
+        wait_until(lambda: not self.running or (self.ready() and self._listens()), "ready", START_SECONDS)
         if not self.running:
             raise RuntimeError(f"it ended with {self.process.returncode}\n{self.stderr}")
+        self.public = next(iter(self.endpoints.values()))
+
+    def _listens(self) -> bool:
+        """Whether it has said where, if that must be asked: another one beside it may answer on its admin page."""
         listening = [line for line in self.log if line.get("event") == "listening" and "service" in line]
         self.endpoints = {line["service"]: line["endpoint"] for line in listening}
-        self.public = next(iter(self.endpoints.values()))
+        return bool(listening) or "reuse_port" not in self.config.read_text()
 
     @property
     def running(self) -> bool:
@@ -269,15 +273,22 @@ class Sidecar:
         wanted = labels.items()
         return sum(value for (found, has), value in self.metrics().items() if found == name and wanted <= has)
 
+    def wait_listed(self, keys: int, service: str = "default") -> None:
+        """Wait until so many keys are on a service's list."""
+        self.wait_metric("curveproxy_client_keys", keys, service=service)
+
     def wait_metric(self, name: str, value: float, *, timeout: float = SECONDS, **labels: str) -> None:
         """Wait until a metric has exactly this value."""
         wait_until(lambda: self.metric(name, **labels) == value, f"{name} {labels} = {value}", timeout)
 
-    def new_client(self, name: str) -> Keys:
-        """A new pair of keys whose public half is in the list of clients."""
+    def new_client(self, name: str, metadata: Mapping[str, str] | None = None) -> Keys:
+        """A new pair of keys whose public half is in the list of clients. metadata: what is written beside it."""
         with tempfile.TemporaryDirectory() as directory:
-            keys = certificate(Path(directory), name)
-            shutil.move(Path(directory) / f"{name}.key", self.clients)
+            keys, file = certificate(Path(directory), name), Path(directory) / f"{name}.key"
+            if metadata:
+                lines = [f'    {word} = "{value}"\n' for word, value in metadata.items()]
+                file.write_text(file.read_text().replace("metadata\n", "".join(["metadata\n", *lines])))
+            shutil.move(file, self.clients)
         return keys
 
     # --- what it takes ---

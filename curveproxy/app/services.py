@@ -1,0 +1,171 @@
+"""The services of a configuration at work: made, changed and taken away, and their lists kept up to date."""
+
+from collections.abc import Mapping
+
+import trio
+from attrs import define, field, frozen
+
+from curveproxy.app.clients import Clients
+from curveproxy.app.config import Config
+from curveproxy.app.config import Service as Table
+from curveproxy.app.logs import Log
+from curveproxy.app.metrics import Metrics
+from curveproxy.app.observer import ServiceObserver
+from curveproxy.app.server_keys import ServerKeys
+from curveproxy.proxy.proxy import Proxy
+from curveproxy.proxy.service import Service
+from curveproxy.proxy.settings import ServiceSettings
+from curveproxy.wire import z85
+
+
+@frozen
+class Lists:
+    """Of one service, what stands in files of its own."""
+
+    clients: Clients
+    keys: ServerKeys
+
+
+def settings_of(table: Table, lists: Lists) -> ServiceSettings:
+    """What the proxy room must know of a service, as the configuration and the key files are now."""
+    return ServiceSettings(
+        name=table.name,
+        listen=table.listen,
+        backend=table.backend,
+        server_keys=tuple(lists.keys.names),
+        refusal=table.clients.refusal,
+        forward_identity=table.forward_identity,
+        allow_remote_backend=table.allow_remote_backend,
+        backend_socket_type=table.backend_socket_type,
+        zmtp1_identities=table.zmtp1_identities,
+        admission=table.admission,
+        messages=table.messages,
+    )
+
+
+@define(eq=False)
+class AtWork:
+    """One service. scope: of what keeps its lists up to date."""
+
+    table: Table
+    lists: Lists
+    service: Service
+    observer: ServiceObserver
+    scope: trio.CancelScope = field(factory=trio.CancelScope)
+
+    @property
+    def settings(self) -> ServiceSettings:
+        return settings_of(self.table, self.lists)
+
+
+class Services:
+    """All of them. ``read`` and ``apply`` a configuration, at the start and whenever it changes."""
+
+    def __init__(self, proxy: Proxy, metrics: Metrics, log: Log) -> None:
+        self._proxy, self._metrics, self._log = proxy, metrics, log
+        self._at_work: dict[str, AtWork] = {}
+
+    def read(self, config: Config) -> dict[str, Lists]:
+        """The lists of a configuration's services. May run in a thread.
+
+        One that was there before is kept, for it knows more than its files may tell now.
+        """
+        found = {}
+        for table in config.service:
+            log, before = self._log.bind(service=table.name), self._at_work.get(table.name)
+            if before is not None and before.table.clients == table.clients:
+                clients = before.lists.clients
+            else:
+                clients = Clients.of(table, log)
+                clients.load()
+            keys = ServerKeys(table.secret_keys, log)
+            keys.refresh()
+            found[table.name] = Lists(clients, keys)
+        return found
+
+    def apply(self, config: Config, lists: Mapping[str, Lists], nursery: trio.Nursery) -> None:
+        """These services and no others. Raises BindError, and then nothing has changed."""
+        wanted = {table.name: self._made(table, lists[table.name]) for table in config.service}
+        changed = [
+            each
+            for name, each in wanted.items()
+            if name not in self._at_work or self._at_work[name].settings != each.settings
+        ]
+        self._proxy.open(
+            {each.service: each.settings for each in wanted.values()}, reuse_port=config.process.reuse_port
+        )
+        before, self._at_work = self._at_work, wanted
+        for former in before.values():
+            former.scope.cancel()
+            if former.table.name not in wanted:
+                self._metrics.forget(former.service)
+                self._log.info("service removed", service=former.table.name)
+        for name, each in wanted.items():
+            if name not in before:
+                self._metrics.watch(each.service)
+            self._use_lists(each)
+            nursery.start_soon(self._keep, each)
+        for each in changed:
+            self._announce(each)
+
+    def _made(self, table: Table, lists: Lists) -> AtWork:
+        """A service with these lists, and no other of that name."""
+        if (before := self._at_work.get(table.name)) is not None:
+            return AtWork(table, lists, before.service, before.observer)
+        observer = ServiceObserver(table.name, self._metrics, self._log)
+        service = Service(self._proxy, settings_of(table, lists), lists.clients.list, observer)
+        return AtWork(table, lists, service, observer)
+
+    # --- lists
+
+    async def _keep(self, each: AtWork) -> None:
+        """Keep one service's lists up to date until there is another word on it."""
+        with each.scope:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(each.observer.summarise)
+                nursery.start_soon(each.lists.clients.watch, lambda: self._clients_taken(each))
+                nursery.start_soon(each.lists.keys.watch, lambda: self._keys_taken(each))
+
+    def _clients_taken(self, each: AtWork) -> None:
+        clients, log = each.lists.clients, self._log.bind(service=each.table.name)
+        if clients.list != each.service.clients:
+            log.info("client list changed", clients=len(clients.list.names))
+            clients.warn_if_empty()
+            self._use_lists(each)
+        self._metrics.reload(success=not clients.files.failed)
+
+    def _keys_taken(self, each: AtWork) -> None:
+        keys, log = each.lists.keys, self._log.bind(service=each.table.name)
+        if each.settings != each.service.settings:
+            log.info("server keys changed", server_keys=_texts(each))
+            self._use_lists(each)
+            self._proxy.open({other.service: other.settings for other in self._at_work.values()})
+        self._metrics.reload(success=not keys.files.failed)
+
+    def _use_lists(self, each: AtWork) -> None:
+        each.observer.allow_any = each.table.clients.allow == "any"
+        each.observer.server_keys({pair.public: name for pair, name in each.lists.keys.names.items()})
+        each.service.admit(each.lists.clients.list)
+
+    def _announce(self, each: AtWork) -> None:
+        service, log = each.service, self._log.bind(service=each.table.name)
+        clients = service.clients
+        log.info(
+            "listening",
+            endpoint=str(service.bound),
+            backend=str(service.settings.backend),
+            server_keys=_texts(each),
+            clients="any" if clients.allow_any else len(clients.names),
+        )
+        if service.sessions_limit < each.table.admission.max_sessions:
+            log.info(
+                "fewer sessions than configured",
+                sessions_limit=service.sessions_limit,
+                max_sessions=each.table.admission.max_sessions,
+                hint="raise the hard limit of descriptors",
+            )
+
+
+def _texts(each: AtWork) -> list[str]:
+    """The public halves of the server's keys."""
+    return [z85.encode(pair.public) for pair in each.lists.keys.names]
