@@ -144,12 +144,16 @@ class RawClient(CurvePeer):
         self.theirs = dict(zmtp.read_metadata(octets))
         return self.theirs
 
-    def handshake(self) -> Self:
-        """All of it."""
+    def begin(self) -> None:
+        """All of the handshake that is ours: the service is dialled, and READY will come once it has answered."""
         self.greeting()
         self.hello()
         self.welcome()
         self.initiate()
+
+    def handshake(self) -> Self:
+        """All of it."""
+        self.begin()
         self.ready()
         return self
 

@@ -53,10 +53,7 @@ def test_what_a_client_says_until_it_hears_of_it_is_delivered() -> None:
         Sidecar(backend=service.endpoint, clients={"allow": "any"}, process={"drain_seconds": 1.5}) as proxy,
         RawClient(proxy.public, proxy.server.public) as client,
     ):
-        client.greeting()
-        client.hello()
-        client.welcome()
-        client.initiate()
+        client.begin()
         with service.accept() as behind:
             behind.handshake()
             client.ready()

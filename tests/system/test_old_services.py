@@ -39,10 +39,7 @@ def before(behind: RawService, /, **tables: Any) -> Iterator[Sidecar]:
 def session(proxy: Sidecar, service: RawService, **options: Any) -> Iterator[tuple[RawClient, Peer]]:
     """A client that is inside, and what the service sees of it."""
     with RawClient(proxy.public, proxy.server.public, **options) as client:
-        client.greeting()
-        client.hello()
-        client.welcome()
-        client.initiate()
+        client.begin()
         with service.accept() as behind:
             behind.handshake()
             client.ready()
@@ -76,10 +73,7 @@ def test_frames_of_any_size_in_any_framing(peer: type[Peer], on_invalid: str) ->
 @pytest.mark.parametrize("identity", [b"", b"i" * 200], ids=["nameless", "of 200 octets"])
 def test_a_handshake_of_zmtp_1_octet_by_octet(flags: int, identity: bytes) -> None:
     with RawService() as service, before(service) as proxy, RawClient(proxy.public, proxy.server.public) as client:
-        client.greeting()
-        client.hello()
-        client.welcome()
-        client.initiate()
+        client.begin()
         with service.accept() as behind:
             for octet in frame1(identity, flags) + frame1(b"hello"):
                 behind.send_raw(bytes([octet]))

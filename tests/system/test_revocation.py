@@ -47,10 +47,7 @@ def test_what_a_revoked_client_has_said_is_delivered_whole() -> None:
         keys = proxy.new_client("alice")
         proxy.wait_listed(1)
         with RawClient(proxy.public, proxy.server.public, keys) as client:
-            client.greeting()
-            client.hello()
-            client.welcome()
-            client.initiate()
+            client.begin()
             with service.accept() as behind:
                 behind.handshake()
                 client.ready()
@@ -82,10 +79,7 @@ def test_a_key_that_goes_while_its_backend_is_dialled_is_refused() -> None:
         keys = proxy.new_client("alice")
         proxy.wait_listed(1)
         with RawClient(proxy.public, proxy.server.public, keys) as client:
-            client.greeting()
-            client.hello()
-            client.welcome()
-            client.initiate()
+            client.begin()
             with service.accept() as behind:
                 (proxy.clients / "alice.key").unlink()
                 proxy.wait_listed(0)
