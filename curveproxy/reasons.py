@@ -11,17 +11,24 @@ from typing import Self
 class Reasoned(StrEnum):
     """A word of a closed list.
 
-    hint: what the on-call engineer should suspect, in the words that log, page and probe share. It belongs to the
-        member and not to the word: a client's time-out is another thing than a backend's.
+    cause, remedy: what the on-call engineer should suspect, and what to try next, in the words that log, page, probe
+        and docs/troubleshooting.md share. They belong to the member and not to the word: a client's time-out is
+        another thing than a backend's.
     """
 
-    hint: str
+    cause: str
+    remedy: str
 
-    def __new__(cls, word: str, hint: str = "") -> Self:
+    def __new__(cls, word: str, cause: str = "", remedy: str = "") -> Self:
         member = str.__new__(cls, word)
         member._value_ = word
-        member.hint = hint
+        member.cause, member.remedy = cause, remedy
         return member
+
+    @property
+    def hint(self) -> str:
+        """Both in one line, for the log."""
+        return "; ".join(filter(None, (self.cause, self.remedy)))
 
 
 class Outcome(Reasoned):
@@ -29,48 +36,134 @@ class Outcome(Reasoned):
 
     ADMITTED = "admitted"
     # before a key has been used
-    NOT_ZMTP = "not_zmtp", "the peer does not speak ZMTP: a browser, a scanner, TLS, or the wrong port"
+    NOT_ZMTP = (
+        "not_zmtp",
+        "the peer does not speak ZMTP: a browser, a scanner, TLS, or the wrong port",
+        "correct its port, if it is one of yours",
+    )
     ZMTP_VERSION = (
         "zmtp_version",
-        "the client speaks ZMTP 1.0 or 2.0, which know no CURVE: it needs libzmq 4.0 or newer",
+        "the client speaks ZMTP 1.0 or 2.0, which know no CURVE",
+        "give it libzmq 4.0 or newer",
     )
-    MECHANISM = "mechanism", "the client does not use CURVE: its socket needs curve_serverkey and a key pair of its own"
-    ROLE = "role", "the peer calls itself a CURVE server: two servers face each other, one of them must be a client"
-    COMMAND = "command", "a command that does not belong to this stage of the handshake"
-    HELLO_MALFORMED = "hello_malformed", "HELLO is not the one of CurveZMQ 1.0: a broken client or a scanner"
-    HELLO_VERSION = "hello_version", "the client speaks another version of CurveZMQ than 1.0"
-    HELLO_BOX = "hello_box", "the HELLO box does not open: the client was given another server key"
-    INITIATE_MALFORMED = "initiate_malformed", "INITIATE is not well formed: a broken client"
+    MECHANISM = (
+        "mechanism",
+        "the client does not use CURVE",
+        "set curve_serverkey and a key pair of its own on its socket",
+    )
+    ROLE = (
+        "role",
+        "the peer calls itself a CURVE server: two servers face each other",
+        "make one of them a client, with curve_serverkey instead of curve_server",
+    )
+    COMMAND = (
+        "command",
+        "a command that does not belong to this stage of the handshake",
+        "replace the client's library, if it is one of yours",
+    )
+    HELLO_MALFORMED = (
+        "hello_malformed",
+        "HELLO is not the one of CurveZMQ 1.0: a broken client or a scanner",
+        "replace the client's library, if it is one of yours",
+    )
+    HELLO_VERSION = (
+        "hello_version",
+        "the client speaks another version of CurveZMQ than 1.0",
+        "give it a library that speaks 1.0",
+    )
+    HELLO_BOX = (
+        "hello_box",
+        "the HELLO box does not open: the client was given another server key",
+        "give it this server's .key file",
+    )
+    INITIATE_MALFORMED = (
+        "initiate_malformed",
+        "INITIATE is not well formed: a broken client",
+        "replace the client's library",
+    )
     INITIATE_TOO_LARGE = (
         "initiate_too_large",
-        "INITIATE is larger than max_initiate_bytes: raise it if the client needs it",
+        "INITIATE is larger than max_initiate_bytes",
+        "raise it if the client needs it",
     )
-    COOKIE = "cookie", "the cookie is not of this connection: a replayed handshake"
-    INITIATE_BOX = "initiate_box", "the INITIATE box does not open: a broken client or a forged handshake"
-    VOUCH = "vouch", "the vouch is not for this server: the client's keys do not belong together, or it is relayed"
+    COOKIE = (
+        "cookie",
+        "the cookie is not of this connection: a replayed handshake",
+        "find out who listens in on the network, if it comes again",
+    )
+    INITIATE_BOX = (
+        "initiate_box",
+        "the INITIATE box does not open: a broken client or a forged handshake",
+        "replace the client's library, if it is one of yours",
+    )
+    VOUCH = (
+        "vouch",
+        "the vouch is not for this server: the client's keys do not belong together, or it is relayed",
+        "give the client both halves of one key pair",
+    )
     # the client is who it says it is
-    METADATA = "metadata", "the metadata is malformed, or its identity begins with a zero octet or is over 255 octets"
+    METADATA = (
+        "metadata",
+        "the metadata is malformed, or its identity is another client's, not in its certificate, or begins with a zero"
+        " octet or is over 255 octets",
+        "correct the client's identity: the log has the detail",
+    )
     CLIENT_UNKNOWN = (
         "client_unknown",
-        "the client's key is not on the list: put its public key file into the clients directory",
+        "the client's key is not on the list",
+        "put its public key file into the clients directory",
     )
-    SOCKET_TYPE = "socket_type", "the client's socket type does not fit the service's, as SUB does not fit ROUTER"
+    SOCKET_TYPE = (
+        "socket_type",
+        "the client's socket type does not fit the service's, as SUB does not fit ROUTER, or its certificate",
+        "use the service's counterpart, as DEALER for ROUTER",
+    )
     BACKEND_UNAVAILABLE = (
         "backend_unavailable",
-        "the service behind the proxy does not answer as it should: see its own line",
+        "the service behind the proxy does not answer as it should",
+        "look for the line backend failed in the log, and start the service",
     )
     # no fault in what was said
-    TIMEOUT = "timeout", "the handshake was not finished within handshake_seconds"
-    EVICTED = "evicted", "the oldest handshake made room for a newcomer: max_half_open or descriptors are used up"
-    SOURCE_LIMIT = "source_limit", "one source has too many: max_half_open_per_source, handshakes_per_second_per_source"
-    SESSIONS_LIMIT = "sessions_limit", "max_sessions, or what the descriptors allow, is reached"
+    TIMEOUT = (
+        "timeout",
+        "the handshake was not finished within handshake_seconds",
+        "look for a slow network, or raise it",
+    )
+    EVICTED = (
+        "evicted",
+        "the oldest handshake made room for a newcomer: max_half_open or descriptors are used up",
+        "raise them, or find out who connects and stays silent",
+    )
+    SOURCE_LIMIT = (
+        "source_limit",
+        "one source has too many connections, or too often new ones",
+        "raise max_half_open_per_source or handshakes_per_second_per_source",
+    )
+    SESSIONS_LIMIT = (
+        "sessions_limit",
+        "max_sessions, or what the descriptors allow, is reached",
+        "raise them, or find out who holds so many sessions",
+    )
     PEER_CLOSED = (
         "peer_closed",
         "the peer went away in the middle of the handshake: often a client with a short time-out",
+        "raise the client's handshake interval, if it is one of yours",
     )
-    PROBE = "probe", "connected and went away without an octet: a load balancer or a port scan"
-    SHUTDOWN = "shutdown", "the proxy is shutting down and takes nobody new"
-    INTERNAL = "internal", "an unexpected error, see its traceback"
+    PROBE = (
+        "probe",
+        "connected and went away without an octet: a load balancer or a port scan",
+        "nothing: it is no failure",
+    )
+    SHUTDOWN = (
+        "shutdown",
+        "the proxy is shutting down and takes nobody new",
+        "let the client come again: the next process takes it",
+    )
+    INTERNAL = (
+        "internal",
+        "an unexpected error of curveproxy",
+        "report it with its traceback, which is in the log",
+    )
 
 
 class Closed(Reasoned):
@@ -107,23 +200,124 @@ class Invalid(Reasoned):
 class BackendFailure(Reasoned):
     """Why a backend could not be used."""
 
-    REFUSED = "refused", "nobody listens on the backend's endpoint: is the service running"
-    TIMEOUT = "timeout", "the backend did not answer within backend_connect_seconds"
-    UNREACHABLE = "unreachable", "the backend's address cannot be reached, resolved or is not allowed"
-    GREETING = "greeting", "the backend does not speak ZMTP: is this its port"
-    MECHANISM = "mechanism", "the backend wants another mechanism than NULL: is CURVE or PLAIN switched on there"
-    HANDSHAKE = "handshake", "the backend's READY or identity is missing, malformed or too large"
-    SOCKET_TYPE = "socket_type", "the backend's socket type does not fit the client's"
-    CLOSED = "closed", "the backend closed the connection during its handshake"
+    REFUSED = "refused", "nobody listens on the backend's endpoint", "start the service, or correct backend"
+    TIMEOUT = (
+        "timeout",
+        "the backend did not answer within backend_connect_seconds",
+        "look whether the service hangs",
+    )
+    UNREACHABLE = (
+        "unreachable",
+        "the backend's address can not be reached, resolved or is not allowed",
+        "correct backend, or set allow_remote_backend",
+    )
+    GREETING = "greeting", "the backend does not speak ZMTP", "correct its port"
+    MECHANISM = (
+        "mechanism",
+        "the backend wants another mechanism than NULL",
+        "switch CURVE or PLAIN off there: the proxy stands before it",
+    )
+    HANDSHAKE = (
+        "handshake",
+        "the backend's READY or identity is missing, malformed or too large",
+        "look at the service's own log",
+    )
+    SOCKET_TYPE = (
+        "socket_type",
+        "the backend's socket type does not fit the client's",
+        "use the counterpart of the service's type, as DEALER for ROUTER",
+    )
+    CLOSED = (
+        "closed",
+        "the backend closed the connection during its handshake",
+        "look at the service's own log",
+    )
 
 
 class ClientFailure(Reasoned):
-    """Why our own client (``demo``, ``probe``) did not get through a CURVE handshake."""
+    """Why our own client (``demo``, ``probe``) did not get through a CURVE handshake.
 
-    NOT_ZMTP = "not_zmtp"
-    ZMTP_VERSION = "zmtp_version"
-    MECHANISM = "mechanism"
-    COMMAND = "command"
-    WELCOME = "welcome"
-    READY = "ready"
-    REFUSED = "refused"
+    ``..._closed`` and ``..._timeout``: while that was awaited.
+    """
+
+    KEYS = (
+        "keys",
+        "a key that was given can not be used",
+        "name the files that keygen or zmq.auth wrote: the server's .key, the client's own .key_secret",
+    )
+    RESOLVE = "resolve", "the name does not resolve", "check its spelling, or give an address"
+    RESOLVE_TIMEOUT = "resolve_timeout", "the name server does not answer", "give an address, or mend this host's DNS"
+    CONNECT = "connect", "the address can not be reached", "check the address, and the route to it"
+    CONNECT_REFUSED = "connect_refused", "nobody listens there", "start the proxy, or correct the port"
+    CONNECT_TIMEOUT = (
+        "connect_timeout",
+        "nothing answers: a firewall swallows the connection, or the address is nobody's",
+        "let the port through, or correct the address",
+    )
+    NOT_ZMTP = "not_zmtp", "the other side does not speak ZMTP", "correct the port"
+    ZMTP_VERSION = (
+        "zmtp_version",
+        "the other side speaks ZMTP 1.0 or 2.0, which know no CURVE: an old service without a proxy",
+        "connect to the proxy, not to the service behind it",
+    )
+    MECHANISM = (
+        "mechanism",
+        "the other side does not use CURVE",
+        "connect to the proxy, not to the service behind it, or switch CURVE on there",
+    )
+    GREETING_CLOSED = (
+        "greeting_closed",
+        "the other side closed before its greeting was whole: a limit on connections, or no ZeroMQ",
+        "try again from another host, and look for source_limit in the proxy's log",
+    )
+    GREETING_TIMEOUT = (
+        "greeting_timeout",
+        "the other side accepts and says nothing: it waits for another protocol, or its process hangs",
+        "correct the port, or look at the process that listens there",
+    )
+    ROLE = (
+        "role",
+        "another CURVE client is at the other end: it has said HELLO",
+        "make that one the server, with curve_server instead of curve_serverkey",
+    )
+    COMMAND = (
+        "command",
+        "a command that does not belong to this stage of the handshake",
+        "replace the server's library",
+    )
+    WELCOME = (
+        "welcome",
+        "WELCOME is malformed or its box does not open: a broken server, or one that only claims the key",
+        "look who is between here and the server",
+    )
+    WELCOME_CLOSED = (
+        "welcome_closed",
+        "the server closed after HELLO: it has another key than the server key that was given",
+        "give its own .key file as the server key",
+    )
+    WELCOME_TIMEOUT = (
+        "welcome_timeout",
+        "the server is silent after HELLO: it has another key, or it is a proxy whose service is down",
+        "check the server key, then the service behind the proxy",
+    )
+    READY = "ready", "READY is malformed or its box does not open: a broken server", "replace the server's library"
+    READY_CLOSED = (
+        "ready_closed",
+        "the server closed after INITIATE: it does not want this key or this socket type",
+        "put the public key on its list, and use the counterpart of its socket type",
+    )
+    READY_TIMEOUT = (
+        "ready_timeout",
+        "the server is silent after INITIATE: who decides on its clients, or the service behind it, does not answer",
+        "look at its ZAP handler, or at the service behind the proxy",
+    )
+    REFUSED = (
+        "refused",
+        "the server's key is right, and this client's key is not on its list",
+        "put its public key file into the clients directory",
+    )
+    SOCKET_TYPE = (
+        "socket_type",
+        "the service's socket type does not fit this one",
+        "name the counterpart by --socket-type, as DEALER for ROUTER",
+    )

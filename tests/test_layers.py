@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from curveproxy.reasons import BackendFailure, Invalid, Outcome
+from curveproxy.reasons import BackendFailure, ClientFailure, Invalid, Outcome
 
 ROOT = Path(__file__).parent.parent / "curveproxy"
 
@@ -69,6 +69,8 @@ def test_the_vocabulary_imports_nothing_of_ours() -> None:
 
 def test_every_reason_that_is_told_has_a_hint_of_its_own() -> None:
     """Words come twice (a client's time-out, a backend's), hints must not."""
-    told = [*BackendFailure, *Invalid, *(outcome for outcome in Outcome if outcome != Outcome.ADMITTED)]
+    refusals = [*BackendFailure, *ClientFailure, *(outcome for outcome in Outcome if outcome != Outcome.ADMITTED)]
+    assert all(reason.cause and reason.remedy for reason in refusals)
+    told = [*refusals, *Invalid]
     assert all(reason.hint for reason in told)
     assert len({reason.hint for reason in told}) == len(told)

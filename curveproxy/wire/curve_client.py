@@ -5,15 +5,21 @@ For ``demo`` and ``probe``; the proxy's own clients bring their own.
 
 from collections.abc import Mapping
 
-from curveproxy.reasons import ClientFailure
+from curveproxy.reasons import ClientFailure, Outcome
 from curveproxy.wire import box, metadata, sodium, spec
 from curveproxy.wire.box import KeyPair, short_nonce
 from curveproxy.wire.errors import LocalError, PeerError
-from curveproxy.wire.frame import command, read_command_untrusted
+from curveproxy.wire.frame import command, read_command_untrusted, read_frame
 from curveproxy.wire.greeting import MINOR_AT, check_greeting_untrusted, greeting
 
 # What a server may answer at most to INITIATE: READY's metadata is unbounded by the RFC.
 READY_MAX = spec.READY_OVERHEAD + 65536
+
+# Who else answers on a port, by the first octets.
+FAMILIAR = {b"HTTP/": "HTTP", b"\x15\x03": "TLS", b"\x16\x03": "TLS", b"SSH-": "SSH"}
+
+# What may come where another command is due: from another client, and from a server that refuses.
+INSTEAD = {b"WELCOME": b"\x05HELLO", b"READY": b"\x05ERROR"}
 
 
 class CurveClient:
@@ -64,6 +70,11 @@ class CurveClient:
         return answer
 
     def _greeting_untrusted(self) -> bool:
+        for sign, protocol in FAMILIAR.items():
+            if self._seen.startswith(sign):
+                raise PeerError(ClientFailure.NOT_ZMTP, f"it looks like {protocol}")
+            if sign.startswith(self._seen):
+                return False
         mark = check_greeting_untrusted(
             self._seen[: spec.GREETING_SIZE],
             spec.CURVE,
@@ -79,8 +90,14 @@ class CurveClient:
 
     def _command_untrusted(self, name: bytes, least: int, most: int) -> bytes:
         """The body of the command that is due, or nothing while it is not whole."""
-        if name == b"READY" and self._seen[2:8] == b"\x05ERROR":
-            raise PeerError(ClientFailure.REFUSED, "400" if self._seen[8:12] == b"\x03400" else "")
+        opening = self._seen[2:8]
+        if opening and self._seen[0] == spec.COMMAND and INSTEAD[name].startswith(opening):
+            if (found := read_frame(self._seen)) is None:
+                return b""
+            if found[1].startswith(b"\x05HELLO"):
+                raise PeerError(ClientFailure.ROLE)  # as-server tells nothing: libzmq's servers write 0
+            if found[1].startswith(b"\x05ERROR"):
+                raise PeerError(ClientFailure.REFUSED, _reason_untrusted(found[1][6:]))
         failure = ClientFailure(name.decode().lower())
         mark, begin, end = read_command_untrusted(
             self._seen, name, least, most, wrong=ClientFailure.COMMAND, small=failure, large=failure
@@ -117,3 +134,9 @@ class CurveClient:
         except sodium.BoxError as error:
             raise PeerError(ClientFailure.READY, str(error)) from None
         self.properties = metadata.read_untrusted(plain, ClientFailure.READY)
+
+
+def _reason_untrusted(data: bytes) -> str:
+    """The reason in an ERROR: a status code of ZAP (RFC 27), or to a probe an outcome's name; nothing else is kept."""
+    text = data[1:].decode("ascii", "replace")
+    return text if text in list(Outcome) or (len(text) == 3 and text.isdecimal()) else ""

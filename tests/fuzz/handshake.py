@@ -277,6 +277,7 @@ def fed(
     "wire.curve_client.CurveClient._command_untrusted",
     "wire.curve_client.CurveClient._initiate_untrusted",
     "wire.curve_client.CurveClient._ready_untrusted",
+    "wire.curve_client._reason_untrusted",
 )
 def curve_client(material: Material) -> None:
     """Our own client, whatever the server says and however it is cut."""
@@ -284,7 +285,7 @@ def curve_client(material: Material) -> None:
     server_transient = material.pick([S1.public, *LOW_ORDER])
     cookie = curve.cookie(C1.public, S1.secret, COOKIE_KEY, nonce=NONCE)
     plaintext = material.damaged(server_transient + cookie, 1)
-    refusal = material.pick([None, b"400", b""])
+    refusal = material.pick([None, b"400", b"sessions_limit", b""])
     pieces = [
         zmtp.greeting(as_server=1, version=(3, material.number(255))),
         zmtp.frame(curve.welcome(S, C1.public, b"", b"", nonce=NONCE, plaintext=plaintext), COMMAND),

@@ -206,9 +206,12 @@ def test_a_cookie_holds_what_was_put_into_it() -> None:
     ("octets", "reason"),
     [
         (b"HTTP/1.1 400", ClientFailure.NOT_ZMTP),
+        (b"HTTPS", ClientFailure.NOT_ZMTP),
         (b"\xff" + bytes(8) + b"\x7f\x01", ClientFailure.ZMTP_VERSION),
         (b"\xff" + bytes(8) + b"\x7f\x03\x00NULL".ljust(64, b"\0"), ClientFailure.MECHANISM),
         (curve_server.GREETING + curve_server.error("400"), ClientFailure.COMMAND),
+        (curve_server.GREETING + command(b"HELLO", bytes(194)), ClientFailure.ROLE),
+        (curve_server.GREETING + command(b"HELP", bytes(194)), ClientFailure.COMMAND),
         (curve_server.GREETING + command(b"WELCOME", bytes(160)), ClientFailure.WELCOME),
         (curve_server.GREETING + command(b"WELCOME", bytes(161)), ClientFailure.WELCOME),
     ],
@@ -217,14 +220,25 @@ def test_our_client_says_what_a_server_did_wrong(octets: bytes, reason: ClientFa
     assert outcome_of(lambda: client().receive_untrusted(octets)) == reason
 
 
-def test_our_client_understands_a_refusal_and_a_false_ready() -> None:
-    for answer, reason in [
-        (curve_server.error("400"), ClientFailure.REFUSED),
-        (command(b"READY", bytes(40)), ClientFailure.READY),
-    ]:
-        server, peer = Server(), client()
-        peer.receive_untrusted(server.welcome(peer.receive_untrusted(curve_server.GREETING)))
-        assert outcome_of(lambda peer=peer, answer=answer: peer.receive_untrusted(answer)) == reason  # type: ignore[misc]
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (curve_server.error("400"), "refused: 400"),
+        (curve_server.error("sessions_limit"), "refused: sessions_limit"),
+        (curve_server.error("\x1b[2J"), "refused"),
+        (command(b"ERROR", b""), "refused"),
+        (command(b"READY", bytes(40)), "ready"),
+    ],
+)
+@pytest.mark.parametrize("step", [1, 1000], ids=["octet by octet", "in one piece"])
+def test_our_client_understands_a_refusal_and_a_false_ready(answer: bytes, told: str, step: int) -> None:
+    server, peer = Server(), client()
+    peer.receive_untrusted(server.welcome(peer.receive_untrusted(curve_server.GREETING)))
+    with pytest.raises(PeerError) as caught:
+        for at in range(0, len(answer), step):
+            peer.receive_untrusted(answer[at : at + step])
+    assert str(caught.value).startswith(told)
+    assert "\x1b" not in str(caught.value)
 
 
 def test_no_secret_shows_in_a_repr() -> None:
