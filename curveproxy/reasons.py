@@ -104,8 +104,7 @@ class Outcome(Reasoned):
     # the client is who it says it is
     METADATA = (
         "metadata",
-        "the metadata is malformed, or its identity is another client's, not in its certificate, or begins with a zero"
-        " octet or is over 255 octets",
+        "the metadata is malformed, or the identity is another client's, over 255 octets, or begins with a zero octet",
         "correct the client's identity: the log has the detail",
     )
     CLIENT_UNKNOWN = (

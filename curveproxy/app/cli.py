@@ -11,6 +11,7 @@ import attrs
 import click
 
 from curveproxy import __version__
+from curveproxy.policy.sockettypes import SOCKET_TYPES
 from curveproxy.wire.errors import CodecError
 
 if TYPE_CHECKING:
@@ -239,6 +240,33 @@ def health(config: Path | None) -> None:
     if answer.status != 200:
         fail(f"not ready: {reason}")
     print("ready")
+
+
+@main.command()
+@click.argument("endpoint")
+@click.option("--server-key", metavar="KEY", required=True, help="The server's public key: Z85, or its .key file.")
+@click.option("--secret-key", metavar="FILE", type=click.Path(path_type=Path), help="The client's; fresh without it.")
+@click.option(
+    "--socket-type",
+    default="DEALER",
+    type=click.Choice(SOCKET_TYPES, case_sensitive=False),
+    metavar="TYPE",
+    help="What to come as: the counterpart of the service's.  [DEALER]",
+)
+@click.option("--json", "as_json", is_flag=True, help="Tell it as one JSON object.")
+def probe(endpoint: str, server_key: str, secret_key: Path | None, socket_type: str, as_json: bool) -> None:
+    """Do a handshake with the server at ENDPOINT, and tell where it fails and why: exit 0 or 1.
+
+    It sends no message. A service that deals messages out, as PUSH does, may deal it one, which is lost.
+    """
+    from curveproxy.app.probe import probe as look
+    from curveproxy.proxy.endpoint import Endpoint
+
+    try:
+        where = Endpoint.parse(endpoint)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    sys.exit(0 if look(where, server_key, secret_key, socket_type, as_json=as_json) else 1)
 
 
 @main.command()

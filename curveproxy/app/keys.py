@@ -43,6 +43,8 @@ def read_certificate(path: Path) -> Certificate:
     sections = _parse(_text(path), path)
     curve = sections.get("curve", {})
     public, secret = (_key(curve, name, path) for name in ("public-key", "secret-key"))
+    if None not in (public, secret) and KeyPair.from_secret(public).public == secret:
+        raise KeyFileError(f"{path}: its halves are swapped: the public key stands where the secret one belongs")
     if secret is not None and KeyPair.from_secret(secret).public != public:
         raise KeyFileError(f"{path}: the public and the secret key do not belong together")
     if public is None:

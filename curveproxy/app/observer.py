@@ -51,12 +51,12 @@ class ServiceObserver:
     def admitted(self, session: Session, seconds: float) -> None:
         self._metrics.admitted(session, seconds)
         facts = _who(session) | {"socket_type": session.socket_type, "seconds": round(seconds, 6)}
-        self._tell_of_session("session opened", "", **facts)
+        self._tell_of_session(session, "session opened", "", **facts)
 
     def closed(self, session: Session, reason: Closed) -> None:
         self._metrics.closed(session, reason)
         lasted = round(trio.current_time() - session.opened_at, 3)
-        self._tell_of_session("session closed", reason, reason=str(reason), **_who(session), seconds=lasted)
+        self._tell_of_session(session, "session closed", reason, reason=str(reason), **_who(session), seconds=lasted)
 
     def invalid(self, session: Session, reason: Invalid, detail: str = "") -> None:
         self._metrics.invalid(reason)
@@ -78,8 +78,10 @@ class ServiceObserver:
     def notice(self, event: str, **facts: object) -> None:
         self._tell("warning", event, "", **facts)
 
-    def _tell_of_session(self, event: str, kind: str, **facts: object) -> None:
-        if self.allow_any:
+    def _tell_of_session(self, session: Session, event: str, kind: str, **facts: object) -> None:
+        if session.is_probe and not session.messages_in:  # who speaks is no probe, whatever it calls itself
+            self._log.debug(event, probe=True, **facts)
+        elif self.allow_any:
             self._tell("info", event, kind, **facts)
         else:
             self._log.info(event, **facts)

@@ -19,9 +19,16 @@ def identity_is_sane(identity: bytes | None) -> bool:
     return not identity or (len(identity) <= IDENTITY_MAX and identity[0] != 0)
 
 
+def is_probe(properties: Mapping[str, bytes]) -> bool:
+    """Whether it is our own client, that wants to know how it would fare."""
+    return any(name.lower() == PROBE for name in properties)
+
+
 def for_service(properties: Mapping[str, bytes], set_by_us: dict[str, bytes]) -> dict[str, bytes]:
     """A client's properties as the service is to see them: without what only we may say, then what we say."""
     ours = RESERVED | {PROBE} | {name.lower() for name in set_by_us}
+    if is_probe(properties):
+        ours |= {"identity"}  # the service would take it for that client
     return {name: value for name, value in properties.items() if name.lower() not in ours} | set_by_us
 
 

@@ -26,6 +26,8 @@ _FITS: dict[bytes, frozenset[bytes]] = {
     }.items()
 }
 
+SOCKET_TYPES = sorted(kind.decode() for kind in _FITS)
+
 # The types that a service of ZMTP 1.0 may have, which does not tell it, and what each most likely faces.
 ZMTP1_COUNTERPARTS = {
     b"REQ": b"REP",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from curveproxy.policy.properties import identity_is_sane
+from curveproxy.policy.properties import identity_is_sane, is_probe
 from curveproxy.policy.sources import Sources
 from curveproxy.proxy import sockets
 from curveproxy.proxy.cookies import CookieKeys
@@ -178,16 +178,23 @@ class Admission:
         self.refuse(oldest, Outcome.EVICTED)
         return True
 
-    def refuse(self, stranger: Stranger, outcome: Outcome, detail: str = "") -> None:
+    def refuse(self, stranger: Stranger, outcome: Outcome, detail: str = "", *, probe: bool = False) -> None:
         """End a handshake."""
         sock = self._forget(stranger)
-        self.turn_away(stranger.service, sock, sockets.peer_text(sock, stranger.source), outcome, detail)
+        self.turn_away(stranger.service, sock, sockets.peer_text(sock, stranger.source), outcome, detail, probe)
 
-    def turn_away(self, service: "Service", sock: socket.socket, peer: str, outcome: Outcome, detail: str = "") -> None:
-        """Tell the observer, tell the client if it is to know, and close."""
+    def turn_away(
+        self, service: "Service", sock: socket.socket, peer: str, outcome: Outcome, detail: str, probe: bool
+    ) -> None:
+        """Tell the observer, tell the client if it is to know, and close.
+
+        probe: it has proved its key and asks why; whose key is not on the list hears no more than others.
+        """
         service.observer.refused(outcome, peer, detail)
-        if outcome in FINAL and service.settings.refusal == "error":
-            self._bid_farewell(sock)
+        if probe and outcome != Outcome.CLIENT_UNKNOWN:
+            self._bid_farewell(sock, outcome)
+        elif outcome in FINAL and service.settings.refusal == "error":
+            self._bid_farewell(sock, "400")
         else:
             sock.close()
 
@@ -212,9 +219,9 @@ class Admission:
         self._held.pop(stranger, None)
         return stranger.socket
 
-    def _bid_farewell(self, sock: socket.socket) -> None:
+    def _bid_farewell(self, sock: socket.socket, reason: str) -> None:
         try:
-            sock.send(curve_server.error("400"))
+            sock.send(curve_server.error(reason))
             sock.shutdown(socket.SHUT_WR)
         except OSError:
             sock.close()
@@ -322,9 +329,13 @@ class Admission:
         initiate = curve_server.read_initiate_untrusted(body, stranger.server, keys, stranger.hello_nonce)
         if not identity_is_sane(find(initiate.properties, "Identity")):
             raise PeerError(Outcome.METADATA, "the identity is too long or begins with a zero octet")
-        stranger.service.check(initiate)
-        if stranger.service.is_full:
-            raise PeerError(Outcome.SESSIONS_LIMIT)
+        try:
+            stranger.service.check(initiate)
+            if stranger.service.is_full:
+                raise PeerError(Outcome.SESSIONS_LIMIT)
+        except PeerError as error:
+            self.refuse(stranger, Outcome(error.reason), error.detail, probe=is_probe(initiate.properties))
+            return
         accepted_at = stranger.deadline - self._settings.handshake_seconds
         stranger.service.dial(self._forget(stranger), initiate, stranger.server, stranger.minor, accepted_at)
 

@@ -9,7 +9,7 @@ from attrs import define
 
 from curveproxy.policy.clients import ClientList
 from curveproxy.policy.limits import half_open_in_force, sessions_in_force
-from curveproxy.policy.properties import droppable, for_service
+from curveproxy.policy.properties import droppable, for_service, is_probe
 from curveproxy.proxy import sockets
 from curveproxy.proxy.backend import Backend, Connection
 from curveproxy.proxy.commands import Side
@@ -173,6 +173,7 @@ class Newcomer:
     """An allowed client whose backend is being dialled.
 
     name: the operator's for it, else its key in Z85; identity: who it is to the service; server: the key it was given.
+    is_probe: it is our own client, and nobody to the service: whoever has that identity stays.
     """
 
     def __init__(
@@ -187,7 +188,9 @@ class Newcomer:
         self.service, self.initiate, self.server = service, initiate, server
         self.peer = sockets.peer_text(sock)
         self.name = service.clients.name(initiate.client) or z85.encode(initiate.client)
-        self.identity = service.clients.identity(initiate.client, find(initiate.properties, "Identity") or b"")
+        self.is_probe = is_probe(initiate.properties)
+        told = find(initiate.properties, "Identity") or b""
+        self.identity = b"" if self.is_probe else service.clients.identity(initiate.client, told)
         self._socket, self._minor, self._accepted_at = sock, minor, accepted_at
 
     def properties(self) -> dict[str, bytes]:
@@ -242,7 +245,8 @@ class Newcomer:
         self._turn_away(Outcome.INTERNAL)
 
     def _turn_away(self, outcome: Outcome, detail: str = "") -> None:
-        self.service.door.admission.turn_away(self.service, self._socket, self.peer, outcome, detail)
+        admission = self.service.door.admission
+        admission.turn_away(self.service, self._socket, self.peer, outcome, detail, self.is_probe)
 
 
 def _ready_for_any(properties: Mapping[str, bytes]) -> dict[str, bytes]:

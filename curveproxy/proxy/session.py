@@ -30,6 +30,7 @@ class Session:
 
     client: the operator's name for it, else its key in Z85; peer: where it comes from.
     type_told, identity: what it says it is, and who it is to the service; server: the public key it was given.
+    is_probe: it came to see whether it would be let in.
     messages_in, messages_out: what was relayed; ``in`` is from client to service.
     reason: why the session ended; the first that is told wins.
     ends_by: when it is closed, once it is ending.
@@ -43,6 +44,7 @@ class Session:
         "client",
         "ends_by",
         "identity",
+        "is_probe",
         "key",
         "messages_in",
         "messages_out",
@@ -58,6 +60,7 @@ class Session:
         service, initiate = who.service, who.initiate
         self.service, self.client, self.peer, self.identity = service, who.name, who.peer, who.identity
         self.key, self.server, self.type_told = initiate.client, who.server.public, near.side.socket_type
+        self.is_probe = who.is_probe
         self.opened_at = trio.current_time()
         self.messages_in = self.messages_out = 0
         self.reason: Closed | None = None

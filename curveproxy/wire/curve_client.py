@@ -19,6 +19,7 @@ READY_MAX = spec.READY_OVERHEAD + 65536
 FAMILIAR = {b"HTTP/": "HTTP", b"\x15\x03": "TLS", b"\x16\x03": "TLS", b"SSH-": "SSH"}
 
 # What may come where another command is due: from another client, and from a server that refuses.
+SHORT_COMMAND = bytes([spec.COMMAND])
 INSTEAD = {b"WELCOME": b"\x05HELLO", b"READY": b"\x05ERROR"}
 
 
@@ -90,13 +91,12 @@ class CurveClient:
 
     def _command_untrusted(self, name: bytes, least: int, most: int) -> bytes:
         """The body of the command that is due, or nothing while it is not whole."""
-        opening = self._seen[2:8]
-        if opening and self._seen[0] == spec.COMMAND and INSTEAD[name].startswith(opening):
+        if self._seen[:1] == SHORT_COMMAND and INSTEAD[name].startswith(self._seen[2:8]):
             if (found := read_frame(self._seen)) is None:
                 return b""
-            if found[1].startswith(b"\x05HELLO"):
+            if found[1].startswith(INSTEAD[b"WELCOME"]):
                 raise PeerError(ClientFailure.ROLE)  # as-server tells nothing: libzmq's servers write 0
-            if found[1].startswith(b"\x05ERROR"):
+            if found[1].startswith(INSTEAD[b"READY"]):
                 raise PeerError(ClientFailure.REFUSED, _reason_untrusted(found[1][6:]))
         failure = ClientFailure(name.decode().lower())
         mark, begin, end = read_command_untrusted(

@@ -234,9 +234,9 @@ def test_our_client_says_what_a_server_did_wrong(octets: bytes, reason: ClientFa
 def test_our_client_understands_a_refusal_and_a_false_ready(answer: bytes, told: str, step: int) -> None:
     server, peer = Server(), client()
     peer.receive_untrusted(server.welcome(peer.receive_untrusted(curve_server.GREETING)))
+    pieces = [answer[at : at + step] for at in range(0, len(answer), step)]
     with pytest.raises(PeerError) as caught:
-        for at in range(0, len(answer), step):
-            peer.receive_untrusted(answer[at : at + step])
+        list(map(peer.receive_untrusted, pieces))
     assert str(caught.value).startswith(told)
     assert "\x1b" not in str(caught.value)
 
