@@ -21,6 +21,7 @@ PUBLIC_SUFFIX = ".key"
 SECRET_SUFFIX = ".key_secret"  # noqa: S105  a suffix
 SECRET_MODE = 0o600
 PUBLIC_MODE = 0o644
+KEY_LETTERS = 40
 # A certificate is a few hundred octets; whatever is much larger is something else.
 LARGEST = 65536
 
@@ -43,7 +44,7 @@ def read_certificate(path: Path) -> Certificate:
     sections = _parse(_text(path), path)
     curve = sections.get("curve", {})
     public, secret = (_key(curve, name, path) for name in ("public-key", "secret-key"))
-    if None not in (public, secret) and KeyPair.from_secret(public).public == secret:
+    if public and secret and KeyPair.from_secret(public).public == secret:
         raise KeyFileError(f"{path}: its halves are swapped: the public key stands where the secret one belongs")
     if secret is not None and KeyPair.from_secret(secret).public != public:
         raise KeyFileError(f"{path}: the public and the secret key do not belong together")
@@ -168,10 +169,9 @@ def _key(curve: dict[str, str], name: str, path: Path) -> bytes | None:
 
 def parse_key(text: str) -> bytes:
     """A key of 32 octets from Z85. Raises ValueError with words that complete "it is ..."."""
+    if len(text) != KEY_LETTERS:
+        raise ValueError(f"of {len(text)} letters, a key has {KEY_LETTERS}")
     try:
-        key = z85.decode(text)
+        return z85.decode(text)
     except ValueError as error:
         raise ValueError(f"not a Z85 key: {error}") from None
-    if len(key) != 32:
-        raise ValueError(f"of {len(text)} letters, a key has 40")
-    return key

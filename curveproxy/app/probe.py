@@ -1,4 +1,4 @@
-"""``curveproxy probe``: a real handshake from outside, step by step, and where it fails the likely cause in plain words.
+"""``curveproxy probe``: a real handshake from outside, step by step, and where it fails the likely cause.
 
 It sends no message, and goes as soon as it has READY. What it writes holds no secret.
 """
@@ -8,6 +8,7 @@ import os
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,7 @@ class Failure:
     """Why it went no further than ``step``. reason: a ClientFailure, or the Outcome that curveproxy told."""
 
     step: str
+    seconds: float
     reason: ClientFailure | Outcome
     detail: str = ""
 
@@ -79,44 +81,52 @@ class Report:
         return json.dumps(found)
 
 
+# The server may want another key: which one was tried is worth telling.
+OF_THE_KEY = (ClientFailure.REFUSED, ClientFailure.READY_CLOSED)
+
+
 def probe(endpoint: Endpoint, server_key: str, secret_key: Path | None, socket_type: str, *, as_json: bool) -> bool:
     """Probe, and tell. server_key: Z85 or a file; secret_key: the client's file, None for a fresh key."""
-    console = Console(highlight=False, soft_wrap=True, markup=False)
+    console = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)  # keys look like all of these
     report = Report(str(endpoint), socket_type)
     try:
         keys = KeyPair.generate() if secret_key is None else _client_keys(secret_key)
         server = _server_key(server_key, keys)
     except KeyFileError as error:
-        report.failure = Failure("keys", ClientFailure.KEYS, str(error))
+        report.failure = Failure("keys", 0.0, ClientFailure.KEYS, str(error))
     else:
         report.client_key = z85.encode(keys.public)
-        tell = (lambda step: None) if as_json else (lambda step: _show(console, step))
-        trio.run(_Probe(endpoint, server, keys, report, tell).run)
+        show = partial(_show, Console(quiet=True) if as_json else console)
+        trio.run(_Probe(endpoint, server, keys, report, show).run)
     if as_json:
-        print(report.as_json())
+        console.out(report.as_json())
     else:
         _conclude(console, report, fresh=secret_key is None)
     return report.failure is None
 
 
 def _show(console: Console, step: Step) -> None:
-    console.print(f"{step.step:9}", style="green", end="")
-    console.print(f"{step.seconds * 1000:9.1f} ms  {step.detail}".rstrip())
+    _print_step(console, "green", step.step, step.seconds, step.detail)
+
+
+def _print_step(console: Console, style: str, step: str, seconds: float, told: str) -> None:
+    console.print(f"{step:9}", style=style, end="")
+    console.print(f"{seconds * 1000:9.1f} ms  {told}".rstrip())
 
 
 def _conclude(console: Console, report: Report, *, fresh: bool) -> None:
     if (failure := report.failure) is None:
         for name, value in report.properties.items():
-            console.print(f"{'':23}{name}: {value}")
+            console.print(f"{'':23}{name}: {value}".rstrip())
         console.print("it is let in", style="bold green")
         return
-    console.print(f"{failure.step:9}", style="bold red", end="")
-    console.print(f"    failed  {failure.reason}")
-    console.print(f"cause     {failure.cause}")
-    console.print(f"remedy    {failure.reason.remedy}")
-    if failure.reason == ClientFailure.REFUSED or failure.step == "ready":
-        which = "made for this probe: name one by --secret-key" if fresh else "of --secret-key"
-        console.print(f"key       {report.client_key} ({which})")
+    _print_step(console, "bold red", failure.step, failure.seconds, f"failed: {failure.reason}")
+    lines = {"cause": failure.cause, "remedy": failure.reason.remedy}
+    if failure.reason in OF_THE_KEY:
+        lines["key"] = f"{report.client_key} ({'made for this probe: see --secret-key' if fresh else 'public'})"
+    for title, text in lines.items():
+        console.print(f"{title:9}", style="bold", end="")
+        console.print(text)
 
 
 # --- keys: what can be wrong with them is a finding too
@@ -164,7 +174,7 @@ class _Probe:
             with trio.fail_after(SECONDS):
                 await self._handshake()
         except trio.TooSlowError:
-            self._failed(ClientFailure(f"{self.step}_timeout"), f"nothing within {SECONDS:.0f} s")
+            self._failed(ClientFailure(f"{self.step}_timeout"))
         except PeerError as error:
             told = error.detail if error.detail in list(Outcome) else ""
             if error.reason == ClientFailure.REFUSED and told:
@@ -173,7 +183,11 @@ class _Probe:
                 self._failed(ClientFailure(error.reason), error.detail)
 
     def _failed(self, why: ClientFailure | Outcome, detail: str = "") -> None:
-        self._report.failure = Failure(self.step, why, detail)
+        self._report.failure = Failure(self.step, self._seconds, why, detail)
+
+    @property
+    def _seconds(self) -> float:
+        return round(trio.current_time() - self._began, 6)
 
     @contextmanager
     def _timed(self, step: str) -> Iterator[list[str]]:
@@ -181,7 +195,7 @@ class _Probe:
         self.step, self._began = step, trio.current_time()
         told: list[str] = []
         yield told
-        self._report.steps.append(Step(step, round(trio.current_time() - self._began, 6), ", ".join(told)))
+        self._report.steps.append(Step(step, self._seconds, ", ".join(told)))
         self._tell(self._report.steps[-1])
 
     async def _handshake(self) -> None:
@@ -232,7 +246,7 @@ class _Probe:
         while peer.stage == stage:
             octets = await _receive(stream)
             if not octets:
-                late = stage == "welcome" and trio.current_time() - self._began > AT_ONCE_SECONDS
+                late = stage == "welcome" and self._seconds > AT_ONCE_SECONDS
                 raise PeerError(ClientFailure(f"{stage}_timeout" if late else f"{stage}_closed"))
             await _send(stream, peer.receive_untrusted(octets))
 

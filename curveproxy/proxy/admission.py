@@ -331,8 +331,7 @@ class Admission:
             raise PeerError(Outcome.METADATA, "the identity is too long or begins with a zero octet")
         try:
             stranger.service.check(initiate)
-            if stranger.service.is_full:
-                raise PeerError(Outcome.SESSIONS_LIMIT)
+            stranger.service.check_room()
         except PeerError as error:
             self.refuse(stranger, Outcome(error.reason), error.detail, probe=is_probe(initiate.properties))
             return

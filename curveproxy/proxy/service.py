@@ -134,9 +134,10 @@ class Service:
         if self.is_leaving:
             raise PeerError(Outcome.SHUTDOWN)
 
-    @property
-    def is_full(self) -> bool:
-        return self.taken >= self.sessions_limit or self._proxy.is_full
+    def check_room(self) -> None:
+        """Whether there is a place for one more. Raises PeerError."""
+        if self.taken >= self.sessions_limit or self._proxy.is_full:
+            raise PeerError(Outcome.SESSIONS_LIMIT)
 
     def dial(self, sock: socket.socket, initiate: Initiate, server: KeyPair, minor: int, accepted_at: float) -> None:
         """A client is vouched for and allowed: fetch it its backend."""

@@ -49,7 +49,7 @@ def told(capsys: pytest.CaptureFixture[str]) -> Iterator[Told]:
 
 
 def session() -> Session:
-    facts = {"client": "alice", "peer": "192.0.2.1:4242", "socket_type": "REQ", "server": b"S"}
+    facts = {"client": "alice", "peer": "192.0.2.1:4242", "socket_type": "REQ", "server": b"S", "is_probe": False}
     return cast(Session, SimpleNamespace(**facts, opened_at=trio.current_time()))
 
 
