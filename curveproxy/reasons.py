@@ -281,7 +281,7 @@ class ClientFailure(Reasoned):
     )
     COMMAND = (
         "command",
-        "a command that does not belong to this stage of the handshake",
+        "the server sent a command that does not belong to this stage of the handshake",
         "replace the server's library",
     )
     WELCOME = (

@@ -22,9 +22,9 @@ from curveproxy.policy.properties import PROBE
 from curveproxy.policy.sockettypes import fits, known
 from curveproxy.proxy.endpoint import Endpoint
 from curveproxy.reasons import ClientFailure, Outcome
-from curveproxy.wire import sodium, z85
+from curveproxy.wire import sodium, spec, z85
 from curveproxy.wire.box import KeyPair
-from curveproxy.wire.curve_client import CurveClient
+from curveproxy.wire.curve_client import READY_MAX, CurveClient
 from curveproxy.wire.errors import PeerError
 from curveproxy.wire.greeting import MAJOR_END
 from curveproxy.wire.metadata import find
@@ -34,7 +34,7 @@ SECONDS = 10.0
 ASK_SECONDS = 1.0
 # Whoever closes later than that after HELLO has not closed because of what HELLO said.
 AT_ONCE_SECONDS = 1.0
-CHUNK = 65536
+CHUNK = READY_MAX + spec.LONG_HEADER
 
 Address = tuple[socket.AddressFamily, Any]
 
@@ -242,9 +242,11 @@ class _Probe:
     async def _exchange(self, stream: trio.SocketStream, peer: CurveClient, octets: bytes = b"") -> None:
         """Send, then listen and answer until the stage at which we are is over."""
         stage = peer.stage
+        room = spec.GREETING_SIZE if stage == "greeting" else CHUNK  # no more, for what is behind is the next step's
         await _send(stream, octets)
         while peer.stage == stage:
-            octets = await _receive(stream)
+            octets = await _receive(stream, room)
+            room -= len(octets)
             if not octets:
                 late = stage == "welcome" and self._seconds > AT_ONCE_SECONDS
                 raise PeerError(ClientFailure(f"{stage}_timeout" if late else f"{stage}_closed"))
@@ -260,7 +262,7 @@ class _Probe:
             async with stream:
                 peer = self._client()
                 await _send(stream, peer.opening()[:MAJOR_END])
-                while peer.stage == "greeting" and (octets := await _receive(stream)):
+                while peer.stage == "greeting" and (octets := await _receive(stream, spec.GREETING_SIZE)):
                     peer.receive_untrusted(octets)
 
 
@@ -290,9 +292,10 @@ async def _send(stream: trio.SocketStream, octets: bytes) -> None:
         await stream.send_all(octets)
 
 
-async def _receive(stream: trio.SocketStream) -> bytes:
+async def _receive(stream: trio.SocketStream, most: int) -> bytes:
+    """Octets from the other side; none when it has closed, in whatever manner."""
     try:
-        return bytes(await stream.receive_some(CHUNK))
+        return bytes(await stream.receive_some(most))
     except trio.BrokenResourceError:
         return b""
 

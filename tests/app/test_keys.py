@@ -98,17 +98,19 @@ PUBLIC, SECRET = z85.encode(GOOD.public), z85.encode(GOOD.secret)
     [
         ("", "holds no public key"),
         ("curve\n", "holds no public key"),
-        (f'curve\n    public-key = "{PUBLIC[:-1]}"\n', "not a Z85 key"),
+        (f'curve\n    public-key = "{PUBLIC[:-1]}"\n', "of 39 letters"),
+        (f'curve\n    public-key = "{PUBLIC[:-1]}~"\n', "not a Z85 key"),
         (f'curve\n    public-key = "{PUBLIC[:-5]}"\n', "of 35 letters"),
         (
             f'curve\n    public-key = "{PUBLIC}"\n    secret-key = "{z85.encode(OTHER.secret)}"\n',
             "do not belong together",
         ),
+        (f'curve\n    public-key = "{SECRET}"\n    secret-key = "{PUBLIC}"\n', "halves are swapped"),
         (f'curve\n    secret-key = "{SECRET}"\n', "do not belong together"),
         ("\x00\xff\xfe", "not a certificate"),
         ("x" * 70_000, "not a certificate"),
     ],
-    ids=["empty", "no keys", "letters", "short", "halves", "no public half", "binary", "large"],
+    ids=["empty", "no keys", "length", "letters", "short", "halves", "swapped", "no public half", "binary", "large"],
 )
 def test_what_is_wrong_gets_a_sentence_without_the_secret(tmp_path: Path, text: str, complaint: str) -> None:
     path = tmp_path / "bad.key_secret"

@@ -130,6 +130,16 @@ async def test_probes_of_a_load_balancer_are_never_a_warning(told: Told, autojum
     assert told.count("handshakes_total", service="orders", outcome="probe") == FLOOD
 
 
+async def test_a_probe_is_told_of_at_debug_unless_it_speaks(told: Told, autojump_clock: MockClock) -> None:
+    observer, client = told.new("debug"), session()
+    client.is_probe, client.messages_in = True, 0
+    observer.admitted(client, 0.001)
+    observer.closed(client, Closed.CLIENT_CLOSED)
+    client.messages_in = 1
+    observer.closed(client, Closed.CLIENT_CLOSED)
+    assert [line["level"] for line in told.lines()] == ["debug", "debug", "info"]
+
+
 @pytest.mark.parametrize(("allow_any", "lines"), [(True, BURST), (False, FLOOD)])
 async def test_sessions_are_told_all_unless_strangers_may_have_them(
     told: Told, autojump_clock: MockClock, allow_any: bool, lines: int

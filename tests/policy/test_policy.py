@@ -105,6 +105,9 @@ class TestProperties:
         passed = for_service(sent, {"User-Id": b"alice"})
         assert passed == {"Socket-Type": b"REQ", "X-Own": b"v", "User-Id": b"alice"}
 
+    def test_a_probe_is_nobody_to_the_service(self) -> None:
+        assert for_service({"identity": b"desk-7", "X-CURVEPROXY-probe": b"", "X-A": b"1"}, {}) == {"X-A": b"1"}
+
     def test_what_we_say_is_said_once(self) -> None:
         assert for_service({"IDENTITY": b"", "X-A": b"1"}, {"Identity": b"me"}) == {"X-A": b"1", "Identity": b"me"}
 

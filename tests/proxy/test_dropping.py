@@ -99,6 +99,7 @@ class Relay:
             name="a",
             peer="b",
             identity=b"",
+            is_probe=False,
         )
         self.session = Session(who, self.near, Peer(far, Side(1, b"ROUTER")))
         self.came = b""

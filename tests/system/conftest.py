@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 from support.door import Door
+from support.libzmq import Libzmq
 from support.process import Sidecar, wait_until
 from support.service import RawService, echo
 
@@ -19,3 +20,9 @@ def door() -> Iterator[Door]:
         wait_until(lambda: not proxy.metric("curveproxy_half_open_connections"), "nobody is left at the door")
         accepted = proxy.metric("curveproxy_connections_accepted_total")
         assert accepted == sum(opened.outcomes().values())
+
+
+@pytest.fixture
+def libzmq() -> Iterator[Libzmq]:
+    with Libzmq() as libzmq:
+        yield libzmq
