@@ -18,6 +18,7 @@ from support.libzmq import Libzmq
 from support.peer import Peer, Refused
 from support.process import Sidecar, certificate, command, curveproxy, environment, free_port, wait_until
 from support.service import RawService, closes_at_once, echo, silent
+from support.zmtp import COMMAND
 from zmq.auth.thread import ThreadAuthenticator
 from zmq.utils import z85
 
@@ -335,7 +336,7 @@ def test_who_closes_at_a_stage(steps: list[str], step: str, reason: str) -> None
 def test_a_server_that_is_broken() -> None:
     broken = {
         b"\x04\x05\x04PING": ("welcome", "command"),
-        zmtp.frame(zmtp.command(b"WELCOME", bytes(160))): ("welcome", "welcome"),
+        zmtp.frame(zmtp.command(b"WELCOME", bytes(160)), COMMAND): ("welcome", "welcome"),
     }
     for octets, (step, reason) in broken.items():
         with saying(zmtp.greeting(b"CURVE", as_server=1) + octets) as endpoint:
