@@ -31,9 +31,9 @@ from curveproxy.wire.metadata import find
 
 SECONDS = 10.0
 # How long we wait for the mechanism of somebody who did not like ours.
-ASK_SECONDS = 1.0
+ASK_SECONDS = 2.0
 # Whoever closes later than that after HELLO has not closed because of what HELLO said.
-AT_ONCE_SECONDS = 1.0
+AT_ONCE_SECONDS = 3.0
 CHUNK = READY_MAX + spec.LONG_HEADER
 
 Address = tuple[socket.AddressFamily, Any]
@@ -176,9 +176,8 @@ class _Probe:
         except trio.TooSlowError:
             self._failed(ClientFailure(f"{self.step}_timeout"))
         except PeerError as error:
-            told = error.detail if error.detail in list(Outcome) else ""
-            if error.reason == ClientFailure.REFUSED and told:
-                self._failed(Outcome(told))
+            if error.reason == ClientFailure.REFUSED and error.detail in list(Outcome):
+                self._failed(Outcome(error.detail))
             else:
                 self._failed(ClientFailure(error.reason), error.detail)
 
@@ -227,7 +226,7 @@ class _Probe:
             self._report.properties = {name: _printable(value) for name, value in peer.properties.items()}
 
     def _client(self) -> CurveClient:
-        properties = {"Socket-Type": self._report.socket_type.encode(), PROBE: b""}
+        properties = {"Socket-Type": self._report.socket_type.encode(), PROBE.title(): b""}
         return CurveClient(self._server, self._keys, KeyPair.generate(), sodium.randombytes(16), properties)
 
     async def _resolve(self) -> list[Address]:
@@ -235,7 +234,7 @@ class _Probe:
             return [(socket.AF_UNIX, self._endpoint.unix_address)]
         try:
             found = await trio.socket.getaddrinfo(self._endpoint.host, self._endpoint.port, type=socket.SOCK_STREAM)
-        except OSError as error:
+        except (OSError, UnicodeError) as error:
             raise PeerError(ClientFailure.RESOLVE, reason(error)) from None
         return [(family, address) for family, _, _, _, address in found]
 
@@ -257,8 +256,11 @@ class _Probe:
 
         Raises PeerError when it is another than CURVE.
         """
-        with suppress(OSError, trio.BrokenResourceError), trio.move_on_after(ASK_SECONDS):
-            stream, _ = await _connect([address])
+        with trio.move_on_after(ASK_SECONDS):
+            try:
+                stream, _ = await _connect([address])
+            except PeerError:
+                return
             async with stream:
                 peer = self._client()
                 await _send(stream, peer.opening()[:MAJOR_END])
@@ -270,18 +272,17 @@ async def _connect(addresses: list[Address]) -> tuple[trio.SocketStream, Address
     """A connection to the first of them that takes it. Raises PeerError."""
     failure = PeerError(ClientFailure.CONNECT)
     for family, address in addresses:
-        sock = trio.socket.socket(family, socket.SOCK_STREAM)
         try:
-            await sock.connect(address)
+            sock = trio.socket.socket(family, socket.SOCK_STREAM)
+            try:
+                await sock.connect(address)
+            except BaseException:
+                sock.close()
+                raise
+        except (ConnectionRefusedError, FileNotFoundError):
+            failure = PeerError(ClientFailure.CONNECT_REFUSED)
         except OSError as error:
-            sock.close()
-            nobody = isinstance(error, ConnectionRefusedError | FileNotFoundError)
-            failure = PeerError(
-                ClientFailure.CONNECT_REFUSED if nobody else ClientFailure.CONNECT, "" if nobody else reason(error)
-            )
-        except BaseException:
-            sock.close()
-            raise
+            failure = PeerError(ClientFailure.CONNECT, reason(error))
         else:
             return trio.SocketStream(sock), (family, address)
     raise failure
