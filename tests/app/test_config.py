@@ -100,7 +100,7 @@ def test_paths_are_relative_to_the_file(place: Path) -> None:
         (SERVICE + CLIENTS + "[servce]", "servce: no such setting: did you mean service"),
         (SERVICE, 'service "orders": clients: nobody is listed: add directory'),
         (SERVICE + "[service.clients]\ndirectory = 'nowhere'", "nowhere is not a directory"),
-        (SERVICE + "[service.clients]\nkeys = ['abc']", "clients.keys[0]: not a Z85 key"),
+        (SERVICE + "[service.clients]\nkeys = ['abc']", "clients.keys[0]: of 3 letters, a key has 40"),
         (SERVICE + f"[service.clients]\nkeys = ['{KEY[:35]}']", "clients.keys[0]: of 35 letters, a key has 40"),
         (SERVICE + "[service.clients]\nallow = 'all'", "clients.allow: must be in ['listed'"),
         (SERVICE + "[service.clients]\nrefusal = 'drop'", "clients.refusal: must be in"),
