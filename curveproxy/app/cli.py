@@ -11,6 +11,7 @@ import attrs
 import click
 
 from curveproxy import __version__
+from curveproxy.app.words import printable
 from curveproxy.policy.sockettypes import SOCKET_TYPES
 from curveproxy.wire.errors import CodecError
 
@@ -56,10 +57,9 @@ def fail(message: str, status: int = 1) -> NoReturn:
 
 def tell(message: str) -> None:
     """One line for the person at the terminal, beside the data; whatever a file held, it stays one."""
-    text = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in message)
     if sys.stderr is not None:  # else print would take stdout
         with suppress(OSError):
-            print(f"curveproxy: {text}", file=sys.stderr)
+            print(f"curveproxy: {printable(message)}", file=sys.stderr)
 
 
 def show_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:

@@ -21,6 +21,7 @@ from curveproxy.policy.sockettypes import known
 
 # The one warning that ``check`` calls an error: the client whose key it is can not connect.
 UNREADABLE = "client key can not be read"
+NOBODY, NOBODY_HINT = "nobody can connect", "put the clients' .key files into the clients directory"
 
 
 @frozen
@@ -72,7 +73,7 @@ class Clients(Watched[Client]):
 
     def warn_if_empty(self) -> None:
         if not self.list.names and not self._allow_any:
-            self._log.warning("nobody can connect", hint="put the clients' .key files into the clients directory")
+            self._log.warning(NOBODY, hint=NOBODY_HINT)
 
     def _taken(self) -> None:
         self._warn_of_twins()

@@ -50,9 +50,14 @@ def _check_address(_: object, __: object, text: str) -> None:
 
 @frozen
 class Admin:
-    """``[admin]``: where /metrics, /healthz and /readyz are served; "" turns it off."""
+    """``[admin]``: where /metrics, /healthz, /readyz and the status page are served; "" turns it off.
+
+    allow_actions: the page can end sessions; public_page: it answers others than loopback too.
+    """
 
     listen: str = field(default="127.0.0.1:9464", validator=_check_address)
+    allow_actions: bool = False
+    public_page: bool = False
 
     @property
     def address(self) -> Endpoint | None:

@@ -9,6 +9,7 @@ import trio
 
 from curveproxy.app.logs import Log
 from curveproxy.app.metrics import Metrics, ServiceMetrics
+from curveproxy.app.seen import Seen
 from curveproxy.policy.ratelimit import RateLimit
 from curveproxy.proxy.session import Session
 from curveproxy.reasons import BackendFailure, Closed, Invalid, Outcome
@@ -23,6 +24,7 @@ class ServiceObserver:
     """Metrics and log of one service (``proxy/observer.py``).
 
     allow_any: strangers have sessions too, so that the lines about these are limited like the others.
+    seen: what the status page shows of it.
     """
 
     allow_any = False
@@ -30,6 +32,7 @@ class ServiceObserver:
     def __init__(self, service: str, metrics: Metrics, log: Log) -> None:
         self._log = log.bind(service=service)
         self._metrics = ServiceMetrics(metrics, service)
+        self.seen = Seen()
         self._limit = RateLimit(BURST, LINES_PER_SECOND)
 
     def server_keys(self, names: Mapping[bytes, str]) -> None:
@@ -41,6 +44,7 @@ class ServiceObserver:
 
     def refused(self, outcome: Outcome, peer: str, detail: str = "") -> None:
         self._metrics.refused(outcome)
+        self.seen.add("client refused", outcome, peer, detail)
         facts = {"outcome": str(outcome), "peer": peer, **_detail(detail), "hint": outcome.hint}
         if outcome == Outcome.PROBE:
             # A load balancer looks whether the port is open: nothing to warn of, nor to tell how often.
@@ -50,16 +54,19 @@ class ServiceObserver:
 
     def admitted(self, session: Session, seconds: float) -> None:
         self._metrics.admitted(session, seconds)
+        self.seen.add("session opened", Outcome.ADMITTED, session.peer)
         facts = _who(session) | {"socket_type": session.socket_type, "seconds": round(seconds, 6)}
         self._tell_of_session(session, "session opened", "", **facts)
 
     def closed(self, session: Session, reason: Closed) -> None:
         self._metrics.closed(session, reason)
+        self.seen.add("session closed", reason, session.peer)
         lasted = round(trio.current_time() - session.opened_at, 3)
         self._tell_of_session(session, "session closed", reason, reason=str(reason), **_who(session), seconds=lasted)
 
     def invalid(self, session: Session, reason: Invalid, detail: str = "") -> None:
         self._metrics.invalid(reason)
+        self.seen.add("invalid message", reason, session.peer, detail)
         facts = {"reason": str(reason), **_who(session), **_detail(detail), "hint": reason.hint}
         self._tell("warning", "invalid message", reason, **facts)
 
@@ -68,11 +75,13 @@ class ServiceObserver:
 
     def backend_failed(self, reason: BackendFailure, detail: str = "") -> None:
         self._metrics.backend_failed(reason)
+        self.seen.add("backend failed", reason, detail=detail)
         facts = {"reason": str(reason), **_detail(detail), "hint": reason.hint}
         self._tell("warning", "backend failed", reason, **facts)
 
     def unexpected(self, error: BaseException) -> None:
         self._metrics.unexpected()
+        self.seen.add("unexpected error", Outcome.INTERNAL)
         self._tell("error", "unexpected error", "", exc_info=error, hint="a fault of curveproxy: please report it")
 
     def notice(self, event: str, **facts: object) -> None:

@@ -11,6 +11,7 @@ from curveproxy.wire.box import KeyPair
 
 # What a key is called in the metrics that is in no file.
 TEMPORARY = "temporary"
+NO_KEY, NO_KEY_HINT = "no server key is left", "nobody can connect: put a key file back"
 
 
 class ServerKeys(Watched[KeyPair]):
@@ -35,7 +36,7 @@ class ServerKeys(Watched[KeyPair]):
         named = {pair: path.name.removesuffix(SECRET_SUFFIX) for path, pair in present.items() if pair is not None}
         self.names = self._unwritten | named
         if not self.names:
-            self._log.error("no server key is left", hint="nobody can connect: put a key file back")
+            self._log.error(NO_KEY, hint=NO_KEY_HINT)
 
     def _listing(self) -> Listing:
         stamps = {name: stamp(path) for name, path in self._paths.items()}

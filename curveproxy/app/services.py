@@ -1,6 +1,6 @@
 """The services of a configuration at work: made, changed and taken away, and their lists kept up to date."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import trio
 from attrs import define, field, frozen
@@ -11,6 +11,7 @@ from curveproxy.app.config import Service as Table
 from curveproxy.app.logs import Log
 from curveproxy.app.metrics import Metrics
 from curveproxy.app.observer import ServiceObserver
+from curveproxy.app.seen import Seen
 from curveproxy.app.server_keys import ServerKeys
 from curveproxy.proxy.proxy import Proxy
 from curveproxy.proxy.service import Service
@@ -64,6 +65,10 @@ class Services:
     def __init__(self, proxy: Proxy, metrics: Metrics, log: Log) -> None:
         self._proxy, self._metrics, self._log = proxy, metrics, log
         self._at_work: dict[str, AtWork] = {}
+
+    def seen(self) -> Iterable[tuple[Service, Seen]]:
+        """Each with what it has gone through, for the status page."""
+        return [(each.service, each.observer.seen) for each in self._at_work.values()]
 
     def read(self, config: Config) -> dict[str, Lists]:
         """The lists of a configuration's services. May run in a thread.
@@ -123,6 +128,7 @@ class Services:
         with each.scope:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(each.observer.summarise)
+                nursery.start_soon(each.observer.seen.keep, each.service)
                 nursery.start_soon(each.lists.clients.watch, lambda: self._clients_taken(each))
                 nursery.start_soon(each.lists.keys.watch, lambda: self._keys_taken(each))
 

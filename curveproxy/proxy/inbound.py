@@ -105,6 +105,7 @@ class Inbound(Pump):
     def _count(self, messages: int, octets: int) -> None:
         traffic = self._session.service.traffic
         self._session.messages_in += messages
+        self._session.octets_in += octets
         traffic.messages_in += messages
         traffic.octets_in += octets
 

@@ -60,6 +60,7 @@ class Outbound(Pump):
     def _count(self, messages: int, octets: int) -> None:
         traffic = self._session.service.traffic
         self._session.messages_out += messages
+        self._session.octets_out += octets
         traffic.messages_out += messages
         traffic.octets_out += octets
 

@@ -1,5 +1,6 @@
 """A session: an admitted client, its own connection to the service, and the two pumps between them."""
 
+from itertools import count
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,8 @@ LINGER_SECONDS = 10.0
 # How long the message may take that a revoked client is in.
 REVOKED_SECONDS = 0.5
 
+_NUMBERS = count(1)
+
 
 class Session:
     """One client's. It ends when both pumps have ended, or when nothing moves any more after one side has.
@@ -31,7 +34,8 @@ class Session:
     client: the operator's name for it, else its key in Z85; peer: where it comes from.
     type_told, identity: what it says it is, and who it is to the service; server: the public key it was given.
     is_probe: it came to see whether it would be let in.
-    messages_in, messages_out: what was relayed; ``in`` is from client to service.
+    messages_in, octets_in, messages_out, octets_out: what was relayed; ``in`` is from client to service.
+    number: no other session of this process has it.
     reason: why the session ended; the first that is told wins.
     ends_by: when it is closed, once it is ending.
     """
@@ -48,6 +52,9 @@ class Session:
         "key",
         "messages_in",
         "messages_out",
+        "number",
+        "octets_in",
+        "octets_out",
         "opened_at",
         "peer",
         "reason",
@@ -61,8 +68,8 @@ class Session:
         self.service, self.client, self.peer, self.identity = service, who.name, who.peer, who.identity
         self.key, self.server, self.type_told = initiate.client, who.server.public, near.side.socket_type
         self.is_probe = who.is_probe
-        self.opened_at = trio.current_time()
-        self.messages_in = self.messages_out = 0
+        self.number, self.opened_at = next(_NUMBERS), trio.current_time()
+        self.messages_in = self.messages_out = self.octets_in = self.octets_out = 0
         self.reason: Closed | None = None
         self.ends_by = self._stays_until = inf
         self._near, self._far, self._is_closed = near, far, False
@@ -94,6 +101,12 @@ class Session:
     def socket_type(self) -> str:
         """What the client says it is, for the log."""
         return known(self.type_told)
+
+    @property
+    def dialect(self) -> str:
+        """The version of ZMTP that the service speaks with it."""
+        side = self._far.side
+        return f"{side.dialect}.{side.minor if side.dialect == Dialect.V3 else 0}"
 
     # --- told by the pumps
 

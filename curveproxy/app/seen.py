@@ -1,0 +1,105 @@
+"""What one service has gone through: how often each word was told, and how its figures moved in the last two minutes.
+
+It is bounded: closed lists of words, and one small sample a second.
+"""
+
+from collections import Counter, deque
+from itertools import pairwise
+
+import trio
+from attrs import define, field, frozen
+
+from curveproxy.proxy.service import Service
+from curveproxy.reasons import Outcome, Reasoned
+
+SAMPLE_SECONDS = 1.0
+SAMPLES = 120
+RECENT_SECONDS = SAMPLE_SECONDS * SAMPLES
+
+# An event of the log with its outcome or reason: a word alone may be a client's or a backend's.
+Told = tuple[str, Reasoned]
+
+
+def is_refusal(told: Told) -> bool:
+    """Whether a client was turned away: a load balancer that looks at the port is none."""
+    return told[0] == "client refused" and told[1] != Outcome.PROBE
+
+
+@frozen
+class Last:
+    """The last time that something was told. peer: whose it was; detail: our own words; at: trio's clock."""
+
+    peer: str
+    detail: str
+    at: float
+
+
+@frozen
+class Sample:
+    """The figures of one moment. counts: as ``Seen.counts`` was then."""
+
+    at: float
+    half_open: int
+    sessions: int
+    messages: int
+    refusals: int
+    counts: dict[Told, int]
+
+
+@frozen
+class History:
+    """The figures of the last two minutes, oldest first; messages and refusals are so many a second."""
+
+    half_open: list[int]
+    sessions: list[int]
+    messages: list[float]
+    refusals: list[float]
+
+
+@define
+class Seen:
+    """counts: how often each was told since the start; last: when it was told last, and of whom."""
+
+    counts: Counter[Told] = field(factory=Counter)
+    last: dict[Told, Last] = field(factory=dict)
+    _samples: deque[Sample] = field(factory=lambda: deque(maxlen=SAMPLES + 1))
+
+    def add(self, event: str, word: Reasoned, peer: str = "", detail: str = "") -> None:
+        """Something was told."""
+        self.counts[event, word] += 1
+        self.last[event, word] = Last(peer, detail, trio.current_time())
+
+    def recent(self, told: Told) -> int:
+        """How often it was told within the last two minutes."""
+        before = self._samples[0].counts.get(told, 0) if len(self._samples) > SAMPLES else 0
+        return self.counts[told] - before
+
+    @property
+    def history(self) -> History:
+        pairs = list(pairwise(self._samples))
+        return History(
+            [sample.half_open for sample in self._samples],
+            [sample.sessions for sample in self._samples],
+            [(later.messages - earlier.messages) / (later.at - earlier.at) for earlier, later in pairs],
+            [(later.refusals - earlier.refusals) / (later.at - earlier.at) for earlier, later in pairs],
+        )
+
+    def sample(self, service: Service) -> None:
+        """Look at the figures as they are now."""
+        traffic = service.traffic
+        self._samples.append(
+            Sample(
+                trio.current_time(),
+                service.half_open,
+                len(service.sessions),
+                traffic.messages_in + traffic.messages_out,
+                sum(count for told, count in self.counts.items() if is_refusal(told)),
+                dict(self.counts),
+            )
+        )
+
+    async def keep(self, service: Service) -> None:
+        """Look every second."""
+        while True:
+            await trio.sleep(SAMPLE_SECONDS)  # first: a reload begins here again
+            self.sample(service)

@@ -1,0 +1,267 @@
+"""What is to be seen of a running proxy, as plain data: one model for the page, for its JSON and for ``top``.
+
+Names are the operator's, or keys; what a peer can choose is its address, and which of the known socket types it has.
+"""
+
+import heapq
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+import trio
+from attrs import define, field, fields, frozen
+from attrs.validators import ge, in_, le
+
+from curveproxy import __version__
+from curveproxy.app.clients import NOBODY, NOBODY_HINT
+from curveproxy.app.seen import History, Seen, Told, is_refusal
+from curveproxy.app.server_keys import NO_KEY, NO_KEY_HINT
+from curveproxy.app.words import duration
+from curveproxy.proxy.service import Service
+from curveproxy.proxy.session import Session
+from curveproxy.reasons import Outcome, Reasoned
+from curveproxy.wire.codec import CODEC
+
+# The share of a limit from which on it is worth a word.
+NEAR = 0.8
+# The events of which some in the last two minutes are worth a word.
+WORTH_A_WORD = {"client refused", "invalid message", "unexpected error"}
+# A load balancer, and what an operator does.
+EXPECTED: set[Reasoned] = {Outcome.PROBE, Outcome.SHUTDOWN}
+
+SORTS: dict[str, Callable[[Session], object]] = {
+    "age": lambda session: session.opened_at,
+    "newest": lambda session: -session.opened_at,
+    "client": lambda session: session.client,
+    "messages": lambda session: -(session.messages_in + session.messages_out),
+    "bytes": lambda session: -(session.octets_in + session.octets_out),
+}
+
+
+@frozen
+class Query:
+    """Which sessions are wanted: so many at most, of one service or of all, in which order.
+
+    filter: a part of the client's name or of its address.
+    """
+
+    sessions: int = field(default=100, validator=[ge(0), le(1000)])
+    service: str = ""
+    sort: str = field(default="age", validator=in_(list(SORTS)))
+    filter: str = ""
+
+    @classmethod
+    def parse(cls, parameters: Mapping[str, str]) -> "Query":
+        """Of what stands behind the question mark. Raises ValueError."""
+        told = {each.name: parameters[each.name] for each in fields(cls) if each.name in parameters}
+        return cls(**told | ({"sessions": int(told["sessions"])} if "sessions" in told else {}))  # type: ignore[arg-type]
+
+    def matches(self, session: Session) -> bool:
+        return self.filter.lower() in f"{session.client} {session.peer}".lower()
+
+
+@frozen
+class Count:
+    """How often something was told: event and word as in the log, with the hint. Empty words are not known.
+
+    total, recent: since the start, and in the last two minutes; peer, detail, ago: of the last time.
+    """
+
+    event: str
+    word: str
+    hint: str
+    total: int
+    recent: int
+    peer: str
+    detail: str
+    ago: float
+
+
+@frozen
+class Trouble:
+    """Something that an operator should look at. is_bad: clients are turned away by it now; what: the sentence."""
+
+    service: str
+    is_bad: bool
+    what: str
+    word: str
+    hint: str
+
+
+@frozen
+class Level:
+    """A figure and its limit."""
+
+    value: int
+    limit: int
+
+    @property
+    def is_near(self) -> bool:
+        return self.value >= NEAR * self.limit
+
+
+@frozen
+class ServiceStatus:
+    """One service. backend_up: how the last dial ended; None before the first. client_keys: None where any will do."""
+
+    name: str
+    endpoint: str
+    backend: str
+    backend_up: bool | None
+    half_open: Level
+    sessions: Level
+    client_keys: int | None
+    server_keys: int
+    messages_in: int
+    messages_out: int
+    bytes_in: int
+    bytes_out: int
+    admitted: int
+    refused: int
+    counts: list[Count]
+    history: History
+
+
+@frozen
+class SessionStatus:
+    """One session. client: the operator's name, else the key in Z85; seconds: its age; zmtp: the service's version."""
+
+    id: int
+    service: str
+    client: str
+    peer: str
+    seconds: float
+    socket_type: str
+    zmtp: str
+    messages_in: int
+    messages_out: int
+    bytes_in: int
+    bytes_out: int
+
+
+@frozen
+class Status:
+    """The whole. state: ready, or why not; matching: how many sessions there are of which ``sessions`` shows some."""
+
+    version: str
+    codec: str
+    seconds: float
+    state: str
+    troubles: list[Trouble]
+    services: list[ServiceStatus]
+    matching: int
+    sessions: list[SessionStatus]
+
+
+@define
+class Overview:
+    """Looks at the services. services: each with what it has gone through; not_ready: as for the admin endpoint."""
+
+    _services: Callable[[], Iterable[tuple[Service, Seen]]]
+    _not_ready: Callable[[], str]
+    _began: float = field(factory=trio.current_time)
+
+    def look(self, query: Query) -> Status:
+        """As it is now."""
+        found = list(self._services())
+        wanted = [
+            session
+            for service, _ in found
+            if query.service in ("", service.settings.name)
+            for session in service.sessions
+            if query.matches(session)
+        ]
+        shown = heapq.nsmallest(query.sessions, wanted, key=SORTS[query.sort])  # type: ignore[arg-type]
+        services = [_service(service, seen) for service, seen in found]
+        state = self._not_ready() or "ready"
+        troubles = [trouble for service in services for trouble in _troubles(service)]
+        return Status(
+            version=__version__,
+            codec=CODEC,
+            seconds=trio.current_time() - self._began,
+            state=state,
+            troubles=sorted(troubles, key=lambda trouble: not trouble.is_bad),
+            services=services,
+            matching=len(wanted),
+            sessions=[_session(session) for session in shown],
+        )
+
+    def find(self, number: int) -> Session | None:
+        """The session of that number, while it is there."""
+        inside = (session for service, _ in self._services() for session in service.sessions)
+        return next((session for session in inside if session.number == number), None)
+
+
+def _service(service: Service, seen: Seen) -> ServiceStatus:
+    traffic, clients = service.traffic, service.clients
+    counts = [_count(told, seen) for told in seen.counts]
+    return ServiceStatus(
+        name=service.settings.name,
+        endpoint=str(service.bound),
+        backend=str(service.settings.backend),
+        backend_up=service.backend_up,
+        half_open=Level(service.half_open, service.half_open_limit),
+        sessions=Level(len(service.sessions), service.sessions_limit),
+        client_keys=None if clients.allow_any else len(clients.names),
+        server_keys=len(service.settings.server_keys),
+        messages_in=traffic.messages_in,
+        messages_out=traffic.messages_out,
+        bytes_in=traffic.octets_in,
+        bytes_out=traffic.octets_out,
+        admitted=sum(count.recent for count in counts if count.word == Outcome.ADMITTED),
+        refused=sum(seen.recent(told) for told in seen.counts if is_refusal(told)),
+        counts=sorted(counts, key=lambda count: (-count.recent, -count.total)),
+        history=seen.history,
+    )
+
+
+def _count(told: Told, seen: Seen) -> Count:
+    (event, word), last = told, seen.last[told]
+    ago = trio.current_time() - last.at
+    return Count(event, word, word.hint, seen.counts[told], seen.recent(told), last.peer, last.detail, ago)
+
+
+def _session(session: Session) -> SessionStatus:
+    return SessionStatus(
+        id=session.number,
+        service=session.service.settings.name,
+        client=session.client,
+        peer=session.peer,
+        seconds=trio.current_time() - session.opened_at,
+        socket_type=session.socket_type,
+        zmtp=session.dialect,
+        messages_in=session.messages_in,
+        messages_out=session.messages_out,
+        bytes_in=session.octets_in,
+        bytes_out=session.octets_out,
+    )
+
+
+def _troubles(service: ServiceStatus) -> Iterator[Trouble]:
+    """What is wrong with a service, and why, in the words of the log."""
+
+    def trouble(what: str, word: str, hint: str, *, bad: bool = False) -> Trouble:
+        return Trouble(service.name, bad, what, word, hint)
+
+    if service.backend_up is False:
+        failures = (count for count in service.counts if count.event == "backend failed")
+        last = min(failures, key=lambda count: count.ago)
+        yield trouble(f"{service.backend} is down: {_told(last)}", last.word, last.hint, bad=True)
+    if not service.server_keys:
+        yield trouble(NO_KEY, Outcome.HELLO_BOX, NO_KEY_HINT, bad=True)
+    if service.client_keys == 0:
+        yield trouble(NOBODY, Outcome.CLIENT_UNKNOWN, NOBODY_HINT, bad=True)
+    for level, of, word in (
+        (service.sessions, "sessions", Outcome.SESSIONS_LIMIT),
+        (service.half_open, "half-open connections", Outcome.EVICTED),
+    ):
+        if level.is_near:
+            full = level.value >= level.limit
+            yield trouble(f"{level.value:,} of {level.limit:,} {of}", word, word.hint, bad=full)
+    for count in service.counts:
+        if count.recent and count.event in WORTH_A_WORD and count.word not in EXPECTED:
+            yield trouble(_told(count), count.word, count.hint, bad=count.word == Outcome.INTERNAL)
+
+
+def _told(count: Count) -> str:
+    """``client refused, 14 in two minutes, the last 3 s ago, 192.0.2.1:4242``."""
+    facts = [count.event, f"{count.recent:,} in two minutes", f"the last {duration(count.ago)} ago"]
+    return ", ".join([*facts, *filter(None, [count.peer, count.detail])])
