@@ -1,7 +1,10 @@
-"""The admin endpoint: /metrics for Prometheus, /healthz and /readyz for whoever starts and stops us."""
+"""The admin endpoint: /metrics for Prometheus, /healthz and /readyz for whoever starts and stops us.
+
+Those are for everybody who reaches it; the pages beside them (``pages``) have rules of their own.
+"""
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import trio
 from hypercorn.config import Config as HypercornConfig
@@ -34,9 +37,15 @@ def ignore(error: Exception) -> None:
 
 
 def application(
-    registry: CollectorRegistry, not_ready: Callable[[], str], unexpected: Callable[[Exception], None] = ignore
+    registry: CollectorRegistry,
+    not_ready: Callable[[], str],
+    unexpected: Callable[[Exception], None] = ignore,
+    beside: Sequence[Route] = (),
 ) -> Starlette:
-    """The pages. not_ready: why no client should be sent here, or nothing; unexpected: is told of an error of ours."""
+    """The pages. not_ready: why no client should be sent here, or nothing; unexpected: is told of an error of ours.
+
+    beside: further ones.
+    """
 
     async def metrics(request: Request) -> Response:
         encoder, content_type = choose_encoder(request.headers.get("accept", ""))
@@ -56,7 +65,7 @@ def application(
             unexpected(error)
         return PlainTextResponse("an error of curveproxy, see its log\n", 500)
 
-    routes = [Route(path, page) for path, page in pages.items()]
+    routes = [*(Route(path, page) for path, page in pages.items()), *beside]
     app = Starlette(routes=routes, exception_handlers={Exception: failed})
     app.router.redirect_slashes = False
     return app

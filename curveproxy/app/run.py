@@ -16,7 +16,9 @@ from curveproxy.app.config import Config, ConfigError, load
 from curveproxy.app.files import LISTING_SECONDS, Stamp, stamp
 from curveproxy.app.logs import Log
 from curveproxy.app.metrics import Metrics
+from curveproxy.app.pages import Pages
 from curveproxy.app.services import Lists, Services
+from curveproxy.app.status import Overview
 from curveproxy.proxy.endpoint import Endpoint
 from curveproxy.proxy.proxy import Proxy
 from curveproxy.proxy.sockets import BindError
@@ -150,7 +152,8 @@ class Sidecar:
         if is_other:
             self._page.close()
             self._page = page
-            app = admin.application(self._metrics.registry, self._not_ready, self._unexpected)
+            pages = Pages(Overview(self._services.seen, self._not_ready), lambda: self._config.admin)
+            app = admin.application(self._metrics.registry, self._not_ready, self._unexpected, pages.routes)
             self._nursery.start_soon(page.serve, app, self._unexpected)
         self._config = config
 

@@ -1,0 +1,126 @@
+"""The status page, its JSON, and what can be done on it; and who may: by default loopback alone, and nothing.
+
+A browser on this machine is loopback too, whatever site it shows. So the Host must be a name of this machine (a name
+that was rebound to it is not), and who acts must have the page's own token and come from the page itself.
+"""
+
+import secrets
+from collections.abc import Callable
+from urllib.parse import parse_qs, urlsplit
+
+import attrs
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from curveproxy.app import page
+from curveproxy.app.config import EVERYWHERE, Admin
+from curveproxy.app.status import Overview, Query
+from curveproxy.proxy.endpoint import is_local
+
+# A form with a token in it is shorter.
+FORM_MAX = 1000
+HEADERS = {
+    "Cache-Control": "no-store",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "same-origin",  # with none a browser hides where a form comes from
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+POLICY = (
+    "default-src 'none'; script-src 'nonce-{0}'; style-src 'nonce-{0}'; img-src data:; connect-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+REMOTE = "loopback only: go through an SSH tunnel or kubectl port-forward, or set public_page = true in [admin]"
+HOST = "this is not a name of this machine: use 127.0.0.1 or localhost, or set public_page = true in [admin]"
+NO_ACTIONS = "nothing can be done here: set allow_actions = true in [admin]"
+FORGED = "this does not come from the page: load it again"
+GONE = "that session has ended already"
+# libzmq connects again by itself.
+COMES_AGAIN = "its client may come again: take its key off the list to keep it out"
+
+
+def refusal(status: int, why: str) -> HTTPException:
+    """A request that is not answered, as one line of text."""
+    return HTTPException(status, f"{why}\n", HEADERS)
+
+
+class Pages:
+    """settings: as they are now; a reload may change them."""
+
+    def __init__(self, overview: Overview, settings: Callable[[], Admin]) -> None:
+        self._overview, self._settings = overview, settings
+        self._token = secrets.token_urlsafe()
+
+    @property
+    def routes(self) -> list[Route]:
+        return [
+            Route("/", self._page),
+            Route("/api/status", self._json),
+            Route("/sessions/{number:int}/end", self._end, methods=["POST"]),
+        ]
+
+    async def _page(self, request: Request) -> Response:
+        query, nonce = self._query(request), secrets.token_urlsafe()
+        token = self._token if self._settings().allow_actions else ""
+        html = page.render(self._overview.look(query), query, nonce=nonce, token=token)
+        return HTMLResponse(html, headers=HEADERS | {"Content-Security-Policy": POLICY.format(nonce)})
+
+    async def _json(self, request: Request) -> Response:
+        return JSONResponse(attrs.asdict(self._overview.look(self._query(request))), headers=HEADERS)
+
+    async def _end(self, request: Request) -> Response:
+        self._admit(request)
+        if not self._settings().allow_actions:
+            raise refusal(403, NO_ACTIONS)
+        if urlsplit(request.headers.get("origin", "")).netloc != request.headers.get("host"):
+            raise refusal(403, FORGED)
+        token = (await _form(request)).get("token", "")
+        if not secrets.compare_digest(token.encode(), self._token.encode()):
+            raise refusal(403, FORGED)
+        session = self._overview.find(request.path_params["number"])
+        if session is None:
+            raise refusal(404, GONE)
+        session.service.observer.notice(
+            "session ended on the status page", client=session.client, peer=session.peer, hint=COMES_AGAIN
+        )
+        session.drain()
+        return RedirectResponse(f"/?{request.url.query}", 303, headers=HEADERS)
+
+    def _query(self, request: Request) -> Query:
+        self._admit(request)
+        try:
+            return Query.parse(request.query_params)
+        except ValueError as error:
+            raise refusal(400, str(error.args[0])) from None
+
+    def _admit(self, request: Request) -> None:
+        """Raises HTTPException."""
+        settings = self._settings()
+        if settings.public_page:
+            return
+        if request.client is None or not is_local(request.client.host):
+            raise refusal(403, REMOTE)
+        own = settings.address.host if settings.address else ""
+        if not _is_ours(request.headers.get("host", ""), own):
+            raise refusal(403, HOST)
+
+
+def _is_ours(host: str, own: str) -> bool:
+    """Whether a Host is a name of this machine. own: where the configuration says to listen."""
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+        return name == "localhost" or (name == own.lower() and own not in EVERYWHERE) or is_local(name)
+    except ValueError:
+        return False
+
+
+async def _form(request: Request) -> dict[str, str]:
+    """The fields of a form. Raises HTTPException."""
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > FORM_MAX:
+            raise refusal(413, "a form of ours is shorter")
+    return {name: values[0] for name, values in parse_qs(body.decode(errors="replace")).items()}
