@@ -1,6 +1,5 @@
 """The command line. Data on stdout, everything else on stderr; no traceback for a user's mistake."""
 
-import http.client
 import os
 import sys
 from contextlib import suppress
@@ -17,6 +16,7 @@ from curveproxy.wire.errors import CodecError
 
 if TYPE_CHECKING:
     from curveproxy.app.config import Config, ServerKey
+    from curveproxy.proxy.endpoint import Endpoint
 
 # The rest is imported where it is needed: --version and keygen are quick, and run carries nothing beside its own.
 
@@ -219,27 +219,49 @@ def keygen(name: str, directory: Path) -> None:
 @click.argument("config", required=False, type=click.Path(path_type=Path))
 def health(config: Path | None) -> None:
     """Ask a running proxy whether it is ready: exit 0 or 1."""
+    from curveproxy.app.ask import NobodyAnswersError, ask
+
+    try:
+        status, reason = ask(_admin_address(config, None), "/readyz")
+    except NobodyAnswersError as error:
+        fail(str(error))
+    if status != 200:
+        fail(f"not ready: {reason}")
+    print("ready")
+
+
+def _admin_address(config: Path | None, text: str | None) -> "Endpoint":
+    """Where a running proxy can be asked: as its configuration says, or as the command line does."""
     from curveproxy.app.config import Admin, ConfigError, read_admin
 
     try:
-        address = (read_admin(config) if config else Admin()).address
+        address = (read_admin(config) if config else Admin() if text is None else Admin(text)).address
     except ConfigError as error:
         fail(str(error), 2)
+    except ValueError as error:
+        fail(f"--admin: {error}", 2)
     if address is None:
         fail("the admin page is turned off: there is nobody to ask", 2)
-    host = {"*": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(address.host, address.host)
-    connection = http.client.HTTPConnection(host, address.port, timeout=5)
+    return address
+
+
+@main.command()
+@click.argument("config", required=False, type=click.Path(path_type=Path))
+@click.option("--admin", metavar="ADDRESS", help="Where it is served.  [127.0.0.1:9464]")
+@click.option("--once", is_flag=True, help="Print it once; so it is where stdout is no terminal.")
+def top(config: Path | None, admin: str | None, once: bool) -> None:
+    """Show services, refusals and sessions of a running proxy, every second."""
+    from curveproxy.app.ask import NobodyAnswersError
+    from curveproxy.app.top import top as show
+
+    if config is not None and admin is not None:
+        raise click.UsageError("a configuration file and --admin: use one or the other")
     try:
-        connection.request("GET", "/readyz")
-        answer = connection.getresponse()
-        reason = answer.read(1000).decode(errors="replace").strip()
-    except (OSError, http.client.HTTPException) as error:
-        fail(f"nobody answers on {str(address).removeprefix('tcp://')}: {str(error).lower()}")
-    finally:
-        connection.close()
-    if answer.status != 200:
-        fail(f"not ready: {reason}")
-    print("ready")
+        show(_admin_address(config, admin), once=once)
+    except NobodyAnswersError as error:
+        fail(str(error))
+    except KeyboardInterrupt:
+        pass
 
 
 @main.command()

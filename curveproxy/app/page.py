@@ -3,7 +3,9 @@
 It is made of elements, whose text ElementTree escapes; no string of markup is put together anywhere.
 """
 
+from base64 import b64encode
 from collections.abc import Iterable, Sequence
+from hashlib import sha256
 from importlib.resources import files
 from urllib.parse import urlencode
 from xml.etree.ElementTree import Element, tostring
@@ -14,6 +16,21 @@ from curveproxy.app.status import SORTS, Count, Level, Query, ServiceStatus, Ses
 from curveproxy.app.words import duration, short
 
 STYLE, SCRIPT = (files("curveproxy.app").joinpath(name).read_text() for name in ("page.css", "page.js"))
+# Of what could be run or shown, these two and nothing else: by their hashes, for the page takes itself in again.
+POLICY = "; ".join(
+    [
+        "default-src 'none'",
+        *(
+            f"{what} 'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'"
+            for what, text in (("style-src", STYLE), ("script-src", SCRIPT))
+        ),
+        "img-src data:",
+        "connect-src 'self'",
+        "form-action 'self'",
+        "base-uri 'none'",
+        "frame-ancestors 'none'",
+    ]
+)
 # Of a sparkline, in units of its own.
 WIDTH, HEIGHT = 120, 24
 
@@ -34,7 +51,7 @@ def element(tag: str, *content: Content, **attributes: object) -> Element:
     return made
 
 
-def render(status: Status, query: Query, *, nonce: str, token: str) -> str:
+def render(status: Status, query: Query, token: str) -> str:
     """The whole page. token: what the buttons send along; without it there are none."""
     page = element(
         "html",
@@ -45,7 +62,7 @@ def render(status: Status, query: Query, *, nonce: str, token: str) -> str:
             element("meta", name="color-scheme", content="light dark"),
             element("link", rel="icon", href="data:,"),
             element("title", _title(status)),
-            element("style", STYLE, nonce=nonce),
+            element("style", STYLE),
         ),
         element(
             "body",
@@ -58,7 +75,7 @@ def render(status: Status, query: Query, *, nonce: str, token: str) -> str:
                 _counts(status.services),
                 element("section", element("h2", "Sessions"), _form(status, query), _sessions(status, query, token)),
             ),
-            element("script", SCRIPT, nonce=nonce),
+            element("script", SCRIPT),
         ),
         lang="en",
     )
@@ -125,7 +142,7 @@ def _lines(*content: Content, class_: str | None = None) -> Element:
 
 
 def _services(services: Sequence[ServiceStatus]) -> Element:
-    columns = ("service", "backend", "sessions", "half-open", "messages a second", "in and out", "refused, 2 min")
+    columns = ("service", "backend", "sessions", "half-open", "messages a second", "messages · bytes", "refused, 2 min")
     return element(
         "section",
         element("h2", "Services"),

@@ -28,10 +28,6 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
-POLICY = (
-    "default-src 'none'; script-src 'nonce-{0}'; style-src 'nonce-{0}'; img-src data:; connect-src 'self'; "
-    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-)
 REMOTE = "loopback only: go through an SSH tunnel or kubectl port-forward, or set public_page = true in [admin]"
 HOST = "this is not a name of this machine: use 127.0.0.1 or localhost, or set public_page = true in [admin]"
 NO_ACTIONS = "nothing can be done here: set allow_actions = true in [admin]"
@@ -62,10 +58,10 @@ class Pages:
         ]
 
     async def _page(self, request: Request) -> Response:
-        query, nonce = self._query(request), secrets.token_urlsafe()
+        query = self._query(request)
         token = self._token if self._settings().allow_actions else ""
-        html = page.render(self._overview.look(query), query, nonce=nonce, token=token)
-        return HTMLResponse(html, headers=HEADERS | {"Content-Security-Policy": POLICY.format(nonce)})
+        html = page.render(self._overview.look(query), query, token)
+        return HTMLResponse(html, headers=HEADERS | {"Content-Security-Policy": page.POLICY})
 
     async def _json(self, request: Request) -> Response:
         return JSONResponse(attrs.asdict(self._overview.look(self._query(request))), headers=HEADERS)

@@ -255,7 +255,8 @@ def _troubles(service: ServiceStatus) -> Iterator[Trouble]:
     ):
         if level.is_near:
             full = level.value >= level.limit
-            yield trouble(f"{level.value:,} of {level.limit:,} {of}", word, word.hint, bad=full)
+            what = f"{level.value:,} of {level.limit:,} {of}: {'full' if full else 'nearly full'}"
+            yield trouble(what, word, word.hint, bad=full)
     for count in service.counts:
         if count.recent and count.event in WORTH_A_WORD and count.word not in EXPECTED:
             yield trouble(_told(count), count.word, count.hint, bad=count.word == Outcome.INTERNAL)

@@ -1,0 +1,137 @@
+"""``curveproxy top``: what the status page shows, in a terminal."""
+
+import json
+import os
+import time
+from collections.abc import Iterable, Sequence
+
+import cattrs
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from curveproxy.app.ask import NobodyAnswersError, ask
+from curveproxy.app.status import Count, Level, ServiceStatus, SessionStatus, Status, Trouble
+from curveproxy.app.words import duration, printable, short
+from curveproxy.proxy.endpoint import Endpoint
+
+EVERY_SECONDS = 1.0
+# Where no terminal says how wide it is, and how many sessions it has room for.
+WIDTH, ROWS = 160, 100
+# How many outcomes and reasons, the newest first; and how many samples a sparkline has room for.
+COUNTS, SPARKS = 10, 16
+BARS = "▁▂▃▄▅▆▇█"
+
+
+def top(address: Endpoint, *, once: bool) -> None:
+    """Show it until interrupted; once where asked to, or where nobody watches. Raises NobodyAnswersError."""
+    console = Console(highlight=False)
+    if once or not console.is_terminal:
+        if not console.is_terminal and "COLUMNS" not in os.environ:
+            console.width = WIDTH
+        console.print(_screen(_fetch(address, ROWS)))
+        return
+    with Live(console=console, screen=True, auto_refresh=False, vertical_overflow="crop") as live:
+        while True:
+            live.update(_screen(_fetch(address, console.height)), refresh=True)
+            time.sleep(EVERY_SECONDS)
+
+
+def _fetch(address: Endpoint, rows: int) -> Status:
+    status, text = ask(address, f"/api/status?sessions={rows}")
+    if status != 200:
+        raise NobodyAnswersError(f"it does not show that here: {text}")
+    try:
+        return cattrs.structure(json.loads(text), Status)
+    except (ValueError, cattrs.BaseValidationError):
+        raise NobodyAnswersError(f"what answers on {address} is no curveproxy of this version") from None
+
+
+def _screen(status: Status) -> RenderableType:
+    state = Text(status.state, style="bold green" if status.state == "ready" else "bold yellow")
+    told = f"curveproxy {status.version}, {status.codec} codec, up {duration(status.seconds)}, "
+    counts = [(service, count) for service in status.services for count in service.counts]
+    counts.sort(key=lambda each: each[1].ago)
+    shown = f"sessions, {len(status.sessions):,} of {status.matching:,}"
+    return Group(
+        Text.assemble((told, "bold"), state),
+        *(_trouble(trouble) for trouble in status.troubles),
+        "",
+        _table(
+            ("service", "backend", "sessions", "", "half-open", "", "messages/s", "", "refused, 2 min", ""),
+            (_service(service) for service in status.services),
+        ),
+        "",
+        _table(
+            ("service", "event", "why", "2 min", "total", "last"),
+            (_count(service, count) for service, count in counts[:COUNTS]),
+        ),
+        "",
+        _table(
+            (shown, "service", "address", "age", "type", "ZMTP", "messages in", "out", "bytes in", "out"),
+            (_session(session) for session in status.sessions),
+        ),
+    )
+
+
+def _table(columns: Sequence[str], rows: Iterable[Sequence[Text | str]]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for name in columns:
+        table.add_column(name, no_wrap=True)
+    for cells in rows:
+        table.add_row(*(cell if isinstance(cell, Text) else Text(printable(cell)) for cell in cells))
+    return table
+
+
+def _trouble(trouble: Trouble) -> Text:
+    style = "bold red" if trouble.is_bad else "bold yellow"
+    text = printable(f"{trouble.service}: {trouble.what}")
+    return Text.assemble((trouble.word, style), "  ", text, (f"  ({trouble.hint})", "dim"))
+
+
+def _service(service: ServiceStatus) -> list[Text | str]:
+    history = service.history
+    up = {None: Text("not dialled", "dim"), True: Text("up", "green"), False: Text("down", "bold red")}
+    return [
+        Text(printable(service.name), "bold"),
+        up[service.backend_up],
+        _level(service.sessions),
+        _spark(history.sessions),
+        _level(service.half_open),
+        _spark(history.half_open),
+        short(history.messages[-1] if history.messages else 0),
+        _spark(history.messages),
+        f"{service.refused:,}",
+        _spark(history.refusals),
+    ]
+
+
+def _level(level: Level) -> Text:
+    return Text(f"{level.value:,}/{level.limit:,}", "bold red" if level.is_near else "")
+
+
+def _spark(values: Sequence[float]) -> Text:
+    """Of the newest values, each a bar."""
+    top_value = max([*values, 1])
+    return Text("".join(BARS[round((len(BARS) - 1) * value / top_value)] for value in values[-SPARKS:]), "cyan")
+
+
+def _count(service: ServiceStatus, count: Count) -> list[Text | str]:
+    last = ", ".join(filter(None, [f"{duration(count.ago)} ago", count.peer, count.detail]))
+    return [service.name, count.event, Text(count.word, "bold"), f"{count.recent:,}", f"{count.total:,}", last]
+
+
+def _session(session: SessionStatus) -> list[Text | str]:
+    return [
+        Text(printable(session.client), "bold"),
+        session.service,
+        session.peer,
+        duration(session.seconds),
+        session.socket_type,
+        session.zmtp,
+        short(session.messages_in),
+        short(session.messages_out),
+        short(session.bytes_in, "B"),
+        short(session.bytes_out, "B"),
+    ]
