@@ -1,6 +1,7 @@
 """The process: its limits, its services, its signals, its end."""
 
 import gc
+import os
 import resource
 import signal
 import socket
@@ -16,6 +17,7 @@ from curveproxy.app.config import Config, ConfigError, load
 from curveproxy.app.files import LISTING_SECONDS, Stamp, stamp
 from curveproxy.app.logs import Log
 from curveproxy.app.metrics import Metrics
+from curveproxy.app.notify import Manager
 from curveproxy.app.pages import Pages
 from curveproxy.app.services import Lists, Services
 from curveproxy.app.status import Overview
@@ -29,6 +31,11 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 # They mean something to others, and by default they kill.
 PASSED_OVER = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM)
 
+# What there is to do after a drain, and a good deal more.
+LEAVE_SECONDS = 10
+
+NOT_TAKEN = "the one before stays in force"
+UNUSED = "it needs the address of a service's listen"
 FAULT = "a fault of curveproxy: please report it"
 
 
@@ -37,9 +44,9 @@ def run(config: Config, path: Path | None = None) -> int:
     log = logs.configure(config.log.level, config.log.format)
     if CODEC_FAULT:
         log.warning("the C codec is not used", detail=CODEC_FAULT, hint="install again: it is slower without")
-    descriptors = prepare_process()
+    descriptors, manager = prepare_process(), Manager(os.environ)
     try:
-        return trio.run(Sidecar(config, path, descriptors, log).run)
+        return trio.run(Sidecar(config, path, descriptors, manager, log).run)
     except Exception as error:
         log.critical("the proxy has failed", exc_info=error, hint=FAULT)
         return FAILED
@@ -82,9 +89,9 @@ class Page:
 class Sidecar:
     """One process at work. path: its configuration file, where it has one."""
 
-    def __init__(self, config: Config, path: Path | None, descriptors: int, log: Log) -> None:
-        self._config, self._path, self._log = config, path, log
-        self._proxy, self._metrics = Proxy(descriptors=descriptors), Metrics()
+    def __init__(self, config: Config, path: Path | None, descriptors: int, manager: Manager, log: Log) -> None:
+        self._config, self._path, self._manager, self._log = config, path, manager, log
+        self._proxy, self._metrics = Proxy(descriptors=descriptors, handed_over=manager.listeners), Metrics()
         self._services = Services(self._proxy, self._metrics, log)
         self._page = Page(None)
         self._reloading = trio.Lock()
@@ -106,10 +113,12 @@ class Sidecar:
                     return FAILED
                 self._nursery.start_soon(self._metrics.measure_lag)
                 self._nursery.start_soon(self._watch)
+                self._nursery.start_soon(self._manager.keep_watch)
                 gc.collect()
                 gc.freeze()  # what is here now stays: it need not be looked through again
                 self._nursery.start_soon(self._serve, self._nursery.cancel_scope)
                 self._bound = True
+                self._manager.ready(self._status())
                 await self._obey(signals)
                 self._nursery.cancel_scope.cancel()
                 return FAILED
@@ -132,6 +141,7 @@ class Sidecar:
                 return
             seconds = self._config.process.drain_seconds
             self._log.info("draining", signal=name, seconds=seconds)
+            self._manager.stopping("draining", seconds + LEAVE_SECONDS)
             self._proxy.drain(seconds)
             if self._config.process.reuse_port:
                 self._page.close()  # a successor answers there now
@@ -156,6 +166,8 @@ class Sidecar:
             app = admin.application(self._metrics.registry, self._not_ready, self._unexpected, pages.routes)
             self._nursery.start_soon(page.serve, app, self._unexpected)
         self._config = config
+        for sock in self._proxy.unused:
+            self._log.warning("a socket that was handed over is not used", address=sock.getsockname(), hint=UNUSED)
 
     async def _reload(self) -> None:
         """Take the configuration as it is now, all of it or nothing."""
@@ -163,6 +175,7 @@ class Sidecar:
             self._log.warning("nothing to read again", hint="it was started by options: use a configuration file")
             return
         async with self._reloading:
+            self._manager.reloading()
             try:
                 config = await trio.to_thread.run_sync(load, self._path)
                 lists = await trio.to_thread.run_sync(self._services.read, config)
@@ -171,11 +184,13 @@ class Sidecar:
                 self._apply(config, lists)
             except (ConfigError, BindError) as error:
                 for complaint in error.complaints if isinstance(error, ConfigError) else [str(error)]:
-                    self._log.error("configuration not taken", detail=complaint, hint="the one before stays in force")
+                    self._log.error("configuration not taken", detail=complaint, hint=NOT_TAKEN)
                 self._metrics.reload(success=False)
+                self._manager.ready(f"configuration not taken: {NOT_TAKEN}")
                 return
             logs.restyle(config.log.level, config.log.format)
             self._metrics.reload(success=True)
+            self._manager.ready(self._status())
             self._log.info("configuration taken", services=[service.name for service in config.service])
 
     async def _watch(self) -> None:
@@ -193,6 +208,9 @@ class Sidecar:
             return stamp(self._path) if self._path else None
         except OSError:
             return None
+
+    def _status(self) -> str:
+        return f"serving {', '.join(service.name for service in self._config.service)}"
 
     # --- for the page
 

@@ -45,6 +45,10 @@ class Door:
     def first(self) -> "Service":
         return self.services[0]
 
+    def is_at(self, listener: socket.socket) -> bool:
+        """Whether it opens on this very socket."""
+        return self._listener is not None and self._listener.socket is listener
+
     def lead_to(self, services: "list[Service]") -> None:
         """These services are behind it from now on, with the settings that they have now."""
         self._lead_to(services)

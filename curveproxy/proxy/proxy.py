@@ -1,6 +1,7 @@
 """The proxy: all services of one process, and what they share."""
 
-from collections.abc import Awaitable, Callable, Mapping
+import socket
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack
 from math import ceil
 from typing import Any
@@ -38,10 +39,12 @@ class Proxy:
     """``open`` services and ``run``; ``drain`` ends it.
 
     descriptors: the soft limit of this process.
+    handed_over: sockets that listen already, for the doors with their addresses.
     """
 
-    def __init__(self, *, descriptors: int) -> None:
+    def __init__(self, *, descriptors: int, handed_over: Sequence[socket.socket] = ()) -> None:
         self.descriptors = descriptors
+        self._handed_over = handed_over
         self.services: list[Service] = []
         self.sessions_room = WaitingRoom(SESSIONS_TURN)
         self.strangers_room = WaitingRoom(STRANGERS_TURN, after=self.sessions_room)
@@ -66,6 +69,11 @@ class Proxy:
         """Whether the descriptors suffice for no further session."""
         return self.sessions >= sessions_in_force(self.descriptors, self.descriptors)
 
+    @property
+    def unused(self) -> list[socket.socket]:
+        """Of the sockets that were handed over, those on which no door opens."""
+        return [sock for sock in self._handed_over if not any(door.is_at(sock) for door in self._doors.values())]
+
     def open(self, wanted: Mapping[Service, ServiceSettings], *, reuse_port: bool = False) -> None:
         """From now on there are these services, with these settings, and no others.
 
@@ -79,7 +87,7 @@ class Proxy:
         with ExitStack() as undo:
             listeners = {}
             for key in behind.keys() - self._doors.keys():
-                listeners[key] = sockets.listen(key[0], reuse_port=reuse_port)
+                listeners[key] = sockets.listen(key[0], reuse_port=reuse_port, handed_over=self._handed_over)
                 undo.callback(listeners[key].close)
             undo.pop_all()
         for service, settings in wanted.items():

@@ -8,6 +8,7 @@ import select
 import socket
 import stat
 import termios
+from collections.abc import Sequence
 from pathlib import Path
 
 from attrs import frozen
@@ -42,25 +43,39 @@ class BindError(Exception):
 
 @frozen
 class Listener:
-    """A listening socket. endpoint: where it really is, with the port that the system chose for port 0."""
+    """A listening socket.
+
+    endpoint: where it really is, with the port that the system chose for port 0.
+    handed_over: whoever made it keeps it and its path, and it may be wanted again.
+    """
 
     socket: socket.socket
     endpoint: Endpoint
     _inode: int = 0
+    _handed_over: bool = False
 
     def close(self) -> None:
         """Stop listening, and take the path of a Unix socket away, unless a successor has taken it over."""
+        if self._handed_over:
+            return
         self.socket.close()
         if self._inode and _inode(self.endpoint) == self._inode:
             Path(self.endpoint.host).unlink(missing_ok=True)
 
 
-def listen(endpoint: Endpoint, *, reuse_port: bool = False) -> Listener:
+def listen(endpoint: Endpoint, *, reuse_port: bool = False, handed_over: Sequence[socket.socket] = ()) -> Listener:
     """Listen. Raises BindError.
 
     reuse_port: beside another process that does so too, or in its place on a Unix socket.
+    handed_over: sockets that listen already; if one does so there, it is that one.
     """
     try:
+        for given in handed_over:
+            if _listens_at(given, endpoint):
+                given.setblocking(False)
+                if endpoint.transport == "tcp":
+                    _configure_public(given)
+                return Listener(given, endpoint, handed_over=True)
         listener = (_listen_unix if endpoint.transport == "ipc" else _listen_tcp)(endpoint, reuse_port)
     except (socket.gaierror, UnicodeError) as error:
         raise BindError(endpoint, "the host name does not resolve") from error
@@ -89,17 +104,36 @@ def _listen_tcp(endpoint: Endpoint, reuse_port: bool) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, reuse_port)
         if family == socket.AF_INET6:
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, not dual)
-        _configure_tcp(listener)  # accepted sockets inherit it
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE)
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEPALIVE_INTERVAL)
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, KEEPALIVE_COUNT)
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MS)
+        _configure_public(listener)
         listener.bind(address)
         listener.listen(BACKLOG)
     except OSError:
         listener.close()
         raise
     return listener
+
+
+def _configure_public(listener: socket.socket) -> None:
+    """What accepted sockets inherit."""
+    _configure_tcp(listener)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEPALIVE_INTERVAL)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, KEEPALIVE_COUNT)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MS)
+
+
+def _listens_at(listener: socket.socket, endpoint: Endpoint) -> bool:
+    """Whether a socket that somebody else made listens on an endpoint. Raises OSError."""
+    if (listener.family == socket.AF_UNIX) != (endpoint.transport == "ipc"):
+        return False
+    address = listener.getsockname()
+    if endpoint.transport == "ipc":
+        return os.fsencode(address) == os.fsencode(endpoint.unix_address)
+    host, port, *_ = address
+    if endpoint.host == "*":
+        return port == endpoint.port and host in ("::", "0.0.0.0")
+    found = socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)
+    return any(other[:2] == (host, port) for _, _, _, _, other in found)
 
 
 def _listen_unix(endpoint: Endpoint, reuse_port: bool) -> socket.socket:
