@@ -11,6 +11,8 @@ TOOLS = {  # what a test needs beyond Python, by the marker it carries; each mar
     "java": ("java", "javac", "/usr/share/java/jeromq-0.3.6.jar"),
     "node": ("node", "npm"),
     "old": ("g++", "/usr/include/sodium.h", "/usr/include/uuid/uuid.h"),
+    "prometheus": ("prometheus", "promtool"),
+    "systemd": ("systemd-analyze", "systemd-socket-activate", "unshare", "nsenter"),
 }
 
 

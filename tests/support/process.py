@@ -17,7 +17,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, NamedTuple, Self
@@ -107,6 +107,7 @@ class Sidecar:
         named ``default`` for the clients of ``new_client``; what is not given is the program's default.
     process, log: those tables.
     descriptors: how many it may have, both limits; 0 for as many as we.
+    launcher: what starts it, and becomes it: ``env NAME=VALUE``, ``systemd-socket-activate`` ...
     clean: whether to demand at the end that nothing unexpected happened.
 
     server: S. endpoints: service -> bound endpoint; public: the first of them. admin: its page's URL.
@@ -125,9 +126,10 @@ class Sidecar:
         process: Mapping[str, object] | None = None,
         log: Mapping[str, object] | None = None,
         descriptors: int = 0,
+        launcher: Sequence[str] = (),
         clean: bool = True,
     ) -> None:
-        self.limited = ["sh", "-c", f'ulimit -n {descriptors} && exec "$@"', "sh"] if descriptors else []
+        self.limited = ["sh", "-c", f'ulimit -n {descriptors} && exec "$@"', "sh"] if descriptors else list(launcher)
         self.directory = Path(tempfile.mkdtemp(prefix="curveproxy-"))
         self.clients = self.directory / "clients"
         self.clients.mkdir()
