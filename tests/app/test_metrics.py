@@ -83,7 +83,15 @@ def test_the_backend_is_neither_up_nor_down_before_the_first_dial(proxy: Sidecar
 
 @pytest.mark.parametrize(
     ("path", "status"),
-    [("/metrics", 200), ("/healthz", 200), ("/readyz", 200), ("/", 404), ("/metrics/", 404), ("/readyz?x=1", 200)],
+    [
+        ("/metrics", 200),
+        ("/healthz", 200),
+        ("/readyz", 200),
+        ("/", 200),
+        ("/nowhere", 404),
+        ("/metrics/", 404),
+        ("/readyz?x=1", 200),
+    ],
 )
 def test_pages_answer_without_a_redirect(proxy: Sidecar, path: str, status: int) -> None:
     host, _, port = proxy.admin.removeprefix("http://").partition(":")
