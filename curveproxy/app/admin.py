@@ -4,15 +4,16 @@ Those are for everybody who reaches it; the pages beside them (``pages``) have r
 """
 
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 import trio
+from attrs import frozen
 from hypercorn.config import Config as HypercornConfig
 from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.utils import wrap_app
-from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import Metric
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -36,20 +37,31 @@ def ignore(error: Exception) -> None:
     """Nobody is told of an error."""
 
 
+@frozen
+class Figures:
+    """What an encoder takes for a registry."""
+
+    metrics: Iterable[Metric]
+
+    def collect(self) -> Iterable[Metric]:
+        return self.metrics
+
+
 def application(
-    registry: CollectorRegistry,
+    collect: Callable[[], Awaitable[Iterable[Metric]]],
     not_ready: Callable[[], str],
     unexpected: Callable[[Exception], None] = ignore,
     beside: Sequence[Route] = (),
 ) -> Starlette:
-    """The pages. not_ready: why no client should be sent here, or nothing; unexpected: is told of an error of ours.
+    """The pages.
 
-    beside: further ones.
+    collect: the figures; not_ready: why no client should be sent here, or nothing; unexpected: is told of an error of
+    ours; beside: further ones.
     """
 
     async def metrics(request: Request) -> Response:
         encoder, content_type = choose_encoder(request.headers.get("accept", ""))
-        return Response(encoder(registry), headers={"content-type": content_type})
+        return Response(encoder(Figures(await collect())), headers={"content-type": content_type})
 
     async def healthz(_: Request) -> Response:
         return PlainTextResponse("ok\n")

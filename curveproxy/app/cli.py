@@ -194,6 +194,17 @@ def _counted(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
+@main.command(hidden=True)
+@click.argument("index", type=int)
+@click.argument("of", type=int)
+@click.argument("descriptors", type=int)
+def worker(index: int, of: int, descriptors: int) -> None:
+    """Relay for the process that has started this one, by the channel on standard input."""
+    from curveproxy.app.worker import work
+
+    work(index, of, descriptors)
+
+
 @main.command()
 @click.argument("name")
 @click.option("--directory", default=".", type=click.Path(path_type=Path), help="Where to write; made if missing.  [.]")

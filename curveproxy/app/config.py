@@ -1,5 +1,6 @@
 """The configuration: TOML into frozen classes, checked whole, all complaints at once with their place and a hint."""
 
+import os
 import tomllib
 from collections import Counter
 from collections.abc import Iterator
@@ -10,14 +11,18 @@ from typing import Any, Self
 import attrs
 import cattrs
 from attrs import field, frozen
-from attrs.validators import ge, in_
+from attrs.validators import ge, in_, le
+from cattrs.gen import make_dict_unstructure_fn
 
 from curveproxy.app.keys import parse_key, read_key_pair, reason
 from curveproxy.app.structure import Complaint, complaints, converter, readable
 from curveproxy.policy.limits import AdmissionLimits, MessageLimits
 from curveproxy.policy.sockettypes import ZMTP1_COUNTERPARTS
 from curveproxy.proxy.endpoint import Endpoint, is_local
+from curveproxy.wire import z85
 from curveproxy.wire.box import KeyPair
+
+MAX_WORKERS = 256
 
 EVERYWHERE = ("*", "0.0.0.0", "::")
 
@@ -75,12 +80,17 @@ class LogSettings:
 
 @frozen
 class Process:
-    """``[process]``."""
+    """``[process]``. workers: how many processes relay; 0 for one a core."""
 
-    workers: int = field(default=1, validator=ge(0))
+    workers: int = field(default=1, validator=[ge(0), le(MAX_WORKERS)])
     drain_seconds: float = field(default=30.0, validator=ge(0))
     reuse_port: bool = False
     watch: bool = False
+
+    @property
+    def relays(self) -> int:
+        """How many processes relay. With one it is this one, with more this one looks after them."""
+        return self.workers or len(os.sched_getaffinity(0))
 
 
 @frozen
@@ -223,9 +233,20 @@ def inspect(
     return config, [f"{place}: {sentence}" for place, sentence in wrong]
 
 
+def tree_of(config: Config) -> dict[str, Any]:
+    """What ``structure`` makes this configuration of, in the types of JSON; its keys must all be in files."""
+    back = cattrs.Converter()
+    back.register_unstructure_hook(Endpoint, str)
+    back.register_unstructure_hook(Path, str)
+    back.register_unstructure_hook(PublicKey, lambda key: z85.encode(key.octets))
+    back.register_unstructure_hook(ServerKey, lambda key: str(key.file))
+    back.register_unstructure_hook(Clients, make_dict_unstructure_fn(Clients, back, _cattrs_omit_if_default=True))
+    tree: dict[str, Any] = back.unstructure(config)
+    return tree
+
+
 def _check(config: Config, needs_services: bool, needs_keys: bool) -> Iterator[Complaint]:
     """What is wrong with a configuration although each value in it is right by itself."""
-    yield from _not_yet(config)
     if needs_services and not config.service:
         yield "service", "there is none: add a [[service]] table with name, listen, backend and secret_keys"
     names = Counter(service.name for service in config.service)
@@ -242,6 +263,8 @@ def _check(config: Config, needs_services: bool, needs_keys: bool) -> Iterator[C
     yield from _check_shared(config.service)
     for service in config.service:
         place = f'service "{service.name}": '
+        if config.process.relays > 1 and not service.listen.is_fixed:
+            yield f"{place}listen", f"{service.listen} would be another port for each worker: name the port"
         if needs_keys and not service.secret_keys:
             yield f"{place}secret_keys", 'there is none: make one by "curveproxy keygen server"'
         clients = service.clients
@@ -300,9 +323,3 @@ def _is_here(endpoint: Endpoint) -> bool:
         return is_local(endpoint.host)
     except ValueError:
         return endpoint.host == "localhost"
-
-
-def _not_yet(config: Config) -> Iterator[Complaint]:
-    """What has a name already and nothing behind it."""
-    if config.process.workers != 1:
-        yield "process.workers", "not yet in this version: leave it at 1"

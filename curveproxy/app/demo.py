@@ -67,7 +67,7 @@ async def _demo(console: Console, directory: Path, once: bool) -> None:
         proxy.open({service: settings})
         page = admin.listen(LOOPBACK, 0)
         nursery.start_soon(proxy.run)
-        nursery.start_soon(admin.serve, page, admin.application(metrics.registry, lambda: ""))
+        nursery.start_soon(admin.serve, page, admin.application(metrics.collect, lambda: ""))
         console.print(f"[bold]service[/]  plain ZMTP, no keys, answers in capitals   tcp://{LOOPBACK}:{plain}")
         console.print(f"[bold]proxy[/]    CURVE before it                            {service.bound}")
         console.print(

@@ -72,6 +72,9 @@ class _Style:
 
 _STYLE = _Style()
 
+# Says nothing, whatever it is told.
+SILENT: Log = structlog.wrap_logger(structlog.ReturnLogger(), processors=[lambda *_: ""])
+
 
 def restyle(level: str, form: str) -> None:
     """Say so much from now on, and so. level: debug, info, warning or error; form: text or json."""

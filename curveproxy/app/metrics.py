@@ -90,6 +90,10 @@ class Metrics:
         self._services = _Standing()
         registry.register(self._services)
 
+    async def collect(self) -> Iterable[Metric]:
+        """All of them, as they are now."""
+        return self.registry.collect()
+
     def watch(self, service: Service) -> None:
         """Show a service's standing figures from now on."""
         self._services.services.append(service)
@@ -146,7 +150,7 @@ class ServiceMetrics:
 
     def closed(self, session: Session, reason: Closed) -> None:
         self._closed[reason].inc()
-        self._session_seconds.observe(trio.current_time() - session.opened_at)
+        self._session_seconds.observe(session.seconds)
 
     def invalid(self, reason: Invalid) -> None:
         self._invalid[reason].inc()

@@ -61,7 +61,7 @@ class ServiceObserver:
     def closed(self, session: Session, reason: Closed) -> None:
         self._metrics.closed(session, reason)
         self.seen.add("session closed", reason, session.peer)
-        lasted = round(trio.current_time() - session.opened_at, 3)
+        lasted = round(session.seconds, 3)
         self._tell_of_session(session, "session closed", reason, reason=str(reason), **_who(session), seconds=lasted)
 
     def invalid(self, session: Session, reason: Invalid, detail: str = "") -> None:

@@ -163,8 +163,8 @@ def _service(service: ServiceStatus) -> list[Content]:
         _lines(_level(service.half_open), _meter(service.half_open), _spark(history.half_open, "half-open")),
         _lines(element("b", short(now)), _spark(history.messages, "messages a second")),
         _lines(
-            f"in {short(service.messages_in)} · {short(service.bytes_in, 'B')}",
-            f"out {short(service.messages_out)} · {short(service.bytes_out, 'B')}",
+            f"in {short(service.messages_in)} · {short(service.octets_in, 'B')}",
+            f"out {short(service.messages_out)} · {short(service.octets_out, 'B')}",
         ),
         _lines(
             element("span", element("b", f"{service.refused:,}"), f" beside {service.admitted:,} admitted"),
@@ -265,8 +265,8 @@ def _session(session: SessionStatus) -> list[Content | None]:
         session.zmtp,
         f"{session.messages_in:,}",
         f"{session.messages_out:,}",
-        short(session.bytes_in, "B"),
-        short(session.bytes_out, "B"),
+        short(session.octets_in, "B"),
+        short(session.octets_out, "B"),
     ]
 
 

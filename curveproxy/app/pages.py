@@ -16,7 +16,8 @@ from starlette.routing import Route
 
 from curveproxy.app import page
 from curveproxy.app.config import EVERYWHERE, Admin
-from curveproxy.app.status import Overview, Query
+from curveproxy.app.relay import Relays
+from curveproxy.app.status import Query, Status
 from curveproxy.proxy.endpoint import is_local
 
 # A form with a token in it is shorter.
@@ -33,8 +34,6 @@ HOST = "this is not a name of this machine: use 127.0.0.1 or localhost, or set p
 NO_ACTIONS = "nothing can be done here: set allow_actions = true in [admin]"
 FORGED = "this does not come from the page: load it again"
 GONE = "that session has ended already"
-# libzmq connects again by itself.
-COMES_AGAIN = "its client may come again: take its key off the list to keep it out"
 
 
 def refusal(status: int, why: str) -> HTTPException:
@@ -43,10 +42,10 @@ def refusal(status: int, why: str) -> HTTPException:
 
 
 class Pages:
-    """settings: as they are now; a reload may change them."""
+    """relays: what is shown; not_ready: as for ``admin.application``; settings: as a reload has left them."""
 
-    def __init__(self, overview: Overview, settings: Callable[[], Admin]) -> None:
-        self._overview, self._settings = overview, settings
+    def __init__(self, relays: Relays, not_ready: Callable[[], str], settings: Callable[[], Admin]) -> None:
+        self._relays, self._not_ready, self._settings = relays, not_ready, settings
         self._token = secrets.token_urlsafe()
 
     @property
@@ -60,11 +59,11 @@ class Pages:
     async def _page(self, request: Request) -> Response:
         query = self._query(request)
         token = self._token if self._settings().allow_actions else ""
-        html = page.render(self._overview.look(query), query, token)
+        html = page.render(await self._look(query), query, token)
         return HTMLResponse(html, headers=HEADERS | {"Content-Security-Policy": page.POLICY})
 
     async def _json(self, request: Request) -> Response:
-        return JSONResponse(attrs.asdict(self._overview.look(self._query(request))), headers=HEADERS)
+        return JSONResponse(attrs.asdict(await self._look(self._query(request))), headers=HEADERS)
 
     async def _end(self, request: Request) -> Response:
         self._admit(request)
@@ -75,14 +74,12 @@ class Pages:
         token = (await _form(request)).get("token", "")
         if not secrets.compare_digest(token.encode(), self._token.encode()):
             raise refusal(403, FORGED)
-        session = self._overview.find(request.path_params["number"])
-        if session is None:
+        if not await self._relays.end(request.path_params["number"]):
             raise refusal(404, GONE)
-        session.service.observer.notice(
-            "session ended on the status page", client=session.client, peer=session.peer, hint=COMES_AGAIN
-        )
-        session.drain()
         return RedirectResponse(f"/?{request.url.query}", 303, headers=HEADERS)
+
+    async def _look(self, query: Query) -> Status:
+        return attrs.evolve(await self._relays.look(query), state=self._not_ready() or "ready")
 
     def _query(self, request: Request) -> Query:
         self._admit(request)

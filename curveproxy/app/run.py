@@ -6,7 +6,7 @@ import resource
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import trio
@@ -16,13 +16,11 @@ from curveproxy.app import admin, logs
 from curveproxy.app.config import Config, ConfigError, load
 from curveproxy.app.files import LISTING_SECONDS, Stamp, stamp
 from curveproxy.app.logs import Log
-from curveproxy.app.metrics import Metrics
 from curveproxy.app.notify import Manager
 from curveproxy.app.pages import Pages
-from curveproxy.app.services import Lists, Services
-from curveproxy.app.status import Overview
+from curveproxy.app.relay import NotTakenError, Relay, Relays
+from curveproxy.app.workers import Workers
 from curveproxy.proxy.endpoint import Endpoint
-from curveproxy.proxy.proxy import Proxy
 from curveproxy.proxy.sockets import BindError
 from curveproxy.wire.codec import CODEC_FAULT
 
@@ -44,9 +42,14 @@ def run(config: Config, path: Path | None = None) -> int:
     log = logs.configure(config.log.level, config.log.format)
     if CODEC_FAULT:
         log.warning("the C codec is not used", detail=CODEC_FAULT, hint="install again: it is slower without")
-    descriptors, manager = prepare_process(), Manager(os.environ)
+    descriptors, manager, count = prepare_process(), Manager(os.environ), config.process.relays
     try:
-        return trio.run(Sidecar(config, path, descriptors, manager, log).run)
+        relays: Relays
+        if count == 1:
+            relays = Relay(descriptors=descriptors, handed_over=manager.listeners, log=log)
+        else:
+            relays = Workers(count, descriptors=descriptors, handed_over=manager.listeners, log=log)
+        return trio.run(Sidecar(config, path, relays, manager, log).run)
     except Exception as error:
         log.critical("the proxy has failed", exc_info=error, hint=FAULT)
         return FAILED
@@ -87,12 +90,11 @@ class Page:
 
 
 class Sidecar:
-    """One process at work. path: its configuration file, where it has one."""
+    """The process at work. path: its configuration file, where it has one."""
 
-    def __init__(self, config: Config, path: Path | None, descriptors: int, manager: Manager, log: Log) -> None:
+    def __init__(self, config: Config, path: Path | None, relays: Relays, manager: Manager, log: Log) -> None:
         self._config, self._path, self._manager, self._log = config, path, manager, log
-        self._proxy, self._metrics = Proxy(descriptors=descriptors, handed_over=manager.listeners), Metrics()
-        self._services = Services(self._proxy, self._metrics, log)
+        self._relays = relays
         self._page = Page(None)
         self._reloading = trio.Lock()
         self._bound = False
@@ -106,17 +108,17 @@ class Sidecar:
         # Around everything, so that no signal finds us without an answer.
         with trio.open_signal_receiver(*SIGNALS) as signals:
             async with trio.open_nursery() as self._nursery:
+                await self._nursery.start(self._relay, self._nursery.cancel_scope)
                 try:
-                    self._apply(self._config, self._services.read(self._config))
-                except BindError as error:
+                    await self._apply(self._config)
+                except (BindError, NotTakenError) as error:
                     self._log.error("cannot start", detail=str(error))
+                    self._nursery.cancel_scope.cancel()
                     return FAILED
-                self._nursery.start_soon(self._metrics.measure_lag)
                 self._nursery.start_soon(self._watch)
                 self._nursery.start_soon(self._manager.keep_watch)
                 gc.collect()
                 gc.freeze()  # what is here now stays: it need not be looked through again
-                self._nursery.start_soon(self._serve, self._nursery.cancel_scope)
                 self._bound = True
                 self._manager.ready(self._status())
                 await self._obey(signals)
@@ -125,8 +127,8 @@ class Sidecar:
             self._log.info("stopped")
             return DONE
 
-    async def _serve(self, everything: trio.CancelScope) -> None:
-        await self._proxy.run()
+    async def _relay(self, everything: trio.CancelScope, *, task_status: trio.TaskStatus[None]) -> None:
+        await self._relays.run(task_status=task_status)
         everything.cancel()
 
     async def _obey(self, signals: AsyncIterator[int]) -> None:
@@ -136,37 +138,37 @@ class Sidecar:
             if number == signal.SIGHUP:
                 self._nursery.start_soon(self._reload)
                 continue
-            if self._proxy.draining:
+            if self._relays.draining:
                 self._log.warning("leaving at once", signal=name)
                 return
             seconds = self._config.process.drain_seconds
             self._log.info("draining", signal=name, seconds=seconds)
             self._manager.stopping("draining", seconds + LEAVE_SECONDS)
-            self._proxy.drain(seconds)
+            self._relays.drain(seconds)
             if self._config.process.reuse_port:
                 self._page.close()  # a successor answers there now
 
     # --- the configuration
 
-    def _apply(self, config: Config, lists: Mapping[str, Lists]) -> None:
-        """Make it so. Raises BindError, and then nothing has changed."""
+    async def _apply(self, config: Config) -> None:
+        """Make it so. Raises BindError or NotTakenError, and then nothing has changed."""
         page, reuse_port = Page(config.admin.address), config.process.reuse_port
         if is_other := page.address != self._page.address:
             # The page first: it leaves nothing behind when a service can not be bound, as ``ipc`` would.
             page.listen(reuse_port=reuse_port)
         try:
-            self._services.apply(config, lists, self._nursery)
-        except BindError:
+            await self._relays.take(config)
+        except (BindError, NotTakenError):
             page.close()
             raise
         if is_other:
             self._page.close()
             self._page = page
-            pages = Pages(Overview(self._services.seen, self._not_ready), lambda: self._config.admin)
-            app = admin.application(self._metrics.registry, self._not_ready, self._unexpected, pages.routes)
+            pages = Pages(self._relays, self._not_ready, lambda: self._config.admin)
+            app = admin.application(self._relays.collect, self._not_ready, self._unexpected, pages.routes)
             self._nursery.start_soon(page.serve, app, self._unexpected)
         self._config = config
-        for sock in self._proxy.unused:
+        for sock in self._relays.unused:
             self._log.warning("a socket that was handed over is not used", address=sock.getsockname(), hint=UNUSED)
 
     async def _reload(self) -> None:
@@ -178,18 +180,17 @@ class Sidecar:
             self._manager.reloading()
             try:
                 config = await trio.to_thread.run_sync(load, self._path)
-                lists = await trio.to_thread.run_sync(self._services.read, config)
-                if self._proxy.draining:
+                if self._relays.draining:
                     return
-                self._apply(config, lists)
-            except (ConfigError, BindError) as error:
-                for complaint in error.complaints if isinstance(error, ConfigError) else [str(error)]:
+                await self._apply(config)
+            except (ConfigError, NotTakenError, BindError) as error:
+                for complaint in [str(error)] if isinstance(error, BindError) else error.complaints:
                     self._log.error("configuration not taken", detail=complaint, hint=NOT_TAKEN)
-                self._metrics.reload(success=False)
+                self._relays.reloaded(success=False)
                 self._manager.ready(f"configuration not taken: {NOT_TAKEN}")
                 return
             logs.restyle(config.log.level, config.log.format)
-            self._metrics.reload(success=True)
+            self._relays.reloaded(success=True)
             self._manager.ready(self._status())
             self._log.info("configuration taken", services=[service.name for service in config.service])
 
@@ -215,10 +216,10 @@ class Sidecar:
     # --- for the page
 
     def _not_ready(self) -> str:
-        if self._proxy.draining:
+        if self._relays.draining:
             return "draining"
         return "" if self._bound else "starting"
 
     def _unexpected(self, error: Exception) -> None:
-        self._metrics.unexpected.inc()
+        self._relays.metrics.unexpected.inc()
         self._log.error("unexpected error", exc_info=error, hint=FAULT)

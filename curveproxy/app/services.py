@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 import trio
 from attrs import define, field, frozen
 
+from curveproxy.app import logs
 from curveproxy.app.clients import Clients
 from curveproxy.app.config import Config
 from curveproxy.app.config import Service as Table
@@ -13,6 +14,7 @@ from curveproxy.app.metrics import Metrics
 from curveproxy.app.observer import ServiceObserver
 from curveproxy.app.seen import Seen
 from curveproxy.app.server_keys import ServerKeys
+from curveproxy.policy.limits import Share
 from curveproxy.proxy.proxy import Proxy
 from curveproxy.proxy.service import Service
 from curveproxy.proxy.settings import ServiceSettings
@@ -27,7 +29,7 @@ class Lists:
     keys: ServerKeys
 
 
-def settings_of(table: Table, lists: Lists) -> ServiceSettings:
+def settings_of(table: Table, lists: Lists, share: Share) -> ServiceSettings:
     """What the proxy room must know of a service, as the configuration and the key files are now."""
     return ServiceSettings(
         name=table.name,
@@ -39,7 +41,7 @@ def settings_of(table: Table, lists: Lists) -> ServiceSettings:
         allow_remote_backend=table.allow_remote_backend,
         backend_socket_type=table.backend_socket_type,
         zmtp1_identities=table.zmtp1_identities,
-        admission=table.admission,
+        admission=table.admission.divided(share),
         messages=table.messages,
     )
 
@@ -50,20 +52,25 @@ class AtWork:
 
     table: Table
     lists: Lists
+    share: Share
     service: Service
     observer: ServiceObserver
     scope: trio.CancelScope = field(factory=trio.CancelScope)
 
     @property
     def settings(self) -> ServiceSettings:
-        return settings_of(self.table, self.lists)
+        return settings_of(self.table, self.lists, self.share)
 
 
 class Services:
-    """All of them. ``read`` and ``apply`` a configuration, at the start and whenever it changes."""
+    """All of them. ``read`` and ``apply`` a configuration, at the start and whenever it changes.
 
-    def __init__(self, proxy: Proxy, metrics: Metrics, log: Log) -> None:
-        self._proxy, self._metrics, self._log = proxy, metrics, log
+    share: of their limits. What all processes with a share know is told by the first alone.
+    """
+
+    def __init__(self, proxy: Proxy, metrics: Metrics, log: Log, share: Share) -> None:
+        self._proxy, self._metrics, self._share = proxy, metrics, share
+        self._observers_log, self._log = log, log if share.index == 0 else logs.SILENT
         self._at_work: dict[str, AtWork] = {}
 
     def seen(self) -> Iterable[tuple[Service, Seen]]:
@@ -116,10 +123,10 @@ class Services:
     def _made(self, table: Table, lists: Lists) -> AtWork:
         """A service with these lists, and no other of that name."""
         if (before := self._at_work.get(table.name)) is not None:
-            return AtWork(table, lists, before.service, before.observer)
-        observer = ServiceObserver(table.name, self._metrics, self._log)
-        service = Service(self._proxy, settings_of(table, lists), lists.clients.list, observer)
-        return AtWork(table, lists, service, observer)
+            return AtWork(table, lists, self._share, before.service, before.observer)
+        observer = ServiceObserver(table.name, self._metrics, self._observers_log)
+        service = Service(self._proxy, settings_of(table, lists, self._share), lists.clients.list, observer)
+        return AtWork(table, lists, self._share, service, observer)
 
     # --- lists
 
@@ -163,11 +170,11 @@ class Services:
             server_keys=_texts(each),
             clients="any" if clients.allow_any else len(clients.names),
         )
-        if service.sessions_limit < each.table.admission.max_sessions:
+        if service.sessions_limit < (wanted := service.settings.admission.max_sessions):
             log.info(
                 "fewer sessions than configured",
                 sessions_limit=service.sessions_limit,
-                max_sessions=each.table.admission.max_sessions,
+                max_sessions=wanted,
                 hint="raise the hard limit of descriptors",
             )
 

@@ -4,15 +4,18 @@ Names are the operator's, or keys; what a peer can choose is its address, and wh
 """
 
 import heapq
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
 
+import cattrs
 import trio
-from attrs import define, field, fields, frozen
+from attrs import define, evolve, field, fields, frozen
 from attrs.validators import ge, in_, le
 
 from curveproxy import __version__
 from curveproxy.app.clients import NOBODY, NOBODY_HINT
-from curveproxy.app.seen import History, Seen, Told, is_refusal
+from curveproxy.app.seen import History, Seen, Told, is_refusal, joined
 from curveproxy.app.server_keys import NO_KEY, NO_KEY_HINT
 from curveproxy.app.words import duration
 from curveproxy.proxy.service import Service
@@ -26,10 +29,31 @@ NEAR = 0.8
 WORTH_A_WORD = {"client refused", "invalid message", "unexpected error"}
 # A load balancer, and what an operator does.
 EXPECTED: set[Reasoned] = {Outcome.PROBE, Outcome.SHUTDOWN}
+# Of a service, the figures of which several processes have a part each.
+ADDED = ("messages_in", "messages_out", "octets_in", "octets_out", "admitted", "refused")
+CONVERTER = cattrs.Converter()
 
-SORTS: dict[str, Callable[[Session], object]] = {
-    "age": lambda session: session.opened_at,
-    "newest": lambda session: -session.opened_at,
+
+class Sortable(Protocol):
+    """What a session and its status have in common."""
+
+    @property
+    def client(self) -> str: ...
+    @property
+    def seconds(self) -> float: ...
+    @property
+    def messages_in(self) -> int: ...
+    @property
+    def messages_out(self) -> int: ...
+    @property
+    def octets_in(self) -> int: ...
+    @property
+    def octets_out(self) -> int: ...
+
+
+SORTS: dict[str, Callable[[Sortable], Any]] = {
+    "age": lambda session: -session.seconds,
+    "newest": lambda session: session.seconds,
     "client": lambda session: session.client,
     "messages": lambda session: -(session.messages_in + session.messages_out),
     "bytes": lambda session: -(session.octets_in + session.octets_out),
@@ -112,8 +136,8 @@ class ServiceStatus:
     server_keys: int
     messages_in: int
     messages_out: int
-    bytes_in: int
-    bytes_out: int
+    octets_in: int
+    octets_out: int
     admitted: int
     refused: int
     counts: list[Count]
@@ -133,8 +157,8 @@ class SessionStatus:
     zmtp: str
     messages_in: int
     messages_out: int
-    bytes_in: int
-    bytes_out: int
+    octets_in: int
+    octets_out: int
 
 
 @frozen
@@ -144,20 +168,19 @@ class Status:
     version: str
     codec: str
     seconds: float
-    state: str
     troubles: list[Trouble]
     services: list[ServiceStatus]
     matching: int
     sessions: list[SessionStatus]
+    state: str = "ready"
 
 
 @define
 class Overview:
-    """Looks at the services. services: each with what it has gone through; not_ready: as for the admin endpoint."""
+    """Looks at the services. services: each with what it has gone through."""
 
     _services: Callable[[], Iterable[tuple[Service, Seen]]]
-    _not_ready: Callable[[], str]
-    _began: float = field(factory=trio.current_time)
+    _began: float = field(factory=time.monotonic)
 
     def look(self, query: Query) -> Status:
         """As it is now."""
@@ -169,16 +192,13 @@ class Overview:
             for session in service.sessions
             if query.matches(session)
         ]
-        shown = heapq.nsmallest(query.sessions, wanted, key=SORTS[query.sort])  # type: ignore[arg-type]
+        shown = heapq.nsmallest(query.sessions, wanted, key=SORTS[query.sort])
         services = [_service(service, seen) for service, seen in found]
-        state = self._not_ready() or "ready"
-        troubles = [trouble for service in services for trouble in _troubles(service)]
         return Status(
             version=__version__,
             codec=CODEC,
-            seconds=trio.current_time() - self._began,
-            state=state,
-            troubles=sorted(troubles, key=lambda trouble: not trouble.is_bad),
+            seconds=time.monotonic() - self._began,
+            troubles=_all_troubles(services),
             services=services,
             matching=len(wanted),
             sessions=[_session(session) for session in shown],
@@ -188,6 +208,66 @@ class Overview:
         """The session of that number, while it is there."""
         inside = (session for service, _ in self._services() for session in service.sessions)
         return next((session for session in inside if session.number == number), None)
+
+
+def status_of(tree: dict[str, Any]) -> Status:
+    """The status of which JSON has made a tree."""
+    return CONVERTER.structure(tree, Status)
+
+
+def merged(found: Sequence[Status], query: Query) -> Status:
+    """The status of several processes as that of one. It is as old as the oldest."""
+    by_name: dict[str, list[ServiceStatus]] = {}
+    for service in (service for status in found for service in status.services):
+        by_name.setdefault(service.name, []).append(service)
+    services = [_merged_service(parts) for parts in by_name.values()]
+    sessions = [session for status in found for session in status.sessions]
+    return Status(
+        version=__version__,
+        codec=CODEC,
+        seconds=max((status.seconds for status in found), default=0.0),
+        troubles=_all_troubles(services),
+        services=services,
+        matching=sum(status.matching for status in found),
+        sessions=heapq.nsmallest(query.sessions, sessions, key=SORTS[query.sort]),
+    )
+
+
+def _merged_service(parts: Sequence[ServiceStatus]) -> ServiceStatus:
+    def total(name: str) -> Any:
+        return sum(getattr(part, name) for part in parts)
+
+    ups = [part.backend_up for part in parts if part.backend_up is not None]
+    counts: dict[tuple[str, str], list[Count]] = {}
+    for count in (count for part in parts for count in part.counts):
+        counts.setdefault((count.event, count.word), []).append(count)
+    return evolve(
+        parts[0],
+        backend_up=all(ups) if ups else None,
+        half_open=_merged_level([part.half_open for part in parts]),
+        sessions=_merged_level([part.sessions for part in parts]),
+        **{name: total(name) for name in ADDED},
+        counts=_by_importance([_merged_count(alike) for alike in counts.values()]),
+        history=joined([part.history for part in parts]),
+    )
+
+
+def _merged_level(levels: Sequence[Level]) -> Level:
+    return Level(sum(level.value for level in levels), sum(level.limit for level in levels))
+
+
+def _merged_count(counts: Sequence[Count]) -> Count:
+    last = min(counts, key=lambda count: count.ago)
+    return evolve(last, total=sum(count.total for count in counts), recent=sum(count.recent for count in counts))
+
+
+def _by_importance(counts: list[Count]) -> list[Count]:
+    return sorted(counts, key=lambda count: (-count.recent, -count.total))
+
+
+def _all_troubles(services: Sequence[ServiceStatus]) -> list[Trouble]:
+    troubles = [trouble for service in services for trouble in _troubles(service)]
+    return sorted(troubles, key=lambda trouble: not trouble.is_bad)
 
 
 def _service(service: Service, seen: Seen) -> ServiceStatus:
@@ -204,11 +284,11 @@ def _service(service: Service, seen: Seen) -> ServiceStatus:
         server_keys=len(service.settings.server_keys),
         messages_in=traffic.messages_in,
         messages_out=traffic.messages_out,
-        bytes_in=traffic.octets_in,
-        bytes_out=traffic.octets_out,
+        octets_in=traffic.octets_in,
+        octets_out=traffic.octets_out,
         admitted=sum(count.recent for count in counts if count.word == Outcome.ADMITTED),
         refused=sum(seen.recent(told) for told in seen.counts if is_refusal(told)),
-        counts=sorted(counts, key=lambda count: (-count.recent, -count.total)),
+        counts=_by_importance(counts),
         history=seen.history,
     )
 
@@ -225,13 +305,13 @@ def _session(session: Session) -> SessionStatus:
         service=session.service.settings.name,
         client=session.client,
         peer=session.peer,
-        seconds=trio.current_time() - session.opened_at,
+        seconds=session.seconds,
         socket_type=session.socket_type,
         zmtp=session.dialect,
         messages_in=session.messages_in,
         messages_out=session.messages_out,
-        bytes_in=session.octets_in,
-        bytes_out=session.octets_out,
+        octets_in=session.octets_in,
+        octets_out=session.octets_out,
     )
 
 

@@ -132,6 +132,6 @@ def _session(session: SessionStatus) -> list[Text | str]:
         session.zmtp,
         short(session.messages_in),
         short(session.messages_out),
-        short(session.bytes_in, "B"),
-        short(session.bytes_out, "B"),
+        short(session.octets_in, "B"),
+        short(session.octets_out, "B"),
     ]

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 from attrs.validators import ge, gt, in_, le
 
 
@@ -24,6 +24,18 @@ RESERVED_DESCRIPTORS = 128
 
 
 @frozen
+class Share:
+    """The part of a limit that one of several processes has. index: from 0; of: how many there are."""
+
+    index: int = 0
+    of: int = 1
+
+    def part(self, whole: int) -> int:
+        """All parts together are the whole, unless that is less than one for each."""
+        return max(1, whole // self.of + (self.index < whole % self.of))
+
+
+@frozen
 class AdmissionLimits:
     """``[service.admission]``: what strangers may take."""
 
@@ -34,6 +46,14 @@ class AdmissionLimits:
     max_initiate_bytes: int = whole(4096, least=257, most=65536)
     max_sessions: int = whole(16384, least=1)
     backend_connect_seconds: float = positive(5.0, 3600)
+
+    def divided(self, share: Share) -> "AdmissionLimits":
+        """The limits of a process that has this share of the connections."""
+        return evolve(self, **{name: share.part(getattr(self, name)) for name in DIVIDED})
+
+
+# Those that count something, of which each process sees its own part only.
+DIVIDED = ("max_half_open", "max_half_open_per_source", "handshakes_per_second_per_source", "max_sessions")
 
 
 # Those of a stranger, whose service is not known where several share an endpoint.

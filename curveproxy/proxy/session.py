@@ -103,6 +103,11 @@ class Session:
         return known(self.type_told)
 
     @property
+    def seconds(self) -> float:
+        """How long it is open."""
+        return trio.current_time() - self.opened_at
+
+    @property
     def dialect(self) -> str:
         """The version of ZMTP that the service speaks with it."""
         side = self._far.side

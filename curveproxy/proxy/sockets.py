@@ -9,6 +9,7 @@ import socket
 import stat
 import termios
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from attrs import frozen
@@ -91,6 +92,26 @@ def listen(endpoint: Endpoint, *, reuse_port: bool = False, handed_over: Sequenc
     if endpoint.transport == "ipc":
         return Listener(listener, endpoint, _inode(endpoint))
     return Listener(listener, Endpoint("tcp", endpoint.host, listener.getsockname()[1]))
+
+
+def listen_together(
+    endpoint: Endpoint, of: int, *, reuse_port: bool = False, handed_over: Sequence[socket.socket] = ()
+) -> list[Listener]:
+    """Listen for so many processes: a socket for each, or one for all where there can be no more. Raises BindError.
+
+    reuse_port: beside other processes than these too.
+    """
+    first = listen(endpoint, reuse_port=reuse_port, handed_over=handed_over)
+    if endpoint.transport == "ipc" or first.socket in handed_over:
+        return [first]
+    first.close()  # it has shown that the port is ours; those that share it must all have said so before they bind
+    with ExitStack() as undo:
+        found = []
+        for _ in range(of):
+            found.append(listen(endpoint, reuse_port=True))
+            undo.callback(found[-1].close)
+        undo.pop_all()
+    return found
 
 
 def _listen_tcp(endpoint: Endpoint, reuse_port: bool) -> socket.socket:

@@ -3,7 +3,7 @@
 import http.client
 import socket
 import struct
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -52,8 +52,12 @@ async def page(
 ) -> AsyncIterator[int]:
     """A page at work; its port."""
     listener = admin.listen("127.0.0.1", 0)
+
+    async def collect() -> Iterable[Metric]:
+        return registry.collect()
+
     async with trio.open_nursery() as nursery:
-        app = admin.application(registry, not_ready, errors.append)
+        app = admin.application(collect, not_ready, errors.append)
         nursery.start_soon(admin.serve, listener, app, errors.append)
         yield listener.getsockname()[1]
         nursery.cancel_scope.cancel()

@@ -113,7 +113,11 @@ def test_paths_are_relative_to_the_file(place: Path) -> None:
         (SERVICE + CLIENTS + "[service.admission]\nhandshake_seconds = 61", "handshake_seconds: must be <= 60"),
         (SERVICE + CLIENTS + "[service.admission]\nmax_sesions = 1", "did you mean max_sessions"),
         (SERVICE + CLIENTS + "[service.messages]\non_invalid = 'maybe'", "on_invalid: must be in ['disconnect"),
-        (SERVICE + CLIENTS + "[process]\nworkers = 4", "process.workers: not yet in this version"),
+        (SERVICE + CLIENTS + "[process]\nworkers = 257", "process.workers: must be <= 256"),
+        (
+            SERVICE.replace("tcp://*:5556", "tcp://*:0") + CLIENTS + "[process]\nworkers = 2",
+            "listen: tcp://*:0 would be another port for each worker: name the port",
+        ),
         (SERVICE + CLIENTS + "[process]\ndrain_seconds = nan", "process.drain_seconds: must be >= 0"),
         (SERVICE + CLIENTS + "[log]\nlevel = 'loud'", "log.level: must be in ['debug', 'info', 'warning', 'error']"),
         (SERVICE + CLIENTS + "[admin]\nlisten = '9464'", "admin.listen: '9464' has no port"),
@@ -156,10 +160,10 @@ def test_all_complaints_come_at_once(place: Path) -> None:
     second = SERVICE.replace("orders", "b").replace("127.0.0.1", "10.0.0.1") + "forward_identity = 1\n"
     second += "[service.clients]\nkeys = ['x', 'y']\n"
     third = SERVICE.replace("orders", "c").replace('["keys', '["keys/none", "keys').replace("*:5556", "*:1")
-    told = complaints(place, "[process]\nworkers = 2\n[log]\nlevel = 'x'\n" + first + second + third)
+    told = complaints(place, "[process]\nworkers = -2\n[log]\nlevel = 'x'\n" + first + second + third)
     expected = [
         "log.level: must be in",
-        "process.workers: not yet",
+        "process.workers: must be >= 0",
         'service "orders": foo: no such setting',
         'service "orders": bar: no such setting',
         'service "orders": secret_keys[0]: ',

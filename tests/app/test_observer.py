@@ -48,9 +48,17 @@ def told(capsys: pytest.CaptureFixture[str]) -> Iterator[Told]:
     structlog.reset_defaults()
 
 
+class Open(SimpleNamespace):
+    """What a session tells of itself."""
+
+    @property
+    def seconds(self) -> float:
+        return float(trio.current_time() - self.opened_at)
+
+
 def session() -> Session:
     facts = {"client": "alice", "peer": "192.0.2.1:4242", "socket_type": "REQ", "server": b"S", "is_probe": False}
-    return cast(Session, SimpleNamespace(**facts, opened_at=trio.current_time()))
+    return cast(Session, Open(**facts, opened_at=trio.current_time()))
 
 
 @pytest.mark.parametrize("outcome", [outcome for outcome in Outcome if outcome != Outcome.ADMITTED])

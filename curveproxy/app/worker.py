@@ -1,0 +1,111 @@
+"""A worker: a process that relays its share, and does what the process that started it says.
+
+It was started by exec, so no secret of that process is in its memory, and it ends when that process does.
+"""
+
+import gc
+import os
+import signal
+import socket
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+import trio
+
+from curveproxy.app import logs
+from curveproxy.app.channel import Channel
+from curveproxy.app.config import ConfigError, structure
+from curveproxy.app.relay import NotTakenError, Relay
+from curveproxy.app.status import Query
+from curveproxy.app.sums import told
+from curveproxy.policy.limits import Share
+from curveproxy.proxy.sockets import BindError
+
+# Where it finds its end of the channel.
+CHANNEL = 0
+
+
+def work(index: int, of: int, descriptors: int) -> None:
+    """Relay until the channel says otherwise, or ends. descriptors: the soft limit."""
+    log = logs.configure("info", "text").bind(worker=index)
+    channel = socket.socket(fileno=os.dup(CHANNEL))
+    trio.run(Worker(Channel(channel), Share(index, of), descriptors, log).run)
+
+
+class Worker:
+    """What the channel asks for. Each word that may come over it is a method here."""
+
+    def __init__(self, channel: Channel, share: Share, descriptors: int, log: logs.Log) -> None:
+        self._channel = channel
+        self._listeners: list[socket.socket] = []
+        self._relay = Relay(descriptors=descriptors, handed_over=self._listeners, log=log, share=share)
+        self._words: dict[str, Callable[..., Awaitable[Any]]] = {
+            "take": self._take,
+            "drain": self._drain,
+            "reloaded": self._reloaded,
+            "collect": self._collect,
+            "look": self._look,
+            "end": self._end,
+        }
+
+    async def run(self) -> None:
+        # A terminal or a service manager tells all processes of a group: whoever started us says what that means.
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+        async with trio.open_nursery() as nursery:
+            await nursery.start(self._relay_all, nursery.cancel_scope)
+            try:
+                while True:
+                    (number, word, facts), descriptors = await self._channel.receive()
+                    self._listeners += [socket.socket(fileno=descriptor) for descriptor in descriptors]
+                    nursery.start_soon(self._answer, number, word, facts)
+            except (EOFError, OSError):
+                nursery.cancel_scope.cancel()  # whoever started us is gone
+
+    async def _relay_all(self, everything: trio.CancelScope, *, task_status: trio.TaskStatus[None]) -> None:
+        await self._relay.run(task_status=task_status)
+        everything.cancel()
+
+    async def _answer(self, number: int, word: str, facts: dict[str, Any]) -> None:
+        await self._channel.send([number, await self._words[word](**facts)])
+
+    # --- words
+
+    async def _take(self, tree: dict[str, Any]) -> list[str]:
+        """Complaints, or none: then it is taken."""
+        try:
+            config = structure(tree, Path())
+            logs.restyle(config.log.level, config.log.format)
+            await self._relay.take(config)
+        except (ConfigError, NotTakenError) as error:
+            return error.complaints
+        except BindError as error:
+            return [str(error)]
+        finally:
+            self._close(self._relay.unused)
+        gc.collect()
+        gc.freeze()
+        return []
+
+    async def _drain(self, seconds: float) -> None:
+        self._relay.drain(seconds)
+        self._close(self._listeners)
+
+    def _close(self, listeners: Sequence[socket.socket]) -> None:
+        for sock in list(listeners):
+            self._listeners.remove(sock)
+            sock.close()
+
+    async def _reloaded(self, success: bool) -> None:
+        self._relay.reloaded(success=success)
+
+    async def _collect(self) -> list[Any]:
+        return told(await self._relay.collect())
+
+    async def _look(self, **query: Any) -> dict[str, Any]:
+        return attrs.asdict(await self._relay.look(Query(**query)))
+
+    async def _end(self, session: int) -> bool:
+        return await self._relay.end(session)

@@ -1,0 +1,293 @@
+"""Several processes that relay, as one to whoever looks from outside."""
+
+import json
+import os
+import re
+import signal
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+from support.client import RawClient
+from support.curve import Keys
+from support.process import Sidecar, free_port, toml, wait_until
+from support.service import RawService, echo
+
+from system.endings import ending
+from system.test_reload import answers, endpoint, reloads, service
+
+OFTEN = {"handshakes_per_second_per_source": 10_000}
+
+
+def workers(proxy: Sidecar) -> list[int]:
+    """The processes that it has started."""
+    threads = Path(f"/proc/{proxy.process.pid}/task").glob("*/children")
+    return sorted(int(word) for file in threads for word in file.read_text().split())
+
+
+def is_there(process: int) -> bool:
+    """Whether a process runs; one that only waits to be buried does not."""
+    try:
+        return " Z " not in Path(f"/proc/{process}/stat").read_text()
+    except FileNotFoundError:
+        return False
+
+
+@contextmanager
+def sidecar(of: int = 2, *, listen: str = "", seconds: float = 5, **tables: object) -> Iterator[Sidecar]:
+    """A proxy of several processes before a service that echoes. They log what they do in no order."""
+    with (
+        RawService(echo) as behind,
+        Sidecar(
+            backend=behind.endpoint,
+            listen=listen or endpoint(),
+            process={"workers": of, "drain_seconds": seconds},
+            admission={**OFTEN, **tables},
+        ) as proxy,
+    ):
+        yield proxy
+
+
+@contextmanager
+def clients(proxy: Sidecar, keys: Keys, count: int) -> Iterator[list[RawClient]]:
+    """So many that are inside."""
+    with ExitStack() as stack:
+        inside = [stack.enter_context(RawClient(proxy.public, proxy.server.public, keys)) for _ in range(count)]
+        for client in inside:
+            client.handshake()
+        yield inside
+
+
+def is_served(client: RawClient) -> bool:
+    """Whether what it sends comes back; else its session has ended."""
+    try:
+        client.send([b"hello"])
+        return client.recv() == [b"hello"]
+    except (EOFError, OSError):
+        return False
+
+
+def listed(proxy: Sidecar, name: str = "alice") -> Keys:
+    keys = proxy.new_client(name)
+    proxy.wait_listed(len(list(proxy.clients.iterdir())))
+    return keys
+
+
+def test_clients_are_dealt_out_and_what_is_seen_is_the_sum() -> None:
+    with sidecar() as proxy:
+        alice = listed(proxy)
+        with clients(proxy, alice, 40) as inside:
+            assert all(map(is_served, inside))
+            by = [line["worker"] for line in proxy.log if line["event"] == "session opened"]
+            assert len(by) == 40
+            assert set(by) == {0, 1}
+            assert len(workers(proxy)) == 2
+            assert proxy.metric("curveproxy_sessions") == 40
+            assert proxy.metric("curveproxy_handshakes_total", outcome="admitted") == 40
+            assert proxy.metric("curveproxy_handshake_seconds_count") == 40
+            assert proxy.metric("curveproxy_messages_total") == 80
+            assert proxy.metric("curveproxy_backend_up") == 1
+            assert proxy.metric("curveproxy_client_keys") == 1
+            assert proxy.metric("curveproxy_build_info") == 1
+            assert proxy.metric("curveproxy_reloads_total", result="success") == 2  # the start, and alice
+            assert proxy.metric("process_open_fds") > 2 * 40
+            status = json.loads(proxy.get("/api/status?sessions=30&sort=newest")[1])
+            [seen] = status["services"]
+            assert seen["sessions"] == {"value": 40, "limit": 16384} | {"limit": seen["sessions"]["limit"]}
+            assert seen["messages_in"] == 40
+            assert [count["total"] for count in seen["counts"] if count["word"] == "admitted"] == [40]
+            assert status["matching"] == 40
+            assert len({session["id"] for session in status["sessions"]}) == 30
+            ages = [session["seconds"] for session in status["sessions"]]
+            assert ages == sorted(ages)
+        proxy.wait_metric("curveproxy_sessions", 0)
+        assert proxy.metric("curveproxy_sessions_closed_total", reason="client_closed") == 40
+
+
+def test_limits_are_divided_and_their_sum_is_the_limit() -> None:
+    with sidecar(3, max_sessions=100, max_half_open=50) as proxy:
+        assert proxy.metric("curveproxy_sessions_limit") == 100
+        assert proxy.metric("curveproxy_half_open_limit") == 50
+
+
+def test_one_that_dies_costs_its_own_sessions_and_no_figure() -> None:
+    with sidecar() as proxy:
+        alice = listed(proxy)
+        with clients(proxy, alice, 60) as inside:
+            assert all(map(is_served, inside))
+            before = proxy.metrics()
+            [dead, other] = workers(proxy)
+            lost = [line["worker"] for line in proxy.log if line["event"] == "session opened"].count(0)
+            os.kill(dead, signal.SIGKILL)
+            wait_until(lambda: len(workers(proxy)) == 2 and dead not in workers(proxy), "another has taken its place")
+            assert sum(map(is_served, inside)) == 60 - lost
+            wait_until(lambda: proxy.metric("curveproxy_sessions") == 60 - lost, "the others are counted")
+            after = proxy.metrics()
+            fallen = [
+                key for key, value in before.items() if key[0].endswith(("_total", "_count")) and after[key] < value
+            ]
+            assert fallen == [key for key in fallen if key[0] == "process_cpu_seconds_total"]
+            assert other in workers(proxy)
+            with clients(proxy, alice, lost) as again:
+                assert all(map(is_served, again))
+        [line] = [line for line in proxy.log if line["event"] == "a worker has ended"]
+        assert (line["worker"], line["status"], line["level"]) == (0, -signal.SIGKILL, "error")
+
+
+def test_one_that_dies_again_and_again_is_started_more_and_more_seldom() -> None:
+    with sidecar() as proxy:
+        moments = []
+        for _ in range(3):
+            dead = max(workers(proxy))
+            os.kill(dead, signal.SIGKILL)
+            began = time.monotonic()
+            wait_until(lambda dead=dead: dead not in (now := workers(proxy)) and len(now) == 2, "another")  # type: ignore[misc]
+            moments.append(time.monotonic() - began)
+        assert moments[1] > 0.5
+        assert moments[2] > 1.0
+        assert answers_often(proxy)
+
+
+def answers_often(proxy: Sidecar) -> bool:
+    """Whether clients get in, whichever process they come to."""
+    alice = listed(proxy)
+    with clients(proxy, alice, 10) as inside:
+        return all(map(is_served, inside))
+
+
+def test_none_is_left_when_the_one_that_looks_after_them_is_killed() -> None:
+    with sidecar() as proxy:
+        alice = listed(proxy)
+        with clients(proxy, alice, 4):
+            orphans = workers(proxy)
+            proxy.signal(signal.SIGKILL)
+            wait_until(lambda: not any(map(is_there, orphans)), "they have ended too")
+        proxy.clean = False
+
+
+@pytest.mark.parametrize("whom", ["the process", "all of them, as a service manager does"])
+def test_a_drain_serves_those_inside_and_takes_nobody_new(whom: str) -> None:
+    with sidecar() as proxy:
+        alice = listed(proxy)
+        with clients(proxy, alice, 20) as inside:
+            children = workers(proxy)
+            for process in children if whom.startswith("all") else ():
+                os.kill(process, signal.SIGTERM)
+            proxy.signal()
+            wait_until(lambda: proxy.get("/readyz")[0] == 503, "it drains")
+            wait_until(lambda: not listens(proxy.public), "the port is closed")
+            assert all(map(is_served, inside))
+            assert proxy.metric("curveproxy_sessions") == 20
+        assert proxy.wait() == 0
+        assert not any(map(is_there, children))
+
+
+def listens(public: str) -> bool:
+    try:
+        RawClient(public, bytes(32)).close()
+    except ConnectionRefusedError:
+        return False
+    return True
+
+
+def test_a_second_signal_ends_all_at_once() -> None:
+    with sidecar(seconds=60) as proxy:
+        alice = listed(proxy)
+        with clients(proxy, alice, 10) as inside:
+            children = workers(proxy)
+            proxy.signal()
+            wait_until(lambda: proxy.get("/readyz")[0] == 503, "it drains")
+            proxy.signal()
+            assert proxy.wait() == 1
+            assert not any(map(is_served, inside))
+            wait_until(lambda: not any(map(is_there, children)), "they have ended too")
+
+
+def test_a_revocation_reaches_all() -> None:
+    with sidecar() as proxy:
+        alice, bob = listed(proxy), listed(proxy, "bob")
+        with clients(proxy, alice, 20) as gone, clients(proxy, bob, 20) as staying:
+            with ending(proxy, {"revoked": 20}):
+                (proxy.clients / "alice.key").unlink()
+            assert not any(map(is_served, gone))
+            assert all(map(is_served, staying))
+            told = [line for line in proxy.log if line["event"] == "client list changed" and line["clients"] == 1]
+            assert len(told) == 2, "when alice came and when she went, each once"
+
+
+def test_a_reload_is_taken_by_all_or_by_none() -> None:
+    public, other = endpoint(), endpoint()
+    with RawService(echo) as behind, RawService(echo) as taken:
+        table = service("first", public, behind.endpoint) + toml("[service.admission]", OFTEN)
+        process = toml("[process]", {"workers": 2, "drain_seconds": 2})
+        with Sidecar(table + process) as proxy:
+            children = workers(proxy)
+            more = service("second", other, behind.endpoint)
+            tables = process + "\n[admin]" + proxy.config.read_text().partition("\n[admin]")[2]
+
+            def reload_with(services: str, result: str) -> None:
+                before = reloads(proxy, result)
+                proxy.config.write_text(services + tables)
+                proxy.signal(signal.SIGHUP)
+                wait_until(lambda: reloads(proxy, result) == before + 1, result)
+
+            reload_with(table + more, "success")
+            assert all(answers(other, proxy.server.public) for _ in range(10))
+            reload_with(table + more.replace(other, taken.endpoint), "failure")
+            reload_with(table + "[[service]]\nname = 3\n", "failure")
+            assert all(answers(each, proxy.server.public) for each in (public, other) for _ in range(10))
+            reload_with(table, "success")
+            wait_until(lambda: not listens(other), "nobody listens there")
+            assert all(answers(public, proxy.server.public) for _ in range(10))
+            assert workers(proxy) == children
+            os.kill(children[0], signal.SIGKILL)
+            wait_until(lambda: len(workers(proxy)) == 2, "another has taken its place")
+            assert all(answers(public, proxy.server.public) for _ in range(10))
+
+
+def test_the_listener_of_a_unix_socket_is_shared(tmp_path: Path) -> None:
+    with sidecar(listen=f"ipc://{tmp_path}/public") as proxy:
+        alice = listed(proxy)
+        with clients(proxy, alice, 40) as inside:
+            assert all(map(is_served, inside))
+        assert {line["worker"] for line in proxy.log if line["event"] == "session opened"} <= {0, 1}
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_port_in_use_is_an_error() -> None:
+    with RawService(echo) as taken:
+        listen = taken.endpoint
+        with pytest.raises(RuntimeError, match="the address is in use"), sidecar(listen=listen):
+            pass
+    with sidecar() as proxy:
+        with pytest.raises(RuntimeError, match="the address is in use"), sidecar(listen=proxy.public):
+            pass
+        assert answers_often(proxy)
+
+
+def test_a_session_of_any_worker_can_be_ended_on_the_page() -> None:
+    admin = f"127.0.0.1:{free_port()}"
+    with RawService(echo) as behind:
+        config = service("default", endpoint(), behind.endpoint) + toml("[service.admission]", OFTEN)
+        config += toml("[process]", {"workers": 2}) + toml("[admin]", {"listen": admin, "allow_actions": True})
+        proxy = Sidecar(config)
+        proxy.admin = f"http://{admin}"
+        with proxy, ExitStack() as stack:
+            inside = [stack.enter_context(RawClient(proxy.public, proxy.server.public)).handshake() for _ in range(10)]
+            html = proxy.get("/")[1]
+            [token] = set(re.findall(r'name="token" value="([^"]+)"', html))
+            ids = [session["id"] for session in json.loads(proxy.get("/api/status")[1])["sessions"]]
+            assert len({number % 2 for number in ids}) == 2
+            for number in ids:
+                body = urllib.parse.urlencode({"token": token}).encode()
+                request = urllib.request.Request(f"{proxy.admin}/sessions/{number}/end", body, {"Origin": proxy.admin})
+                with urllib.request.urlopen(request) as answer:
+                    assert answer.status == 200
+            for client in inside:
+                client.recv_until_closed()
+                client.close()
+            proxy.wait_metric("curveproxy_sessions_closed_total", 10, reason="drained")
