@@ -1,6 +1,7 @@
 """Who may connect: the public keys of a service's clients, the operator's names for them, and what each is bound to."""
 
 from collections.abc import Mapping
+from functools import cached_property
 
 from attrs import field, frozen
 
@@ -49,9 +50,15 @@ class ClientList:
         binding = self.bindings.get(key, UNBOUND)
         if binding.identity and identity not in (b"", binding.identity):
             return Outcome.METADATA, "the identity is not the one in its certificate"
+        if not binding.identity and identity in self._bound_identities:
+            return Outcome.METADATA, "the identity is bound to another client's key"
         if binding.socket_types and socket_type not in binding.socket_types:
             return Outcome.SOCKET_TYPE, "the socket type is not among those in its certificate"
         return None
+
+    @cached_property
+    def _bound_identities(self) -> frozenset[bytes]:
+        return frozenset(binding.identity for binding in self.bindings.values()) - {b""}
 
     def identity(self, key: bytes, told: bytes) -> bytes:
         """Who a client is to its service: as its certificate says, else as it says."""

@@ -61,6 +61,9 @@ def test_a_bound_identity_is_given_and_no_other_taken(proxy: Sidecar) -> None:
     other = RawClient(proxy.endpoints["orders"], proxy.server.public, keys, identity=b"desk-8")
     assert refused_as(proxy, "metadata", other)
     assert "its certificate" in proxy.log[-1]["detail"]
+    thief = RawClient(proxy.endpoints["orders"], proxy.server.public, listed(proxy, "thief"), identity=b"desk-7")
+    assert refused_as(proxy, "metadata", thief), "nor is it another's while its own client is away"
+    assert "another client's key" in proxy.log[-1]["detail"]
 
 
 def test_only_its_socket_types(proxy: Sidecar) -> None:
