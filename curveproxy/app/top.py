@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from curveproxy.app.ask import NobodyAnswersError, ask
-from curveproxy.app.status import Count, Level, ServiceStatus, SessionStatus, Status, Trouble
+from curveproxy.app.status import Count, Level, ServiceStatus, SessionStatus, Status, Trouble, status_of
 from curveproxy.app.words import duration, printable, short
 from curveproxy.proxy.endpoint import Endpoint
 
@@ -43,7 +43,7 @@ def _fetch(address: Endpoint, rows: int) -> Status:
     if status != 200:
         raise NobodyAnswersError(f"it does not show that here: {text}")
     try:
-        return cattrs.structure(json.loads(text), Status)
+        return status_of(json.loads(text))
     except (ValueError, cattrs.BaseValidationError):
         raise NobodyAnswersError(f"what answers on {address} is no curveproxy of this version") from None
 

@@ -1,0 +1,184 @@
+"""What is to be seen of a proxy, as data: what of it is recent, what is trouble, and several processes as one."""
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+import attrs
+import pytest
+import trio
+from trio.testing import MockClock
+
+from curveproxy.app.seen import History, Seen, joined
+from curveproxy.app.status import Query, Status, Trouble, merged, status_of
+from curveproxy.app.words import duration, printable, short
+from curveproxy.proxy.service import Service
+from curveproxy.reasons import Closed, Outcome
+
+REFUSED = "client refused", Outcome.CLIENT_UNKNOWN
+
+
+def service(sessions: int = 0, messages: int = 0) -> Service:
+    """One, as far as samples of it are taken."""
+    traffic = SimpleNamespace(messages_in=messages, messages_out=messages)
+    return cast(Service, SimpleNamespace(traffic=traffic, half_open=1, sessions=range(sessions)))
+
+
+async def test_what_was_told_is_recent_for_two_minutes(autojump_clock: MockClock) -> None:
+    seen = Seen()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(seen.keep, service())
+        seen.add(*REFUSED, "192.0.2.1:1")
+        await trio.sleep(60.5)
+        seen.add(*REFUSED, "192.0.2.2:2", "why")
+        assert seen.recent(REFUSED) == 2
+        await trio.sleep(65)
+        assert seen.recent(REFUSED) == 1
+        await trio.sleep(60)
+        assert seen.recent(REFUSED) == 0
+        assert seen.counts[REFUSED] == 2
+        assert (seen.last[REFUSED].peer, seen.last[REFUSED].detail) == ("192.0.2.2:2", "why")
+        await trio.sleep(86_400)
+        assert len(seen.history.sessions) == 121, "a day later it is no more than two minutes"
+        nursery.cancel_scope.cancel()
+
+
+async def test_what_flows_is_told_by_the_second(autojump_clock: MockClock) -> None:
+    seen = Seen()
+    for second, messages in enumerate((0, 10, 30, 30)):
+        seen.sample(service(second, messages))
+        seen.add(*REFUSED)
+        seen.add("client refused", Outcome.PROBE)
+        seen.add("session closed", Closed.CLIENT_CLOSED)
+        await trio.sleep(2)
+    assert seen.history == History([1, 1, 1, 1], [0, 1, 2, 3], [10, 20, 0], [0.5, 0.5, 0.5])
+
+
+def test_histories_are_joined_at_their_newest_figures() -> None:
+    old, young = History([1, 2, 3], [1, 1, 1], [0.5, 0.5], [0, 0]), History([10], [5], [], [])
+    assert joined([old, young]) == History([1, 2, 13], [1, 1, 6], [0.5, 0.5], [0, 0])
+    assert joined([]) == History([], [], [], [])
+
+
+def count(word: str, total: int, recent: int, ago: float, event: str = "client refused") -> dict[str, Any]:
+    return {
+        "event": event,
+        "word": word,
+        "hint": "",
+        "total": total,
+        "recent": recent,
+        "peer": f"peer {ago}",
+        "detail": "",
+        "ago": ago,
+    }
+
+
+def status(up: bool | None, sessions: int, *counts: dict[str, Any]) -> Status:
+    """Of one process with one service, as it comes over a channel."""
+    history = {"half_open": [0], "sessions": [sessions], "messages": [], "refusals": []}
+    return status_of(
+        {
+            "version": "1",
+            "codec": "c",
+            "seconds": 10.0 * sessions,
+            "troubles": [],
+            "matching": sessions,
+            "services": [
+                {
+                    "name": "orders",
+                    "endpoint": "tcp://*:5556",
+                    "backend": "tcp://127.0.0.1:5555",
+                    "backend_up": up,
+                    "half_open": {"value": 0, "limit": 50},
+                    "sessions": {"value": sessions, "limit": 50},
+                    "client_keys": 3,
+                    "server_keys": 1,
+                    **dict.fromkeys(("messages_in", "messages_out", "octets_in", "octets_out"), 7),
+                    "admitted": 1,
+                    "refused": 2,
+                    "counts": list(counts),
+                    "history": history,
+                }
+            ],
+            "sessions": [
+                {
+                    "id": number,
+                    "service": "orders",
+                    "client": "alice",
+                    "peer": "192.0.2.1:1",
+                    "seconds": float(number),
+                    "socket_type": "REQ",
+                    "zmtp": "3.1",
+                    **dict.fromkeys(("messages_in", "messages_out", "octets_in", "octets_out"), number),
+                }
+                for number in range(1, sessions + 1)
+            ],
+        }
+    )
+
+
+def test_several_processes_are_seen_as_one() -> None:
+    unknown = str(Outcome.CLIENT_UNKNOWN)
+    parts = [
+        status(True, 3, count(unknown, 5, 1, 40)),
+        status(None, 40, count(unknown, 1, 1, 3), count("cookie", 1, 0, 9)),
+    ]
+    whole = merged(parts, Query(sessions=4))
+    [orders] = whole.services
+    assert (orders.sessions.value, orders.sessions.limit, orders.messages_in, orders.client_keys) == (43, 100, 14, 3)
+    assert orders.backend_up is True
+    assert [(each.word, each.total, each.recent, each.peer) for each in orders.counts] == [
+        (unknown, 6, 2, "peer 3"),
+        ("cookie", 1, 0, "peer 9"),
+    ]
+    assert (whole.matching, whole.seconds) == (43, 400)
+    assert [session.seconds for session in whole.sessions] == [40, 39, 38, 37]
+    assert [trouble.word for trouble in whole.troubles] == [unknown]
+
+
+def test_a_backend_that_is_down_for_one_of_several_is_trouble() -> None:
+    failed = count("refused", 1, 1, 3, "backend failed")
+    [trouble, *_] = merged([status(True, 1), status(False, 1, failed)], Query()).troubles
+    assert trouble == Trouble(
+        "orders",
+        True,
+        "tcp://127.0.0.1:5555 is down: backend failed, 1 in two minutes, the last 3 s ago, peer 3",
+        "refused",
+        "",
+    )
+
+
+def test_nobody_answering_is_nothing_to_see() -> None:
+    assert merged([], Query()).services == []
+
+
+def test_json_keeps_all_of_it() -> None:
+    found = status(True, 3, count("cookie", 1, 0, 9))
+    assert status_of(attrs.asdict(found)) == found
+
+
+@pytest.mark.parametrize("text", [{"sessions": "1001"}, {"sessions": "-1"}, {"sessions": "x"}, {"sort": "none"}])
+def test_a_query_is_checked(text: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        Query.parse(text)
+
+
+def test_words_for_figures() -> None:
+    assert [short(number) for number in (0, 999, 1000, 12_345, 999_999, 5e12, 1e18)] == [
+        "0",
+        "999",
+        "1 k",
+        "12.3 k",
+        "1 M",
+        "5 T",
+        "1e+06 T",
+    ]
+    assert [duration(seconds) for seconds in (-1, 0.9, 59, 60, 3_665, 90_000, 700_000)] == [
+        "0 s",
+        "0 s",
+        "59 s",
+        "1 min",
+        "1 h 1 min",
+        "1 d 1 h",
+        "8 d 2 h",
+    ]
+    assert printable("a\x1b[31m\nb") == r"a\x1b[31m\nb"

@@ -1,0 +1,354 @@
+"""The status page, its JSON, what may be done on it and by whom, and ``top``."""
+
+import http.client
+import json
+import os
+import re
+import subprocess
+import urllib.parse
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import pytest
+from support.client import RawClient
+from support.peer import Refused
+from support.process import Sidecar, command, environment, free_port, toml, wait_until
+from support.service import RawService, echo
+
+from curveproxy.app.admin import application
+from curveproxy.app.config import Admin
+from curveproxy.app.pages import Pages
+from curveproxy.reasons import BackendFailure, Outcome
+
+NASTY = "<b onclick=x>&amp;"
+
+
+@contextmanager
+def sidecar(backend: str, *, admin: Mapping[str, object] | None = None, **tables: object) -> Iterator[Sidecar]:
+    """A proxy with these settings of its admin endpoint."""
+    address = f"127.0.0.1:{free_port()}"
+    own = {"name": "orders", "listen": "tcp://127.0.0.1:0", "backend": backend, "secret_keys": ["server.key_secret"]}
+    config = toml("[[service]]", own) + toml("[service.clients]", {"directory": "clients"})
+    config += toml("[service.admission]", tables) + toml("[admin]", {"listen": address, **(admin or {})})
+    proxy = Sidecar(config)
+    proxy.admin = f"http://{address}"
+    with proxy:
+        yield proxy
+
+
+@pytest.fixture
+def service() -> Iterator[RawService]:
+    with RawService(echo) as behind:
+        yield behind
+
+
+def status(proxy: Sidecar, query: str = "") -> dict[str, Any]:
+    code, text = proxy.get(f"/api/status{query}")
+    assert code == 200, text
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
+def ask(
+    proxy: Sidecar, method: str, path: str, body: str = "", **headers: str
+) -> tuple[int, str, http.client.HTTPMessage]:
+    """A request with these headers, in which _ stands for -."""
+    connection = http.client.HTTPConnection(proxy.admin.removeprefix("http://"), timeout=10)
+    told = {name.replace("_", "-"): value for name, value in headers.items()}
+    connection.request(method, path, body or None, told)
+    answer = connection.getresponse()
+    text = answer.read().decode()
+    connection.close()
+    return answer.status, text, answer.headers
+
+
+# --- what is seen
+
+
+def test_sessions_refusals_and_figures_are_those_of_the_metrics_and_the_log(service: RawService) -> None:
+    with sidecar(service.endpoint, max_sessions=4) as proxy:
+        alice, bob = proxy.new_client("alice"), proxy.new_client(NASTY)
+        proxy.wait_listed(2, "orders")
+        with suppress(Refused), RawClient(proxy.public, proxy.server.public) as stranger:
+            stranger.handshake()
+        with (
+            RawClient(proxy.public, proxy.server.public, alice) as first,
+            RawClient(proxy.public, proxy.server.public, alice) as second,
+            RawClient(proxy.public, proxy.server.public, bob, socket_type="REQ") as third,
+        ):
+            for client, count in ((first, 1), (second, 5), (third, 2)):
+                client.handshake()
+                for _ in range(count):
+                    client.send([b"12345678"])
+                    assert client.recv() == [b"12345678"]
+            found = status(proxy, "?sort=messages")
+            [orders] = found["services"]
+            assert (orders["sessions"], orders["client_keys"]) == ({"value": 3, "limit": 4}, 2)
+            assert (orders["messages_in"], orders["octets_out"], orders["backend_up"]) == (8, 64, True)
+            assert (orders["refused"], orders["admitted"]) == (1, 3)
+            rows = [
+                (each["client"], each["messages_in"], each["octets_in"], each["zmtp"]) for each in found["sessions"]
+            ]
+            assert rows == [("alice", 5, 40, "3.0"), (NASTY, 2, 16, "3.0"), ("alice", 1, 8, "3.0")]
+            [line] = [line for line in proxy.log if line["event"] == "client refused"]
+            [trouble] = found["troubles"]
+            assert (trouble["word"], trouble["hint"]) == (line["outcome"], line["hint"])
+            assert trouble["what"].endswith(line["peer"])
+            for query, shown in (("?filter=ALICE", 2), ("?filter=onclick", 1), ("?service=none", 0)):
+                assert status(proxy, query)["matching"] == shown
+            assert len(status(proxy, "?sessions=1")["sessions"]) == 1
+            html = proxy.get("/")[1]
+            assert NASTY not in html
+            assert html.count("&lt;b onclick=x&gt;&amp;amp;") == 1
+            assert line["hint"] in html
+
+
+def test_what_is_wrong_is_told_first_with_its_remedy() -> None:
+    with sidecar(f"tcp://127.0.0.1:{free_port()}", max_sessions=1) as proxy:
+        words = [trouble["word"] for trouble in status(proxy)["troubles"]]
+        assert words == [Outcome.CLIENT_UNKNOWN], "nobody is listed"
+        alice = proxy.new_client("alice")
+        proxy.wait_listed(1, "orders")
+        with suppress(EOFError), RawClient(proxy.public, proxy.server.public, alice) as client:
+            client.handshake()
+        troubles = status(proxy)["troubles"]
+        down, refused = troubles
+        assert (down["word"], down["hint"], down["is_bad"]) == ("refused", BackendFailure.REFUSED.hint, True)
+        assert (refused["word"], refused["is_bad"]) == (Outcome.BACKEND_UNAVAILABLE, False)
+        assert "tcp://127.0.0.1" in down["what"]
+
+
+def test_a_limit_that_is_near_is_told(service: RawService) -> None:
+    with sidecar(service.endpoint, max_sessions=5) as proxy:
+        alice = proxy.new_client("alice")
+        proxy.wait_listed(1, "orders")
+        clients = [RawClient(proxy.public, proxy.server.public, alice) for _ in range(5)]
+        for client in clients[:4]:
+            client.handshake()
+        [near] = status(proxy)["troubles"]
+        assert (near["what"], near["is_bad"]) == ("4 of 5 sessions: nearly full", False)
+        clients[4].handshake()
+        [full] = status(proxy)["troubles"]
+        assert (full["what"], full["is_bad"]) == ("5 of 5 sessions: full", True)
+        for client in clients:
+            client.close()
+
+
+def test_nothing_of_a_stranger_is_shown(service: RawService) -> None:
+    with sidecar(service.endpoint) as proxy:
+        with suppress(Refused, EOFError), RawClient(proxy.public, proxy.server.public, identity=b"evil") as client:
+            client.handshake()
+        with suppress(OSError), RawClient(proxy.public, proxy.server.public) as client:
+            client.send_raw(b"GET /evil HTTP/1.1\r\n" + b"evil" * 20)
+        proxy.wait_metric("curveproxy_handshakes_total", 1, outcome="not_zmtp")
+        assert "evil" not in proxy.get("/")[1]
+        assert "evil" not in proxy.get("/api/status")[1]
+
+
+@pytest.mark.parametrize("query", ["sessions=1001", "sessions=-1", "sessions=many", "sort=price"])
+def test_a_query_that_makes_no_sense_is_refused_in_one_line(service: RawService, query: str) -> None:
+    with sidecar(service.endpoint) as proxy:
+        for path in ("/", "/api/status"):
+            code, text = proxy.get(f"{path}?{query}")
+            assert code == 400
+            assert text.count("\n") == 1
+            assert "Traceback" not in text
+
+
+# --- to whom
+
+
+HOSTS = {
+    "127.0.0.1": 200,
+    "localhost": 200,
+    "LOCALHOST:9464": 200,
+    "[::1]:1": 200,
+    "evil.example": 403,
+    "127.0.0.1.evil.example": 403,
+    "localhost.evil.example:9464": 403,
+    "[::1": 403,
+    "": 403,
+}
+
+
+@pytest.mark.parametrize("public", [False, True])
+def test_a_host_that_is_no_name_of_this_machine_is_shown_nothing(service: RawService, public: bool) -> None:
+    with sidecar(service.endpoint, admin={"public_page": public}) as proxy:
+        for host, code in HOSTS.items():
+            for path in ("/", "/api/status"):
+                assert ask(proxy, "GET", path, Host=host)[0] == (200 if public else code), host
+            assert ask(proxy, "GET", "/metrics", Host=host)[0] == 200
+
+
+@pytest.mark.parametrize("public", [False, True])
+async def test_another_machine_is_shown_nothing(public: bool) -> None:
+    class Nothing:
+        async def collect(self) -> list[object]:
+            return []
+
+    pages = Pages(Nothing(), lambda: "", lambda: Admin(public_page=public, allow_actions=True))  # type: ignore[arg-type]
+    app = application(Nothing().collect, lambda: "", beside=pages.routes)  # type: ignore[arg-type]
+
+    async def answer(path: str, method: str = "GET") -> int:
+        """The status that a client at 192.0.2.1 gets."""
+        sent = []
+        scope = {
+            "type": "http",
+            "method": method,
+            "path": path,
+            "query_string": b"sort=none",
+            "headers": [(b"host", b"localhost")],
+            "client": ("192.0.2.1", 4242),
+        }
+
+        async def receive() -> dict[str, object]:
+            return {"type": "http.request", "body": b""}
+
+        async def send(message: dict[str, object]) -> None:
+            sent.append(message)
+
+        await app(scope, receive, send)  # type: ignore[arg-type]
+        return int(str(sent[0]["status"]))
+
+    assert await answer("/metrics") == 200
+    assert await answer("/healthz") == 200
+    # The query makes no sense; that is told to those alone who may see the page.
+    assert [await answer(path) for path in ("/", "/api/status")] == ([400, 400] if public else [403, 403])
+    assert await answer("/sessions/1/end", "POST") == 403
+
+
+def test_a_browser_is_told_to_load_nothing_from_elsewhere(service: RawService) -> None:
+    with sidecar(service.endpoint) as proxy:
+        _, html, headers = ask(proxy, "GET", "/")
+        policy = headers["Content-Security-Policy"]
+        assert policy.startswith("default-src 'none'")
+        assert "unsafe" not in policy
+        assert headers["Cache-Control"] == "no-store"
+        assert headers["X-Content-Type-Options"] == "nosniff"
+        assert set(re.findall(r'(?:src|href|action)="([^"?]*)', html)) <= {"/", "data:,"}
+        assert "token" not in html, "nothing can be done here"
+        _, _, headers = ask(proxy, "GET", "/api/status")
+        assert headers["Cache-Control"] == "no-store"
+
+
+# --- what can be done
+
+
+@pytest.fixture
+def actor(service: RawService) -> Iterator[tuple[Sidecar, RawClient, str, int]]:
+    """A proxy on which something can be done, a client, the page's token and the number of the client's session."""
+    with sidecar(service.endpoint, admin={"allow_actions": True}) as proxy:
+        alice = proxy.new_client("alice")
+        proxy.wait_listed(1, "orders")
+        with RawClient(proxy.public, proxy.server.public, alice) as client:
+            client.handshake()
+            [token] = set(re.findall(r'name="token" value="([^"]+)"', proxy.get("/")[1]))
+            [session] = status(proxy)["sessions"]
+            yield proxy, client, token, session["id"]
+
+
+def form(**fields: str) -> str:
+    return urllib.parse.urlencode(fields)
+
+
+def test_a_session_is_ended_by_its_button(actor: tuple[Sidecar, RawClient, str, int]) -> None:
+    proxy, client, token, number = actor
+    path = f"/sessions/{number}/end?sort=newest"
+    code, _, headers = ask(proxy, "POST", path, form(token=token), Origin=proxy.admin)
+    assert (code, headers["Location"]) == (303, "/?sort=newest")
+    client.recv_until_closed()
+    client.close()
+    proxy.wait_metric("curveproxy_sessions_closed_total", 1, reason="drained")
+    [line] = [line for line in proxy.log if "status page" in line["event"]]
+    assert (line["client"], line["level"]) == ("alice", "warning")
+    assert ask(proxy, "POST", path, form(token=token), Origin=proxy.admin)[0] == 404
+
+
+def test_whoever_is_not_the_page_ends_nothing(actor: tuple[Sidecar, RawClient, str, int]) -> None:
+    proxy, client, token, number = actor
+    path, right, own = f"/sessions/{number}/end", form(token=token), proxy.admin
+    for body, headers, expected in (
+        (right, {}, 403),
+        (right, {"Origin": "http://evil.example"}, 403),
+        (right, {"Origin": "null"}, 403),
+        (right, {"Origin": "http://evil.example", "Host": "evil.example"}, 403),
+        (form(token="guessed"), {"Origin": own}, 403),
+        (form(token=""), {"Origin": own}, 403),
+        ("", {"Origin": own}, 403),
+        ("x" * 5000, {"Origin": own}, 413),
+    ):
+        assert ask(proxy, "POST", path, body, **headers)[0] == expected, (body[:20], headers)
+    assert ask(proxy, "GET", path)[0] == 405
+    assert ask(proxy, "POST", "/sessions/999/end", right, Origin=own)[0] == 404
+    assert ask(proxy, "POST", "/sessions/x/end", right, Origin=own)[0] == 404
+    client.send([b"still here"])
+    assert client.recv() == [b"still here"]
+
+
+def test_nothing_can_be_done_where_nobody_allowed_it(service: RawService) -> None:
+    with sidecar(service.endpoint) as proxy:
+        code, text, _ = ask(proxy, "POST", "/sessions/1/end", form(token=""), Origin=proxy.admin)
+        assert code == 403
+        assert "allow_actions" in text
+
+
+# --- top
+
+
+def top(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [*command(), "top", *arguments], capture_output=True, text=True, timeout=30, check=False, env=environment()
+    )
+
+
+def test_top_shows_the_same_in_a_terminal(service: RawService) -> None:
+    with sidecar(service.endpoint) as proxy:
+        alice = proxy.new_client("alice")
+        proxy.wait_listed(1, "orders")
+        with suppress(Refused), RawClient(proxy.public, proxy.server.public) as stranger:
+            stranger.handshake()
+        with RawClient(proxy.public, proxy.server.public, alice) as client:
+            client.handshake()
+            for arguments in (("--admin", proxy.admin.removeprefix("http://")), (str(proxy.config), "--once")):
+                shown = top(*arguments)
+                assert (shown.returncode, shown.stderr) == (0, "")
+                assert re.search(r"^orders +up +1/", shown.stdout, re.MULTILINE)
+                assert re.search(r"^alice +orders +127\.0\.0\.1:\d+ .* DEALER", shown.stdout, re.MULTILINE)
+                assert Outcome.CLIENT_UNKNOWN.hint in " ".join(shown.stdout.split())
+
+
+def test_top_says_why_there_is_nothing_to_show(service: RawService) -> None:
+    shown = top("--admin", f"127.0.0.1:{free_port()}")
+    assert shown.returncode == 1
+    assert "nobody answers" in shown.stderr
+    assert top("--admin", "nonsense").returncode == 2
+    shown = top("--admin", service.endpoint.removeprefix("tcp://"))
+    assert shown.returncode == 1
+    assert "Traceback" not in shown.stderr
+
+
+def test_top_goes_on_until_it_is_interrupted(service: RawService) -> None:
+    with sidecar(service.endpoint) as proxy:
+        ours, theirs = os.openpty()
+        process = subprocess.Popen(
+            [*command(), "top", "--admin", proxy.admin.removeprefix("http://")],
+            stdin=theirs,
+            stdout=theirs,
+            stderr=subprocess.PIPE,
+            env={**environment(), "TERM": "xterm-256color", "COLUMNS": "120", "LINES": "30"},
+        )
+        os.close(theirs)
+        seen = bytearray()
+
+        def screens() -> int:
+            seen.extend(os.read(ours, 65536))
+            return seen.count(b"messages/s")
+
+        wait_until(lambda: screens() >= 3, "three screens")
+        process.send_signal(2)
+        with process, suppress(OSError):
+            while os.read(ours, 65536):
+                pass
+        os.close(ours)
+        assert process.returncode == 0
