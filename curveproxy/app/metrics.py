@@ -123,6 +123,7 @@ class ServiceMetrics:
     def __init__(self, metrics: Metrics, name: str) -> None:
         self._all, self._name = metrics, name
         self._keys: dict[bytes, Counter] = {}
+        self._names: set[str] = set()
         self._accepted = metrics.accepted.labels(name)
         self._handshakes = {outcome: metrics.handshakes.labels(name, outcome) for outcome in Outcome}
         self._handshake_seconds = metrics.handshake_seconds.labels(name)
@@ -134,6 +135,9 @@ class ServiceMetrics:
         self._unexpected = metrics.unexpected
 
     def server_keys(self, names: Mapping[bytes, str]) -> None:
+        for former in self._names - set(names.values()):
+            self._all.server_keys.remove(self._name, former)  # nobody waits for its last client any more
+        self._names = set(names.values())
         self._keys = {key: self._all.server_keys.labels(self._name, name) for key, name in names.items()}
 
     def accepted(self) -> None:
@@ -183,7 +187,12 @@ class _Standing:
         yield gauge("curveproxy_half_open_limit", "How many there may be", lambda s: s.half_open_limit)
         yield gauge("curveproxy_sessions", "Admitted clients", lambda s: len(s.sessions))
         yield gauge("curveproxy_sessions_limit", "How many there may be", lambda s: s.sessions_limit)
-        yield gauge("curveproxy_client_keys", "Keys on the list", lambda s: len(s.clients.names))
+        # Where everybody may come there is no list, which is another thing than an empty one.
+        yield gauge(
+            "curveproxy_client_keys",
+            "Keys on the list",
+            lambda s: None if s.clients.allow_any else len(s.clients.names),
+        )
         yield gauge("curveproxy_backend_up", "Whether the last dial worked", lambda s: s.backend_up)
         messages = CounterMetricFamily("curveproxy_messages", "Whole messages relayed", labels=["service", "direction"])
         octets = CounterMetricFamily(
