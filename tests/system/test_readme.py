@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import zmq
 from support.libzmq import Libzmq
 from support.process import ROOT, command, environment, free_port
@@ -53,7 +54,11 @@ def test_the_way_to_an_own_service_works_as_it_is_written(tmp_path: Path) -> Non
             assert proxy.wait(20) == 0
 
 
-def test_every_file_that_is_linked_is_there() -> None:
-    links = [target for target in re.findall(r"\]\(([^)#]+)", README) if "://" not in target]
-    assert links
-    assert [target for target in links if not (ROOT / target).exists()] == []
+@pytest.mark.parametrize("document", [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")], ids=lambda path: path.name)
+def test_every_file_that_is_linked_is_there(document: Path) -> None:
+    links = [target for target in re.findall(r"\]\(([^)#]+)", document.read_text()) if "://" not in target]
+    assert [target for target in links if not (document.parent / target).exists()] == []
+
+
+def test_the_readme_links_every_document() -> None:
+    assert [path.name for path in ROOT.glob("docs/*.md") if f"(docs/{path.name})" not in README] == []
