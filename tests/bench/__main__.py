@@ -10,6 +10,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from bench import (
     columns,
     connection,
+    cores,
     flood,
     growth,
     idle,
@@ -32,6 +33,7 @@ BENCHMARKS = {
         roundtrips,
         pubsub,
         growth,
+        cores,
         connection,
         newcomer,
         flood,

@@ -84,7 +84,7 @@ class Load:
                 sock.close()
 
     @contextmanager
-    def sessions(self, count: int) -> Iterator[None]:
+    def sessions(self, count: int) -> Iterator[list[socket.socket]]:
         """So many authenticated clients stand, and say nothing, while the block runs. Raises OSError, BenchError."""
         standing: list[socket.socket] = []
         try:
@@ -92,7 +92,7 @@ class Load:
                 wave = [self._connect(one_address(0)) for _ in range(min(WAVE, count - begin))]
                 standing += wave
                 self._admit(wave)
-            yield
+            yield standing
         finally:
             for sock in standing:
                 sock.close()

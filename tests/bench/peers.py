@@ -124,7 +124,7 @@ class QuietSidecar(Sidecar):
     codec: that of CURVEPROXY_CODEC; none for the default.
     """
 
-    def __init__(self, backend: str, codec: str = "") -> None:
+    def __init__(self, backend: str, codec: str = "", workers: int = 1) -> None:
         self.endpoint = f"tcp://127.0.0.1:{free_port()}"  # which it then does not log
         unlimited = dict.fromkeys(
             ("max_half_open", "max_half_open_per_source", "handshakes_per_second_per_source", "max_sessions"), 10**6
@@ -135,6 +135,7 @@ class QuietSidecar(Sidecar):
             clients={"allow": "any"},
             admission={"handshake_seconds": HANDSHAKE_SECONDS, **unlimited},
             log={"level": "error"},
+            process={"workers": workers},
         )
         if codec:
             self.limited = ["env", f"CURVEPROXY_CODEC={codec}"]  # env becomes the command: the process stays the same
@@ -154,16 +155,17 @@ Starter = Callable[[Service], AbstractContextManager[Proxy]]
 
 
 @contextmanager
-def curveproxy(service: Service, codec: str = "") -> Iterator[Proxy]:
+def curveproxy(service: Service, codec: str = "", workers: int = 1) -> Iterator[Proxy]:
     """curveproxy before a service."""
-    with QuietSidecar(service.endpoint, codec) as sidecar:
+    with QuietSidecar(service.endpoint, codec, workers) as sidecar:
         yield Proxy(sidecar.process.pid, sidecar.endpoint, sidecar.server.public, service.client)
 
 
 @contextmanager
-def libzmq(service: Service) -> Iterator[Proxy]:
-    """libzmq's proxy before a service: what its user would write today."""
-    with Child("proxy", COUNTERPART[service.client], COUNTERPART[service.kind], service.endpoint) as child:
+def libzmq(service: Service, threads: int = 1) -> Iterator[Proxy]:
+    """libzmq's proxy before a service, with so many I/O threads: what its user would write today."""
+    sockets = COUNTERPART[service.client], COUNTERPART[service.kind]
+    with Child("proxy", *sockets, service.endpoint, str(threads)) as child:
         endpoint, server = child.told
         yield Proxy(child.process.pid, endpoint, bytes.fromhex(server), service.client)
 
@@ -173,9 +175,10 @@ def high_water(kind: str) -> dict[str, Any]:
     return {"sndhwm": 0, "rcvhwm": 0} if "PUB" in kind or "SUB" in kind else {}
 
 
-def run_proxy(sockets: Libzmq, front: str, back: str, backend: str) -> None:
+def run_proxy(sockets: Libzmq, front: str, back: str, backend: str, threads: str) -> None:
     """zmq_proxy(), in C, between a CURVE server that lets anybody in and a plain socket, once that is connected."""
     keys = Keys.new()
+    sockets.context.io_threads = int(threads)
     public, endpoint = sockets.bind(
         getattr(zmq, front),
         server=keys,

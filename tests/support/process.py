@@ -85,6 +85,12 @@ def free_port() -> int:
             return port
 
 
+def children(pid: int) -> list[int]:
+    """The processes that a process has started, whichever of its threads has."""
+    threads = Path(f"/proc/{pid}/task").glob("*/children")
+    return sorted(int(word) for file in threads for word in file.read_text().split())
+
+
 def certificate(directory: Path, name: str) -> Keys:
     """Write NAME.key and NAME.key_secret as pyzmq does."""
     _, secret = zmq.auth.create_certificates(str(directory), name)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from support.client import RawClient
 from support.curve import Keys
-from support.process import Sidecar, free_port, toml, wait_until
+from support.process import Sidecar, children, free_port, toml, wait_until
 from support.service import RawService, echo
 
 from system.endings import ending
@@ -25,8 +25,7 @@ OFTEN = {"handshakes_per_second_per_source": 10_000}
 
 def workers(proxy: Sidecar) -> list[int]:
     """The processes that it has started."""
-    threads = Path(f"/proc/{proxy.process.pid}/task").glob("*/children")
-    return sorted(int(word) for file in threads for word in file.read_text().split())
+    return children(proxy.process.pid)
 
 
 def is_there(process: int) -> bool:
@@ -174,8 +173,8 @@ def test_a_drain_serves_those_inside_and_takes_nobody_new(whom: str) -> None:
     with sidecar() as proxy:
         alice = listed(proxy)
         with clients(proxy, alice, 20) as inside:
-            children = workers(proxy)
-            for process in children if whom.startswith("all") else ():
+            started = workers(proxy)
+            for process in started if whom.startswith("all") else ():
                 os.kill(process, signal.SIGTERM)
             proxy.signal()
             wait_until(lambda: proxy.get("/readyz")[0] == 503, "it drains")
@@ -183,7 +182,7 @@ def test_a_drain_serves_those_inside_and_takes_nobody_new(whom: str) -> None:
             assert all(map(is_served, inside))
             assert proxy.metric("curveproxy_sessions") == 20
         assert proxy.wait() == 0
-        assert not any(map(is_there, children))
+        assert not any(map(is_there, started))
 
 
 def listens(public: str) -> bool:
@@ -198,13 +197,13 @@ def test_a_second_signal_ends_all_at_once() -> None:
     with sidecar(seconds=60) as proxy:
         alice = listed(proxy)
         with clients(proxy, alice, 10) as inside:
-            children = workers(proxy)
+            started = workers(proxy)
             proxy.signal()
             wait_until(lambda: proxy.get("/readyz")[0] == 503, "it drains")
             proxy.signal()
             assert proxy.wait() == 1
             assert not any(map(is_served, inside))
-            wait_until(lambda: not any(map(is_there, children)), "they have ended too")
+            wait_until(lambda: not any(map(is_there, started)), "they have ended too")
 
 
 def test_a_revocation_reaches_all() -> None:
@@ -225,7 +224,7 @@ def test_a_reload_is_taken_by_all_or_by_none() -> None:
         table = service("first", public, behind.endpoint) + toml("[service.admission]", OFTEN)
         process = toml("[process]", {"workers": 2, "drain_seconds": 2})
         with Sidecar(table + process) as proxy:
-            children = workers(proxy)
+            started = workers(proxy)
             more = service("second", other, behind.endpoint)
             tables = process + "\n[admin]" + proxy.config.read_text().partition("\n[admin]")[2]
 
@@ -243,8 +242,8 @@ def test_a_reload_is_taken_by_all_or_by_none() -> None:
             reload_with(table, "success")
             wait_until(lambda: not listens(other), "nobody listens there")
             assert all(answers(public, proxy.server.public) for _ in range(10))
-            assert workers(proxy) == children
-            os.kill(children[0], signal.SIGKILL)
+            assert workers(proxy) == started
+            os.kill(started[0], signal.SIGKILL)
             wait_until(lambda: len(workers(proxy)) == 2, "another has taken its place")
             assert all(answers(public, proxy.server.public) for _ in range(10))
 
