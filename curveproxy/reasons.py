@@ -135,7 +135,7 @@ class Outcome(Reasoned):
     )
     SOURCE_LIMIT = (
         "source_limit",
-        "one source has too many connections, or too often new ones",
+        "one source has too many connections, too often new ones, or too many that fail",
         "raise max_half_open_per_source or handshakes_per_second_per_source",
     )
     SESSIONS_LIMIT = (

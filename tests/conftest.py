@@ -8,6 +8,7 @@ import pytest
 TOOLS = {  # what a test needs beyond Python, by the marker it carries; each marker is declared in pyproject.toml
     "browser": ("chromium",),
     "compiler": ("gcc",),
+    "haproxy": ("haproxy",),
     "image": ("apt-get", "buildah", "debootstrap", "runc"),
     "java": ("java", "javac", "/usr/share/java/jeromq-0.3.6.jar"),
     "node": ("node", "npm"),

@@ -54,9 +54,12 @@ def check(path: Path) -> Findings:
 
 def _check_shared(service: Service, first: Service, found: Findings) -> None:
     """Before its HELLO a stranger is the first service's."""
+    hint = f'that of "{first.name}" on the same endpoint holds'
     for name in BEFORE_HELLO:
         if service.listen.is_fixed and getattr(service.admission, name) != getattr(first.admission, name):
-            found.warning(f"admission.{name} is not used", hint=f'that of "{first.name}" on the same endpoint holds')
+            found.warning(f"admission.{name} is not used", hint=hint)
+    if service.listen.is_fixed and service.proxy_protocol_from != first.proxy_protocol_from:
+        found.warning("proxy_protocol_from is not used", hint=hint)
 
 
 def _check(service: Service, found: Findings) -> None:

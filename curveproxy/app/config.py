@@ -18,7 +18,7 @@ from curveproxy.app.keys import parse_key, read_key_pair, reason
 from curveproxy.app.structure import Complaint, complaints, converter, readable
 from curveproxy.policy.limits import AdmissionLimits, MessageLimits
 from curveproxy.policy.sockettypes import ZMTP1_COUNTERPARTS
-from curveproxy.proxy.endpoint import Endpoint, is_local
+from curveproxy.proxy.endpoint import Endpoint, Network, is_local
 from curveproxy.wire import z85
 from curveproxy.wire.box import KeyPair
 
@@ -156,6 +156,8 @@ class Service:
     allow_remote_backend: bool = False
     backend_socket_type: str = field(default="", validator=in_(["", *(kind.decode() for kind in ZMTP1_COUNTERPARTS)]))
     zmtp1_identities: bool = False
+    proxy_protocol: bool = False
+    proxy_protocol_from: list[Network] = field(factory=list)
     clients: Clients = field(factory=Clients)
     admission: AdmissionLimits = field(factory=AdmissionLimits)
     messages: MessageLimits = field(factory=MessageLimits)
@@ -212,7 +214,12 @@ def inspect(
     """What of a configuration can be read, and all that is wrong with it; see ``structure``."""
     ours = converter(
         directory,
-        {Endpoint: _endpoint, PublicKey: PublicKey.parse, ServerKey: partial(ServerKey.read, directory)},
+        {
+            Endpoint: _endpoint,
+            PublicKey: PublicKey.parse,
+            Network: Network.parse,
+            ServerKey: partial(ServerKey.read, directory),
+        },
     )
     wrong: list[Complaint] = []
     try:
@@ -237,6 +244,7 @@ def tree_of(config: Config) -> dict[str, Any]:
     """What ``structure`` makes this configuration of, in the types of JSON; its keys must all be in files."""
     back = cattrs.Converter()
     back.register_unstructure_hook(Endpoint, str)
+    back.register_unstructure_hook(Network, str)
     back.register_unstructure_hook(Path, str)
     back.register_unstructure_hook(PublicKey, lambda key: z85.encode(key.octets))
     back.register_unstructure_hook(ServerKey, lambda key: str(key.file))
@@ -267,6 +275,12 @@ def _check(config: Config, needs_services: bool, needs_keys: bool) -> Iterator[C
             yield f"{place}listen", f"{service.listen} would be another port for each worker: name the port"
         if needs_keys and not service.secret_keys:
             yield f"{place}secret_keys", 'there is none: make one by "curveproxy keygen server"'
+        if service.proxy_protocol and not service.proxy_protocol_from:
+            yield f"{place}proxy_protocol_from", "who may say whose connection it is? list the balancers' addresses"
+        if service.proxy_protocol_from and not service.proxy_protocol:
+            yield f"{place}proxy_protocol", "it is off, and proxy_protocol_from has no meaning: set it to true"
+        if service.proxy_protocol and service.listen.transport == "ipc":
+            yield f"{place}proxy_protocol", "it is for tcp alone: on a Unix socket nobody has an address"
         clients = service.clients
         if clients.allow == "listed" and clients.directory is None and not clients.keys:
             hint = 'add directory = "clients", or keys = ["..."], or allow = "any"'

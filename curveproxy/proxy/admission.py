@@ -19,11 +19,12 @@ from curveproxy.proxy.queue import Queue, Queued
 from curveproxy.proxy.transient import TransientKeys
 from curveproxy.proxy.waiting_room import GONE, WaitingRoom
 from curveproxy.reasons import Outcome
-from curveproxy.wire import curve_server, spec
+from curveproxy.wire import curve_server, proxy_protocol, spec
 from curveproxy.wire.box import KeyPair
 from curveproxy.wire.errors import PeerError
 from curveproxy.wire.greeting import MAJOR_END, MINOR_AT, check_client_untrusted
 from curveproxy.wire.metadata import find
+from curveproxy.wire.proxy_protocol import Address
 from curveproxy.wire.sodium import randombytes
 
 if TYPE_CHECKING:
@@ -41,6 +42,18 @@ FAREWELLS = 256
 # What waiting does not change is told to the client; after anything else it may come again.
 FINAL = frozenset({Outcome.CLIENT_UNKNOWN, Outcome.METADATA, Outcome.SOCKET_TYPE})
 
+# The others are ours, or nobody's.
+OWN_FAULT = frozenset(Outcome) - {
+    Outcome.ADMITTED,
+    Outcome.BACKEND_UNAVAILABLE,
+    Outcome.SOURCE_LIMIT,
+    Outcome.SESSIONS_LIMIT,
+    Outcome.EVICTED,
+    Outcome.PROBE,
+    Outcome.SHUTDOWN,
+    Outcome.INTERNAL,
+}
+
 # What the largest header of a frame adds to the largest INITIATE.
 _UNIT_ROOM = spec.LONG_HEADER
 
@@ -48,10 +61,11 @@ _UNIT_ROOM = spec.LONG_HEADER
 class Stage(IntEnum):
     """What a stranger owes us."""
 
-    GREETING = 0
-    HELLO = 1
-    HELD = 2  # nothing: its HELLO is here, and waits for a backend that is down
-    INITIATE = 3
+    BALANCER = 0  # the header by which a load balancer tells whose connection it is
+    GREETING = 1
+    HELLO = 2
+    HELD = 3  # nothing: its HELLO is here, and waits for a backend that is down
+    INITIATE = 4
 
 
 class Stranger(Queued):
@@ -61,6 +75,7 @@ class Stranger(Queued):
     service: whose it is: the door's first, until HELLO tells.
     hello_nonce, server, minor: told by greeting and HELLO, needed at INITIATE.
     binding: what binds its cookie where the system has no number for a socket.
+    told: whose connection it is, as a load balancer says.
     """
 
     __slots__ = (
@@ -74,6 +89,7 @@ class Stranger(Queued):
         "socket",
         "source",
         "stage",
+        "told",
     )
     server: KeyPair
     hello_nonce: bytes
@@ -84,6 +100,7 @@ class Stranger(Queued):
         self.service = admission.door.first
         self.stage, self.mark, self.minor = Stage.GREETING, 0, 0
         self.binding: bytes | None = None
+        self.told: Address | None = None
 
     def wake(self, events: int) -> None:
         if self in self.admission.half_open:
@@ -138,7 +155,8 @@ class Admission:
         self._sources.configure(
             self._settings.max_half_open_per_source, self._settings.handshakes_per_second_per_source
         )
-        self._largest = self._settings.max_initiate_bytes + _UNIT_ROOM
+        self._balancers = self.door.first.settings.proxy_protocol_from
+        self._largest = max(self._settings.max_initiate_bytes + _UNIT_ROOM, proxy_protocol.MOST)
         self._receive_buffer = max(sockets.STRANGER_RECEIVE_BUFFER, 2 * self._largest)
         self._view = memoryview(bytearray(self._largest))
 
@@ -148,7 +166,7 @@ class Admission:
         """Take a connection in from the listener: greet it and let it wait, or close it."""
         observer, now = self.door.first.observer, trio.current_time()
         observer.accepted()
-        source = sockets.source_of(sock, address)
+        source = None if (is_balancer := self._is_balancer(address)) else sockets.source_of(sock, address)
         if source is not None and not self._sources.enter(source, now):
             observer.refused(Outcome.SOURCE_LIMIT, sockets.peer_text(sock, source))
             sock.close()
@@ -156,6 +174,7 @@ class Admission:
         while len(self.half_open) >= self.door.first.half_open_limit and self.evict():
             pass
         stranger = Stranger(self, sock, source, now + self._settings.handshake_seconds)
+        stranger.stage = Stage.BALANCER if is_balancer else Stage.GREETING
         self.half_open.append(stranger)
         try:
             sockets.prepare_stranger(sock, self._receive_buffer)
@@ -164,11 +183,10 @@ class Admission:
             self.fail(stranger, error)
             return
         self.look(stranger, gone=False)  # many have sent their greeting by now, and have ours in one piece
-        if stranger in self.half_open and stranger.stage == Stage.GREETING:
-            try:
-                sock.send(OPENING)  # a fresh socket takes it whole
-            except OSError:
-                self._peer_gone(stranger)
+
+    def _is_balancer(self, address: object) -> bool:
+        """Whether whoever comes from there tells first whose connection it is. It is no source itself."""
+        return isinstance(address, tuple) and any(address[0] in network for network in self._balancers)
 
     def evict(self) -> bool:
         """Let the oldest go to make room. An honest client needs a few round trips, an attacker waits."""
@@ -181,7 +199,10 @@ class Admission:
     def refuse(self, stranger: Stranger, outcome: Outcome, detail: str = "", *, probe: bool = False) -> None:
         """End a handshake."""
         sock = self._forget(stranger)
-        self.turn_away(stranger.service, sock, sockets.peer_text(sock, stranger.source), outcome, detail, probe)
+        if stranger.source is not None and outcome in OWN_FAULT:
+            self._sources.failed(stranger.source, trio.current_time())
+        peer = sockets.peer_text(sock, stranger.source, stranger.told)
+        self.turn_away(stranger.service, sock, peer, outcome, detail, probe)
 
     def turn_away(
         self, service: "Service", sock: socket.socket, peer: str, outcome: Outcome, detail: str, probe: bool
@@ -270,7 +291,9 @@ class Admission:
                 self.refuse(stranger, Outcome.PEER_CLOSED)
             return False
         largest = self._largest if stranger.stage == Stage.INITIATE else spec.HELLO_SIZE + _UNIT_ROOM
-        if stranger.stage == Stage.GREETING:
+        if stranger.stage == Stage.BALANCER:
+            largest = proxy_protocol.MOST
+        elif stranger.stage == Stage.GREETING:
             largest = spec.GREETING_SIZE
         try:
             have = stranger.socket.recv_into(self._view, largest, socket.MSG_PEEK)
@@ -280,7 +303,9 @@ class Admission:
             gone = gone or not have
         seen = self._view[:have]
         begin, end = 0, spec.GREETING_SIZE
-        if stranger.stage == Stage.GREETING:
+        if stranger.stage == Stage.BALANCER:
+            mark = end = proxy_protocol.header_mark_untrusted(seen)
+        elif stranger.stage == Stage.GREETING:
             mark = check_client_untrusted(seen)
         elif stranger.stage == Stage.HELLO:
             mark, begin, end = curve_server.hello_mark_untrusted(seen)
@@ -288,9 +313,10 @@ class Admission:
             mark, begin, end = curve_server.initiate_mark_untrusted(seen, self._settings.max_initiate_bytes)
         if have < mark:
             if gone:
-                silent = stranger.stage == Stage.GREETING and not have and stranger.mark <= 1
-                self.refuse(stranger, Outcome.PROBE if silent else Outcome.PEER_CLOSED)
+                self._peer_gone(stranger, have)
             else:
+                if stranger.stage == Stage.GREETING and not stranger.mark:
+                    stranger.socket.send(OPENING)  # a fresh socket takes it whole
                 if mark != max(stranger.mark, 1):
                     sockets.set_mark(stranger.socket, mark)
                 stranger.mark = mark
@@ -301,7 +327,9 @@ class Admission:
             return False
         body = bytes(seen[begin:end])
         stranger.socket.recv_into(self._view, end)
-        if stranger.stage == Stage.GREETING:
+        if stranger.stage == Stage.BALANCER:
+            self._forwarded(stranger, body)
+        elif stranger.stage == Stage.GREETING:
             stranger.minor = body[MINOR_AT]
             stranger.stage = Stage.HELLO
             stranger.socket.send(curve_server.GREETING[MAJOR_END:] if stranger.mark else curve_server.GREETING)
@@ -311,6 +339,17 @@ class Admission:
             self._initiate(stranger, body)
             return False
         return True
+
+    def _forwarded(self, stranger: Stranger, header: bytes) -> None:
+        """A balancer has told whose connection it is: that is the source which it counts to."""
+        sock, stranger.told = stranger.socket, proxy_protocol.read_header_untrusted(header)
+        if stranger.told is not None:
+            source = sockets.source_of(sock, stranger.told)
+            if source is not None and not self._sources.enter(source, trio.current_time()):
+                raise PeerError(Outcome.SOURCE_LIMIT)
+            stranger.source = source
+        sockets.set_mark(sock, 1)
+        stranger.stage, stranger.mark = Stage.GREETING, 0
 
     def _hello(self, stranger: Stranger, body: bytes) -> None:
         hello = curve_server.read_hello_untrusted(body, self.door.keys)
@@ -335,8 +374,11 @@ class Admission:
         except PeerError as error:
             self.refuse(stranger, Outcome(error.reason), error.detail, probe=is_probe(initiate.properties))
             return
+        if stranger.source is not None:
+            self._sources.succeeded(stranger.source)
         accepted_at = stranger.deadline - self._settings.handshake_seconds
-        stranger.service.dial(self._forget(stranger), initiate, stranger.server, stranger.minor, accepted_at)
+        peer = sockets.peer_text(stranger.socket, stranger.source, stranger.told)
+        stranger.service.dial(self._forget(stranger), peer, initiate, stranger.server, stranger.minor, accepted_at)
 
     def _binding(self, stranger: Stranger) -> bytes:
         number = sockets.number_of(stranger.socket)
@@ -344,8 +386,8 @@ class Admission:
             number = stranger.binding = stranger.binding or randombytes(16)
         return number
 
-    def _peer_gone(self, stranger: Stranger) -> None:
-        silent = stranger.stage == Stage.GREETING and stranger.mark <= 1
+    def _peer_gone(self, stranger: Stranger, have: int = 0) -> None:
+        silent = stranger.stage <= Stage.GREETING and not have and stranger.mark <= 1
         self.refuse(stranger, Outcome.PROBE if silent else Outcome.PEER_CLOSED)
 
     # --- a backend that is down

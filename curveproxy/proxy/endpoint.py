@@ -58,9 +58,33 @@ class Endpoint:
         return "\0" + self.host[1:] if self.host.startswith("@") else self.host
 
 
+@frozen
+class Network:
+    """Some addresses, as ``10.1.0.0/16``, or one."""
+
+    _network: ipaddress.IPv4Network | ipaddress.IPv6Network
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read a network. Raises ValueError with a sentence for the operator."""
+        try:
+            return cls(ipaddress.ip_network(text))
+        except ValueError:
+            raise ValueError(f"{text!r} is no network: write 10.1.0.0/16, or one address") from None
+
+    def __str__(self) -> str:
+        return str(self._network)
+
+    def __contains__(self, address: str) -> bool:
+        return _numeric(address) in self._network
+
+
+def _numeric(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """An address; of an IPv4 one that a dual socket has mapped, that."""
+    parsed = ipaddress.ip_address(address.partition("%")[0])
+    return getattr(parsed, "ipv4_mapped", None) or parsed
+
+
 def is_local(address: str) -> bool:
     """Whether a numeric IP address is loopback, where plaintext may travel."""
-    parsed = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped is not None:
-        return parsed.ipv4_mapped.is_loopback
-    return parsed.is_loopback
+    return _numeric(address).is_loopback

@@ -139,9 +139,11 @@ class Service:
         if self.taken >= self.sessions_limit or self._proxy.is_full:
             raise PeerError(Outcome.SESSIONS_LIMIT)
 
-    def dial(self, sock: socket.socket, initiate: Initiate, server: KeyPair, minor: int, accepted_at: float) -> None:
+    def dial(
+        self, sock: socket.socket, peer: str, initiate: Initiate, server: KeyPair, minor: int, accepted_at: float
+    ) -> None:
         """A client is vouched for and allowed: fetch it its backend."""
-        newcomer = Newcomer(self, sock, initiate, server, minor, accepted_at)
+        newcomer = Newcomer(self, sock, peer, initiate, server, minor, accepted_at)
         # Before the service sees the identity again: libzmq knows it as the older one's until that is gone.
         self.replace(newcomer.identity)
         self.backend.dial(newcomer, newcomer.properties())
@@ -181,13 +183,13 @@ class Newcomer:
         self,
         service: Service,
         sock: socket.socket,
+        peer: str,
         initiate: Initiate,
         server: KeyPair,
         minor: int,
         accepted_at: float,
     ) -> None:
-        self.service, self.initiate, self.server = service, initiate, server
-        self.peer = sockets.peer_text(sock)
+        self.service, self.peer, self.initiate, self.server = service, peer, initiate, server
         self.name = service.clients.name(initiate.client) or z85.encode(initiate.client)
         self.is_probe = is_probe(initiate.properties)
         told = find(initiate.properties, "Identity") or b""

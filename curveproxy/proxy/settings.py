@@ -3,7 +3,7 @@
 from attrs import field, frozen
 
 from curveproxy.policy.limits import AdmissionLimits, MessageLimits
-from curveproxy.proxy.endpoint import Endpoint
+from curveproxy.proxy.endpoint import Endpoint, Network
 from curveproxy.wire.box import KeyPair
 
 
@@ -12,6 +12,7 @@ class ServiceSettings:
     """One service. The list of its clients is not here, for it changes while the service runs.
 
     server_keys: in the order of the configuration; all are accepted.
+    proxy_protocol_from: the balancers that tell whose connections they forward.
     refusal: ``error`` tells a client that it is not welcome and makes libzmq give up; ``close`` lets it retry.
     """
 
@@ -24,5 +25,6 @@ class ServiceSettings:
     allow_remote_backend: bool = False
     backend_socket_type: str = ""
     zmtp1_identities: bool = False
+    proxy_protocol_from: tuple[Network, ...] = ()
     admission: AdmissionLimits = field(factory=AdmissionLimits)
     messages: MessageLimits = field(factory=MessageLimits)

@@ -278,15 +278,15 @@ def source_of(sock: socket.socket, address: object) -> int | None:
     return IPV6_MARK | int.from_bytes(packed[:8], "big")
 
 
-def peer_text(sock: socket.socket, source: int | None = None) -> str:
+def peer_text(sock: socket.socket, source: int | None = None, told: tuple[str, int] | None = None) -> str:
     """A peer's address for the log: ``192.0.2.1:4242``, ``[2001:db8::1]:4242``, ``ipc``.
 
-    source: what is told of one that has gone already, and with it its port.
+    source: what is told of one that has gone already, and with it its port; told: what a balancer says that it is.
     """
     if sock.family == socket.AF_UNIX:
         return "ipc"
     try:
-        host, port, *_ = sock.getpeername()
+        host, port, *_ = told or sock.getpeername()
     except OSError:
         if source is None:
             return "unknown"

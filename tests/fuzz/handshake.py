@@ -1,6 +1,8 @@
 """Targets of the handshake: whatever we accept, an independent reader accepts too, and the other way round."""
 
+import socket
 import string
+import struct
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Literal
@@ -11,7 +13,7 @@ from support.zmtp import COMMAND, Malformed
 
 from curveproxy.reasons import BackendFailure, ClientFailure, Outcome
 from curveproxy.wire import metadata as properties_of
-from curveproxy.wire import spec
+from curveproxy.wire import proxy_protocol, spec
 from curveproxy.wire.box import KeyPair
 from curveproxy.wire.curve_client import CurveClient
 from curveproxy.wire.curve_server import (
@@ -84,6 +86,31 @@ def marks(check: Callable[[Any], int], octets: bytes, reasons: Sequence[Any]) ->
         assert refused(mark) or mark > have or not refused(verdict), f"nothing to wait for with {have} octets"
         was_refused = refused(mark)
     return verdict
+
+
+@target("wire.proxy_protocol.header_mark_untrusted", "wire.proxy_protocol.read_header_untrusted")
+def balancer(material: Material) -> None:
+    """The header of a load balancer, octet by octet, with a greeting behind it or not."""
+    body = material.filled(material.pick([0, 11, 12, 36, 37, 520, 521]))
+    command, family = material.pick([0x21, 0x20, 0x22, 0x11]), material.pick([0x11, 0x21, 0x12, 0x31, 0])
+    size = material.pick([len(body), 0, 12, 36, 521, 65535])
+    octets = b"\r\n\r\n\0\r\nQUIT\n" + struct.pack(">BBH", command, family, size) + body
+    octets = material.damaged(octets) + material.octets(20)
+    verdict = marks(proxy_protocol.header_mark_untrusted, octets, [Outcome.NOT_ZMTP])
+    if isinstance(verdict, PeerError) or verdict > len(octets):
+        return
+    found = judged([Outcome.NOT_ZMTP], proxy_protocol.read_header_untrusted, octets[:verdict])
+    command, family = octets[12:14]
+    wanted = {0x11: (4, socket.AF_INET), 0x21: (16, socket.AF_INET6)}.get(family)
+    if command == 0x21 and wanted is not None:
+        width, kind = wanted
+        assert refused(found) == (verdict < 16 + 2 * width + 4)
+        if not refused(found):
+            [port] = struct.unpack_from(">H", octets, 16 + 2 * width)
+            assert (socket.inet_pton(kind, found[0]), found[1]) == (octets[16 : 16 + width], port)
+    else:
+        assert refused(found) == (command not in (0x20, 0x21))
+        assert refused(found) or found is None
 
 
 @target("wire.greeting.check_greeting_untrusted", "wire.greeting.check_client_untrusted")

@@ -8,11 +8,46 @@ from curveproxy.policy.clients import ClientList
 from curveproxy.policy.limits import AdmissionLimits, MessageLimits, half_open_in_force, sessions_in_force
 from curveproxy.policy.properties import droppable, for_service, identity_is_sane
 from curveproxy.policy.sockettypes import fits, known
-from curveproxy.policy.sources import Sources
+from curveproxy.policy.sources import MOST_FAILING, Sources
 from curveproxy.policy.trial import Trial
 
 
 class TestSources:
+    def test_who_fails_again_and_again_waits_twice_as_long_each_time(self) -> None:
+        sources, now, waited = Sources(10, 5), 100.0, []
+        for _ in range(5):
+            sources.failed(1, now)
+            now += 1
+            assert sources.enter(1, now)
+        for _ in range(10):
+            sources.failed(1, now)
+            begin = now
+            while not sources.enter(1, now):
+                now += 0.01
+            sources.leave(1)
+            waited.append(round(now - begin, 2))
+        assert waited == [0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0, 2.0, 2.0]
+        assert sources.enter(2, now), "that is nobody else's"
+
+    def test_failures_are_forgiven(self) -> None:
+        sources = Sources(10, 1)
+        for _ in range(3):
+            sources.failed(1, 100.0)
+        assert not sources.enter(1, 100.05)
+        sources.succeeded(1)
+        assert sources.enter(1, 100.05)
+        for _ in range(3):
+            sources.failed(1, 102.0)
+        assert not sources.enter(1, 102.05)
+        assert sources.enter(1, 170.0)
+        assert not sources._failures
+
+    def test_memory_of_failures_is_bounded(self) -> None:
+        sources = Sources(10, 1)
+        for number in range(50_000):
+            sources.failed(number, 100.0)
+        assert len(sources) == MOST_FAILING
+
     def test_one_source_has_so_many_places_and_gives_them_back(self) -> None:
         sources = Sources(2, 1000)
         assert [sources.enter(1, 0.0) for _ in range(3)] == [True, True, False]

@@ -332,7 +332,8 @@ def test_top_goes_on_until_it_is_interrupted(service: RawService) -> None:
     with sidecar(service.endpoint) as proxy:
         ours, theirs = os.openpty()
         process = subprocess.Popen(
-            [*command(), "top", "--admin", proxy.admin.removeprefix("http://")],
+            # Whoever runs the tests in the background has made them deaf to SIGINT.
+            ["env", "--default-signal=INT", *command(), "top", "--admin", proxy.admin.removeprefix("http://")],
             stdin=theirs,
             stdout=theirs,
             stderr=subprocess.PIPE,
