@@ -296,9 +296,10 @@ def test_nothing_can_be_done_where_nobody_allowed_it(service: RawService) -> Non
 # --- top
 
 
-def top(*arguments: str) -> "subprocess.CompletedProcess[str]":
+def top(*arguments: str, **variables: str) -> "subprocess.CompletedProcess[str]":
+    env = {**environment(), **variables}
     return subprocess.run(
-        [*command(), "top", *arguments], capture_output=True, text=True, timeout=30, check=False, env=environment()
+        [*command(), "top", *arguments], capture_output=True, text=True, timeout=30, check=False, env=env
     )
 
 
@@ -316,6 +317,17 @@ def test_top_shows_the_same_in_a_terminal(service: RawService) -> None:
                 assert re.search(r"^orders +up +1/", shown.stdout, re.MULTILINE)
                 assert re.search(r"^alice +orders +127\.0\.0\.1:\d+ .* DEALER", shown.stdout, re.MULTILINE)
                 assert Outcome.CLIENT_UNKNOWN.hint in " ".join(shown.stdout.split())
+
+
+def test_top_shows_whole_figures_or_none_where_there_is_little_room(service: RawService) -> None:
+    with sidecar(service.endpoint) as proxy:
+        shown = {columns: top(str(proxy.config), COLUMNS=str(columns)).stdout for columns in (40, 80, 200)}
+    heads = {columns: re.findall(r"^service .*", text, re.MULTILINE)[0].split() for columns, text in shown.items()}
+    for columns, text in shown.items():
+        assert "…" not in text
+        assert max(map(len, text.splitlines())) <= columns
+        assert heads[columns] == heads[200][: len(heads[columns])], "the first ones stay"
+    assert 2 < len(heads[40]) < len(heads[80]) < len(heads[200])
 
 
 def test_top_says_why_there_is_nothing_to_show(service: RawService) -> None:
