@@ -21,7 +21,10 @@ EVERY_SECONDS = 1.0
 WIDTH, ROWS = 160, 100
 # How many outcomes and reasons, the newest first; and how many samples a sparkline has room for.
 COUNTS, SPARKS = 10, 16
+SPARKLINES = ("sessions", "half-open", "messages/s", "refused/s")
 BARS = "▁▂▃▄▅▆▇█"
+# A name is cut behind so many characters, as many as a key has; and wider than any table.
+NAME, ANY_WIDTH = 40, 10_000
 
 
 def top(address: Endpoint, *, once: bool) -> None:
@@ -30,11 +33,11 @@ def top(address: Endpoint, *, once: bool) -> None:
     if once or not console.is_terminal:
         if not console.is_terminal and "COLUMNS" not in os.environ:
             console.width = WIDTH
-        console.print(_screen(_fetch(address, ROWS)))
+        console.print(_screen(_fetch(address, ROWS), console))
         return
     with Live(console=console, screen=True, auto_refresh=False, vertical_overflow="crop") as live:
         while True:
-            live.update(_screen(_fetch(address, console.height)), refresh=True)
+            live.update(_screen(_fetch(address, console.height), console), refresh=True)
             time.sleep(EVERY_SECONDS)
 
 
@@ -48,7 +51,7 @@ def _fetch(address: Endpoint, rows: int) -> Status:
         raise NobodyAnswersError(f"what answers on {address} is no curveproxy of this version") from None
 
 
-def _screen(status: Status) -> RenderableType:
+def _screen(status: Status, console: Console) -> RenderableType:
     state = Text(status.state, style="bold green" if status.state == "ready" else "bold yellow")
     told = f"curveproxy {status.version}, {status.codec} codec, up {duration(status.seconds)}, "
     counts = [(service, count) for service in status.services for count in service.counts]
@@ -59,28 +62,34 @@ def _screen(status: Status) -> RenderableType:
         *(_trouble(trouble) for trouble in status.troubles),
         "",
         _table(
-            ("service", "backend", "sessions", "", "half-open", "", "messages/s", "", "refused, 2 min", ""),
+            console,
+            ("service", "backend", "sessions", "half-open", "messages/s", "refused, 2 min", *SPARKLINES),
             (_service(service) for service in status.services),
         ),
         "",
         _table(
-            ("service", "event", "why", "2 min", "total", "last"),
+            console,
+            ("service", "event", "why", "2 min", "total", "last", "peer", "detail"),
             (_count(service, count) for service, count in counts[:COUNTS]),
         ),
         "",
         _table(
-            (shown, "service", "address", "age", "type", "ZMTP", "messages in", "out", "bytes in", "out"),
+            console,
+            (shown, "service", "address", "age", "messages in", "out", "bytes in", "out", "type", "ZMTP"),
             (_session(session) for session in status.sessions),
         ),
     )
 
 
-def _table(columns: Sequence[str], rows: Iterable[Sequence[Text | str]]) -> Table:
+def _table(console: Console, columns: Sequence[str], rows: Iterable[Sequence[Text | str]]) -> Table:
+    """The first ones of these columns, as many as there is room for: half a figure would tell nothing."""
     table = Table(box=None, pad_edge=False, header_style="dim")
     for name in columns:
-        table.add_column(name, no_wrap=True)
+        table.add_column(name, no_wrap=True, max_width=NAME)
     for cells in rows:
         table.add_row(*(cell if isinstance(cell, Text) else Text(printable(cell)) for cell in cells))
+    while console.measure(table, options=console.options.update(width=ANY_WIDTH)).maximum > console.width:
+        table.columns.pop()
     return table
 
 
@@ -97,13 +106,10 @@ def _service(service: ServiceStatus) -> list[Text | str]:
         Text(printable(service.name), "bold"),
         up[service.backend_up],
         _level(service.sessions),
-        _spark(history.sessions),
         _level(service.half_open),
-        _spark(history.half_open),
         short(history.messages[-1] if history.messages else 0),
-        _spark(history.messages),
         f"{service.refused:,}",
-        _spark(history.refusals),
+        *(_spark(line) for line in (history.sessions, history.half_open, history.messages, history.refusals)),
     ]
 
 
@@ -118,8 +124,8 @@ def _spark(values: Sequence[float]) -> Text:
 
 
 def _count(service: ServiceStatus, count: Count) -> list[Text | str]:
-    last = ", ".join(filter(None, [f"{duration(count.ago)} ago", count.peer, count.detail]))
-    return [service.name, count.event, Text(count.word, "bold"), f"{count.recent:,}", f"{count.total:,}", last]
+    figures = f"{count.recent:,}", f"{count.total:,}", f"{duration(count.ago)} ago"
+    return [service.name, count.event, Text(count.word, "bold"), *figures, count.peer, count.detail]
 
 
 def _session(session: SessionStatus) -> list[Text | str]:
@@ -128,10 +134,10 @@ def _session(session: SessionStatus) -> list[Text | str]:
         session.service,
         session.peer,
         duration(session.seconds),
-        session.socket_type,
-        session.zmtp,
         short(session.messages_in),
         short(session.messages_out),
         short(session.octets_in, "B"),
         short(session.octets_out, "B"),
+        session.socket_type,
+        session.zmtp,
     ]

@@ -22,7 +22,7 @@ from curveproxy.app.config import Config, tree_of
 from curveproxy.app.logs import Log
 from curveproxy.app.metrics import Metrics
 from curveproxy.app.relay import NotTakenError
-from curveproxy.app.status import Query, Status, merged, status_of
+from curveproxy.app.status import Query, Status, Trouble, merged, status_of
 from curveproxy.app.sums import Sums, told
 from curveproxy.proxy import sockets
 from curveproxy.proxy.endpoint import Endpoint
@@ -298,7 +298,11 @@ class Workers:
     async def look(self, query: Query) -> Status:
         answers = await self._all(lambda worker: worker.ask("look", **attrs.asdict(query)))
         found = {index: status_of(answer) for index, answer in answers.items()}
-        return merged([self._renumbered(status, index) for index, status in found.items()], query)
+        status = merged([self._renumbered(status, index) for index, status in found.items()], query)
+        if self.draining or len(found) == self._of:
+            return status
+        what = f"only {len(found)} of {self._of} workers answer: what the others do is not shown"
+        return attrs.evolve(status, troubles=[Trouble("curveproxy", True, what, "workers", REPLACED), *status.troubles])
 
     async def end(self, number: int) -> bool:
         session, index = divmod(number, self._of)

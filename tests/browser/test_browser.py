@@ -7,6 +7,7 @@ import subprocess
 import tempfile
 import threading
 import urllib.request
+import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -130,7 +131,7 @@ def test_five_thousand_sessions_are_a_small_page(crowded: str) -> None:
 
 @pytest.mark.parametrize(("width", "dark"), [(PHONE, False), (DESKTOP, False), (DESKTOP, True)])
 def test_it_can_be_looked_at(crowded: str, tmp_path: Path, width: int, dark: bool) -> None:
-    """Pictures differ in width and in colour, and are more than an empty page."""
+    """A picture is as wide as asked for, in the colours that were asked for, and more than an empty page."""
     scheme = ["--blink-settings=preferredColorScheme=0"] if dark else []
     picture = tmp_path / "page.png"
     chromium(crowded, f"--screenshot={picture}", f"--window-size={width},1600", "--hide-scrollbars", *scheme)
@@ -138,6 +139,17 @@ def test_it_can_be_looked_at(crowded: str, tmp_path: Path, width: int, dark: boo
     assert octets.startswith(PNG)
     assert struct.unpack(">II", octets[16:24]) == (width, 1600)
     assert len(octets) > 20_000
+    assert corner(octets) == (b"\x1a\x1f\x26" if dark else b"\xff\xff\xff"), "--card, in page.css"
+
+
+def corner(picture: bytes) -> bytes:
+    """Red, green and blue of a PNG's first pixel: whatever the row's filter, there is nothing to filter it by."""
+    data, at = b"", 8
+    while at < len(picture):  # chunks: length[4] type[4] data crc[4]
+        length = int.from_bytes(picture[at : at + 4], "big")
+        data += picture[at + 8 : at + 8 + length] if picture[at + 4 : at + 8] == b"IDAT" else b""
+        at += length + 12
+    return zlib.decompress(data)[1:4]
 
 
 def test_the_script_takes_in_what_moves_and_says_when_nobody_answers() -> None:

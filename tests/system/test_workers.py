@@ -107,6 +107,22 @@ def test_clients_are_dealt_out_and_what_is_seen_is_the_sum() -> None:
         assert proxy.metric("curveproxy_sessions_closed_total", reason="client_closed") == 40
 
 
+def test_one_that_does_not_answer_is_trouble_for_whoever_looks() -> None:
+    with sidecar() as proxy:
+        listed(proxy)
+
+        def troubles() -> list[tuple[str, str]]:
+            found = json.loads(proxy.get("/api/status")[1])["troubles"]
+            return [(trouble["word"], trouble["what"]) for trouble in found]
+
+        assert troubles() == []
+        stopped, _ = workers(proxy)
+        os.kill(stopped, signal.SIGSTOP)
+        assert troubles() == [("workers", "only 1 of 2 workers answer: what the others do is not shown")]
+        os.kill(stopped, signal.SIGCONT)
+        wait_until(lambda: not troubles(), "it answers again")
+
+
 def test_limits_are_divided_and_their_sum_is_the_limit() -> None:
     with sidecar(3, max_sessions=100, max_half_open=50) as proxy:
         assert proxy.metric("curveproxy_sessions_limit") == 100
