@@ -43,6 +43,9 @@ def settings_of(table: Table, lists: Lists, share: Share) -> ServiceSettings:
         zmtp1_identities=table.zmtp1_identities,
         admission=table.admission.divided(share),
         messages=table.messages,
+        client_limits=table.clients.limits,
+        idle_seconds=table.clients.idle_seconds,
+        heartbeat_seconds=table.clients.heartbeat_seconds,
     )
 
 
@@ -85,7 +88,7 @@ class Services:
         found = {}
         for table in config.service:
             log, before = self._log.bind(service=table.name), self._at_work.get(table.name)
-            if before is not None and before.table.clients == table.clients:
+            if before is not None and before.table.clients.lists == table.clients.lists:
                 clients = before.lists.clients
             else:
                 clients = Clients.of(table, log)

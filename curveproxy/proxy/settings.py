@@ -2,7 +2,7 @@
 
 from attrs import field, frozen
 
-from curveproxy.policy.limits import AdmissionLimits, MessageLimits
+from curveproxy.policy.limits import UNLIMITED, AdmissionLimits, ClientLimits, MessageLimits
 from curveproxy.proxy.endpoint import Endpoint
 from curveproxy.wire.box import KeyPair
 
@@ -12,6 +12,8 @@ class ServiceSettings:
     """One service. The list of its clients is not here, for it changes while the service runs.
 
     server_keys: in the order of the configuration; all are accepted.
+    client_limits: of each client, unless its certificate says otherwise.
+    idle_seconds, heartbeat_seconds: 0 for never.
     refusal: ``error`` tells a client that it is not welcome and makes libzmq give up; ``close`` lets it retry.
     """
 
@@ -26,3 +28,6 @@ class ServiceSettings:
     zmtp1_identities: bool = False
     admission: AdmissionLimits = field(factory=AdmissionLimits)
     messages: MessageLimits = field(factory=MessageLimits)
+    client_limits: ClientLimits = UNLIMITED
+    idle_seconds: float = 0.0
+    heartbeat_seconds: float = 0.0
