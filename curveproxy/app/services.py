@@ -1,6 +1,7 @@
 """The services of a configuration at work: made, changed and taken away, and their lists kept up to date."""
 
 from collections.abc import Iterable, Mapping
+from math import inf
 
 import trio
 from attrs import define, field, frozen
@@ -109,6 +110,8 @@ class Services:
         self._proxy.open(
             {each.service: each.settings for each in wanted.values()}, reuse_port=config.process.reuse_port
         )
+        ceiling = config.process.max_buffered_bytes
+        self._proxy.buffers.bound(self._share.part(ceiling) if ceiling else inf)
         before, self._at_work = self._at_work, wanted
         for former in before.values():
             former.scope.cancel()

@@ -69,4 +69,5 @@ class ClientList:
 
     def limits(self, key: bytes, of_all: ClientLimits) -> ClientLimits:
         """What this key may take: as its certificate says, else as everybody."""
-        return evolve(of_all, **self.bindings.get(key, UNBOUND).limits)
+        own = self.bindings.get(key, UNBOUND).limits
+        return evolve(of_all, **own) if own else of_all
