@@ -326,7 +326,7 @@ class Pump(ABC):
                 return 0
         if self.quota is not None:
             room = self.quota.room(trio.current_time(), SMALLEST_MESSAGE)
-            if room <= 0:
+            if room <= 0 and not sockets.nothing_has_come(self._source.socket):
                 return 0
             # A frame that has begun is read to its end: to come back for each piece of it would cost more.
             wanted = max(end + room, end + SMALLEST_MESSAGE, frame_size(source, 0, end, self._source_dialect))
