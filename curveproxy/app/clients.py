@@ -1,6 +1,6 @@
 """The allow-list: a directory of certificates, and the keys of the configuration beside it.
 
-A certificate's metadata may bind its key: ``identity``, ``socket-types``, ``services``.
+A certificate's metadata may bind its key: ``identity``, ``socket-types``, ``services``, and limits of its own.
 """
 
 import os
@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
+import attrs
 from attrs import field, frozen
 
 from curveproxy.app.config import Service
@@ -16,11 +17,15 @@ from curveproxy.app.files import Files, Listing, Stamp, Watched
 from curveproxy.app.keys import PUBLIC_SUFFIX, SECRET_SUFFIX, KeyFileError, read_certificate
 from curveproxy.app.logs import Log
 from curveproxy.policy.clients import UNBOUND, Binding, ClientList
+from curveproxy.policy.limits import ClientLimits
 from curveproxy.policy.properties import identity_is_sane
 from curveproxy.policy.sockettypes import known
 
 # The one warning that ``check`` calls an error: the client whose key it is can not connect.
 UNREADABLE = "client key can not be read"
+# What the limits of one client are called there, and how long they may be.
+DIGITS = 18
+LIMITS = {name.replace("_", "-"): name for name in attrs.fields_dict(ClientLimits)}
 NOBODY, NOBODY_HINT = "nobody can connect", "put the clients' .key files into the clients directory"
 
 
@@ -43,7 +48,14 @@ def read_client(path: Path) -> Client:
         raise KeyFileError(f"{path}: its identity is longer than 255 octets")
     if "unknown" in map(known, socket_types):
         raise KeyFileError(f"{path}: among its socket-types is one that nobody knows")
-    return Client(certificate.public, Binding(identity, socket_types), frozenset(words.get("services", ())))
+    limits = {}
+    for name in LIMITS.keys() & certificate.metadata.keys():
+        text = certificate.metadata[name]
+        if not (text.isascii() and text.isdecimal() and len(text) <= DIGITS):
+            raise KeyFileError(f"{path}: its {name} is not a whole number of at most {DIGITS} digits")
+        limits[LIMITS[name]] = int(text)
+    binding = Binding(identity, socket_types, limits)
+    return Client(certificate.public, binding, frozenset(words.get("services", ())))
 
 
 class Clients(Watched[Client]):

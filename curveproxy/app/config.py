@@ -16,7 +16,7 @@ from cattrs.gen import make_dict_unstructure_fn
 
 from curveproxy.app.keys import parse_key, read_key_pair, reason
 from curveproxy.app.structure import Complaint, complaints, converter, readable
-from curveproxy.policy.limits import AdmissionLimits, MessageLimits
+from curveproxy.policy.limits import AdmissionLimits, ClientLimits, MessageLimits, whole
 from curveproxy.policy.sockettypes import ZMTP1_COUNTERPARTS
 from curveproxy.proxy.endpoint import Endpoint, Network, is_local
 from curveproxy.wire import z85
@@ -80,12 +80,13 @@ class LogSettings:
 
 @frozen
 class Process:
-    """``[process]``. workers: how many processes relay; 0 for one a core."""
+    """``[process]``. workers: how many processes relay; 0 for one a core. max_buffered_bytes: 0 for no ceiling."""
 
     workers: int = field(default=1, validator=[ge(0), le(MAX_WORKERS)])
     drain_seconds: float = field(default=30.0, validator=ge(0))
     reuse_port: bool = False
     watch: bool = False
+    max_buffered_bytes: int = whole(1_073_741_824, least=0)
 
     @property
     def relays(self) -> int:
@@ -131,12 +132,34 @@ def _check_directory(_: object, __: object, path: Path | None) -> None:
 
 @frozen
 class Clients:
-    """``[service.clients]``: who may come in. There is no default: a list, or "any" in so many words."""
+    """``[service.clients]``: who may come in. There is no default: a list, or "any" in so many words.
+
+    ``..._per_client``: what each of them may take, unless its certificate says otherwise; 0 for no limit.
+    idle_seconds, heartbeat_seconds: when a session without messages ends, and how often a client is asked whether it
+    lives; 0 for never.
+    """
 
     allow: str = field(default="listed", validator=in_(["listed", "any"]))
     directory: Path | None = field(default=None, validator=_check_directory)
     keys: list[PublicKey] = field(factory=list)
     refusal: str = field(default="error", validator=in_(["error", "close"]))
+    max_sessions_per_client: int = whole(0, least=0)
+    messages_per_second_per_client: int = whole(0, least=0)
+    bytes_per_second_per_client: int = whole(0, least=0)
+    idle_seconds: float = field(default=0.0, validator=ge(0))
+    heartbeat_seconds: float = field(default=0.0, validator=ge(0))
+
+    @property
+    def limits(self) -> ClientLimits:
+        """What each client may take."""
+        return ClientLimits(
+            self.max_sessions_per_client, self.messages_per_second_per_client, self.bytes_per_second_per_client
+        )
+
+    @property
+    def lists(self) -> tuple[object, ...]:
+        """What decides on who is listed."""
+        return self.allow, self.directory, self.keys
 
 
 def _check_name(_: object, __: object, name: str) -> None:

@@ -19,6 +19,7 @@ from prometheus_client import (
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from curveproxy import __version__
+from curveproxy.proxy.buffers import Buffers
 from curveproxy.proxy.service import Service
 from curveproxy.proxy.session import Session
 from curveproxy.reasons import BackendFailure, Closed, Invalid, Outcome
@@ -87,12 +88,21 @@ class Metrics:
         self.unexpected = Counter(
             "curveproxy_unexpected_errors", "Errors of ours that ended a connection", registry=registry
         )
+        self._buffered = Gauge("curveproxy_buffered_bytes", "Octets that the sessions hold", registry=registry)
+        self._buffered_limit = Gauge(
+            "curveproxy_buffered_bytes_limit", "How many there may be, infinite without a ceiling", registry=registry
+        )
         self._services = _Standing()
         registry.register(self._services)
 
     async def collect(self) -> Iterable[Metric]:
         """All of them, as they are now."""
         return self.registry.collect()
+
+    def watch_buffers(self, buffers: Buffers) -> None:
+        """Show what they hold from now on."""
+        self._buffered.set_function(lambda: buffers.held)
+        self._buffered_limit.set_function(lambda: buffers.limit)
 
     def watch(self, service: Service) -> None:
         """Show a service's standing figures from now on."""
@@ -198,11 +208,16 @@ class _Standing:
         octets = CounterMetricFamily(
             "curveproxy_message_bytes", "Plain octets of messages relayed", labels=["service", "direction"]
         )
+        throttled = CounterMetricFamily(
+            "curveproxy_throttled_seconds", "How long ways of sessions were not read, for a limit", labels=["service"]
+        )
         for service in self.services:
             name, traffic = service.settings.name, service.traffic
             messages.add_metric([name, "in"], traffic.messages_in)
             messages.add_metric([name, "out"], traffic.messages_out)
             octets.add_metric([name, "in"], traffic.octets_in)
             octets.add_metric([name, "out"], traffic.octets_out)
+            throttled.add_metric([name], service.rounds.throttled_seconds)
         yield messages
         yield octets
+        yield throttled

@@ -78,6 +78,7 @@ class Relay:
     ) -> None:
         self.metrics = Metrics()
         self._proxy = Proxy(descriptors=descriptors, handed_over=handed_over)
+        self.metrics.watch_buffers(self._proxy.buffers)
         self._services = Services(self._proxy, self.metrics, log, share)
         self._overview = Overview(self._services.seen)
         self._nursery: trio.Nursery

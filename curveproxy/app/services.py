@@ -1,6 +1,7 @@
 """The services of a configuration at work: made, changed and taken away, and their lists kept up to date."""
 
 from collections.abc import Iterable, Mapping
+from math import inf
 
 import trio
 from attrs import define, field, frozen
@@ -44,6 +45,9 @@ def settings_of(table: Table, lists: Lists, share: Share) -> ServiceSettings:
         proxy_protocol_from=tuple(table.proxy_protocol_from) if table.proxy_protocol else (),
         admission=table.admission.divided(share),
         messages=table.messages,
+        client_limits=table.clients.limits,
+        idle_seconds=table.clients.idle_seconds,
+        heartbeat_seconds=table.clients.heartbeat_seconds,
     )
 
 
@@ -86,7 +90,7 @@ class Services:
         found = {}
         for table in config.service:
             log, before = self._log.bind(service=table.name), self._at_work.get(table.name)
-            if before is not None and before.table.clients == table.clients:
+            if before is not None and before.table.clients.lists == table.clients.lists:
                 clients = before.lists.clients
             else:
                 clients = Clients.of(table, log)
@@ -107,6 +111,8 @@ class Services:
         self._proxy.open(
             {each.service: each.settings for each in wanted.values()}, reuse_port=config.process.reuse_port
         )
+        ceiling = config.process.max_buffered_bytes
+        self._proxy.buffers.bound(self._share.part(ceiling) if ceiling else inf)
         before, self._at_work = self._at_work, wanted
         for former in before.values():
             former.scope.cancel()

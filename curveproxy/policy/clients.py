@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from functools import cached_property
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
+from curveproxy.policy.limits import ClientLimits
 from curveproxy.reasons import Outcome
 
 
@@ -14,10 +15,12 @@ class Binding:
 
     identity: the one that this key must use, and gets when it names none; empty for any.
     socket_types: those that it may use; empty for all.
+    limits: those of ``ClientLimits`` that are its own, by name.
     """
 
     identity: bytes = b""
     socket_types: frozenset[bytes] = frozenset()
+    limits: Mapping[str, int] = field(factory=dict)
 
 
 UNBOUND = Binding()
@@ -63,3 +66,8 @@ class ClientList:
     def identity(self, key: bytes, told: bytes) -> bytes:
         """Who a client is to its service: as its certificate says, else as it says."""
         return self.bindings.get(key, UNBOUND).identity or told
+
+    def limits(self, key: bytes, of_all: ClientLimits) -> ClientLimits:
+        """What this key may take: as its certificate says, else as everybody."""
+        own = self.bindings.get(key, UNBOUND).limits
+        return evolve(of_all, **own) if own else of_all

@@ -75,6 +75,18 @@ class MessageLimits:
     max_invalid_per_minute: int = whole(100, least=1)
 
 
+@frozen
+class ClientLimits:
+    """What one client's key may take in a service, all its sessions together; 0 for no limit."""
+
+    max_sessions: int = 0
+    messages_per_second: int = 0
+    bytes_per_second: int = 0
+
+
+UNLIMITED = ClientLimits()
+
+
 def sessions_in_force(configured: int, descriptors: int) -> int:
     """How many sessions of two descriptors each fit beside twice the reserve."""
     return max(1, min(configured, (descriptors - 2 * RESERVED_DESCRIPTORS) // 2))

@@ -11,6 +11,10 @@ from curveproxy.wire import command, spec
 from curveproxy.wire.errors import PeerError
 from curveproxy.wire.frame import Dialect
 
+# By this context a PONG to a PING of our own is told from one that the service waits for.
+OUR_CONTEXT = b"curveproxy"
+OUR_PING = command.ping(OUR_CONTEXT)
+
 
 @define
 class Side:
@@ -18,12 +22,14 @@ class Side:
 
     dialect, minor: the version of ZMTP that it speaks.
     pings: it has sent a PING that was passed on, so it knows what a PONG is.
+    pongs: it has answered a PING of ours.
     """
 
     minor: int
     socket_type: bytes | None
     dialect: Dialect = Dialect.V3
     pings: bool = False
+    pongs: bool = False
 
     @property
     def publishes_all(self) -> bool:
@@ -58,6 +64,9 @@ def judge_untrusted(body: bytes, source: Side, sink: Side) -> Verdict:
             return Verdict(answer=command.pong_for(data))
         source.pings = True
         return Verdict(command.body_of(name, data))
+    if name == command.PONG and data == OUR_CONTEXT:
+        source.pongs = True
+        return Verdict()
     if name == command.PONG and sink.pings:
         return Verdict(command.body_of(name, command.check_pong_untrusted(data)))
     if name in (command.SUBSCRIBE, command.CANCEL) and sink.socket_type in PUBLISHERS:

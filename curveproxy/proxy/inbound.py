@@ -99,6 +99,10 @@ class Inbound(Pump):
         self._cut(Closed.INVALID_MESSAGE)
         return False
 
+    def _octets_held(self) -> int:
+        parts = self._state.held if self._dropping is not None else 0
+        return super()._octets_held() + parts
+
     def _frame(self, flags: int, body: bytes) -> bytes:
         return plain_frame(flags, body, self._state.dialect)
 

@@ -168,6 +168,7 @@ class Proxy:
             for service in (*self.services, *self._former):
                 service.expire(now)
             self._former = [service for service in self._former if service.taken]
+            self.buffers.expire(now)
             await trio.sleep(TICK_SECONDS)
 
     def evict(self) -> bool:

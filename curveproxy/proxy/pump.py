@@ -5,6 +5,9 @@ says what it needs before it can go on. There is no queue between the two sides:
 not read. Memory grows with the octets that have come, never with the size that a header claims, and a pump that waits
 keeps only the octets that it owes or that are the beginning of a frame.
 
+A pump also does not read while its client has sent all that it may (``policy/quotas.py``), or while the process is near
+its ceiling on memory (``buffers.py``): the source is then held up as by a slow sink.
+
 A pump ends by itself, when its source has ended and all is delivered; it then ends the sink's input. When its sink is
 gone it goes on reading away what comes, until the source ends too: a close with unread octets would be a reset, and
 cut what the other direction still delivers.
@@ -18,8 +21,9 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from curveproxy.policy.quotas import Quota
 from curveproxy.proxy import sockets
-from curveproxy.proxy.buffers import LARGE_KEPT, READ_SIZE, READ_SIZE_MAX, TARGET_ROOM
+from curveproxy.proxy.buffers import LARGE_KEPT, NEAR_READ_SIZE, READ_SIZE, READ_SIZE_MAX, TARGET_ROOM
 from curveproxy.proxy.commands import Side, judge_untrusted
 from curveproxy.proxy.waiting_room import GONE, READ, WRITE
 from curveproxy.reasons import Closed, Invalid
@@ -40,6 +44,8 @@ if TYPE_CHECKING:
 THREAD_SIZE = 2 * 1024 * 1024
 # A frame larger than the buffers borrows one that grows by this factor as its octets come.
 GROWTH = 4
+# No message of a client has fewer octets.
+SMALLEST_MESSAGE = spec.SHORT_HEADER + spec.MESSAGE_OVERHEAD
 
 NOTHING = memoryview(b"")
 Places = tuple[int, int, Stop]
@@ -61,14 +67,16 @@ class Peer:
     """One end of a session, and what waits for it: one pump reads from it, the other writes to it.
 
     come: octets that were read from it before its session began.
+    is_silent: nothing has come since it was last asked whether it lives.
     """
 
-    __slots__ = ("come", "reader", "side", "socket", "writer")
+    __slots__ = ("come", "is_silent", "reader", "side", "socket", "writer")
     reader: "Pump"
     writer: "Pump"
 
     def __init__(self, sock: socket.socket, side: Side, come: bytes = b"") -> None:
         self.socket, self.side, self.come = sock, side, come
+        self.is_silent = False
 
     def wake(self, events: int) -> None:
         if events & (READ | GONE):
@@ -87,6 +95,8 @@ class Wait(Enum):
     SINK = auto()  # room to write
     TURN = auto()  # nothing, but it is others' turn
     THREAD = auto()  # a thread, for a large frame
+    REST = auto()  # its client's quota, or memory: the service's rounds let it go on
+    RESTED = auto()  # nothing: it has been let
     END = auto()  # nothing any more
 
 
@@ -94,10 +104,12 @@ class Pump(ABC):
     """One direction. It alone writes to its sink and reads from its source.
 
     back: the pump of the other direction.
+    quota: what the source may send; None for anything.
     """
 
     __slots__ = (
         "_ending",
+        "_held",
         "_kept",
         "_large",
         "_owed",
@@ -113,6 +125,7 @@ class Pump(ABC):
         "_wants",
         "_word",
         "back",
+        "quota",
     )
     back: "Pump"
     _source_dialect: Dialect
@@ -127,8 +140,10 @@ class Pump(ABC):
         self._owed = NOTHING  # turned and not written
         self._large: Large | None = None
         self._to_skip = 0  # octets of a dropped frame that have not come
+        self._held = 0  # octets that are kept, as they were last accounted for
         self._word = b""
         self._wants = Wait.SOURCE
+        self.quota: Quota | None = None
         self._source_gone = self._sink_gone = False
         self._ending = False
         self._retires = False  # ends behind the message that has begun
@@ -182,6 +197,20 @@ class Pump(ABC):
         self._word = word
         self._session.service.room.wake_again(self)
 
+    def ask(self, word: bytes) -> bool:
+        """Say a command, or leave it out while the sink takes nothing. Whether it is said."""
+        if self._word or self._wants == Wait.SINK:
+            return False
+        self.say(word)
+        return True
+
+    def rest_is_over(self, now: float) -> None:
+        """It may read again, unless its client's quota is still used up."""
+        self._session.progress()  # that nothing moves is our doing
+        if self._wants == Wait.REST and (self.quota is None or self.quota.room(now, SMALLEST_MESSAGE) > 0):
+            self._wants = Wait.RESTED
+            self._session.service.room.wake_again(self)
+
     def retire(self) -> None:
         """End as soon as no message is in the middle of its parts."""
         self._retires = True
@@ -191,6 +220,7 @@ class Pump(ABC):
         """The session has been closed. What is held goes now: it may be large, and the garbage collector slow."""
         self._wants = Wait.END
         self._kept, self._owed, self._large = b"", NOTHING, None
+        self._account(0)
 
     @property
     def has_ended(self) -> bool:
@@ -199,10 +229,16 @@ class Pump(ABC):
     def _go_on(self) -> None:
         if self._wants in (Wait.THREAD, Wait.END):
             return
-        wants = self._exchange()
+        before, wants = self._wants, self._exchange()
         if self.has_ended:
             return  # the session was closed meanwhile
         self._wants = wants
+        if (held := self._octets_held()) != self._held:
+            self._account(held)
+        if wants == Wait.REST:
+            self._session.service.rounds.rest(self)
+        elif before in (Wait.REST, Wait.RESTED):
+            self._session.service.rounds.has_rested(self)
         if self._sink_gone and self.back.has_ended:
             self.back._finish()  # perhaps there is nothing left to wait for
             if self.has_ended:
@@ -231,6 +267,8 @@ class Pump(ABC):
             self._part()
         if self._ending:
             return self._finish()
+        if self._session.service.buffers.are_short and not (self._sink_gone or sockets.is_writable(self._sink.socket)):
+            return Wait.SINK
         if self._large is not None:
             return self._read_large(self._large)
         if self._to_skip:
@@ -248,6 +286,10 @@ class Pump(ABC):
         full = True
         if not self._pending:
             reach = READ_SIZE if end < LARGE_KEPT else READ_SIZE_MAX
+            if self.quota is not None or buffers.are_short:
+                reach = self._curb(source, end, reach)
+                if not reach:
+                    return Wait.REST
             got = self._read(source.view[end:reach])
             if got is None:
                 return Wait.SOURCE
@@ -271,6 +313,26 @@ class Pump(ABC):
             self._begin_large(size)
         return Wait.TURN if full or self._source_gone else Wait.SOURCE
 
+    def _curb(self, source: Buffer, end: int, reach: int) -> int:
+        """How far to read, with ``source[:end]`` in place, where less than usual may be had; 0 for not at all now."""
+        if self._sink_gone:
+            return reach
+        if self._wants == Wait.REST:
+            return 0
+        buffers = self._session.service.buffers
+        if buffers.are_short:
+            reach = end + NEAR_READ_SIZE
+            if self._held and not buffers.allow(self, NEAR_READ_SIZE):
+                return 0
+        if self.quota is not None:
+            room = self.quota.room(trio.current_time(), SMALLEST_MESSAGE)
+            if room <= 0 and not sockets.nothing_has_come(self._source.socket):
+                return 0
+            # A frame that has begun is read to its end: to come back for each piece of it would cost more.
+            wanted = max(end + room, end + SMALLEST_MESSAGE, frame_size(source, 0, end, self._source_dialect))
+            reach = int(min(reach, wanted))
+        return reach
+
     def _read_away(self) -> Wait:
         """Read what has come of a frame that is dropped, and of nothing behind it."""
         got = self._read(self._session.service.buffers.source.view[: min(self._to_skip, READ_SIZE)])
@@ -286,6 +348,9 @@ class Pump(ABC):
         start, at, messages, octets, stop = batch
         if messages or octets:
             self._count(messages, octets)
+            self._session.quiet = 0
+            if self.quota is not None:
+                self.quota.take(messages, octets, trio.current_time())
         if messages == 1:
             self._session.service.room.expect()
         target, at = self._sift(target, at, messages)
@@ -306,6 +371,7 @@ class Pump(ABC):
             reason = self._source_closed
         if not got:
             self._end(reason)
+        self._source.is_silent = False
         return got
 
     def _write(self, octets: memoryview) -> bool:
@@ -360,6 +426,32 @@ class Pump(ABC):
         idle = not (self._kept or self._owed or self._word or self._large is not None)
         return self._sink_gone or (idle and sockets.nothing_has_come(self._source.socket))
 
+    @property
+    def hears_nothing(self) -> bool:
+        """Whether it waits for its source in vain, and what is said to that one is on its way."""
+        return (
+            self._wants == Wait.SOURCE
+            and self.back._wants != Wait.SINK
+            and sockets.nothing_has_come(self._source.socket)
+        )
+
+    # --- what is kept
+
+    def _octets_held(self) -> int:
+        held = len(self._kept) + len(self._owed.obj)  # type: ignore[arg-type]  # all of it stays until the last is written
+        if self._large is not None and not self._large.is_turned:
+            held += 2 * len(self._large.buffer)  # its other form will be as large
+        return held
+
+    def _account(self, held: int) -> None:
+        self._session.service.buffers.account(self, self._held, held)
+        self._held = held
+
+    @property
+    def progress(self) -> int:
+        """Another number when something has moved."""
+        return self._large.have if self._large is not None and not self._large.is_turned else -len(self._owed)
+
     def _command_untrusted(self, body: bytes) -> bytes:
         """The frame by which a command goes on to the sink, or nothing. Raises PeerError."""
         verdict = judge_untrusted(body, self._source.side, self._sink.side)
@@ -372,8 +464,8 @@ class Pump(ABC):
     # --- frames that are larger than the buffers
 
     def _begin_large(self, size: int) -> None:
-        have = len(self._kept)
-        self._large = Large(self._session.service.buffers.borrow(size, min(size, GROWTH * have)), have)
+        have, buffers = len(self._kept), self._session.service.buffers
+        self._large = Large(buffers.borrow(size, min(size, have if buffers.are_short else GROWTH * have)), have)
         self._large.buffer.view[:have] = self._kept
         self._kept = b""
 
@@ -382,7 +474,10 @@ class Pump(ABC):
         buffers, have = self._session.service.buffers, large.have
         size = frame_size(large.buffer, 0, have, self._source_dialect)
         if have == len(large.buffer) < size:
-            grown_from, large.buffer = large.buffer, buffers.borrow(size, min(size, GROWTH * have))
+            larger = min(size, GROWTH * have)
+            if not (self._sink_gone or buffers.allow(self, 2 * (larger - have))):
+                return Wait.REST
+            grown_from, large.buffer = large.buffer, buffers.borrow(size, larger)
             large.buffer.view[:have] = grown_from.view
             buffers.give_back(grown_from)
         got = self._read(large.buffer.view[have:size])

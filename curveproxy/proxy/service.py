@@ -10,12 +10,14 @@ from attrs import define
 from curveproxy.policy.clients import ClientList
 from curveproxy.policy.limits import half_open_in_force, sessions_in_force
 from curveproxy.policy.properties import droppable, for_service, is_probe
+from curveproxy.policy.quotas import Quotas
 from curveproxy.proxy import sockets
 from curveproxy.proxy.backend import Backend, Connection
 from curveproxy.proxy.commands import Side
 from curveproxy.proxy.endpoint import Endpoint
 from curveproxy.proxy.observer import Observer
 from curveproxy.proxy.pump import Peer
+from curveproxy.proxy.rounds import Rounds
 from curveproxy.proxy.session import Session
 from curveproxy.proxy.settings import ServiceSettings
 from curveproxy.reasons import BackendFailure, Closed, Outcome
@@ -45,7 +47,7 @@ class Service:
 
     settings, clients: as they are now; see ``configure`` and ``admit``.
     door: where its clients come in.
-    identities: whose session each identity is.
+    identities: whose session each identity is; quotas: what the clients with limits may still take.
     is_leaving: nobody is let in any more.
     """
 
@@ -55,6 +57,7 @@ class Service:
         self.settings, self.clients, self.observer = settings, clients, observer
         self.sessions: set[Session] = set()
         self.identities: dict[bytes, Session] = {}
+        self.quotas, self.rounds = Quotas(), Rounds(self)
         self.traffic = Traffic()
         self.lingering: set[Session] = set()
         self.room, self.buffers, self.spawn = proxy.sessions_room, proxy.buffers, proxy.spawn
@@ -106,13 +109,23 @@ class Service:
         """Other settings for whoever comes from now on. The door has to be told too."""
         self.settings = settings
         self.backend.configure(settings)
+        self._share_quotas()
 
     def admit(self, clients: ClientList) -> None:
         """Another list of clients. Sessions of those that may not be here any more end."""
         self.clients = clients
+        self._share_quotas()
         for session in list(self.sessions):
             if clients.objection(session.key, session.type_told, session.identity) is not None:
                 session.revoke()
+
+    def _share_quotas(self) -> None:
+        for session in self.sessions:
+            self._share_quota(session)
+
+    def _share_quota(self, session: Session) -> None:
+        limits = self.clients.limits(session.key, self.settings.client_limits)
+        session.share(self.quotas.enter(session.key, limits, session))
 
     def leave(self) -> None:
         """Let nobody in any more; those inside stay."""
@@ -133,6 +146,9 @@ class Service:
             raise PeerError(Outcome.METADATA, "another client has that identity now")
         if self.is_leaving:
             raise PeerError(Outcome.SHUTDOWN)
+        quota = self.quotas.get(key)
+        if quota is not None and quota.is_full and holder is None:  # else it replaces one of its own
+            raise PeerError(Outcome.SESSIONS_LIMIT, f"max_sessions_per_client is {quota.limits.max_sessions}")
 
     def check_room(self) -> None:
         """Whether there is a place for one more. Raises PeerError."""
@@ -155,19 +171,23 @@ class Service:
 
     def session_has_begun(self, session: Session) -> None:
         self.sessions.add(session)
+        self._share_quota(session)
         if session.identity:
             self.identities[session.identity] = session
 
     def session_has_ended(self, session: Session) -> None:
         self.sessions.discard(session)
         self.lingering.discard(session)
+        self.quotas.leave(session.key, session)
         if self.identities.get(session.identity) is session:
             del self.identities[session.identity]
         self.observer.closed(session, session.reason or Closed.INTERNAL)
 
     def expire(self, now: float) -> None:
-        """Deadlines, of dials and of sessions that are ending."""
+        """Deadlines, of dials and of sessions that are ending; and what is looked at now and then."""
         self.backend.expire(now)
+        self.quotas.forget(now)
+        self.rounds.make(now)
         for session in [late for late in self.lingering if late.ends_by <= now]:
             session.close()
 

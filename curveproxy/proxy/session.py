@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from curveproxy.policy.quotas import Quota
 from curveproxy.policy.sockettypes import known
 from curveproxy.policy.topics import Topics
+from curveproxy.proxy.commands import OUR_PING
 from curveproxy.proxy.inbound import Heeding, Inbound
 from curveproxy.proxy.outbound import Choosing, Outbound
 from curveproxy.proxy.pump import Peer
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 LINGER_SECONDS = 10.0
 # How long the message may take that a revoked client is in.
 REVOKED_SECONDS = 0.5
+# So often in ``idle_seconds`` is it looked whether a session is idle, which ends at most one such part late.
+QUIET_LOOKS = 8
 
 _NUMBERS = count(1)
 
@@ -38,6 +42,7 @@ class Session:
     number: no other session of this process has it.
     reason: why the session ended; the first that is told wins.
     ends_by: when it is closed, once it is ending.
+    quiet: how often it was looked at since a message came through.
     """
 
     __slots__ = (
@@ -57,6 +62,7 @@ class Session:
         "octets_out",
         "opened_at",
         "peer",
+        "quiet",
         "reason",
         "server",
         "service",
@@ -70,6 +76,7 @@ class Session:
         self.is_probe = who.is_probe
         self.number, self.opened_at = next(_NUMBERS), trio.current_time()
         self.messages_in = self.messages_out = self.octets_in = self.octets_out = 0
+        self.quiet = 0
         self.reason: Closed | None = None
         self.ends_by = self._stays_until = inf
         self._near, self._far, self._is_closed = near, far, False
@@ -112,6 +119,29 @@ class Session:
         """The version of ZMTP that the service speaks with it."""
         side = self._far.side
         return f"{side.dialect}.{side.minor if side.dialect == Dialect.V3 else 0}"
+
+    # --- limits
+
+    def share(self, quota: Quota | None) -> None:
+        """What its client may send from now on, in all its sessions."""
+        self._near.reader.quota = quota
+
+    def grow_quiet(self) -> None:
+        """Look whether it is idle, as ``QUIET_LOOKS`` says: then it ends."""
+        self.quiet = min(self.quiet + 1, QUIET_LOOKS + 1)
+        ways = self._near.reader, self._near.writer
+        if self.quiet > QUIET_LOOKS and not self.awaits_reply and all(way.has_nothing_to_do for way in ways):
+            self._leave(Closed.IDLE, LINGER_SECONDS)
+
+    def ask_for_life(self) -> None:
+        """PING the client. It ends if it has answered one before, and nothing has come since the last."""
+        near = self._near
+        if near.side.minor < 1:  # it may be libzmq 4.1, which takes a PING for data
+            return
+        if near.is_silent and near.side.pongs and near.reader.hears_nothing:
+            self.cut(Closed.HEARTBEAT)
+        elif self.reason is None:
+            near.is_silent = near.writer.ask(OUR_PING)
 
     # --- told by the pumps
 

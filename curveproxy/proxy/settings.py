@@ -2,7 +2,7 @@
 
 from attrs import field, frozen
 
-from curveproxy.policy.limits import AdmissionLimits, MessageLimits
+from curveproxy.policy.limits import UNLIMITED, AdmissionLimits, ClientLimits, MessageLimits
 from curveproxy.proxy.endpoint import Endpoint, Network
 from curveproxy.wire.box import KeyPair
 
@@ -13,6 +13,8 @@ class ServiceSettings:
 
     server_keys: in the order of the configuration; all are accepted.
     proxy_protocol_from: the balancers that tell whose connections they forward.
+    client_limits: of each client, unless its certificate says otherwise.
+    idle_seconds, heartbeat_seconds: 0 for never.
     refusal: ``error`` tells a client that it is not welcome and makes libzmq give up; ``close`` lets it retry.
     """
 
@@ -28,3 +30,6 @@ class ServiceSettings:
     proxy_protocol_from: tuple[Network, ...] = ()
     admission: AdmissionLimits = field(factory=AdmissionLimits)
     messages: MessageLimits = field(factory=MessageLimits)
+    client_limits: ClientLimits = UNLIMITED
+    idle_seconds: float = 0.0
+    heartbeat_seconds: float = 0.0

@@ -247,8 +247,17 @@ def nothing_has_come(sock: socket.socket) -> bool:
 
 def is_readable(sock: socket.socket) -> bool:
     """Whether there is something to read, or somebody to accept. Not by select, whose descriptors end at 1023."""
+    return _is_ready(sock, select.POLLIN)
+
+
+def is_writable(sock: socket.socket) -> bool:
+    """Whether a good deal more can be written. If not, an edge-triggered epoll tells when."""
+    return _is_ready(sock, select.POLLOUT)
+
+
+def _is_ready(sock: socket.socket, event: int) -> bool:
     look = select.poll()
-    look.register(sock, select.POLLIN)
+    look.register(sock, event)
     return bool(look.poll(0))
 
 

@@ -40,6 +40,11 @@ def check_pong_untrusted(data: bytes) -> bytes:
     return data
 
 
+def ping(context: bytes) -> bytes:
+    """The body of a PING whose TTL asks nothing of the peer."""
+    return body_of(PING, bytes(spec.PING_TTL_SIZE) + context)
+
+
 def pong_for(ping: bytes) -> bytes:
     """The body of the PONG that answers a PING, given its data."""
     return body_of(PONG, ping[spec.PING_TTL_SIZE :])

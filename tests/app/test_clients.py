@@ -11,7 +11,7 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curveproxy.app.clients import Client, Clients
+from curveproxy.app.clients import Client, Clients, read_client
 from curveproxy.app.files import Stamp
 from curveproxy.app.keys import KeyFileError, write_key_pair
 from curveproxy.policy.clients import ClientList
@@ -190,6 +190,21 @@ def test_what_lies_there_and_is_no_file_spoils_only_itself(tmp_path: Path) -> No
     for _ in range(2):
         names = clients.load().names
     assert names[pair.public] == "\ufffd", "what is told to the service is UTF-8"
+
+
+def test_limits_in_a_certificate_are_whole_numbers(tmp_path: Path) -> None:
+    write_key_pair(tmp_path / "alice.key_secret", KeyPair.generate())
+    text = (tmp_path / "alice.key").read_text()
+
+    def limited(words: str) -> Mapping[str, int]:
+        (tmp_path / "alice.key").write_text(text.replace("curve\n", f"metadata\n    {words}\ncurve\n"))
+        return read_client(tmp_path / "alice.key").binding.limits
+
+    assert limited("") == {}
+    assert limited('max-sessions = "3"\n    bytes-per-second = "0"') == {"max_sessions": 3, "bytes_per_second": 0}
+    for wrong in ("", "-1", "1.5", "many", "\u0663", "9" * 19):
+        with pytest.raises(KeyFileError, match="messages-per-second is not a whole number"):
+            limited(f'messages-per-second = "{wrong}"')
 
 
 async def until(condition: Callable[[], object]) -> None:

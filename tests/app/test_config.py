@@ -112,6 +112,8 @@ def test_paths_are_relative_to_the_file(place: Path) -> None:
         (SERVICE + CLIENTS + "[service.admission]\nmax_half_open = 0", "admission.max_half_open: must be >= 1"),
         (SERVICE + CLIENTS + "[service.admission]\nhandshake_seconds = 61", "handshake_seconds: must be <= 60"),
         (SERVICE + CLIENTS + "[service.admission]\nmax_sesions = 1", "did you mean max_sessions"),
+        (SERVICE + CLIENTS + "messages_per_second_per_client = -1", "messages_per_second_per_client: must be >= 0"),
+        (SERVICE + CLIENTS + "idle_seconds = nan", "clients.idle_seconds: must be >= 0"),
         (SERVICE + CLIENTS + "[service.messages]\non_invalid = 'maybe'", "on_invalid: must be in ['disconnect"),
         (SERVICE + CLIENTS + "[process]\nworkers = 257", "process.workers: must be <= 256"),
         (

@@ -20,6 +20,7 @@ from bench import (
     pubsub,
     roundtrips,
     sessions,
+    storm,
     strangers,
     throughput,
 )
@@ -36,6 +37,7 @@ BENCHMARKS = {
         cores,
         connection,
         newcomer,
+        storm,
         flood,
         idle,
         strangers,

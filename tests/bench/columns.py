@@ -9,6 +9,8 @@ from bench import peers, tls
 from bench.figures import OURS, PYTHON, THEIRS, Target
 from bench.peers import BenchError, Starter
 
+CORES = {"one core": 1, "two cores": 2}
+
 
 def both() -> dict[str, Starter]:
     """curveproxy as it is installed, and libzmq."""
@@ -24,6 +26,11 @@ def codecs() -> dict[str, Starter]:
 def everybody() -> dict[str, Starter]:
     """All that are installed: TLS too."""
     return codecs() | tls.installed()
+
+
+def on(cores: int) -> dict[str, Starter]:
+    """curveproxy with so many workers, and libzmq with so many I/O threads."""
+    return {OURS: partial(peers.curveproxy, workers=cores), THEIRS: partial(peers.libzmq, threads=cores)}
 
 
 def ratio(of_c: float | None = None, of_python: float | None = None) -> list[Target]:

@@ -5,11 +5,10 @@ import socket
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from functools import partial
 from statistics import median
 
-from bench import accounts, peers
-from bench.figures import OURS, THEIRS, Figure
+from bench import accounts, columns
+from bench.figures import Figure
 from bench.load import Load
 from bench.peers import Proxy, Service, Starter
 
@@ -18,19 +17,14 @@ CLIENTS = 16
 # Octets of a message -> how many of them in a round, and in a short one.
 MESSAGES = {1024: (60_000, 2_000), 65536: (4_000, 200)}
 NAMES = {1024: "1 KiB", 65536: "64 KiB"}
-CORES = {"one core": 1, "two cores": 2}
 
 
 def measure(short: bool) -> Iterator[Figure]:
     """To clients that throw away what they get, for whoever decrypted it would want a core too. All share two cores."""
     rounds = SHORT_ROUNDS if short else ROUNDS
     for size, counts in MESSAGES.items():
-        for what, cores in CORES.items():
-            starters = {
-                OURS: partial(peers.curveproxy, workers=cores),
-                THEIRS: partial(peers.libzmq, threads=cores),
-            }
-            found = {name: dealt_out(start, size, counts[short], rounds) for name, start in starters.items()}
+        for what, cores in columns.CORES.items():
+            found = {name: dealt_out(start, size, counts[short], rounds) for name, start in columns.on(cores).items()}
             speed, cpu = ({name: of[index] for name, of in found.items()} for index in (0, 1))
             yield Figure(f"{NAMES[size]} to {CLIENTS} clients, {what}", "a second", speed)
             yield Figure("  of them", "us CPU", cpu)

@@ -84,12 +84,12 @@ class Load:
                 sock.close()
 
     @contextmanager
-    def sessions(self, count: int) -> Iterator[list[socket.socket]]:
+    def sessions(self, count: int, at_once: int = WAVE) -> Iterator[list[socket.socket]]:
         """So many authenticated clients stand, and say nothing, while the block runs. Raises OSError, BenchError."""
         standing: list[socket.socket] = []
         try:
-            for begin in range(0, count, WAVE):
-                wave = [self._connect(one_address(0)) for _ in range(min(WAVE, count - begin))]
+            for begin in range(0, count, at_once):
+                wave = [self._connect(one_address(0)) for _ in range(min(at_once, count - begin))]
                 standing += wave
                 self._admit(wave)
             yield standing

@@ -1,12 +1,20 @@
-"""Decisions from facts: limits, sources, socket types, properties, trials."""
+"""Decisions from facts: limits, sources, quotas, socket types, properties, trials."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curveproxy.policy.clients import ClientList
-from curveproxy.policy.limits import AdmissionLimits, MessageLimits, half_open_in_force, sessions_in_force
+from curveproxy.policy.clients import Binding, ClientList
+from curveproxy.policy.limits import (
+    UNLIMITED,
+    AdmissionLimits,
+    ClientLimits,
+    MessageLimits,
+    half_open_in_force,
+    sessions_in_force,
+)
 from curveproxy.policy.properties import droppable, for_service, identity_is_sane
+from curveproxy.policy.quotas import Quota, Quotas
 from curveproxy.policy.sockettypes import fits, known
 from curveproxy.policy.sources import MOST_FAILING, Sources
 from curveproxy.policy.trial import Trial
@@ -89,6 +97,82 @@ class TestSources:
             assert sources.enter(source, source / 100)
             sources.leave(source)
             assert len(sources) <= 101
+
+
+SMALLEST = 35
+ALICE, BOB = b"a" * 32, b"b" * 32
+
+
+class TestQuotas:
+    @given(
+        st.integers(1, 10_000),
+        st.lists(st.tuples(st.floats(0, 0.5), st.integers(1, 3000)), min_size=1, max_size=60),
+        st.booleans(),
+    )
+    def test_no_more_than_so_much_a_second_and_what_was_read_at_once(
+        self, rate: int, steps: list[tuple[float, int]], counts_octets: bool
+    ) -> None:
+        quota = Quota(ClientLimits(0, 0, rate) if counts_octets else ClientLimits(0, rate, 0))
+        now, taken, largest = 0.0, 0, 0
+        for passed, amount in steps:
+            now += passed
+            if quota.room(now, SMALLEST) > 0:
+                quota.take(*((1, amount) if counts_octets else (amount, 1)), now)
+                taken, largest = taken + amount, max(largest, amount)
+            assert taken <= rate * (1 + now) + largest + 0.001
+
+    def test_who_took_too_much_waits_until_that_is_paid_back(self) -> None:
+        quota = Quota(ClientLimits(messages_per_second=10))
+        assert quota.room(0.0, SMALLEST) == 10 * SMALLEST
+        quota.take(30, 0, 0.0)
+        assert quota.room(1.9, SMALLEST) < 0 < quota.room(2.1, SMALLEST)
+        assert quota.room(100.0, SMALLEST) == 10 * SMALLEST
+
+    def test_the_scarcer_of_the_two_counts(self) -> None:
+        quota = Quota(ClientLimits(messages_per_second=10, bytes_per_second=100))
+        assert quota.room(0.0, SMALLEST) == 100
+        quota.take(9, 0, 0.0)
+        assert round(quota.room(0.0, SMALLEST)) == SMALLEST
+
+    def test_sessions_of_a_client_share_and_those_of_another_do_not(self) -> None:
+        quotas, limits = Quotas(), ClientLimits(max_sessions=2, bytes_per_second=100)
+        first, second = quotas.enter(ALICE, limits, "one"), quotas.enter(ALICE, limits, "two")
+        assert first is second
+        assert first is not None
+        assert first.is_full
+        assert quotas.enter(BOB, limits, "three") is not first
+        quotas.leave(ALICE, "one")
+        assert not first.is_full
+
+    def test_who_comes_again_has_no_more_for_it(self) -> None:
+        quotas, limits = Quotas(), ClientLimits(bytes_per_second=100)
+        for now in range(3):
+            quota = quotas.enter(ALICE, limits, now)
+            assert quota is not None
+            assert (quota.room(now, SMALLEST) > 0) == (now == 0)
+            quota.take(1, 300 if now == 0 else 0, now)
+            quotas.leave(ALICE, now)
+            quotas.forget(now + 0.5)
+        quotas.forget(3.1)
+        assert len(quotas) == 0
+
+    def test_a_limit_that_changes_is_everybodys_at_once(self) -> None:
+        quotas = Quotas()
+        quota = quotas.enter(ALICE, ClientLimits(bytes_per_second=1), "one")
+        assert quota is not None
+        quota.take(1, 100, 0.0)
+        assert quotas.enter(ALICE, ClientLimits(bytes_per_second=1), "one") is quota
+        assert quota.room(0.0, SMALLEST) < 0, "nothing has changed"
+        assert quotas.enter(ALICE, ClientLimits(bytes_per_second=7), "one") is quota
+        assert quota.room(0.0, SMALLEST) == 7
+        assert quotas.enter(ALICE, UNLIMITED, "one") is None
+        assert len(quotas) == 0
+
+    def test_a_certificate_goes_before_the_service(self) -> None:
+        clients = ClientList(bindings={ALICE: Binding(limits={"max_sessions": 0, "bytes_per_second": 5})})
+        of_all = ClientLimits(1, 2, 3)
+        assert clients.limits(ALICE, of_all) == ClientLimits(0, 2, 5)
+        assert clients.limits(BOB, of_all) == of_all
 
 
 class TestLimits:
