@@ -29,7 +29,7 @@ def greets(proxy: Sidecar, key: Keys, service: str = "default") -> bool:
 def test_a_key_is_rotated_without_a_restart() -> None:
     keys = {"secret_keys": ["server.key_secret", "next.key_secret"]}
     with RawService(echo) as service:
-        patient = {"handshakes_per_second_per_source": 10_000}  # for who asks often, and goes away before it is admitted
+        patient = {"handshakes_per_second_per_source": 10_000}  # for who goes away before it is admitted
         proxy = Sidecar(backend=service.endpoint, clients={"allow": "any"}, service=keys, admission=patient)
         new, old = certificate(proxy.directory, "next"), proxy.server
         with proxy, RawClient(proxy.public, old.public) as before, RawClient(proxy.public, new.public) as client:
