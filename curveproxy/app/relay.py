@@ -13,14 +13,13 @@ from prometheus_client.metrics_core import Metric
 from curveproxy.app.config import Config
 from curveproxy.app.logs import Log
 from curveproxy.app.metrics import Metrics
-from curveproxy.app.services import Services
+from curveproxy.app.services import Counts, Services
 from curveproxy.app.status import Overview, Query, Status
-from curveproxy.policy.limits import Share
+from curveproxy.policy.limits import WHOLE, Share
 from curveproxy.proxy.proxy import Proxy
 
 # libzmq connects again by itself.
 COMES_AGAIN = "its client may come again: take its key off the list to keep it out"
-WHOLE = Share()
 
 
 class NotTakenError(Exception):
@@ -115,6 +114,10 @@ class Relay:
 
     async def look(self, query: Query) -> Status:
         return self._overview.look(query)
+
+    def share_clients(self, elsewhere: Counts) -> Counts:
+        """As of ``Services``: between several relays."""
+        return self._services.share_clients(elsewhere)
 
     async def end(self, number: int) -> bool:
         session = self._overview.find(number)

@@ -21,6 +21,9 @@ from curveproxy.proxy.service import Service
 from curveproxy.proxy.settings import ServiceSettings
 from curveproxy.wire import z85
 
+# Sessions, by the names of services and the keys of clients in hexadecimal digits.
+Counts = Mapping[str, Mapping[str, int]]
+
 
 @frozen
 class Lists:
@@ -46,6 +49,7 @@ def settings_of(table: Table, lists: Lists, share: Share) -> ServiceSettings:
         admission=table.admission.divided(share),
         messages=table.messages,
         client_limits=table.clients.limits,
+        share=share,
         idle_seconds=table.clients.idle_seconds,
         heartbeat_seconds=table.clients.heartbeat_seconds,
     )
@@ -81,6 +85,15 @@ class Services:
     def seen(self) -> Iterable[tuple[Service, Seen]]:
         """Each with what it has gone through, for the status page."""
         return [(each.service, each.observer.seen) for each in self._at_work.values()]
+
+    def share_clients(self, elsewhere: Counts) -> Counts:
+        """Know how many sessions clients with limits have in other processes. Returns how many they have here."""
+        for name, each in self._at_work.items():
+            each.service.share_clients({bytes.fromhex(key): count for key, count in elsewhere.get(name, {}).items()})
+        return {
+            name: {key.hex(): count for key, count in each.service.quotas.here.items()}
+            for name, each in self._at_work.items()
+        }
 
     def read(self, config: Config) -> dict[str, Lists]:
         """The lists of a configuration's services. May run in a thread.

@@ -18,6 +18,7 @@ from curveproxy.app import logs
 from curveproxy.app.channel import Channel
 from curveproxy.app.config import ConfigError, structure
 from curveproxy.app.relay import NotTakenError, Relay
+from curveproxy.app.services import Counts
 from curveproxy.app.status import Query
 from curveproxy.app.sums import told
 from curveproxy.policy.limits import Share
@@ -47,6 +48,7 @@ class Worker:
             "reloaded": self._reloaded,
             "collect": self._collect,
             "look": self._look,
+            "share": self._share,
             "end": self._end,
         }
 
@@ -106,6 +108,9 @@ class Worker:
 
     async def _look(self, **query: Any) -> dict[str, Any]:
         return attrs.asdict(await self._relay.look(Query(**query)))
+
+    async def _share(self, elsewhere: Counts) -> Counts:
+        return self._relay.share_clients(elsewhere)
 
     async def _end(self, session: int) -> bool:
         return await self._relay.end(session)

@@ -7,6 +7,7 @@ worker that has died leaves those who stood before its door to the next one.
 
 import socket
 import sys
+from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import ExitStack, suppress
 from functools import partial
@@ -22,6 +23,7 @@ from curveproxy.app.config import Config, tree_of
 from curveproxy.app.logs import Log
 from curveproxy.app.metrics import Metrics
 from curveproxy.app.relay import NotTakenError
+from curveproxy.app.services import Counts
 from curveproxy.app.status import Query, Status, Trouble, merged, status_of
 from curveproxy.app.sums import Sums, told
 from curveproxy.proxy import sockets
@@ -30,6 +32,8 @@ from curveproxy.proxy.sockets import Listener
 
 # How often their figures are asked for, so that little of them is lost with a worker.
 ASK_SECONDS = 5.0
+# How often each hears what sessions the others have of clients with limits.
+SHARE_SECONDS = 1.0
 # How long one may be silent: then it hangs, and another takes its place.
 SILENCE_SECONDS = 30.0
 # How long somebody who looks waits for one that is busy.
@@ -46,11 +50,12 @@ class WorkerGoneError(Exception):
 
 
 class Worker:
-    """One process. figures: the last that it told."""
+    """One process. figures, clients: the last that it told of itself, and of its clients with limits."""
 
     def __init__(self, process: trio.Process, channel: Channel) -> None:
         self.process, self._channel = process, channel
         self.figures: list[Any] = []
+        self.clients: Counts = {}
         self.endpoints: set[Endpoint] = set()
         self._numbers = count()
         self._waiting: dict[int, trio.MemorySendChannel[Any]] = {}
@@ -235,6 +240,7 @@ class Workers:
         """Ask it for its figures now and then, until it has ended."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._ask_often, worker)
+            nursery.start_soon(self._share_often, worker)
             await worker.process.wait()
             nursery.cancel_scope.cancel()
         worker.kill()
@@ -248,6 +254,13 @@ class Workers:
                     self._log.error("a worker hangs", pid=worker.process.pid, hint=REPLACED)
                     worker.kill()
                 await trio.sleep(ASK_SECONDS)
+
+    async def _share_often(self, worker: Worker) -> None:
+        with suppress(WorkerGoneError):
+            while True:
+                elsewhere = _added(other.clients for other in self._live.values() if other is not worker)
+                worker.clients = await worker.ask("share", elsewhere=elsewhere)
+                await trio.sleep(SHARE_SECONDS)
 
     # --- what all do
 
@@ -314,6 +327,14 @@ class Workers:
         """Each worker numbers its sessions from one; here every number is one session's."""
         sessions = [attrs.evolve(session, id=session.id * self._of + index) for session in status.sessions]
         return attrs.evolve(status, sessions=sessions)
+
+
+def _added(counts: Iterable[Counts]) -> Counts:
+    sums = defaultdict[str, Counter[str]](Counter)
+    for each in counts:
+        for service, clients in each.items():
+            sums[service].update(clients)
+    return sums
 
 
 def _share(listeners: dict[Endpoint, list[Listener]], index: int) -> dict[Endpoint, Listener]:

@@ -30,9 +30,12 @@ class Share:
     index: int = 0
     of: int = 1
 
-    def part(self, whole: int) -> int:
-        """All parts together are the whole, unless that is less than one for each."""
-        return max(1, whole // self.of + (self.index < whole % self.of))
+    def part(self, whole: int, least: int = 1) -> int:
+        """All parts together are the whole, unless that is less than ``least`` for each."""
+        return max(least, whole // self.of + (self.index < whole % self.of))
+
+
+WHOLE = Share()
 
 
 @frozen

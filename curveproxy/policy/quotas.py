@@ -1,12 +1,19 @@
-"""How much one client may send, all its sessions together: messages and octets a second.
+"""What one client may take, all its sessions together: how many there are, messages and octets a second.
 
-Nothing is refused. What was read has been taken, also more than there was, as a large message is; who has used up what
-it may have is not read again until there is some.
+Nothing that it sends is refused. What was read has been taken, also more than there was, as a large message is; who has
+used up what it may have is not read again until there is some.
+
+Where several processes relay, each knows how many sessions a client has in the others, not what those send: of a rate
+each session has the same part.
 """
 
+from collections.abc import Iterator, Mapping
 from math import inf
+from typing import Generic, TypeVar
 
-from curveproxy.policy.limits import UNLIMITED, ClientLimits
+from curveproxy.policy.limits import UNLIMITED, ClientLimits, Share
+
+Session = TypeVar("Session")
 
 
 class Bucket:
@@ -23,11 +30,15 @@ class Bucket:
         self.full_at = max(self.full_at, now) + amount / self._per_second
 
 
-class Quota:
-    """One client's. limits: those in force; sessions: who shares it."""
+class Quota(Generic[Session]):
+    """One client's. limits: those in force; sessions: who shares it, in the order in which they came.
 
-    def __init__(self, limits: ClientLimits) -> None:
-        self.sessions: set[object] = set()
+    elsewhere: how many more there are in other processes.
+    """
+
+    def __init__(self, limits: ClientLimits, elsewhere: int = 0) -> None:
+        self.sessions: dict[Session, None] = {}
+        self.elsewhere = elsewhere
         self.configure(limits)
 
     def configure(self, limits: ClientLimits) -> None:
@@ -37,18 +48,25 @@ class Quota:
         self._octets = Bucket(limits.bytes_per_second or inf)
 
     @property
-    def is_full(self) -> bool:
-        """Whether there is no place for another session."""
-        return 0 < self.limits.max_sessions <= len(self.sessions)
+    def _part(self) -> float:
+        here = max(1, len(self.sessions))
+        return here / (here + self.elsewhere)
 
     def room(self, now: float, smallest: int) -> float:
         """How many octets may be read now, where no message has fewer than ``smallest``; none at zero and below."""
-        return min(self._messages.room(now) * smallest, self._octets.room(now))
+        return self._part * min(self._messages.room(now) * smallest, self._octets.room(now))
 
     def take(self, messages: int, octets: int, now: float) -> None:
         """So much was read."""
-        self._messages.take(messages, now)
-        self._octets.take(octets, now)
+        part = self._part
+        self._messages.take(messages / part, now)
+        self._octets.take(octets / part, now)
+
+    def surplus(self, share: Share) -> list[Session]:
+        """The newest sessions, where there are too many: those beyond this process's share of them."""
+        here, most = len(self.sessions), self.limits.max_sessions
+        over = min(here + self.elsewhere - most, here - share.part(most, least=0)) if most else 0
+        return list(self.sessions)[-over:] if over > 0 else []
 
     @property
     def full_at(self) -> float:
@@ -56,31 +74,50 @@ class Quota:
         return max(self._messages.full_at, self._octets.full_at)
 
 
-class Quotas:
+class Quotas(Generic[Session]):
     """Those of one service. A client that leaves is remembered until it would have everything again."""
 
     def __init__(self) -> None:
-        self._quotas: dict[bytes, Quota] = {}
-        self._left: dict[bytes, Quota] = {}
+        self._quotas: dict[bytes, Quota[Session]] = {}
+        self._left: dict[bytes, Quota[Session]] = {}
+        self._elsewhere: Mapping[bytes, int] = {}
 
-    def get(self, key: bytes) -> Quota | None:
-        return self._quotas.get(key)
+    def is_full(self, key: bytes, limits: ClientLimits) -> bool:
+        """Whether there is no place for another session of this client."""
+        here = self._quotas[key].sessions if key in self._quotas else ()
+        return 0 < limits.max_sessions <= len(here) + self._elsewhere.get(key, 0)
 
-    def enter(self, key: bytes, limits: ClientLimits, session: object) -> Quota | None:
+    @property
+    def here(self) -> dict[bytes, int]:
+        """How many sessions each client with limits has."""
+        return {key: len(quota.sessions) for key, quota in self._quotas.items() if quota.sessions}
+
+    def know(self, elsewhere: Mapping[bytes, int]) -> None:
+        """What is ``here`` in the other processes, added up."""
+        self._elsewhere = elsewhere
+        for key, quota in self._quotas.items():
+            quota.elsewhere = elsewhere.get(key, 0)
+
+    def surplus(self, share: Share) -> Iterator[Session]:
+        """Sessions of clients that have more than they may, which should end."""
+        for quota in list(self._quotas.values()):
+            yield from quota.surplus(share)
+
+    def enter(self, key: bytes, limits: ClientLimits, session: Session) -> Quota[Session] | None:
         """What this session of a client shares with its others from now on; None where it has no limit."""
         if limits == UNLIMITED:
             self._quotas.pop(key, None)
             return None
-        quota = self._quotas.setdefault(key, Quota(limits))
+        quota = self._quotas.setdefault(key, Quota(limits, self._elsewhere.get(key, 0)))
         if quota.limits != limits:
             quota.configure(limits)
-        quota.sessions.add(session)
+        quota.sessions[session] = None
         return quota
 
-    def leave(self, key: bytes, session: object) -> None:
+    def leave(self, key: bytes, session: Session) -> None:
         """A session has ended."""
         if (quota := self._quotas.get(key)) is not None:
-            quota.sessions.discard(session)
+            quota.sessions.pop(session, None)
             if not quota.sessions:
                 self._left[key] = quota
 

@@ -143,7 +143,7 @@ class Pump(ABC):
         self._held = 0  # octets that are kept, as they were last accounted for
         self._word = b""
         self._wants = Wait.SOURCE
-        self.quota: Quota | None = None
+        self.quota: Quota[Session] | None = None
         self._source_gone = self._sink_gone = False
         self._ending = False
         self._retires = False  # ends behind the message that has begun

@@ -8,7 +8,7 @@ import trio
 from attrs import define
 
 from curveproxy.policy.clients import ClientList
-from curveproxy.policy.limits import half_open_in_force, sessions_in_force
+from curveproxy.policy.limits import ClientLimits, half_open_in_force, sessions_in_force
 from curveproxy.policy.properties import droppable, for_service, is_probe
 from curveproxy.policy.quotas import Quotas
 from curveproxy.proxy import sockets
@@ -57,7 +57,7 @@ class Service:
         self.settings, self.clients, self.observer = settings, clients, observer
         self.sessions: set[Session] = set()
         self.identities: dict[bytes, Session] = {}
-        self.quotas, self.rounds = Quotas(), Rounds(self)
+        self.quotas, self.rounds = Quotas[Session](), Rounds(self)
         self.traffic = Traffic()
         self.lingering: set[Session] = set()
         self.room, self.buffers, self.spawn = proxy.sessions_room, proxy.buffers, proxy.spawn
@@ -119,13 +119,25 @@ class Service:
             if clients.objection(session.key, session.type_told, session.identity) is not None:
                 session.revoke()
 
+    def share_clients(self, elsewhere: Mapping[bytes, int]) -> None:
+        """So many sessions the clients with limits have in other processes."""
+        self.quotas.know(elsewhere)
+        self._end_surplus()
+
     def _share_quotas(self) -> None:
         for session in self.sessions:
             self._share_quota(session)
+        self._end_surplus()
+
+    def _end_surplus(self) -> None:
+        for session in self.quotas.surplus(self.settings.share):
+            session.give_way()
 
     def _share_quota(self, session: Session) -> None:
-        limits = self.clients.limits(session.key, self.settings.client_limits)
-        session.share(self.quotas.enter(session.key, limits, session))
+        session.share(self.quotas.enter(session.key, self._limits(session.key), session))
+
+    def _limits(self, key: bytes) -> ClientLimits:
+        return self.clients.limits(key, self.settings.client_limits)
 
     def leave(self) -> None:
         """Let nobody in any more; those inside stay."""
@@ -146,9 +158,9 @@ class Service:
             raise PeerError(Outcome.METADATA, "another client has that identity now")
         if self.is_leaving:
             raise PeerError(Outcome.SHUTDOWN)
-        quota = self.quotas.get(key)
-        if quota is not None and quota.is_full and holder is None:  # else it replaces one of its own
-            raise PeerError(Outcome.SESSIONS_LIMIT, f"max_sessions_per_client is {quota.limits.max_sessions}")
+        limits = self._limits(key)
+        if holder is None and self.quotas.is_full(key, limits):  # else it replaces one of its own
+            raise PeerError(Outcome.SESSIONS_LIMIT, f"max_sessions_per_client is {limits.max_sessions}")
 
     def check_room(self) -> None:
         """Whether there is a place for one more. Raises PeerError."""

@@ -122,9 +122,13 @@ class Session:
 
     # --- limits
 
-    def share(self, quota: Quota | None) -> None:
+    def share(self, quota: "Quota[Session] | None") -> None:
         """What its client may send from now on, in all its sessions."""
         self._near.reader.quota = quota
+
+    def give_way(self) -> None:
+        """Its client has more sessions than it may."""
+        self._leave(Closed.LIMIT, LINGER_SECONDS)
 
     def grow_quiet(self) -> None:
         """Look whether it is idle, as ``QUIET_LOOKS`` says: then it ends."""

@@ -2,7 +2,7 @@
 
 from attrs import field, frozen
 
-from curveproxy.policy.limits import UNLIMITED, AdmissionLimits, ClientLimits, MessageLimits
+from curveproxy.policy.limits import UNLIMITED, WHOLE, AdmissionLimits, ClientLimits, MessageLimits, Share
 from curveproxy.proxy.endpoint import Endpoint, Network
 from curveproxy.wire.box import KeyPair
 
@@ -13,7 +13,7 @@ class ServiceSettings:
 
     server_keys: in the order of the configuration; all are accepted.
     proxy_protocol_from: the balancers that tell whose connections they forward.
-    client_limits: of each client, unless its certificate says otherwise.
+    client_limits: of each client, unless its certificate says otherwise; share: what of them this process has.
     idle_seconds, heartbeat_seconds: 0 for never.
     refusal: ``error`` tells a client that it is not welcome and makes libzmq give up; ``close`` lets it retry.
     """
@@ -31,5 +31,6 @@ class ServiceSettings:
     admission: AdmissionLimits = field(factory=AdmissionLimits)
     messages: MessageLimits = field(factory=MessageLimits)
     client_limits: ClientLimits = UNLIMITED
+    share: Share = WHOLE
     idle_seconds: float = 0.0
     heartbeat_seconds: float = 0.0

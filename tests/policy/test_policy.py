@@ -10,6 +10,7 @@ from curveproxy.policy.limits import (
     AdmissionLimits,
     ClientLimits,
     MessageLimits,
+    Share,
     half_open_in_force,
     sessions_in_force,
 )
@@ -112,7 +113,7 @@ class TestQuotas:
     def test_no_more_than_so_much_a_second_and_what_was_read_at_once(
         self, rate: int, steps: list[tuple[float, int]], counts_octets: bool
     ) -> None:
-        quota = Quota(ClientLimits(0, 0, rate) if counts_octets else ClientLimits(0, rate, 0))
+        quota = Quota[str](ClientLimits(0, 0, rate) if counts_octets else ClientLimits(0, rate, 0))
         now, taken, largest = 0.0, 0, 0
         for passed, amount in steps:
             now += passed
@@ -122,30 +123,63 @@ class TestQuotas:
             assert taken <= rate * (1 + now) + largest + 0.001
 
     def test_who_took_too_much_waits_until_that_is_paid_back(self) -> None:
-        quota = Quota(ClientLimits(messages_per_second=10))
+        quota = Quota[str](ClientLimits(messages_per_second=10))
         assert quota.room(0.0, SMALLEST) == 10 * SMALLEST
         quota.take(30, 0, 0.0)
         assert quota.room(1.9, SMALLEST) < 0 < quota.room(2.1, SMALLEST)
         assert quota.room(100.0, SMALLEST) == 10 * SMALLEST
 
     def test_the_scarcer_of_the_two_counts(self) -> None:
-        quota = Quota(ClientLimits(messages_per_second=10, bytes_per_second=100))
+        quota = Quota[str](ClientLimits(messages_per_second=10, bytes_per_second=100))
         assert quota.room(0.0, SMALLEST) == 100
         quota.take(9, 0, 0.0)
         assert round(quota.room(0.0, SMALLEST)) == SMALLEST
 
     def test_sessions_of_a_client_share_and_those_of_another_do_not(self) -> None:
-        quotas, limits = Quotas(), ClientLimits(max_sessions=2, bytes_per_second=100)
+        quotas, limits = Quotas[str](), ClientLimits(max_sessions=2, bytes_per_second=100)
         first, second = quotas.enter(ALICE, limits, "one"), quotas.enter(ALICE, limits, "two")
         assert first is second
-        assert first is not None
-        assert first.is_full
+        assert quotas.is_full(ALICE, limits)
+        assert not quotas.is_full(BOB, limits)
         assert quotas.enter(BOB, limits, "three") is not first
         quotas.leave(ALICE, "one")
-        assert not first.is_full
+        assert not quotas.is_full(ALICE, limits)
+
+    def test_sessions_in_other_processes_count_too(self) -> None:
+        quotas, limits = Quotas[str](), ClientLimits(max_sessions=2, bytes_per_second=100)
+        quotas.know({ALICE: 2})
+        assert quotas.is_full(ALICE, limits)
+        assert not quotas.here
+        quotas.know({ALICE: 1})
+        quota = quotas.enter(ALICE, limits, "one")
+        assert quotas.here == {ALICE: 1}
+        assert quotas.is_full(ALICE, limits)
+        assert quota is not None
+        assert quota.room(0.0, SMALLEST) == 50, "each of two sessions has the half"
+        quotas.know({})
+        assert quota.room(0.0, SMALLEST) == 100
+
+    @given(st.lists(st.integers(0, 6), min_size=1, max_size=4), st.integers(1, 8))
+    def test_of_sessions_that_are_too_many_the_newest_end_and_no_more_than_each_process_must(
+        self, counts: list[int], most: int
+    ) -> None:
+        left = []
+        for index, count in enumerate(counts):
+            quotas = Quotas[int]()
+            quotas.know({ALICE: sum(counts) - count})
+            for number in range(count):
+                quotas.enter(ALICE, ClientLimits(max_sessions=most), number)
+            share = Share(index, len(counts))
+            surplus = list(quotas.surplus(share))
+            assert surplus == list(range(count))[count - len(surplus) :]
+            assert count - len(surplus) >= min(count, share.part(most, least=0))
+            left.append(count - len(surplus))
+        assert sum(left) <= max(most, 0)
+        if sum(counts) <= most:
+            assert left == counts
 
     def test_who_comes_again_has_no_more_for_it(self) -> None:
-        quotas, limits = Quotas(), ClientLimits(bytes_per_second=100)
+        quotas, limits = Quotas[int](), ClientLimits(bytes_per_second=100)
         for now in range(3):
             quota = quotas.enter(ALICE, limits, now)
             assert quota is not None
@@ -157,7 +191,7 @@ class TestQuotas:
         assert len(quotas) == 0
 
     def test_a_limit_that_changes_is_everybodys_at_once(self) -> None:
-        quotas = Quotas()
+        quotas = Quotas[str]()
         quota = quotas.enter(ALICE, ClientLimits(bytes_per_second=1), "one")
         assert quota is not None
         quota.take(1, 100, 0.0)

@@ -99,6 +99,20 @@ def test_a_client_has_so_many_sessions_and_its_next_may_come_when_one_ends(servi
                 assert answers(third)
 
 
+def test_who_has_more_sessions_than_it_may_from_now_on_loses_the_newest(service: RawService) -> None:
+    with limited(service, max_sessions_per_client=3) as proxy:
+        (alice,) = listed(proxy, "alice")
+        with ExitStack() as stack:
+            first, *others = [stack.enter_context(client_of(proxy, alice).handshake()) for _ in range(3)]
+            with ending(proxy, {"limit": 2}):
+                proxy.config.write_text(proxy.config.read_text().replace("client = 3", "client = 1"))
+                proxy.signal(signal.SIGHUP)
+                for other in others:
+                    assert other.recv_until_closed().octets == b""
+                    other.close()
+            assert answers(first)
+
+
 def test_a_client_that_comes_again_is_not_kept_out_by_its_own_older_session(service: RawService) -> None:
     with limited(service, max_sessions_per_client=1) as proxy:
         (alice,) = listed(proxy, "alice")

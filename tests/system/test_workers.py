@@ -17,6 +17,7 @@ from support.curve import Keys
 from support.process import Sidecar, children, free_port, toml, wait_until
 from support.service import RawService, echo
 
+from curveproxy.app.workers import SHARE_SECONDS
 from system.endings import ending
 from system.test_reload import answers, endpoint, reloads, service
 
@@ -70,8 +71,17 @@ def is_served(client: RawClient) -> bool:
         return False
 
 
-def listed(proxy: Sidecar, name: str = "alice") -> Keys:
-    keys = proxy.new_client(name)
+def comes_in(client: RawClient) -> bool:
+    """Whether it gets a session."""
+    try:
+        client.handshake()
+    except (EOFError, OSError):
+        return False
+    return True
+
+
+def listed(proxy: Sidecar, name: str = "alice", **metadata: str) -> Keys:
+    keys = proxy.new_client(name, {word.replace("_", "-"): text for word, text in metadata.items()})
     proxy.wait_listed(len(list(proxy.clients.iterdir())))
     return keys
 
@@ -127,6 +137,42 @@ def test_limits_are_divided_and_their_sum_is_the_limit() -> None:
     with sidecar(3, max_sessions=100, max_half_open=50) as proxy:
         assert proxy.metric("curveproxy_sessions_limit") == 100
         assert proxy.metric("curveproxy_half_open_limit") == 50
+
+
+def test_a_client_has_so_many_sessions_and_not_so_many_in_each() -> None:
+    with sidecar() as proxy, ExitStack() as stack:
+        alice = listed(proxy, max_sessions="3")
+
+        def newcomer() -> RawClient:
+            return stack.enter_context(RawClient(proxy.public, proxy.server.public, alice))
+
+        inside = [client for client in (newcomer() for _ in range(12)) if comes_in(client)]
+
+        def are_left() -> int:
+            for client in list(inside):
+                if not is_served(client):
+                    client.close()
+                    inside.remove(client)
+            return len(inside)
+
+        wait_until(lambda: are_left() == 3, "those that came while one did not know of the other have ended")
+        proxy.wait_metric("curveproxy_sessions", 3)
+        assert not any(comes_in(newcomer()) for _ in range(6))
+        inside.pop().close()
+        wait_until(lambda: comes_in(newcomer()), "there is a place again")
+        assert are_left() == 2
+
+
+def test_what_a_client_may_send_all_its_sessions_have_together() -> None:
+    with sidecar() as proxy, clients(proxy, listed(proxy, messages_per_second="20"), 8) as inside:
+        time.sleep(3 * SHARE_SECONDS)
+        begin = time.monotonic()
+        for client in inside:
+            client.send_raw(b"".join(client.seal(b"%d" % number) for number in range(10)))
+        for client in inside:
+            for number in range(10):
+                assert client.recv() == [b"%d" % number]
+        assert time.monotonic() - begin > (8 * 10 - 20) / 20 - 0.5
 
 
 def test_one_that_dies_costs_its_own_sessions_and_no_figure() -> None:
