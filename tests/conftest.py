@@ -4,6 +4,7 @@ import os
 import shutil
 
 import pytest
+from support.process import raise_descriptors
 
 TOOLS = {  # what a test needs beyond Python, by the marker it carries; each marker is declared in pyproject.toml
     "browser": ("chromium",),
@@ -16,6 +17,11 @@ TOOLS = {  # what a test needs beyond Python, by the marker it carries; each mar
     "prometheus": ("prometheus", "promtool"),
     "systemd": ("systemd-analyze", "systemd-socket-activate", "unshare", "nsenter"),
 }
+
+
+def pytest_sessionstart() -> None:
+    """Some tests have thousands of clients."""
+    raise_descriptors()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

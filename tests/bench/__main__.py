@@ -7,6 +7,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from support.process import raise_descriptors
+
 from bench import (
     columns,
     connection,
@@ -25,7 +27,6 @@ from bench import (
     throughput,
 )
 from bench.figures import header, machine
-from bench.load import raise_descriptors
 
 BENCHMARKS = {
     module.__name__.rpartition(".")[2]: module

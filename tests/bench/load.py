@@ -44,12 +44,6 @@ def many_addresses(number: int) -> str:
     return socket.inet_ntoa(struct.pack(">I", 0x7F010001 + number))
 
 
-def raise_descriptors() -> None:
-    """Let this process, and those that it starts, have all the descriptors that they may have."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
 def that_fit(sessions: int) -> int:
     """So many sessions, or as many as descriptors allow: two for each in curveproxy, or here in two proxies' loads."""
     return min(sessions, (resource.getrlimit(resource.RLIMIT_NOFILE)[0] - RESERVED_DESCRIPTORS) // 2)

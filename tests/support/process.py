@@ -8,6 +8,7 @@ import itertools
 import json
 import os
 import random
+import resource
 import shutil
 import signal
 import socket
@@ -35,6 +36,12 @@ START_SECONDS = 20.0
 PORTS = itertools.cycle(random.sample(range(20_000, 32_768), 32_768 - 20_000))
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+
+def raise_descriptors() -> None:
+    """Let this process, and those that it starts, have all the descriptors that they may have."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 class Memory(NamedTuple):
