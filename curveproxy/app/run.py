@@ -33,6 +33,7 @@ PASSED_OVER = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM)
 LEAVE_SECONDS = 10
 
 NOT_TAKEN = "the one before stays in force"
+RESTART = "start it again: their number is the one thing that a reload does not change"
 UNUSED = "it needs the address of a service's listen"
 FAULT = "a fault of curveproxy: please report it"
 
@@ -94,6 +95,7 @@ class Sidecar:
 
     def __init__(self, config: Config, path: Path | None, relays: Relays, manager: Manager, log: Log) -> None:
         self._config, self._path, self._manager, self._log = config, path, manager, log
+        self._began_with = config
         self._relays = relays
         self._page = Page(None)
         self._reloading = trio.Lock()
@@ -192,6 +194,8 @@ class Sidecar:
             logs.restyle(config.log.level, config.log.format)
             self._relays.reloaded(success=True)
             self._manager.ready(self._status())
+            if config.process.relays != self._began_with.process.relays:
+                self._log.warning("workers are as many as before", wanted=config.process.relays, hint=RESTART)
             self._log.info("configuration taken", services=[service.name for service in config.service])
 
     async def _watch(self) -> None:

@@ -383,6 +383,17 @@ def test_a_reload_is_taken_by_all_or_by_none() -> None:
             assert all(answers(public, proxy.server.public) for _ in range(10))
 
 
+def test_another_number_of_them_needs_a_restart_and_that_is_told() -> None:
+    with sidecar() as proxy:
+        started, before = workers(proxy), reloads(proxy, "success")
+        proxy.config.write_text(proxy.config.read_text().replace("workers = 2", "workers = 3"))
+        proxy.signal(signal.SIGHUP)
+        wait_until(lambda: reloads(proxy, "success") == before + 1, "it is taken")
+        [told] = [line for line in proxy.log if line["event"] == "workers are as many as before"]
+        assert told["wanted"] == 3
+        assert workers(proxy) == started
+
+
 def test_the_listener_of_a_unix_socket_is_shared(tmp_path: Path) -> None:
     with sidecar(listen=f"ipc://{tmp_path}/public") as proxy:
         alice = listed(proxy)
