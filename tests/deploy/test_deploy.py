@@ -21,9 +21,12 @@ from support.peer import Refused
 from support.process import ROOT, Sidecar, free_port, toml, wait_until
 from support.service import RawService, echo
 
+from curveproxy.policy.limits import MessageLimits
+
 CONFIG = ROOT / "config"
 HERE = Path(__file__).parent
 CASES = ("alerts.yaml", "rotation.yaml")
+PROCESS_BYTES = 64 << 20  # without what sessions hold
 OURS = re.compile(r"\b(?:curveproxy|process)_\w+")
 
 Unit = dict[str, list[str]]
@@ -123,6 +126,10 @@ def test_kubernetes_gives_it_no_right_that_it_does_not_need() -> None:
     }
     [drain] = re.findall(r"drain_seconds = (\d+)", of_kind("ConfigMap")["data"]["curveproxy.toml"])
     assert spec["terminationGracePeriodSeconds"] > int(drain)
+    [limit] = re.findall(r"(\d+)Mi", sidecar["resources"]["limits"]["memory"])
+    [ceiling] = re.findall(r"max_buffered_bytes = ([\d_]+)", of_kind("ConfigMap")["data"]["curveproxy.toml"])
+    # One message may go over the ceiling, with both its forms.
+    assert int(ceiling) + 2 * MessageLimits().max_message_bytes + PROCESS_BYTES < int(limit) << 20
     names = {volume["name"] for volume in spec["volumes"]}
     used = {mount["name"] for each in (*spec["initContainers"], *spec["containers"]) for mount in each["volumeMounts"]}
     assert names == used
