@@ -111,11 +111,6 @@ class Proxy:
                     session.drain()
         self.services = list(wanted)
 
-    def close(self) -> None:
-        """Give the doors up without having run."""
-        for door in self._doors.values():
-            door.close()
-
     async def run(self) -> None:
         """Serve what was opened, until it has been drained."""
         async with trio.open_nursery() as self._nursery:
@@ -128,9 +123,6 @@ class Proxy:
             for door in self._doors.values():
                 self._nursery.start_soon(door.run)
             await self._drain_begins.wait()
-            self.close()
-            for service in self.services:
-                service.leave()
             await self._see_off()
             for service in (*self.services, *self._former):
                 for session in list(service.sessions):
@@ -140,8 +132,15 @@ class Proxy:
         self.sessions_room.close()
 
     def drain(self, seconds: float) -> None:
-        """Stop listening, serve those inside for so long, then leave."""
+        """Stop listening, serve those inside for so long, then leave.
+
+        Nothing listens when this returns: whoever has handed sockets over may close them.
+        """
         self._drain_seconds = seconds
+        for door in self._doors.values():
+            door.close()
+        for service in self.services:
+            service.leave()
         self._drain_begins.set()
 
     async def _see_off(self) -> None:

@@ -4,10 +4,12 @@ import json
 import os
 import re
 import signal
+import threading
 import time
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
@@ -16,6 +18,7 @@ import zmq
 from support.client import RawClient
 from support.curve import Keys
 from support.libzmq import Libzmq
+from support.peer import connect
 from support.process import Sidecar, children, free_port, toml, wait_until
 from support.service import RawService, echo
 
@@ -318,6 +321,26 @@ def test_a_drain_serves_those_inside_and_takes_nobody_new(whom: str) -> None:
             assert proxy.metric("curveproxy_sessions") == 20
         assert proxy.wait() == 0
         assert not any(map(is_there, started))
+
+
+def test_a_drain_while_strangers_come_in_one_after_another_ends_no_session() -> None:
+    over = threading.Event()
+
+    def knock(public: str) -> None:
+        while not over.is_set():
+            with suppress(OSError):
+                connect(public).close()
+
+    with sidecar() as proxy, clients(proxy, listed(proxy), 20) as inside, ThreadPoolExecutor(4) as pool:
+        for _ in range(4):
+            pool.submit(knock, proxy.public)
+        wait_until(lambda: proxy.metric("curveproxy_connections_accepted_total") > 500, "they come")
+        proxy.signal()
+        try:
+            wait_until(lambda: proxy.get("/readyz")[0] == 503, "it drains")
+            assert all(map(is_served, inside))
+        finally:
+            over.set()
 
 
 def listens(public: str) -> bool:
