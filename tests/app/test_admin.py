@@ -141,6 +141,6 @@ async def test_what_stands_is_read_at_the_scrape() -> None:
         assert await value("curveproxy_message_bytes_total", direction="out") == 2**53
         assert await value("curveproxy_sessions_limit") == service.sessions_limit
         assert await value("curveproxy_half_open_limit") == service.half_open_limit
-    proxy.close()
+    proxy.drain(0)
     proxy.strangers_room.close()
     proxy.sessions_room.close()
