@@ -406,9 +406,12 @@ class Pump(ABC):
             self._source.socket.shutdown(socket.SHUT_RDWR)
 
     def _finish(self) -> Wait:
-        """All is written: tell the sink that nothing follows, or end at once where that cuts nothing."""
+        """All is written: tell the sink that nothing follows, or end at once where nobody would hear its answers.
+
+        That it owes none can not be known: what it has been sent may wait in its kernel.
+        """
         with suppress(OSError):
-            if self.back.has_nothing_to_do and sockets.all_has_arrived(self._sink.socket):
+            if self.back._sink_gone and sockets.all_has_arrived(self._sink.socket):
                 self._session.close()
             else:
                 self._sink.socket.shutdown(socket.SHUT_WR)

@@ -4,6 +4,7 @@
 """
 
 import select
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -244,6 +245,26 @@ def test_who_says_that_it_will_send_no_more_gets_every_answer_that_is_owed(proxy
         client.finish()
         for number in range(100):
             assert client.recv() == [b"%d" % number, bytes(10_000)]
+        assert client.recv_until_closed() == (b"", False)
+
+
+def test_who_says_so_gets_the_answer_of_a_service_that_takes_its_time() -> None:
+    def think(peer: Peer) -> None:
+        peer.handshake()
+        question = peer.recv()
+        time.sleep(1)
+        peer.send(question)
+
+    with (
+        RawService(think) as service,
+        Sidecar(backend=service.endpoint, clients={"allow": "any"}) as proxy,
+        ending(proxy, {"client_closed": 1}),
+        RawClient(proxy.public, proxy.server.public) as client,
+    ):
+        client.handshake().send([b"question"])
+        time.sleep(0.3)  # it has arrived, and nothing comes back yet
+        client.finish()
+        assert client.recv() == [b"question"]
         assert client.recv_until_closed() == (b"", False)
 
 
