@@ -19,6 +19,8 @@ SHOWN = {
     ("throughput", "1 MiB to the service"): "CPU a message, 1 MiB",
     ("roundtrips", "64 B there and back"): "a round trip, 64 B",
     ("connection", "accept, handshake, dial, READY, close"): "CPU a connection",
+    ("cores", "1 KiB to 16 clients, two cores"): "on two cores, 1 KiB to 16 clients",
+    ("storm", "5,000 clients at once, two cores"): "on two cores, 5,000 clients at once",
     ("strangers", "after HELLO, many addresses"): "memory of a stranger after HELLO",
     ("sessions", "an idle session"): "memory of an idle session",
     ("flood", "throughput left"): "throughput left under a flood of HELLOs",
