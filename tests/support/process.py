@@ -202,6 +202,8 @@ class Sidecar:
 
     def start(self) -> None:
         """Start it and wait until it is ready. Raises RuntimeError, with what it wrote, when it ends before."""
+        for stream in self.streams:  # of one that was here before
+            stream.close()
         self.streams = [(self.directory / name).open("wb") for name in ("stdout", "stderr")]
         self.process = subprocess.Popen(
             [*self.limited, *command(), "run", str(self.config)],

@@ -17,12 +17,14 @@ import pytest
 from support import process
 from support.baseline import baseline, in_balance, settled
 from support.client import RawClient
+from support.curve import Keys
 from support.peer import Peer, connect
 from support.process import Sidecar, free_port, wait_until
 from support.service import RawService, echo
 from support.stages import INITIATE, STRANGERS, walk
 
 from curveproxy.reasons import Outcome
+from system.crowd import Crowd
 
 ANY = {"allow": "any"}
 OFTEN = {"handshakes_per_second_per_source": 100_000}
@@ -351,6 +353,26 @@ def test_two_signals_at_once_while_it_drains_end_it_with_1_like_one(service: Raw
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCONT):
             proxy.signal(number)
         assert proxy.wait() == 1
+
+
+def test_after_a_restart_everybody_comes_again_at_once_and_nobody_is_refused() -> None:
+    count = 1000
+    with (
+        Crowd(count) as crowd,
+        Sidecar(
+            backend=crowd.backend, listen=f"tcp://127.0.0.1:{free_port()}", clients=ANY, admission=crowd.admission
+        ) as proxy,
+    ):
+        crowd.come(proxy, Keys.new())
+        assert crowd.is_answered()
+        proxy.process.kill()
+        proxy.wait()
+        proxy.start()
+        assert crowd.is_answered()
+        outcomes = {
+            dict(labels)["outcome"]: n for (name, labels), n in proxy.metrics().items() if name == OUTCOMES and n
+        }
+        assert outcomes == {"admitted": count}
 
 
 @pytest.mark.parametrize("number", [signal.SIGPIPE, signal.SIGWINCH, signal.SIGCHLD, signal.SIGURG])

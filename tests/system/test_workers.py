@@ -14,19 +14,17 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
-import zmq
 from support.client import RawClient
 from support.curve import Keys
-from support.libzmq import Libzmq
 from support.peer import connect
 from support.process import Sidecar, children, free_port, toml, wait_until
 from support.service import RawService, echo
 
 from curveproxy.app.workers import SHARE_SECONDS
+from system.crowd import Crowd
 from system.endings import ending
 from system.test_reload import answers, endpoint, reloads, service
 
-LOST_SECONDS, PATIENCE = 3.0, 60.0
 OFTEN = {"handshakes_per_second_per_source": 10_000}
 
 
@@ -205,74 +203,24 @@ def test_one_that_dies_costs_its_own_sessions_and_no_figure() -> None:
         assert (line["worker"], line["status"], line["level"]) == (0, -signal.SIGKILL, "error")
 
 
-class Asking:
-    """A client that asks again as soon as it was answered, or when no answer comes."""
-
-    def __init__(self, sock: "zmq.Socket[bytes]") -> None:
-        self.sock, self.asked, self.answered = sock, 0, 0
-        self.ask()
-
-    def ask(self) -> None:
-        self.asked += 1
-        self.at = time.monotonic()
-        self.sock.send(b"%d" % self.asked)
-
-    def look(self) -> None:
-        try:
-            answer = self.sock.recv(zmq.NOBLOCK)
-        except zmq.Again:
-            if time.monotonic() > self.at + LOST_SECONDS:
-                self.ask()
-        else:
-            self.answered += 1
-            if answer == b"%d" % self.asked:  # else it is late, and another is on its way
-                self.ask()
-
-    @property
-    def has_lost(self) -> bool:
-        """Whether something was never answered, besides what it asks now."""
-        return self.asked > self.answered + 1
-
-
 def test_of_two_thousand_that_ask_all_the_time_only_those_of_the_dead_connect_again() -> None:
     count = 2000
-    with Libzmq() as z:
-        z.context.set(zmq.MAX_SOCKETS, count + 8)
-        behind, backend = z.bind(zmq.ROUTER, backlog=count)
-        patient = {"max_half_open_per_source": count, "max_half_open": count}
-        with Sidecar(
-            backend=backend, listen=endpoint(), process={"workers": 2}, admission={**OFTEN, **patient}
-        ) as proxy:
-            alice = listed(proxy)
-            asking = [
-                Asking(z.connect(zmq.DEALER, proxy.public, server=proxy.server.public, keys=alice))
-                for _ in range(count)
-            ]
-
-            def all_are_answered() -> bool:
-                """Everybody, once more than before."""
-                before = [client.answered for client in asking]
-                deadline = time.monotonic() + PATIENCE
-                while any(client.answered == number for client, number in zip(asking, before, strict=True)):
-                    assert time.monotonic() < deadline
-                    with suppress(zmq.Again):
-                        while True:
-                            behind.send_multipart(behind.recv_multipart(zmq.NOBLOCK))
-                    for client in asking:
-                        client.look()
-                return True
-
-            assert all_are_answered()
-            assert proxy.metric("curveproxy_handshakes_total", outcome="admitted") == count
-            lost = [line["worker"] for line in proxy.log if line["event"] == "session opened"].count(0)
-            assert 0 < lost < count
-            os.kill(workers(proxy)[0], signal.SIGKILL)
-            assert all_are_answered()
-            assert all_are_answered()
-            assert sum(client.has_lost for client in asking) <= lost
-            assert proxy.metric("curveproxy_sessions") == count
-            assert proxy.metric("curveproxy_handshakes_total", outcome="admitted") == count + lost
-            assert not proxy.metric("curveproxy_sessions_closed_total"), "of those who were not the dead one's"
+    with (
+        Crowd(count) as crowd,
+        Sidecar(backend=crowd.backend, listen=endpoint(), process={"workers": 2}, admission=crowd.admission) as proxy,
+    ):
+        crowd.come(proxy, listed(proxy))
+        assert crowd.is_answered()
+        assert proxy.metric("curveproxy_handshakes_total", outcome="admitted") == count
+        lost = [line["worker"] for line in proxy.log if line["event"] == "session opened"].count(0)
+        assert 0 < lost < count
+        os.kill(workers(proxy)[0], signal.SIGKILL)
+        assert crowd.is_answered()
+        assert crowd.is_answered()
+        assert crowd.have_lost <= lost
+        assert proxy.metric("curveproxy_sessions") == count
+        assert proxy.metric("curveproxy_handshakes_total", outcome="admitted") == count + lost
+        assert not proxy.metric("curveproxy_sessions_closed_total"), "of those who were not the dead one's"
 
 
 def test_one_that_dies_again_and_again_is_started_more_and_more_seldom() -> None:
