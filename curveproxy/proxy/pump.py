@@ -402,6 +402,7 @@ class Pump(ABC):
     def _cut(self, reason: Closed) -> None:
         """The source has done what it must not: this direction ends, and so does what goes back to it."""
         self._end(reason)
+        self.back._sink_gone = True
         with suppress(OSError):
             self._source.socket.shutdown(socket.SHUT_RDWR)
 
@@ -410,6 +411,7 @@ class Pump(ABC):
 
         That it owes none can not be known: what it has been sent may wait in its kernel.
         """
+        self._kept, self._large = b"", None  # half a frame, whose rest will not come
         with suppress(OSError):
             if self.back._sink_gone and sockets.all_has_arrived(self._sink.socket):
                 self._session.close()

@@ -6,7 +6,7 @@ import pytest
 from support import zmtp
 from support.client import RawClient
 from support.curve import INNER_COMMAND
-from support.process import Sidecar, wait_until
+from support.process import Sidecar
 from support.service import RawService, echo, never_reads
 from support.zmtp import MORE
 
@@ -120,6 +120,6 @@ def test_a_service_that_dropping_does_not_suit_is_warned_of_once(kind: str, warn
         for _ in range(2):
             with RawClient(proxy.public, proxy.server.public, socket_type=fitting) as client:
                 client.handshake()
-        wait_until(lambda: proxy.metric("curveproxy_sessions_closed_total") == 2)
+        proxy.wait_metric("curveproxy_handshakes_total", 2, outcome="admitted")
         lines = [line for line in proxy.log if line.get("event") == "dropping does not suit the service"]
         assert [line["service_says"] for line in lines] == ([kind] if warned else [])
