@@ -15,7 +15,7 @@ from bench.peers import Proxy, Service, Starter
 ROUNDS, SHORT_ROUNDS = 7, 1
 CLIENTS = 16
 # Octets of a message -> how many of them in a round, and in a short one.
-MESSAGES = {1024: (60_000, 2_000), 65536: (4_000, 200)}
+MESSAGES = {1024: (200_000, 2_000), 65536: (8_000, 200)}
 NAMES = {1024: "1 KiB", 65536: "64 KiB"}
 
 
