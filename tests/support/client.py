@@ -230,3 +230,9 @@ def send_endlessly(client: CurvePeer, message: Sequence[bytes], *, patience: flo
     client.sock.settimeout(patience)
     while True:
         client.send(message)
+
+
+def answers(client: RawClient) -> bool:
+    """Whether what it says comes back from a service that echoes."""
+    client.send([b"hello"])
+    return client.recv() == [b"hello"]

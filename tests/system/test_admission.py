@@ -9,7 +9,7 @@ from contextlib import ExitStack, suppress
 import pytest
 import zmq
 from support import curve, zmtp
-from support.client import RawClient
+from support.client import RawClient, answers
 from support.curve import Keys
 from support.door import Door
 from support.libzmq import Libzmq
@@ -265,8 +265,7 @@ def test_a_handshake_octet_by_octet_is_admitted(door: Door) -> None:
         original, client.send_raw = client.send_raw, slowly  # type: ignore[method-assign]
         client.handshake()
         client.send_raw = original  # type: ignore[method-assign]
-        client.send([b"hello"])
-        assert client.recv() == [b"hello"]
+        assert answers(client)
 
 
 # --- limits, each on a proxy of its own
@@ -291,8 +290,7 @@ def test_at_the_limit_the_oldest_goes_and_the_newcomer_is_admitted() -> None:
         wait_until(lambda: proxy.metric("curveproxy_half_open_connections") == 5, "the house is full")
         with RawClient(proxy.public, proxy.server.public) as client:
             client.handshake()
-            client.send([b"hello"])
-            assert client.recv() == [b"hello"]
+            assert answers(client)
             assert Peer(silent[0]).recv_until_closed(5).octets == zmtp.greeting(as_server=1)[:11]
             assert proxy.metric("curveproxy_half_open_connections") == 4
             assert proxy.metric("curveproxy_handshakes_total", outcome="evicted") == 1
@@ -338,8 +336,7 @@ def test_a_full_table_of_descriptors_does_not_keep_an_honest_client_out() -> Non
             silent = [stack.enter_context(connect(proxy.public)) for _ in range(2 * limit)]
             with RawClient(proxy.public, proxy.server.public) as client:
                 client.handshake()
-                client.send([b"hello"])
-                assert client.recv() == [b"hello"]
+                assert answers(client)
             assert proxy.fds() < limit
             assert proxy.metric("curveproxy_handshakes_total", outcome="evicted") > 0
             assert proxy.get("/readyz")[0] == 200

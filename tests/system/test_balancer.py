@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from support import zmtp
-from support.client import RawClient
+from support.client import RawClient, answers
 from support.peer import connect
 from support.process import Sidecar, free_port, wait_until
 from support.service import RawService, echo
@@ -51,8 +51,7 @@ class Forwarded(RawClient):
 
 def is_served(client: RawClient) -> bool:
     with client:
-        client.handshake().send([b"hello"])
-        return client.recv() == [b"hello"]
+        return answers(client.handshake())
 
 
 def opened(proxy: Sidecar) -> str:
@@ -84,8 +83,7 @@ def test_header_and_greeting_may_come_together() -> None:
         client.welcome()
         client.initiate()
         client.ready()
-        client.send([b"hello"])
-        assert client.recv() == [b"hello"]
+        assert answers(client)
         assert opened(proxy) == f"{SOMEBODY}:4242"
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from support import process
 from support.baseline import baseline, in_balance, settled
-from support.client import RawClient
+from support.client import RawClient, answers
 from support.curve import Keys
 from support.peer import Peer, connect
 from support.process import Sidecar, free_port, wait_until
@@ -34,12 +34,6 @@ OUTCOMES = "curveproxy_handshakes_total"
 def client_of(proxy: Sidecar) -> RawClient:
     """Somebody who has connected."""
     return RawClient(proxy.public, proxy.server.public)
-
-
-def answers(client: RawClient) -> bool:
-    """Whether a session goes on."""
-    client.send([b"hello"])
-    return client.recv() == [b"hello"]
 
 
 def is_served(proxy: Sidecar) -> bool:

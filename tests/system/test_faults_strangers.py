@@ -12,7 +12,7 @@ from unittest.mock import patch
 import pytest
 from support import curve, zmtp
 from support.baseline import baseline
-from support.client import RawClient
+from support.client import RawClient, answers
 from support.curve import Keys
 from support.peer import Peer, Refused, connect
 from support.process import Sidecar, wait_until
@@ -36,9 +36,7 @@ def client_of(proxy: Sidecar, **options: object) -> RawClient:
 def is_served(proxy: Sidecar, **options: object) -> bool:
     """Whether an honest client gets in and has its answer."""
     with client_of(proxy, **options) as client:
-        client.handshake()
-        client.send([b"hello"])
-        return client.recv() == [b"hello"]
+        return answers(client.handshake())
 
 
 def warm_up(proxy: Sidecar) -> None:
@@ -161,8 +159,7 @@ def test_every_octet_alone_is_as_good_as_all_of_them_together(proxy: Sidecar, ou
             if outcome == "admitted":
                 client.initiate()
                 client.ready()
-                client.send([b"hello"])
-                assert client.recv() == [b"hello"]
+                assert answers(client)
             else:
                 client.initiate(box=bytes(200))
                 assert client.recv_until_closed().octets == b""
@@ -273,8 +270,7 @@ def test_more_strangers_than_descriptors_keep_nobody_out_and_leave_nothing() -> 
             for _ in range(600):
                 stack.enter_context(connect(proxy.public))
             assert is_served(proxy)
-            inside.send([b"still here"])
-            assert inside.recv() == [b"still here"]
+            assert answers(inside)
             assert proxy.fds() < 300
             assert proxy.metric(OUTCOMES, outcome="evicted") > 600 - 300
         told = [line for line in proxy.log if line.get("outcome") == "evicted"]

@@ -14,7 +14,7 @@ from contextlib import ExitStack
 
 import pytest
 import zmq
-from support.client import RawClient
+from support.client import RawClient, answers
 from support.curve import Keys
 from support.libzmq import Libzmq
 from support.peer import SECONDS, Peer
@@ -59,11 +59,6 @@ def greeted(service: RawService, client: RawClient) -> Peer:
     client.handshake()
     service.threads[-1].join(SECONDS)
     return service.accepted[-1]
-
-
-def answers(client: RawClient, word: bytes = b"hello") -> bool:
-    client.send([word])
-    return client.recv() == [word]
 
 
 def echoed(client: RawClient, count: int, size: int) -> float:

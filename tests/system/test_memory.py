@@ -12,7 +12,7 @@ from math import inf
 from pathlib import Path
 
 import pytest
-from support.client import RawClient
+from support.client import RawClient, answers
 from support.curve import Keys
 from support.peer import Peer
 from support.process import Sidecar, wait_until
@@ -43,11 +43,6 @@ def sends_some_to_slow_ones(peer: Peer) -> None:
 
 def client_of(proxy: Sidecar, name: str = "") -> RawClient:
     return RawClient(proxy.public, proxy.server.public, Keys.new(), identity=name.encode(), timeout=PATIENCE)
-
-
-def answers(client: RawClient) -> bool:
-    client.send([b"hello"])
-    return client.recv() == [b"hello"]
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import pytest
 import zmq
 from support.baseline import baseline
-from support.client import RawClient
+from support.client import RawClient, answers
 from support.libzmq import Libzmq
 from support.peer import connect
 from support.process import Sidecar, free_port, toml, wait_until
@@ -48,15 +48,14 @@ def reload(proxy: Sidecar, services: str, result: str = "success") -> None:
     wait_until(lambda: reloads(proxy, result) == before + 1, f"reloaded: {result}")
 
 
-def answers(public: str, server: bytes) -> bool:
+def is_served(public: str, server: bytes) -> bool:
     """Whether a client gets in there, and an answer."""
     try:
         client = RawClient(public, server)
     except ConnectionRefusedError:
         return False
     with client:
-        client.handshake().send([b"hello"])
-        return client.recv() == [b"hello"]
+        return answers(client.handshake())
 
 
 def test_services_come_change_and_go_and_the_others_do_not_notice() -> None:
@@ -72,19 +71,17 @@ def test_services_come_change_and_go_and_the_others_do_not_notice() -> None:
                 with pytest.raises(ConnectionRefusedError):
                     connect(three)
                 reload(proxy, kept + service("moved", three, other_behind.endpoint) + new)
-                assert answers(three, server)
+                assert is_served(three, server)
                 assert len(other_behind.accepted) == 1
-                assert answers(two, server)
+                assert is_served(two, server)
                 for client in (inside, moved):
-                    client.send([b"still here"])
-                    assert client.recv() == [b"still here"]
+                    assert answers(client)
                 with ending(proxy, {"drained": 1}):
                     reload(proxy, kept + new)
                     assert moved.recv_until_closed().octets == b""
                     moved.close()
-                assert not answers(three, server)
-                inside.send([b"still here"])
-                assert inside.recv() == [b"still here"]
+                assert not is_served(three, server)
+                assert answers(inside)
                 assert {dict(labels).get("service") for _, labels in proxy.metrics()} >= {"kept", "new"}
                 assert proxy.metric("curveproxy_sessions", service="kept") == 1
 
@@ -141,9 +138,8 @@ def test_what_is_wrong_is_told_and_changes_nothing(name: str) -> None:
             lines = [line for line in proxy.log if line["event"] == "configuration not taken"]
             assert told in " ".join(line["detail"] for line in lines)
             assert {line["hint"] for line in lines} == {"the one before stays in force"}
-            inside.send([b"still here"])
-            assert inside.recv() == [b"still here"]
-            assert answers(public, proxy.server.public)
+            assert answers(inside)
+            assert is_served(public, proxy.server.public)
             proxy.config.write_text(before)
             reload(proxy, right)  # and it is not deaf from now on
 
@@ -161,7 +157,7 @@ def test_the_admin_page_moves_and_the_level_of_the_log_changes() -> None:
         with pytest.raises(ConnectionRefusedError):
             connect(before.replace("http", "tcp"))
         lines = len(proxy.log)
-        assert answers(proxy.public, proxy.server.public)
+        assert is_served(proxy.public, proxy.server.public)
         assert len(proxy.log) == lines
 
 
@@ -183,8 +179,8 @@ def test_a_file_that_is_swapped_by_a_link_is_taken_where_that_is_wanted() -> Non
             (proxy.directory / "next").symlink_to("2")
             os.replace(proxy.directory / "next", proxy.directory / "now")
             wait_until(lambda: reloads(proxy) == 2, "it is taken")
-            assert answers(other, proxy.server.public)
-            assert not answers(public, proxy.server.public)
+            assert is_served(other, proxy.server.public)
+            assert not is_served(public, proxy.server.public)
 
 
 def test_a_changed_file_is_not_taken_where_nobody_asked_for_it() -> None:
@@ -254,8 +250,7 @@ def test_under_load_a_reload_and_a_revocation_lose_nothing_of_others() -> None:
                     seen = len(come)
                     wait_until(lambda: len(come) > seen + 100, "it still flows")
                 for client in clients[1::2]:
-                    client.send([b"still here"])
-                    assert client.recv() == [b"still here"]
+                    assert answers(client)
             finally:
                 for client in clients:
                     client.close()
@@ -265,4 +260,4 @@ def test_signals_that_mean_something_to_others_kill_nobody() -> None:
     with RawService(echo) as behind, Sidecar(backend=behind.endpoint, clients={"allow": "any"}) as proxy:
         for number in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM):
             proxy.signal(number)
-        assert answers(proxy.public, proxy.server.public)
+        assert is_served(proxy.public, proxy.server.public)

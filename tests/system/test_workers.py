@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from support.client import RawClient
+from support.client import RawClient, answers
 from support.curve import Keys
 from support.peer import connect
 from support.process import Sidecar, children, free_port, toml, wait_until
@@ -23,7 +23,7 @@ from support.service import RawService, echo
 from curveproxy.app.workers import SHARE_SECONDS
 from system.crowd import Crowd
 from system.endings import ending
-from system.test_reload import answers, endpoint, reloads, service
+from system.test_reload import endpoint, is_served, reloads, service
 
 OFTEN = {"handshakes_per_second_per_source": 10_000}
 
@@ -66,11 +66,10 @@ def clients(proxy: Sidecar, keys: Keys, count: int) -> Iterator[list[RawClient]]
         yield inside
 
 
-def is_served(client: RawClient) -> bool:
+def is_alive(client: RawClient) -> bool:
     """Whether what it sends comes back; else its session has ended."""
     try:
-        client.send([b"hello"])
-        return client.recv() == [b"hello"]
+        return answers(client)
     except (EOFError, OSError):
         return False
 
@@ -84,8 +83,8 @@ def comes_in(client: RawClient) -> bool:
     return True
 
 
-def listed(proxy: Sidecar, name: str = "alice", **metadata: str) -> Keys:
-    keys = proxy.new_client(name, {word.replace("_", "-"): text for word, text in metadata.items()})
+def listed(proxy: Sidecar, name: str = "alice", metadata: dict[str, str] | None = None) -> Keys:
+    keys = proxy.new_client(name, metadata)
     proxy.wait_listed(len(list(proxy.clients.iterdir())))
     return keys
 
@@ -94,7 +93,7 @@ def test_clients_are_dealt_out_and_what_is_seen_is_the_sum() -> None:
     with sidecar() as proxy:
         alice = listed(proxy)
         with clients(proxy, alice, 40) as inside:
-            assert all(map(is_served, inside))
+            assert all(map(is_alive, inside))
             by = [line["worker"] for line in proxy.log if line["event"] == "session opened"]
             assert len(by) == 40
             assert set(by) == {0, 1}
@@ -145,7 +144,7 @@ def test_limits_are_divided_and_their_sum_is_the_limit() -> None:
 
 def test_a_client_has_so_many_sessions_and_not_so_many_in_each() -> None:
     with sidecar() as proxy, ExitStack() as stack:
-        alice = listed(proxy, max_sessions="3")
+        alice = listed(proxy, metadata={"max-sessions": "3"})
 
         def newcomer() -> RawClient:
             return stack.enter_context(RawClient(proxy.public, proxy.server.public, alice))
@@ -154,7 +153,7 @@ def test_a_client_has_so_many_sessions_and_not_so_many_in_each() -> None:
 
         def are_left() -> int:
             for client in list(inside):
-                if not is_served(client):
+                if not is_alive(client):
                     client.close()
                     inside.remove(client)
             return len(inside)
@@ -168,7 +167,7 @@ def test_a_client_has_so_many_sessions_and_not_so_many_in_each() -> None:
 
 
 def test_what_a_client_may_send_all_its_sessions_have_together() -> None:
-    with sidecar() as proxy, clients(proxy, listed(proxy, messages_per_second="20"), 8) as inside:
+    with sidecar() as proxy, clients(proxy, listed(proxy, metadata={"messages-per-second": "20"}), 8) as inside:
         time.sleep(3 * SHARE_SECONDS)
         begin = time.monotonic()
         for client in inside:
@@ -183,13 +182,13 @@ def test_one_that_dies_costs_its_own_sessions_and_no_figure() -> None:
     with sidecar() as proxy:
         alice = listed(proxy)
         with clients(proxy, alice, 60) as inside:
-            assert all(map(is_served, inside))
+            assert all(map(is_alive, inside))
             before = proxy.metrics()
             [dead, other] = workers(proxy)
             lost = [line["worker"] for line in proxy.log if line["event"] == "session opened"].count(0)
             os.kill(dead, signal.SIGKILL)
             wait_until(lambda: len(workers(proxy)) == 2 and dead not in workers(proxy), "another has taken its place")
-            assert sum(map(is_served, inside)) == 60 - lost
+            assert sum(map(is_alive, inside)) == 60 - lost
             wait_until(lambda: proxy.metric("curveproxy_sessions") == 60 - lost, "the others are counted")
             after = proxy.metrics()
             fallen = [
@@ -198,7 +197,7 @@ def test_one_that_dies_costs_its_own_sessions_and_no_figure() -> None:
             assert fallen == [key for key in fallen if key[0] == "process_cpu_seconds_total"]
             assert other in workers(proxy)
             with clients(proxy, alice, lost) as again:
-                assert all(map(is_served, again))
+                assert all(map(is_alive, again))
         [line] = [line for line in proxy.log if line["event"] == "a worker has ended"]
         assert (line["worker"], line["status"], line["level"]) == (0, -signal.SIGKILL, "error")
 
@@ -241,7 +240,7 @@ def answers_often(proxy: Sidecar) -> bool:
     """Whether clients get in, whichever process they come to."""
     alice = listed(proxy)
     with clients(proxy, alice, 10) as inside:
-        return all(map(is_served, inside))
+        return all(map(is_alive, inside))
 
 
 def test_none_is_left_when_the_one_that_looks_after_them_is_killed() -> None:
@@ -265,7 +264,7 @@ def test_a_drain_serves_those_inside_and_takes_nobody_new(whom: str) -> None:
             proxy.signal()
             wait_until(lambda: proxy.get("/readyz")[0] == 503, "it drains")
             wait_until(lambda: not listens(proxy.public), "the port is closed")
-            assert all(map(is_served, inside))
+            assert all(map(is_alive, inside))
             assert proxy.metric("curveproxy_sessions") == 20
         assert proxy.wait() == 0
         assert not any(map(is_there, started))
@@ -286,7 +285,7 @@ def test_a_drain_while_strangers_come_in_one_after_another_ends_no_session() -> 
         proxy.signal()
         try:
             wait_until(lambda: proxy.get("/readyz")[0] == 503, "it drains")
-            assert all(map(is_served, inside))
+            assert all(map(is_alive, inside))
         finally:
             over.set()
 
@@ -308,7 +307,7 @@ def test_a_second_signal_ends_all_at_once() -> None:
             wait_until(lambda: proxy.get("/readyz")[0] == 503, "it drains")
             proxy.signal()
             assert proxy.wait() == 1
-            assert not any(map(is_served, inside))
+            assert not any(map(is_alive, inside))
             wait_until(lambda: not any(map(is_there, started)), "they have ended too")
 
 
@@ -318,8 +317,8 @@ def test_a_revocation_reaches_all() -> None:
         with clients(proxy, alice, 20) as gone, clients(proxy, bob, 20) as staying:
             with ending(proxy, {"revoked": 20}):
                 (proxy.clients / "alice.key").unlink()
-            assert not any(map(is_served, gone))
-            assert all(map(is_served, staying))
+            assert not any(map(is_alive, gone))
+            assert all(map(is_alive, staying))
             told = [line for line in proxy.log if line["event"] == "client list changed" and line["clients"] == 1]
             assert len(told) == 2, "when alice came and when she went, each once"
 
@@ -341,17 +340,17 @@ def test_a_reload_is_taken_by_all_or_by_none() -> None:
                 wait_until(lambda: reloads(proxy, result) == before + 1, result)
 
             reload_with(table + more, "success")
-            assert all(answers(other, proxy.server.public) for _ in range(10))
+            assert all(is_served(other, proxy.server.public) for _ in range(10))
             reload_with(table + more.replace(other, taken.endpoint), "failure")
             reload_with(table + "[[service]]\nname = 3\n", "failure")
-            assert all(answers(each, proxy.server.public) for each in (public, other) for _ in range(10))
+            assert all(is_served(each, proxy.server.public) for each in (public, other) for _ in range(10))
             reload_with(table, "success")
             wait_until(lambda: not listens(other), "nobody listens there")
-            assert all(answers(public, proxy.server.public) for _ in range(10))
+            assert all(is_served(public, proxy.server.public) for _ in range(10))
             assert workers(proxy) == started
             os.kill(started[0], signal.SIGKILL)
             wait_until(lambda: len(workers(proxy)) == 2, "another has taken its place")
-            assert all(answers(public, proxy.server.public) for _ in range(10))
+            assert all(is_served(public, proxy.server.public) for _ in range(10))
 
 
 def test_another_number_of_them_needs_a_restart_and_that_is_told() -> None:
@@ -369,7 +368,7 @@ def test_the_listener_of_a_unix_socket_is_shared(tmp_path: Path) -> None:
     with sidecar(listen=f"ipc://{tmp_path}/public") as proxy:
         alice = listed(proxy)
         with clients(proxy, alice, 40) as inside:
-            assert all(map(is_served, inside))
+            assert all(map(is_alive, inside))
         assert {line["worker"] for line in proxy.log if line["event"] == "session opened"} <= {0, 1}
     assert not list(tmp_path.iterdir())
 
