@@ -461,13 +461,12 @@ def test_a_subscription_has_4095_octets_at_the_most(
                 assert client.recv() == [topic]
                 client.finish()
                 client.recv_until_closed()
+            if kind == "XPUB":  # it tells of a topic only when nobody else has it, so the next one waits for this
+                assert [service.recv(), service.recv()] == [b"\1" + topic, b"\0" + topic]
         for size in (4096, 5000):
             for make in FORMS.values():
                 with client_of(proxy, kind, "SUB") as client:
                     client.handshake()
                     client.send_raw(make(client, b"t" * size))
                     assert client.recv_until_closed().octets == b""
-    if kind == "XPUB":
-        told = [service.recv() for _ in range(4)]
-        assert told == [b"\1" + topic, b"\0" + topic] * 2
-        assert not service.poll(0)
+    assert kind == "PUB" or not service.poll(0)
