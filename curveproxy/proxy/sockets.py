@@ -290,6 +290,8 @@ def source_of(sock: socket.socket, address: object) -> int | None:
 def peer_text(sock: socket.socket, source: int | None = None, told: tuple[str, int] | None = None) -> str:
     """A peer's address for the log: ``192.0.2.1:4242``, ``[2001:db8::1]:4242``, ``ipc``.
 
+    An IPv4 client of a listener for both is told as what it is: one address is to be one word in all of a log.
+
     source: what is told of one that has gone already, and with it its port; told: what a balancer says that it is.
     """
     if sock.family == socket.AF_UNIX:
@@ -302,4 +304,6 @@ def peer_text(sock: socket.socket, source: int | None = None, told: tuple[str, i
         if source & IPV6_MARK:
             return f"{ipaddress.IPv6Address((source ^ IPV6_MARK) << 64)}/64"
         return str(ipaddress.IPv4Address(source))
+    if "." in host:
+        host = host.removeprefix("::ffff:")
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

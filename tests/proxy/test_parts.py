@@ -21,6 +21,7 @@ from curveproxy.proxy.sockets import (
     listen,
     nothing_has_come,
     number_of,
+    peer_text,
     source_of,
 )
 from curveproxy.proxy.strainer import Strainer
@@ -292,6 +293,27 @@ class TestSockets:
             assert (source_of(sock, (one, 1)) == source_of(sock, (other, 2))) is same
         with socket.socket(socket.AF_UNIX) as sock:
             assert source_of(sock, b"") is None
+
+    @pytest.mark.parametrize(
+        ("told", "text"),
+        [
+            ("192.0.2.1", "192.0.2.1:7"),
+            ("::ffff:192.0.2.1", "192.0.2.1:7"),
+            ("::ffff:1:2:3", "[::ffff:1:2:3]:7"),
+            ("2001:db8::1", "[2001:db8::1]:7"),
+        ],
+    )
+    def test_an_address_for_the_log(self, told: str, text: str) -> None:
+        with socket.socket() as sock:
+            assert peer_text(sock, told=(told, 7)) == text
+
+    def test_an_ipv4_client_of_a_listener_for_both_is_told_as_what_it_is(self) -> None:
+        listener = listen(Endpoint.parse("tcp://*:0"))
+        with socket.create_connection(("127.0.0.1", listener.endpoint.port)) as client:
+            accepted, _ = listener.socket.accept()
+            with accepted:
+                assert peer_text(accepted) == f"127.0.0.1:{client.getsockname()[1]}"
+        listener.close()
 
     def test_a_port_in_use_is_told(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(BindError, match="in use"):
