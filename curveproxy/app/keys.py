@@ -62,11 +62,16 @@ def read_key_pair(path: Path) -> KeyPair:
 
 
 def others_may_read(path: Path) -> bool:
-    """Whether a secret lies open to its group or to all, as a mounted Kubernetes secret does."""
+    """Whether a secret lies open to all, or to a group without need.
+
+    There is need where it is another's, as a Kubernetes secret is root's: we read it by that group.
+    """
     try:
-        return bool(path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH))
+        found = path.stat()
     except OSError:  # it was readable a moment ago
         return False
+    unwanted = stat.S_IROTH | (stat.S_IRGRP if found.st_uid == os.geteuid() else 0)
+    return bool(found.st_mode & unwanted)
 
 
 def warn_of_open_secret(path: Path, log: "Log") -> None:

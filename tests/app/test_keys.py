@@ -48,6 +48,18 @@ def test_secrets_are_private_from_the_first_instant_and_never_overwritten(tmp_pa
     assert others_may_read(tmp_path / "a.key_secret")
 
 
+@pytest.mark.parametrize(("mode", "ours", "theirs"), [(0o600, 0, 0), (0o440, 1, 0), (0o644, 1, 1), (0o604, 1, 1)])
+def test_a_group_that_needs_a_secret_may_read_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int, ours: bool, theirs: bool
+) -> None:
+    """As of a Kubernetes secret, which is root's, and its pod's by ``fsGroup``."""
+    (secret := tmp_path / "server.key_secret").write_text("")
+    secret.chmod(mode)
+    assert others_may_read(secret) == ours
+    monkeypatch.setattr(os, "geteuid", lambda: secret.stat().st_uid + 1)
+    assert others_may_read(secret) == theirs
+
+
 def test_a_link_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "a.key_secret").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(KeyFileError):
