@@ -17,7 +17,7 @@ from starlette.routing import Route
 from curveproxy.app import page
 from curveproxy.app.config import EVERYWHERE, Admin
 from curveproxy.app.relay import Relays
-from curveproxy.app.status import Query, Status
+from curveproxy.app.status import Query, Status, Trouble
 from curveproxy.proxy.endpoint import is_local
 
 # A form with a token in it is shorter.
@@ -42,10 +42,19 @@ def refusal(status: int, why: str) -> HTTPException:
 
 
 class Pages:
-    """relays: what is shown; not_ready: as for ``admin.application``; settings: as a reload has left them."""
+    """What is shown, and to whom.
 
-    def __init__(self, relays: Relays, not_ready: Callable[[], str], settings: Callable[[], Admin]) -> None:
-        self._relays, self._not_ready, self._settings = relays, not_ready, settings
+    not_ready: as for ``admin.application``; troubles: of the process itself; settings: as a reload has left them.
+    """
+
+    def __init__(
+        self,
+        relays: Relays,
+        not_ready: Callable[[], str],
+        troubles: Callable[[], list[Trouble]],
+        settings: Callable[[], Admin],
+    ) -> None:
+        self._relays, self._not_ready, self._troubles, self._settings = relays, not_ready, troubles, settings
         self._token = secrets.token_urlsafe()
 
     @property
@@ -79,7 +88,9 @@ class Pages:
         return RedirectResponse(f"/?{request.url.query}", 303, headers=HEADERS)
 
     async def _look(self, query: Query) -> Status:
-        return attrs.evolve(await self._relays.look(query), state=self._not_ready() or "ready")
+        status = await self._relays.look(query)
+        troubles = [*status.troubles, *self._troubles()]
+        return attrs.evolve(status, state=self._not_ready() or "ready", troubles=troubles)
 
     def _query(self, request: Request) -> Query:
         self._admit(request)

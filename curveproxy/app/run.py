@@ -19,6 +19,7 @@ from curveproxy.app.logs import Log
 from curveproxy.app.notify import Manager
 from curveproxy.app.pages import Pages
 from curveproxy.app.relay import NotTakenError, Relay, Relays
+from curveproxy.app.status import Trouble
 from curveproxy.app.workers import Workers
 from curveproxy.proxy.endpoint import Endpoint
 from curveproxy.proxy.sockets import BindError
@@ -32,6 +33,7 @@ PASSED_OVER = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM)
 # What there is to do after a drain, and a good deal more.
 LEAVE_SECONDS = 10
 
+REFUSED = "configuration not taken"
 NOT_TAKEN = "the one before stays in force"
 RESTART = "start it again: their number is the one thing that a reload does not change"
 UNUSED = "it needs the address of a service's listen"
@@ -96,6 +98,7 @@ class Sidecar:
     def __init__(self, config: Config, path: Path | None, relays: Relays, manager: Manager, log: Log) -> None:
         self._config, self._path, self._manager, self._log = config, path, manager, log
         self._began_with = config
+        self._troubles: list[Trouble] = []
         self._relays = relays
         self._page = Page(None)
         self._reloading = trio.Lock()
@@ -166,7 +169,7 @@ class Sidecar:
         if is_other:
             self._page.close()
             self._page = page
-            pages = Pages(self._relays, self._not_ready, lambda: self._config.admin)
+            pages = Pages(self._relays, self._not_ready, lambda: self._troubles, lambda: self._config.admin)
             app = admin.application(self._relays.collect, self._not_ready, self._unexpected, pages.routes)
             self._nursery.start_soon(page.serve, app, self._unexpected)
         self._config = config
@@ -186,11 +189,17 @@ class Sidecar:
                     return
                 await self._apply(config)
             except (ConfigError, NotTakenError, BindError) as error:
-                for complaint in [str(error)] if isinstance(error, BindError) else error.complaints:
-                    self._log.error("configuration not taken", detail=complaint, hint=NOT_TAKEN)
+                complaints = [str(error)] if isinstance(error, BindError) else error.complaints
+                for complaint in complaints:
+                    self._log.error(REFUSED, detail=complaint, hint=NOT_TAKEN)
+                self._troubles = [
+                    Trouble("curveproxy", False, f"{REFUSED}: {complaint}", "reload", NOT_TAKEN)
+                    for complaint in complaints
+                ]
                 self._relays.reloaded(success=False)
-                self._manager.ready(f"configuration not taken: {NOT_TAKEN}")
+                self._manager.ready(f"{REFUSED}: {NOT_TAKEN}")
                 return
+            self._troubles = []
             logs.restyle(config.log.level, config.log.format)
             self._relays.reloaded(success=True)
             self._manager.ready(self._status())

@@ -28,17 +28,27 @@ NAME, ANY_WIDTH = 40, 10_000
 
 
 def top(address: Endpoint, *, once: bool) -> None:
-    """Show it until interrupted; once where asked to, or where nobody watches. Raises NobodyAnswersError."""
+    """Show it until interrupted; once where asked to, or where nobody watches. Raises NobodyAnswersError at first."""
     console = Console(highlight=False)
-    if once or not console.is_terminal:
-        if not console.is_terminal and "COLUMNS" not in os.environ:
-            console.width = WIDTH
-        console.print(_screen(_fetch(address, ROWS), console))
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = WIDTH
+    once = once or not console.is_terminal
+
+    def screen() -> RenderableType:
+        return _screen(_fetch(address, ROWS if once else console.height), console)
+
+    shown = screen()
+    if once:
+        console.print(shown)
         return
-    with Live(console=console, screen=True, auto_refresh=False, vertical_overflow="crop") as live:
+    with Live(shown, console=console, screen=True, auto_refresh=False, vertical_overflow="crop") as live:
         while True:
-            live.update(_screen(_fetch(address, console.height), console), refresh=True)
             time.sleep(EVERY_SECONDS)
+            try:
+                shown = screen()
+            except NobodyAnswersError as error:  # it may be on its way back: who watches a restart need not come again
+                shown = Text(f"{error}: asked again every second", "bold red")
+            live.update(shown, refresh=True)
 
 
 def _fetch(address: Endpoint, rows: int) -> Status:

@@ -345,6 +345,11 @@ def test_top_goes_on_until_it_is_interrupted(service: RawService) -> None:
             return seen.count(b"messages/s")
 
         wait_until(lambda: screens() >= 3, "three screens")
+        proxy.stop()
+        wait_until(lambda: screens() and b"nobody answers" in seen, "it tells that the proxy has gone")
+        proxy.start()
+        before = screens()
+        wait_until(lambda: screens() >= before + 3, "it goes on with the next one")
         process.send_signal(2)
         with process, suppress(OSError):
             while os.read(ours, 65536):

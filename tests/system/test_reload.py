@@ -1,5 +1,6 @@
 """The configuration is read again while the process runs: all of it is taken, or nothing."""
 
+import json
 import os
 import signal
 import threading
@@ -46,6 +47,11 @@ def reload(proxy: Sidecar, services: str, result: str = "success") -> None:
     proxy.config.write_text(services + tables(proxy))
     proxy.signal(signal.SIGHUP)
     wait_until(lambda: reloads(proxy, result) == before + 1, f"reloaded: {result}")
+
+
+def troubles(proxy: Sidecar) -> list[str]:
+    """What the status page says that is wrong."""
+    return [trouble["what"] for trouble in json.loads(proxy.get("/api/status")[1])["troubles"]]
 
 
 def is_served(public: str, server: bytes) -> bool:
@@ -138,10 +144,12 @@ def test_what_is_wrong_is_told_and_changes_nothing(name: str) -> None:
             lines = [line for line in proxy.log if line["event"] == "configuration not taken"]
             assert told in " ".join(line["detail"] for line in lines)
             assert {line["hint"] for line in lines} == {"the one before stays in force"}
+            assert troubles(proxy) == [f"configuration not taken: {line['detail']}" for line in lines]
             assert answers(inside)
             assert is_served(public, proxy.server.public)
             proxy.config.write_text(before)
             reload(proxy, right)  # and it is not deaf from now on
+            assert troubles(proxy) == []
 
 
 def test_the_admin_page_moves_and_the_level_of_the_log_changes() -> None:
