@@ -4,11 +4,12 @@ import json
 import os
 import re
 import signal
+import sys
 import threading
 import time
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -17,7 +18,7 @@ import pytest
 from support.client import RawClient, answers
 from support.curve import Keys
 from support.peer import connect
-from support.process import Sidecar, children, free_port, toml, wait_until
+from support.process import Sidecar, children, command, free_port, toml, wait_until
 from support.service import RawService, echo
 
 from curveproxy.app.workers import SHARE_SECONDS
@@ -42,7 +43,9 @@ def is_there(process: int) -> bool:
 
 
 @contextmanager
-def sidecar(of: int = 2, *, listen: str = "", seconds: float = 5, **tables: object) -> Iterator[Sidecar]:
+def sidecar(
+    of: int = 2, *, listen: str = "", seconds: float = 5, launcher: Sequence[str] = (), **tables: object
+) -> Iterator[Sidecar]:
     """A proxy of several processes before a service that echoes. They log what they do in no order."""
     with (
         RawService(echo) as behind,
@@ -51,6 +54,7 @@ def sidecar(of: int = 2, *, listen: str = "", seconds: float = 5, **tables: obje
             listen=listen or endpoint(),
             process={"workers": of, "drain_seconds": seconds},
             admission={**OFTEN, **tables},
+            launcher=launcher,
         ) as proxy,
     ):
         yield proxy
@@ -220,6 +224,29 @@ def test_of_two_thousand_that_ask_all_the_time_only_those_of_the_dead_connect_ag
         assert proxy.metric("curveproxy_sessions") == count
         assert proxy.metric("curveproxy_handshakes_total", outcome="admitted") == count + lost
         assert not proxy.metric("curveproxy_sessions_closed_total"), "of those who were not the dead one's"
+
+
+# The command, with half a minute of patience as one second.
+HASTY = f"""
+import sys
+from curveproxy.app import cli, workers
+workers.ASK_SECONDS, workers.SILENCE_SECONDS = 0.2, 1.0
+del sys.argv[1 : {1 + len(command())}]
+cli.main()
+"""
+
+
+def test_another_takes_the_place_of_one_that_hangs() -> None:
+    with sidecar(launcher=[sys.executable, "-c", HASTY]) as proxy, clients(proxy, listed(proxy, "bob"), 20) as inside:
+        hung, other = workers(proxy)
+        os.kill(hung, signal.SIGSTOP)
+        wait_until(lambda: hung not in workers(proxy), "it is killed")
+        wait_until(lambda: len(workers(proxy)) == 2, "another is started")
+        assert other in workers(proxy)
+        lost = [line["worker"] for line in proxy.log if line["event"] == "session opened"].count(0)
+        assert sum(map(is_alive, inside)) == 20 - lost
+        assert [line["pid"] for line in proxy.log if line["event"] == "a worker hangs"] == [hung]
+        assert answers_often(proxy)
 
 
 def test_one_that_dies_again_and_again_is_started_more_and_more_seldom() -> None:
