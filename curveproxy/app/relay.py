@@ -17,6 +17,7 @@ from curveproxy.app.services import Counts, Services
 from curveproxy.app.status import Overview, Query, Status
 from curveproxy.policy.limits import WHOLE, Share
 from curveproxy.proxy.proxy import Proxy
+from curveproxy.proxy.registry import Registry
 
 # libzmq connects again by itself.
 COMES_AGAIN = "its client may come again: take its key off the list to keep it out"
@@ -69,14 +70,20 @@ class Relays(Protocol):
 class Relay:
     """All of it, in this process.
 
-    descriptors: the soft limit; handed_over: as for ``Proxy``; share: of the limits.
+    descriptors: the soft limit; handed_over, registry: as for ``Proxy``; share: of the limits.
     """
 
     def __init__(
-        self, *, descriptors: int, handed_over: Sequence[socket.socket], log: Log, share: Share = WHOLE
+        self,
+        *,
+        descriptors: int,
+        handed_over: Sequence[socket.socket],
+        log: Log,
+        share: Share = WHOLE,
+        registry: Registry | None = None,
     ) -> None:
         self.metrics = Metrics()
-        self._proxy = Proxy(descriptors=descriptors, handed_over=handed_over)
+        self._proxy = Proxy(descriptors=descriptors, handed_over=handed_over, registry=registry)
         self.metrics.watch_buffers(self._proxy.buffers)
         self._services = Services(self._proxy, self.metrics, log, share)
         self._overview = Overview(self._services.seen)
@@ -118,6 +125,10 @@ class Relay:
     def share_clients(self, elsewhere: Counts) -> Counts:
         """As of ``Services``: between several relays."""
         return self._services.share_clients(elsewhere)
+
+    def make_way(self, service: str, identity: bytes, number: int) -> None:
+        """As of ``Services``: between several relays."""
+        self._services.make_way(service, identity, number)
 
     async def end(self, number: int) -> bool:
         session = self._overview.find(number)

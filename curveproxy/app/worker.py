@@ -15,7 +15,7 @@ import attrs
 import trio
 
 from curveproxy.app import logs
-from curveproxy.app.channel import Channel
+from curveproxy.app.channel import GoneError, Line
 from curveproxy.app.config import ConfigError, structure
 from curveproxy.app.relay import NotTakenError, Relay
 from curveproxy.app.services import Counts
@@ -32,16 +32,16 @@ def work(index: int, of: int, descriptors: int) -> None:
     """Relay until the channel says otherwise, or ends. descriptors: the soft limit."""
     log = logs.configure("info", "text").bind(worker=index)
     channel = socket.socket(fileno=os.dup(CHANNEL))
-    trio.run(Worker(Channel(channel), Share(index, of), descriptors, log).run)
+    trio.run(Worker(Line(channel), Share(index, of), descriptors, log).run)
 
 
 class Worker:
-    """What the channel asks for. Each word that may come over it is a method here."""
+    """What is asked over the line. Each word that may come over it is a method here."""
 
-    def __init__(self, channel: Channel, share: Share, descriptors: int, log: logs.Log) -> None:
-        self._channel = channel
+    def __init__(self, line: Line, share: Share, descriptors: int, log: logs.Log) -> None:
+        self._line = line
         self._listeners: list[socket.socket] = []
-        self._relay = Relay(descriptors=descriptors, handed_over=self._listeners, log=log, share=share)
+        self._relay = Relay(descriptors=descriptors, handed_over=self._listeners, log=log, share=share, registry=self)
         self._words: dict[str, Callable[..., Awaitable[Any]]] = {
             "take": self._take,
             "drain": self._drain,
@@ -49,6 +49,7 @@ class Worker:
             "collect": self._collect,
             "look": self._look,
             "share": self._share,
+            "make_way": self._make_way,
             "end": self._end,
         }
 
@@ -58,20 +59,29 @@ class Worker:
             signal.signal(number, signal.SIG_IGN)
         async with trio.open_nursery() as nursery:
             await nursery.start(self._relay_all, nursery.cancel_scope)
-            try:
-                while True:
-                    (number, word, facts), descriptors = await self._channel.receive()
-                    self._listeners += [socket.socket(fileno=descriptor) for descriptor in descriptors]
-                    nursery.start_soon(self._answer, number, word, facts)
-            except (EOFError, OSError):
-                nursery.cancel_scope.cancel()  # whoever started us is gone
+            await self._line.listen(self._words, self._keep)
+            nursery.cancel_scope.cancel()  # whoever started us is gone
 
     async def _relay_all(self, everything: trio.CancelScope, *, task_status: trio.TaskStatus[None]) -> None:
         await self._relay.run(task_status=task_status)
         everything.cancel()
 
-    async def _answer(self, number: int, word: str, facts: dict[str, Any]) -> None:
-        await self._channel.send([number, await self._words[word](**facts)])
+    def _keep(self, descriptors: Sequence[int]) -> None:
+        self._listeners += [socket.socket(fileno=descriptor) for descriptor in descriptors]
+
+    # --- as the registry of the proxy's identities
+
+    async def claim(self, service: str, identity: bytes, key: bytes, number: int) -> bool:
+        try:
+            found = await self._line.ask(
+                "claim", service=service, identity=identity.hex(), key=key.hex(), number=number
+            )
+        except GoneError:
+            return False
+        return bool(found)
+
+    def release(self, service: str, identity: bytes, key: bytes, number: int) -> None:
+        self._line.tell("release", service=service, identity=identity.hex(), key=key.hex(), number=number)
 
     # --- words
 
@@ -111,6 +121,9 @@ class Worker:
 
     async def _share(self, elsewhere: Counts) -> Counts:
         return self._relay.share_clients(elsewhere)
+
+    async def _make_way(self, service: str, identity: str, number: int) -> None:
+        self._relay.make_way(service, bytes.fromhex(identity), number)
 
     async def _end(self, session: int) -> bool:
         return await self._relay.end(session)

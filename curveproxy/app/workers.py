@@ -11,14 +11,13 @@ from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import ExitStack, suppress
 from functools import partial
-from itertools import count
 from typing import Any
 
 import attrs
 import trio
 from prometheus_client.metrics_core import Metric
 
-from curveproxy.app.channel import Channel
+from curveproxy.app.channel import GoneError, Line
 from curveproxy.app.config import Config, tree_of
 from curveproxy.app.logs import Log
 from curveproxy.app.metrics import Metrics
@@ -26,6 +25,7 @@ from curveproxy.app.relay import NotTakenError
 from curveproxy.app.services import Counts
 from curveproxy.app.status import Query, Status, Trouble, merged, status_of
 from curveproxy.app.sums import Sums, told
+from curveproxy.policy.identities import Holder, Identities
 from curveproxy.proxy import sockets
 from curveproxy.proxy.endpoint import Endpoint
 from curveproxy.proxy.sockets import Listener
@@ -36,6 +36,8 @@ ASK_SECONDS = 5.0
 SHARE_SECONDS = 1.0
 # How long one may be silent: then it hangs, and another takes its place.
 SILENCE_SECONDS = 30.0
+# How long a newcomer waits for an older session of its identity to end in another worker.
+MAKE_WAY_SECONDS = 1.0
 # How long somebody who looks waits for one that is busy.
 PATIENCE_SECONDS = 3.0
 # The next one is started at once; when that one too has not lived for long, after these.
@@ -45,21 +47,16 @@ ENDED = "a worker has ended"
 REPLACED = "another takes its place, and its clients connect again"
 
 
-class WorkerGoneError(Exception):
-    """It does not answer any more."""
-
-
 class Worker:
     """One process. figures, clients: the last that it told of itself, and of its clients with limits."""
 
-    def __init__(self, process: trio.Process, channel: Channel) -> None:
-        self.process, self._channel = process, channel
+    def __init__(self, process: trio.Process, line: Line) -> None:
+        self.process, self._line = process, line
+        self.listen, self.ask = line.listen, line.ask
         self.figures: list[Any] = []
         self.clients: Counts = {}
         self.endpoints: set[Endpoint] = set()
-        self._numbers = count()
-        self._waiting: dict[int, trio.MemorySendChannel[Any]] = {}
-        self._is_gone = False
+        self.is_killed = False
 
     @classmethod
     async def start(cls, index: int, of: int, descriptors: int) -> "Worker":
@@ -72,36 +69,10 @@ class Worker:
             process = await trio.lowlevel.open_process(
                 [sys.executable, *itself, *arguments], stdin=theirs.fileno(), process_group=0
             )
-        return cls(process, Channel(ours))
-
-    async def listen(self) -> None:
-        """Take its answers until it is gone."""
-        with suppress(EOFError, OSError, trio.ClosedResourceError):
-            while True:
-                (number, answer), _ = await self._channel.receive()
-                if (waiting := self._waiting.pop(number, None)) is not None:
-                    waiting.send_nowait(answer)
-        self._is_gone = True
-        for waiting in self._waiting.values():
-            waiting.close()
-
-    async def ask(self, word: str, *, descriptors: Sequence[int] = (), **facts: Any) -> Any:
-        """Its answer. Raises WorkerGoneError."""
-        send, receive = trio.open_memory_channel[Any](1)
-        number = next(self._numbers)
-        self._waiting[number] = send
-        try:
-            if self._is_gone:
-                raise WorkerGoneError
-            await self._channel.send([number, word, facts], descriptors)
-            return await receive.receive()
-        except (trio.BrokenResourceError, trio.ClosedResourceError, trio.EndOfChannel):
-            raise WorkerGoneError from None
-        finally:
-            self._waiting.pop(number, None)
+        return cls(process, Line(ours))
 
     async def take(self, tree: dict[str, Any], listeners: dict[Endpoint, Listener]) -> None:
-        """Let it relay by this configuration, on these sockets. Raises NotTakenError or WorkerGoneError."""
+        """Let it relay by this configuration, on these sockets. Raises NotTakenError or GoneError."""
         fresh = [listener.socket.fileno() for endpoint, listener in listeners.items() if endpoint not in self.endpoints]
         complaints = await self.ask("take", tree=tree, descriptors=fresh)
         if complaints:
@@ -110,8 +81,9 @@ class Worker:
 
     def kill(self) -> None:
         """It ends, and whatever it has not told is lost."""
+        self.is_killed = True
         self.process.kill()
-        self._channel.close()
+        self._line.close()
 
 
 class Workers:
@@ -129,6 +101,7 @@ class Workers:
         self._live: dict[int, Worker] = {}
         self._kept = 0
         self._remains = Sums()
+        self._identities = Identities[Worker]()
         self._taking = trio.Lock()
         self._all_have_left = trio.Event()
         self._nursery: trio.Nursery
@@ -177,12 +150,12 @@ class Workers:
                 if not self._kept:
                     self._live[index] = await self._start(index, listeners)
                 elif index in self._live:
-                    with suppress(WorkerGoneError):  # the next one takes it as it starts
+                    with suppress(GoneError):  # the next one takes it as it starts
                         await self._live[index].take(tree, _share(listeners, index))
-        except (NotTakenError, WorkerGoneError) as error:
+        except (NotTakenError, GoneError) as error:
             self._tree = before[0]
             for index, worker in self._live.items() if self._kept else ():
-                with suppress(NotTakenError, WorkerGoneError):
+                with suppress(NotTakenError, GoneError):
                     await worker.take(before[0], _share(before[1], index))
             raise error if isinstance(error, NotTakenError) else NotTakenError([ENDED]) from None
         if not self._kept:
@@ -198,9 +171,13 @@ class Workers:
     # --- processes
 
     async def _start(self, index: int, listeners: dict[Endpoint, list[Listener]]) -> Worker:
-        """Start a worker that relays. Raises NotTakenError or WorkerGoneError."""
+        """Start a worker that relays. Raises NotTakenError or GoneError."""
         worker = await Worker.start(index, self._of, self._descriptors)
-        self._nursery.start_soon(worker.listen)
+        words: dict[str, Callable[..., Any]] = {
+            "claim": partial(self._claim, worker),
+            "release": partial(self._release, worker),
+        }
+        self._nursery.start_soon(worker.listen, words)
         try:
             await worker.take(self._tree, _share(listeners, index))
         except BaseException:
@@ -229,7 +206,7 @@ class Workers:
             try:
                 async with self._taking:
                     self._live[index] = await self._start(index, self._listeners)
-            except (NotTakenError, WorkerGoneError, OSError) as error:
+            except (NotTakenError, GoneError, OSError) as error:
                 self._log.error("a worker can not be started", worker=index, detail=str(error) or ENDED)
             began = trio.current_time()
         self._kept -= 1
@@ -244,9 +221,10 @@ class Workers:
             await worker.process.wait()
             nursery.cancel_scope.cancel()
         worker.kill()
+        self._identities.forget(worker)
 
     async def _ask_often(self, worker: Worker) -> None:
-        with suppress(WorkerGoneError):
+        with suppress(GoneError):
             while True:
                 with trio.move_on_after(SILENCE_SECONDS) as scope:
                     await self._collect(worker)
@@ -256,11 +234,35 @@ class Workers:
                 await trio.sleep(ASK_SECONDS)
 
     async def _share_often(self, worker: Worker) -> None:
-        with suppress(WorkerGoneError):
+        with suppress(GoneError):
             while True:
                 elsewhere = _added(other.clients for other in self._live.values() if other is not worker)
                 worker.clients = await worker.ask("share", elsewhere=elsewhere)
                 await trio.sleep(SHARE_SECONDS)
+
+    # --- identities
+
+    def _claim(self, worker: Worker, service: str, identity: str, key: str, number: int) -> Awaitable[bool]:
+        """Whether a newcomer of a worker may have an identity. It has it from now on, in the order of the questions."""
+        newcomer = Holder(worker, key, number)
+        holder = None if worker.is_killed else self._identities.claim((service, identity), newcomer)
+        return self._make_way(holder, newcomer, service, identity)
+
+    async def _make_way(
+        self, holder: Holder[Worker] | None, newcomer: Holder[Worker], service: str, identity: str
+    ) -> bool:
+        if holder is None:
+            return True
+        if holder.key != newcomer.key:
+            return False
+        if holder.process is newcomer.process:  # which has replaced it already
+            return True
+        with suppress(GoneError), trio.move_on_after(MAKE_WAY_SECONDS):
+            await holder.process.ask("make_way", service=service, identity=identity, number=holder.number)
+        return True
+
+    def _release(self, worker: Worker, service: str, identity: str, key: str, number: int) -> None:
+        self._identities.release((service, identity), Holder(worker, key, number))
 
     # --- what all do
 
@@ -279,7 +281,7 @@ class Workers:
             self._nursery.start_soon(partial(self._tell, worker, "reloaded", success=success))
 
     async def _tell(self, worker: Worker, word: str, **facts: Any) -> None:
-        with suppress(WorkerGoneError):
+        with suppress(GoneError):
             await worker.ask(word, **facts)
 
     async def _all(self, ask: Callable[[Worker], Awaitable[Any]]) -> dict[int, Any]:
@@ -287,7 +289,7 @@ class Workers:
         answers: dict[int, Any] = {}
 
         async def one(index: int, worker: Worker) -> None:
-            with suppress(WorkerGoneError):
+            with suppress(GoneError):
                 answers[index] = await ask(worker)
 
         with trio.move_on_after(PATIENCE_SECONDS):
@@ -319,7 +321,7 @@ class Workers:
 
     async def end(self, number: int) -> bool:
         session, index = divmod(number, self._of)
-        with suppress(WorkerGoneError):
+        with suppress(GoneError):
             return index in self._live and bool(await self._live[index].ask("end", session=session))
         return False
 

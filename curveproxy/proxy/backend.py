@@ -4,7 +4,7 @@ import errno
 import ipaddress
 import os
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
 import trio
@@ -49,7 +49,9 @@ Address = tuple[int, tuple[str, int] | str]
 
 
 class Dialler(Protocol):
-    """Who wants a backend. One of the three is called, once."""
+    """Who wants a backend. One of the three is called, once. dial: the one for it, from its beginning."""
+
+    dial: "Dial"
 
     def connected(self, connection: "Connection") -> None:
         """Here it is."""
@@ -99,6 +101,7 @@ class Dial(Queued):
     ) -> None:
         super().__init__(deadline)
         self.dialler, self.began = dialler, now
+        dialler.dial = self
         self.address: Address
         self._backend, self._properties = backend, properties
         self._manner = Manner.AT_ONCE if backend.dialect == Dialect.V3 else Manner.STEPWISE
@@ -257,8 +260,13 @@ class Backend:
             self.up, self.dialect, self.trial = None, None, Trial()
         self._settings, self._fixed = settings, _fixed_address(settings)
 
-    def dial(self, dialler: Dialler, properties: Mapping[str, bytes]) -> None:
-        """Connect and greet, with a client's properties, within ``backend_connect_seconds``."""
+    def dial(
+        self, dialler: Dialler, properties: Mapping[str, bytes], clear: Callable[[], Awaitable[None]] | None = None
+    ) -> None:
+        """Connect and greet, with a client's properties, within ``backend_connect_seconds``.
+
+        clear: what has to be done before; raises PeerError, an outcome.
+        """
         if self.dialect == Dialect.V1 and self._settings.backend_socket_type:
             try:  # before it is greeted: a PUSH of that age deals its jobs to whoever greets it
                 self.type_behind(properties, Dialect.V1)
@@ -268,6 +276,26 @@ class Backend:
         now = trio.current_time()
         dial = Dial(self, dialler, properties, now, now + self._settings.admission.backend_connect_seconds)
         self.dials.append(dial)
+        if clear is None:
+            self._begin(dial)
+        else:
+            self.spawn(self._begin_when_clear, dial, clear)
+
+    async def _begin_when_clear(self, dial: Dial, clear: Callable[[], Awaitable[None]]) -> None:
+        error = None
+        if dial in self.dials:
+            try:
+                await clear()
+            except PeerError as found:
+                error = found
+        if dial not in self.dials:
+            return  # it took too long, or nobody wants it any more
+        if error is not None:
+            dial.cancel(error)
+        else:
+            self._begin(dial)
+
+    def _begin(self, dial: Dial) -> None:
         if self._fixed is None:
             self.spawn(self._resolve, dial)
         else:

@@ -14,6 +14,7 @@ from curveproxy.proxy.buffers import Buffers
 from curveproxy.proxy.cookies import CookieKeys
 from curveproxy.proxy.door import Door
 from curveproxy.proxy.endpoint import Endpoint
+from curveproxy.proxy.registry import Registry
 from curveproxy.proxy.service import Service
 from curveproxy.proxy.settings import ServiceSettings
 from curveproxy.proxy.transient import TransientKeys
@@ -40,10 +41,13 @@ class Proxy:
 
     descriptors: the soft limit of this process.
     handed_over: sockets that listen already, for the doors with their addresses.
+    registry: of identities, where other processes relay the same services.
     """
 
-    def __init__(self, *, descriptors: int, handed_over: Sequence[socket.socket] = ()) -> None:
-        self.descriptors = descriptors
+    def __init__(
+        self, *, descriptors: int, handed_over: Sequence[socket.socket] = (), registry: Registry | None = None
+    ) -> None:
+        self.descriptors, self.registry = descriptors, registry
         self._handed_over = handed_over
         self.services: list[Service] = []
         self.sessions_room = WaitingRoom(SESSIONS_TURN)

@@ -2,6 +2,8 @@
 
 import socket
 from collections.abc import Mapping
+from functools import partial
+from itertools import count
 from typing import TYPE_CHECKING
 
 import trio
@@ -12,7 +14,7 @@ from curveproxy.policy.limits import ClientLimits, half_open_in_force, sessions_
 from curveproxy.policy.properties import droppable, for_service, is_probe
 from curveproxy.policy.quotas import Quotas
 from curveproxy.proxy import sockets
-from curveproxy.proxy.backend import Backend, Connection
+from curveproxy.proxy.backend import Backend, Connection, Dial
 from curveproxy.proxy.commands import Side
 from curveproxy.proxy.endpoint import Endpoint
 from curveproxy.proxy.observer import Observer
@@ -30,6 +32,11 @@ from curveproxy.wire.metadata import find
 if TYPE_CHECKING:
     from curveproxy.proxy.door import Door
     from curveproxy.proxy.proxy import Proxy
+
+
+HELD = "another client has that identity now"
+
+_NUMBERS = count(1)
 
 
 @define
@@ -57,6 +64,7 @@ class Service:
         self.settings, self.clients, self.observer = settings, clients, observer
         self.sessions: set[Session] = set()
         self.identities: dict[bytes, Session] = {}
+        self._coming: dict[bytes, Newcomer] = {}
         self.quotas, self.rounds = Quotas[Session](), Rounds(self)
         self.traffic = Traffic()
         self.lingering: set[Session] = set()
@@ -153,9 +161,10 @@ class Service:
         objection = self.clients.objection(key, find(properties, "Socket-Type"), told)
         if objection is not None:
             raise PeerError(*objection)
-        holder = self.identities.get(self.clients.identity(key, told))
-        if holder is not None and holder.key != key:
-            raise PeerError(Outcome.METADATA, "another client has that identity now")
+        identity = self.clients.identity(key, told)
+        holder = self.identities.get(identity)
+        if any(other is not None and other.key != key for other in (holder, self._coming.get(identity))):
+            raise PeerError(Outcome.METADATA, HELD)
         if self.is_leaving:
             raise PeerError(Outcome.SHUTDOWN)
         limits = self._limits(key)
@@ -174,12 +183,39 @@ class Service:
         newcomer = Newcomer(self, sock, peer, initiate, server, minor, accepted_at)
         # Before the service sees the identity again: libzmq knows it as the older one's until that is gone.
         self.replace(newcomer.identity)
-        self.backend.dial(newcomer, newcomer.properties())
+        if newcomer.identity:
+            self._coming[newcomer.identity] = newcomer
+        claim = partial(self._claim, newcomer) if newcomer.identity and self._proxy.registry is not None else None
+        self.backend.dial(newcomer, newcomer.properties(), claim)
 
     def replace(self, identity: bytes) -> None:
-        """Its client has come again, and the session that has this identity may never hear that it had gone."""
+        """Its client has come again, and whoever has this identity may never hear that it had gone."""
         if (older := self.identities.get(identity)) is not None:
             older.cut(Closed.REPLACED)
+        if (newcomer := self._coming.get(identity)) is not None:
+            newcomer.dial.cancel(PeerError(Outcome.PEER_CLOSED, "it has come again"))
+
+    async def _claim(self, newcomer: "Newcomer") -> None:
+        """Have a newcomer's identity for it, whichever process else has a session with it. Raises PeerError."""
+        registry, who = self._proxy.registry, (newcomer.identity, newcomer.key, newcomer.number)
+        if registry is not None and not await registry.claim(self.settings.name, *who):
+            raise PeerError(Outcome.METADATA, HELD)
+
+    def release(self, identity: bytes, key: bytes, number: int) -> None:
+        """A client has gone that may have claimed its identity."""
+        if identity and self._proxy.registry is not None:
+            self._proxy.registry.release(self.settings.name, identity, key, number)
+
+    def make_way(self, identity: bytes, number: int) -> None:
+        """The client with that number, which has this identity, has come again in another process."""
+        holder = self.identities.get(identity) or self._coming.get(identity)
+        if holder is not None and holder.number == number:
+            self.replace(identity)
+
+    def has_come(self, newcomer: "Newcomer") -> None:
+        """It is no newcomer any more: there is a backend for it, or none."""
+        if self._coming.get(newcomer.identity) is newcomer:
+            del self._coming[newcomer.identity]
 
     def session_has_begun(self, session: Session) -> None:
         self.sessions.add(session)
@@ -193,6 +229,7 @@ class Service:
         self.quotas.leave(session.key, session)
         if self.identities.get(session.identity) is session:
             del self.identities[session.identity]
+        self.release(session.identity, session.key, session.number)
         self.observer.closed(session, session.reason or Closed.INTERNAL)
 
     def expire(self, now: float) -> None:
@@ -209,7 +246,10 @@ class Newcomer:
 
     name: the operator's for it, else its key in Z85; identity: who it is to the service; server: the key it was given.
     is_probe: it is our own client, and nobody to the service: whoever has that identity stays.
+    number: no other client of this process has it.
     """
+
+    dial: Dial
 
     def __init__(
         self,
@@ -226,6 +266,7 @@ class Newcomer:
         self.is_probe = is_probe(initiate.properties)
         told = find(initiate.properties, "Identity") or b""
         self.identity = b"" if self.is_probe else service.clients.identity(initiate.client, told)
+        self.key, self.number = initiate.client, next(_NUMBERS)
         self._socket, self._minor, self._accepted_at = sock, minor, accepted_at
 
     def properties(self) -> dict[str, bytes]:
@@ -244,6 +285,7 @@ class Newcomer:
     def connected(self, connection: Connection) -> None:
         """The backend is there: answer READY, and relay."""
         service = self.service
+        service.has_come(self)
         service.door.admission.backend_is_up()
         near = find(self.initiate.properties, "Socket-Type")
         try:
@@ -280,6 +322,8 @@ class Newcomer:
         self._turn_away(Outcome.INTERNAL)
 
     def _turn_away(self, outcome: Outcome, detail: str = "") -> None:
+        self.service.has_come(self)
+        self.service.release(self.identity, self.key, self.number)
         admission = self.service.door.admission
         admission.turn_away(self.service, self._socket, self.peer, outcome, detail, self.is_probe)
 

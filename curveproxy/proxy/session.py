@@ -1,6 +1,5 @@
 """A session: an admitted client, its own connection to the service, and the two pumps between them."""
 
-from itertools import count
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -28,8 +27,6 @@ LINGER_SECONDS = 10.0
 REVOKED_SECONDS = 0.5
 # So often in ``idle_seconds`` is it looked whether a session is idle, which ends at most one such part late.
 QUIET_LOOKS = 8
-
-_NUMBERS = count(1)
 
 
 class Session:
@@ -74,7 +71,7 @@ class Session:
         self.service, self.client, self.peer, self.identity = service, who.name, who.peer, who.identity
         self.key, self.server, self.type_told = initiate.client, who.server.public, near.side.socket_type
         self.is_probe = who.is_probe
-        self.number, self.opened_at = next(_NUMBERS), trio.current_time()
+        self.number, self.opened_at = who.number, trio.current_time()
         self.messages_in = self.messages_out = self.octets_in = self.octets_out = 0
         self.quiet = 0
         self.reason: Closed | None = None

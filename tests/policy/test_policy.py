@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curveproxy.policy.clients import Binding, ClientList
+from curveproxy.policy.identities import Holder, Identities
 from curveproxy.policy.limits import (
     UNLIMITED,
     AdmissionLimits,
@@ -207,6 +208,39 @@ class TestQuotas:
         of_all = ClientLimits(1, 2, 3)
         assert clients.limits(ALICE, of_all) == ClientLimits(0, 2, 5)
         assert clients.limits(BOB, of_all) == of_all
+
+
+class TestIdentities:
+    NAME = ("orders", b"me")
+
+    def test_who_comes_again_takes_it_from_its_older_self_wherever_that_was(self) -> None:
+        identities = Identities[str]()
+        older, newer = Holder("one", "alice", 1), Holder("two", "alice", 7)
+        assert identities.claim(self.NAME, older) is None
+        assert identities.claim(self.NAME, newer) == older
+        identities.release(self.NAME, older)
+        assert identities.claim(self.NAME, Holder("one", "bob", 2)) == newer
+
+    def test_another_key_takes_nothing_until_it_is_free(self) -> None:
+        identities = Identities[str]()
+        alice, bob = Holder("one", "alice", 1), Holder("two", "bob", 1)
+        identities.claim(self.NAME, alice)
+        assert identities.claim(self.NAME, bob) == alice
+        identities.release(self.NAME, bob)
+        assert identities.claim(self.NAME, bob) == alice
+        assert identities.claim(("prices", b"me"), bob) is None
+        identities.release(self.NAME, alice)
+        assert identities.claim(self.NAME, bob) is None
+
+    def test_with_a_process_all_its_clients_are_forgotten(self) -> None:
+        identities = Identities[str]()
+        for number in range(3):
+            identities.claim(("orders", number), Holder("one", "alice", number))
+        other = Holder("two", "alice", 1)
+        identities.claim(self.NAME, other)
+        identities.forget("one")
+        assert len(identities) == 1
+        assert identities.claim(self.NAME, Holder("one", "bob", 4)) == other
 
 
 class TestLimits:

@@ -100,6 +100,7 @@ class Relay:
             peer="b",
             identity=b"",
             is_probe=False,
+            number=1,
         )
         self.session = Session(who, self.near, Peer(far, Side(1, b"ROUTER")))
         self.came = b""

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from support.client import RawClient, answers
 from support.curve import Keys
-from support.peer import connect
+from support.peer import Peer, Refused, connect
 from support.process import Sidecar, children, command, free_port, toml, wait_until
 from support.service import RawService, echo
 
@@ -226,6 +226,76 @@ def test_of_two_thousand_that_ask_all_the_time_only_those_of_the_dead_connect_ag
         assert not proxy.metric("curveproxy_sessions_closed_total"), "of those who were not the dead one's"
 
 
+def test_a_client_that_comes_again_replaces_its_older_session_in_whichever_process() -> None:
+    with sidecar() as proxy, ExitStack() as stack:
+        alice = listed(proxy)
+
+        def come() -> RawClient:
+            return stack.enter_context(RawClient(proxy.public, proxy.server.public, alice, identity=b"me"))
+
+        newest = come().handshake()
+        with ending(proxy, {"replaced": 20}):
+            for _ in range(20):
+                older, newest = newest, come().handshake()
+                assert older.recv_until_closed().octets == b""
+                assert answers(newest)
+        assert proxy.metric("curveproxy_sessions") == 1
+        opened = [line["worker"] for line in proxy.log if line["event"] == "session opened"]
+        assert set(opened) == {0, 1}
+        with RawClient(proxy.public, proxy.server.public, alice) as nameless:
+            assert answers(nameless.handshake())
+            assert answers(newest)
+
+
+def test_one_identity_is_one_key_s_in_all_processes() -> None:
+    with sidecar() as proxy:
+        keys = [listed(proxy, name) for name in ("alice", "bob")]
+
+        def come(who: Keys) -> RawClient:
+            return RawClient(proxy.public, proxy.server.public, who, identity=b"me")
+
+        for own, another in (keys, reversed(keys)):
+            with come(own) as holder:
+                holder.handshake()
+                for _ in range(10):
+                    with come(another) as thief, pytest.raises(Refused):
+                        thief.handshake()
+                assert answers(holder)
+            proxy.wait_metric("curveproxy_sessions", 0)
+        assert proxy.metric("curveproxy_handshakes_total", outcome="metadata") == 20
+        with come(keys[0]) as holder:
+            assert answers(holder.handshake())
+            by = [line["worker"] for line in proxy.log if line["event"] == "session opened"][-1]
+            os.kill(workers(proxy)[by], signal.SIGKILL)
+            holder.recv_until_closed()
+            wait_until(lambda: len(workers(proxy)) == 2, "another has taken its place")
+            with come(keys[1]) as heir:
+                assert answers(heir.handshake())
+
+
+def test_of_many_that_come_at_once_with_one_identity_one_stays() -> None:
+    def slow(peer: Peer) -> None:
+        time.sleep(0.3)
+        echo(peer)
+
+    with (
+        RawService(slow) as behind,
+        Sidecar(backend=behind.endpoint, listen=endpoint(), process={"workers": 3}, admission=OFTEN) as proxy,
+        ExitStack() as stack,
+    ):
+        alice = listed(proxy)
+        for _ in range(12):
+            client = stack.enter_context(RawClient(proxy.public, proxy.server.public, alice, identity=b"me"))
+            client.begin()
+        outcomes = "curveproxy_handshakes_total"
+        wait_until(lambda: proxy.metric(outcomes) == 12, "each has its outcome")
+        proxy.wait_metric("curveproxy_sessions", 1)
+        admitted, gone = (proxy.metric(outcomes, outcome=word) for word in ("admitted", "peer_closed"))
+        assert admitted + gone == 12
+        assert proxy.metric("curveproxy_sessions_closed_total", reason="replaced") == admitted - 1
+        assert len(behind.accepted) <= 12
+
+
 # The command, with half a minute of patience as one second.
 HASTY = f"""
 import sys
@@ -238,6 +308,7 @@ cli.main()
 
 def test_another_takes_the_place_of_one_that_hangs() -> None:
     with sidecar(launcher=[sys.executable, "-c", HASTY]) as proxy, clients(proxy, listed(proxy, "bob"), 20) as inside:
+        assert all(map(is_alive, inside))
         hung, other = workers(proxy)
         os.kill(hung, signal.SIGSTOP)
         wait_until(lambda: hung not in workers(proxy), "it is killed")

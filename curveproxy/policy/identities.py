@@ -1,0 +1,44 @@
+"""Whose each identity is, where several processes relay: one key's at a time, and in one process."""
+
+from collections.abc import Hashable
+from typing import Generic, TypeVar
+
+from attrs import frozen
+
+Process = TypeVar("Process")
+
+
+@frozen
+class Holder(Generic[Process]):
+    """Who has an identity: a client with this key, in this process. number: the client's there."""
+
+    process: Process
+    key: str
+    number: int
+
+
+class Identities(Generic[Process]):
+    """Those of all services; a name is a service's and an identity's."""
+
+    def __init__(self) -> None:
+        self._holders: dict[Hashable, Holder[Process]] = {}
+
+    def claim(self, name: Hashable, newcomer: Holder[Process]) -> Holder[Process] | None:
+        """It is the newcomer's, unless a client with another key has it. Returns who has had it."""
+        holder = self._holders.get(name)
+        if holder is None or holder.key == newcomer.key:
+            self._holders[name] = newcomer
+        return holder
+
+    def release(self, name: Hashable, holder: Holder[Process]) -> None:
+        """Its client has gone. Nothing changes where another has followed it."""
+        if self._holders.get(name) == holder:
+            del self._holders[name]
+
+    def forget(self, process: Process) -> None:
+        """A process has ended, and all its clients have gone."""
+        for name in [name for name, holder in self._holders.items() if holder.process is process]:
+            del self._holders[name]
+
+    def __len__(self) -> int:
+        return len(self._holders)

@@ -1,0 +1,13 @@
+"""What several processes that relay the same services must agree on."""
+
+from typing import Protocol
+
+
+class Registry(Protocol):
+    """Whose each identity is, in all of them. number: the client's, of which there is no other in this process."""
+
+    async def claim(self, service: str, identity: bytes, key: bytes, number: int) -> bool:
+        """Whether a newcomer may have an identity. An older session of its key, wherever it was, has ended then."""
+
+    def release(self, service: str, identity: bytes, key: bytes, number: int) -> None:
+        """It has gone, or has never come in."""
