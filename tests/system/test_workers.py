@@ -266,9 +266,10 @@ def test_one_identity_is_one_key_s_in_all_processes() -> None:
         with come(keys[0]) as holder:
             assert answers(holder.handshake())
             by = [line["worker"] for line in proxy.log if line["event"] == "session opened"][-1]
-            os.kill(workers(proxy)[by], signal.SIGKILL)
+            dead = workers(proxy)[by]
+            os.kill(dead, signal.SIGKILL)
             holder.recv_until_closed()
-            wait_until(lambda: len(workers(proxy)) == 2, "another has taken its place")
+            wait_until(lambda: dead not in (now := workers(proxy)) and len(now) == 2, "another has taken its place")
             with come(keys[1]) as heir:
                 assert answers(heir.handshake())
 
