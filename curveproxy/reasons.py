@@ -188,7 +188,7 @@ class Invalid(Reasoned):
     FRAMING = "framing", "the stream is not made of ZMTP frames"
     NOT_MESSAGE = "not_message", "a frame that is not a CURVE MESSAGE"
     TOO_SHORT = "too_short", "a MESSAGE too short to hold a box"
-    OUTER_MORE = "outer_more", "MORE in the outer flags, where nothing protects it"
+    OUTER_MORE = "outer_more", "the outer flags say that parts follow, and the sealed ones do not: changed on the way"
     NONCE = "nonce", "a nonce that was used before: a repeated frame"
     GAP = "gap", "a nonce was left out: a frame was taken out on the way"
     BOX = "box", "a box that does not open: damaged or forged on the way"

@@ -122,8 +122,8 @@ static enum stop open_batch(direction *state, batch *b) {
     while (b->end - b->start >= SHORT_HEADER) {
         const uint8_t *frame = b->source + b->start;
         size_t left = b->end - b->start, outer = frame[0] & LONG ? LONG_HEADER : SHORT_HEADER;
-        if (frame[0] & ~(LONG | COMMAND))
-            return (frame[0] & ~LONG) == MORE ? OUTER_MORE : FRAMING;
+        if (frame[0] & ~(LONG | COMMAND) && (frame[0] & ~LONG) != MORE)
+            return FRAMING;
         if (left < outer)
             return INCOMPLETE;
         uint64_t size = frame[0] & LONG ? read_64(frame + 1) : frame[1];
@@ -147,6 +147,8 @@ static enum stop open_batch(direction *state, batch *b) {
         memcpy(state->box_nonce + NONCE_PREFIX, nonce, SHORT_NONCE);
         if (open_box(inner, message + BOX_AT, size - BOX_AT, state->box_nonce, state->key))
             return BOX;
+        if (frame[0] & MORE && (*inner & (INNER_MORE | INNER_COMMAND)) != INNER_MORE)
+            return OUTER_MORE;
         b->start += outer + size;
         state->nonce = next;
         if (*inner & INNER_COMMAND) {

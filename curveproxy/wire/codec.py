@@ -106,6 +106,13 @@ def trial(twin: ModuleType) -> list[object]:
             batch = twin.open_frames(opening, sealed, 0, end, opened, 0)
             found += [batch, bytes(opened.view[: batch[1]]), opening.nonce, opening.held]
             sealed.data[damaged] ^= 0x20
+        for at in (
+            0,
+            spec.SHORT_HEADER + spec.MESSAGE_OVERHEAD,
+        ):  # MORE outside too: the first box agrees, the second not
+            sealed.data[at] ^= spec.MORE
+            opening = Direction(bytes(range(32)), box.MESSAGE_FROM_SERVER, 5, 1000, dialect)
+            found.append(twin.open_frames(opening, sealed, 0, end, opened, 0))
     return found
 
 

@@ -36,8 +36,8 @@ def open_frames(state: Direction, source: Buffer, start: int, end: int, target: 
     stop = Stop.INCOMPLETE
     while end - start >= spec.SHORT_HEADER:
         flags = frames[start]
-        if flags & ~(spec.LONG | spec.COMMAND):
-            stop = Stop.OUTER_MORE if flags & ~spec.LONG == spec.MORE else Stop.FRAMING
+        if flags & ~(spec.LONG | spec.COMMAND) and flags & ~spec.LONG != spec.MORE:
+            stop = Stop.FRAMING
             break
         if flags & spec.LONG:
             body = start + spec.LONG_HEADER
@@ -72,10 +72,13 @@ def open_frames(state: Direction, source: Buffer, start: int, end: int, target: 
         if sodium.open_at(to + inner_at, from_ + (body + _BOX_AT), size - _BOX_AT, nonce_pointer, key):
             stop = Stop.BOX
             break
+        inner = out[inner_at]
+        if flags & spec.MORE and inner & (spec.INNER_MORE | spec.INNER_COMMAND) != spec.INNER_MORE:
+            stop = Stop.OUTER_MORE
+            break
         start = body + size
         opened += 1
         expected = _reversed(state.nonce + opened + 1) if state.little_endian else expected + 1
-        inner = out[inner_at]
         if inner & spec.INNER_COMMAND:
             state.command = inner_at + 1, plain
             stop = Stop.COMMAND

@@ -142,7 +142,11 @@ def _little_endian_untrusted(hello: bytes, initiate: bytes) -> bool:
     """In which order a client writes its nonces, seen from the two of its handshake.
 
     RFC 26 counts big-endian, and every known client counts without gaps; libzmq 4.0 counts in its machine's order.
+    OMQ for Ruby numbers INITIATE like HELLO and goes on from there: the prefixes of the two boxes' nonces differ, so
+    no nonce is used twice.
     """
+    if initiate == hello:
+        return False
     if int.from_bytes(initiate, "big") == int.from_bytes(hello, "big") + 1:
         return False
     if int.from_bytes(initiate, "little") == int.from_bytes(hello, "little") + 1:

@@ -15,7 +15,7 @@ class Stop(IntEnum):
     FULL = 1  # the next frame does not fit into what is left of the target
     COMMAND = 2  # open: consumed, its body stands in the target (``command``); seal: not consumed, but whole
     FRAMING = 3
-    OUTER_MORE = 4
+    OUTER_MORE = 4  # the outer flags say MORE and the box does not; several libraries repeat it, and agree
     TOO_SHORT = 5
     TOO_LARGE = 6
     NOT_MESSAGE = 7

@@ -269,7 +269,7 @@ def initiate(material: Material) -> None:
         if curve.read_vouch(vouch, who, S1) != (C1.public, S.public) or said is None:
             return None
         for order in ORDERS:
-            if int.from_bytes(seen, order) == int.from_bytes(hello_nonce, order) + 1:
+            if seen == hello_nonce or int.from_bytes(seen, order) == int.from_bytes(hello_nonce, order) + 1:
                 return who, said, int.from_bytes(seen, order)
         return None
 

@@ -222,7 +222,9 @@ def opening(material: Material) -> None:
     nonce, held, discarding = state.nonce, state.held, state.discarding
     run = Run(open_frames, state, stream.octets, material)
     assert bytes(run.source.view) == run.before
-    opened = [curve.read_message(frame.body, KEY, curve.FROM_CLIENT) for frame in zmtp.read_frames(run.taken)]
+    frames = zmtp.read_frames(run.taken)
+    opened = [curve.read_message(frame.body, KEY, curve.FROM_CLIENT) for frame in frames]
+    assert all(_agree(frame.flags, message.flags) for frame, message in zip(frames, opened, strict=True))
     assert all(stream.is_due(message.nonce, nonce + count) for count, message in enumerate(opened, 1))
     assert state.nonce == nonce + len(opened)
     are_commands = [bool(message.flags & curve.INNER_COMMAND) for message in opened]
@@ -251,27 +253,33 @@ def _may_stop_opening(run: Run, stream: Stream) -> bool:
     is_whole, body, state = claim.is_whole(run.rest), run.rest[begin : begin + size], stream.state
     plain = len(Part(bytes(max(0, size - 33)), more=False).plain(state.dialect)) if is_whole else max(0, size - 33) + 2
     if run.stop == Stop.INCOMPLETE:  # and nothing that could be told already
-        told = begin and (flags not in (0, COMMAND) or size < 33 or state.held + plain > state.limit)
+        told = begin and (flags not in (0, COMMAND, MORE) or size < 33 or state.held + plain > state.limit)
         return not is_whole and not told
+    inner = _inner_flags(body) if is_whole else None
     reasons = {
         Stop.FULL: is_whole and plain > run.room,
-        Stop.FRAMING: run.rest[0] & ~(LONG | COMMAND) != 0 or size >= 1 << 63,
-        Stop.OUTER_MORE: run.rest[0] & ~LONG == MORE,
+        Stop.FRAMING: run.rest[0] & ~LONG not in (0, COMMAND, MORE) or size >= 1 << 63,
+        Stop.OUTER_MORE: is_whole and inner is not None and not _agree(flags, inner),
         Stop.TOO_SHORT: size < 33,
         Stop.TOO_LARGE: state.held + max(plain, size - 33 + 2) + 8 > state.limit,
         Stop.NOT_MESSAGE: is_whole and body[:8] != zmtp.command(b"MESSAGE"),
         Stop.NONCE: is_whole and not stream.is_due(body[8:16], state.nonce + 1),
-        Stop.BOX: is_whole and not _opens(body),
+        Stop.BOX: is_whole and inner is None,
     }
     return reasons[run.stop]
 
 
-def _opens(body: bytes) -> bool:
+def _inner_flags(body: bytes) -> int | None:
+    """What the box of a MESSAGE says; None when it does not open."""
     try:
-        curve.read_message(body, KEY, curve.FROM_CLIENT)
+        return curve.read_message(body, KEY, curve.FROM_CLIENT).flags
     except Malformed:
-        return False
-    return True
+        return None
+
+
+def _agree(outer: int, inner: int) -> bool:
+    """Whether the outer flags claim no part that the inner ones do not."""
+    return not outer & MORE or inner & (curve.INNER_MORE | curve.INNER_COMMAND) == curve.INNER_MORE
 
 
 @target("wire.codec_python.seal_frames")

@@ -209,7 +209,7 @@ def malformed_initiates() -> dict[tuple[str, str], bytes]:
     twice = [("Socket-Type", b"DEALER"), ("IDENTITY", b"a"), ("Identity", b"b")]
     bodies = {
         ("256 octets", "initiate_malformed"): initiate(metadata=b"")[:-1],
-        ("a nonce that does not grow", "initiate_malformed"): initiate(nonce=1),
+        ("a nonce that does not follow", "initiate_malformed"): initiate(nonce=3),
         ("4,097 octets", "initiate_too_large"): initiate(metadata=bytes(4097 - 257)),
         ("a cookie under another key", "cookie"): initiate(cookie=cookie(b"\x0d" * 32)),
         ("the first octet of the cookie", "cookie"): good[:9] + bytes([good[9] ^ 1]) + good[10:],

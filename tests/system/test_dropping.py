@@ -54,7 +54,10 @@ def too_large(client: RawClient) -> bytes:
 WRONG: dict[str, tuple[Callable[[RawClient], bytes], dict[str, int]]] = {
     "a plain frame": (lambda client: zmtp.frame(b"forged" * 10), {"not_message": 1}),
     "too short": (lambda client: zmtp.frame(b"\x07MESSAGE" + bytes(24)), {"too_short": 1}),
-    "outer MORE": (lambda client: client.seal(b"forged", nonce=99, outer=MORE), {"outer_more": 1}),
+    "outer MORE": (
+        lambda client: client.seal(b"forged", outer=MORE) + client.seal(b"beside"),
+        {"outer_more": 1, "gap": 1},
+    ),
     "an old nonce": (lambda client: client.seal(b"forged", nonce=1), {"nonce": 1}),
     "a torn message": (torn, {"box": 1, "gap": 1}),
     "a lost frame": (lost, {"gap": 1}),

@@ -7,6 +7,7 @@ from support.libzmq import Libzmq
 from support.peer import Peer
 from support.process import Sidecar, wait_until
 from support.service import RawService, echo
+from support.zmtp import MORE
 
 ANY = {"allow": "any"}
 
@@ -26,6 +27,27 @@ def test_unknown_commands_are_dropped_and_counted_and_the_session_goes_on() -> N
         client.send_command(b"SUBSCRIBE", b"topic")  # not to a ROUTER, which would take it for a message
         assert answers(client)
         assert proxy.metric("curveproxy_invalid_messages_total", reason="command") == 2
+
+
+@pytest.mark.parametrize("on_invalid", ["disconnect", "drop"])
+def test_what_other_libraries_do_differently_is_served(on_invalid: str) -> None:
+    """OMQ for Ruby numbers INITIATE like HELLO; OMQ for Rust and zmq4 for Go repeat MORE in the outer flags."""
+    with (
+        RawService(echo) as service,
+        Sidecar(backend=service.endpoint, clients=ANY, messages={"on_invalid": on_invalid}) as proxy,
+        RawClient(proxy.public, proxy.server.public) as client,
+    ):
+        client.greeting()
+        client.hello()
+        client.welcome()
+        first = client.last
+        client.initiate(nonce=first)
+        client.last = first
+        client.ready()
+        for _ in range(2):
+            client.send_raw(client.seal(b"first", more=True, outer=MORE) + client.seal(b"second"))
+            assert client.recv() == [b"first", b"second"]
+        assert proxy.metric("curveproxy_invalid_messages_total") == 0
 
 
 @pytest.mark.parametrize("minor", [0, 1])

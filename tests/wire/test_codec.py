@@ -116,11 +116,21 @@ def test_a_full_target_stops_before_the_frame_that_does_not_fit(twin: ModuleType
     assert (made, left, stop) == (whole[: 2 * third], len(source) // 3, Stop.FULL)
 
 
+@pytest.mark.parametrize("size", [4, 300])
+def test_more_may_be_repeated_in_the_outer_flags(twin: ModuleType, size: int) -> None:
+    parts = [(b"x" * size, True), (b"y" * size, True), (b"z" * size, False)]
+    octets = b"".join(message(n, more, body, outer=int(more)) for n, (body, more) in enumerate(parts, 1))
+    assert run(twin, "open_frames", direction(), octets) == (plain(parts), 0, Stop.INCOMPLETE)
+
+
 @pytest.mark.parametrize(
     ("octets", "stop"),
     [
-        (message(1, 0, b"data", outer=0x01), Stop.OUTER_MORE),
-        (message(1, 0, b"x" * 300, outer=0x01), Stop.OUTER_MORE),
+        (message(2, 0, b"data", outer=0x01), Stop.OUTER_MORE),
+        (message(2, 0, b"x" * 300, outer=0x01), Stop.OUTER_MORE),
+        (message(2, 2, b"\x04PINGxx", outer=0x01), Stop.OUTER_MORE),
+        (message(2, 3, b"\x04PINGxx", outer=0x01), Stop.OUTER_MORE),
+        (message(1, 1, b"data", outer=0x05), Stop.FRAMING),
         (message(1, 0, b"data", outer=0x05), Stop.FRAMING),
         (message(1, 0, b"data", outer=0x40), Stop.FRAMING),
         (b"\x00\x20" + bytes(32), Stop.TOO_SHORT),
@@ -136,6 +146,9 @@ def test_a_full_target_stops_before_the_frame_that_does_not_fit(twin: ModuleType
     ids=[
         "more",
         "more long",
+        "more of a command",
+        "more of a command with more",
+        "command+more, more",
         "command+more",
         "reserved bit",
         "32",

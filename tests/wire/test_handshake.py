@@ -177,7 +177,9 @@ def test_malformed_metadata_is_judged_after_the_vouch() -> None:
     assert outcome_of(lambda: server.ready(forged_initiate(server, octets=b"\x05abc"))) == Outcome.METADATA
 
 
-@pytest.mark.parametrize(("hello", "initiate", "little"), [(1, 2, False), (288, 289, True), (255, 256, False)])
+@pytest.mark.parametrize(
+    ("hello", "initiate", "little"), [(1, 2, False), (288, 289, True), (255, 256, False), (1, 1, False)]
+)
 def test_the_order_of_a_clients_nonces_is_told_by_its_first_two(hello: int, initiate: int, little: bool) -> None:
     order = "little" if little else "big"
     server = Server()
@@ -190,9 +192,10 @@ def test_the_order_of_a_clients_nonces_is_told_by_its_first_two(hello: int, init
 
 def test_an_initiate_whose_nonce_does_not_follow_is_malformed() -> None:
     server = Server()
-    assert outcome_of(lambda: server.ready(forged_initiate(server, nonce=box.short_nonce(1)))) == (
-        Outcome.INITIATE_MALFORMED
-    )
+    for nonce in (0, 3, 2**64 - 1):
+        assert outcome_of(lambda nonce=nonce: server.ready(forged_initiate(server, nonce=box.short_nonce(nonce)))) == (  # type: ignore[misc]
+            Outcome.INITIATE_MALFORMED
+        )
 
 
 def test_a_cookie_holds_what_was_put_into_it() -> None:
