@@ -16,6 +16,7 @@ from curveproxy.proxy.door import Door
 from curveproxy.proxy.endpoint import Endpoint
 from curveproxy.proxy.registry import Registry
 from curveproxy.proxy.service import Service
+from curveproxy.proxy.session import Session
 from curveproxy.proxy.settings import ServiceSettings
 from curveproxy.proxy.transient import TransientKeys
 from curveproxy.proxy.waiting_room import WaitingRoom
@@ -150,16 +151,21 @@ class Proxy:
     async def _see_off(self) -> None:
         """Wait for the sessions to leave; towards the end send them away one after the other, not all at once."""
         end = trio.current_time() + self._drain_seconds
-        begin = end - self._drain_seconds * FAREWELL_SHARE
+        # First behind a reply, while there is time for another; then whoever has not asked any more.
+        first, second = (end - self._drain_seconds * share for share in (FAREWELL_SHARE, FAREWELL_SHARE / 2))
+        told = set[Session]()
         while self.sessions and (now := trio.current_time()) < end:
-            if now >= begin:
-                inside = [session for service in (*self.services, *self._former) for session in service.sessions]
-                staying = [session for session in inside if session.reason is None]
+            inside = [session for service in (*self.services, *self._former) for session in service.sessions]
+            staying = [session for session in inside if session.reason is None]
+            if now >= second:
                 # The last one is told at half of that time, for they have to take what they are owed.
-                share = DRAIN_POLL_SECONDS / max((begin + end) / 2 - now, DRAIN_POLL_SECONDS)
-                for session in staying[: ceil(len(staying) * share)]:
+                for session in _due(staying, (second + end) / 2 - now):
                     if not session.awaits_reply:
                         session.drain()
+            elif now >= first:
+                for session in _due([session for session in staying if session not in told], second - now):
+                    session.drain_behind_reply()
+                    told.add(session)
             await trio.sleep(DRAIN_POLL_SECONDS)
 
     async def _keep_time(self) -> None:
@@ -183,3 +189,8 @@ class Proxy:
         """Start a task that lives as long as the proxy does."""
         assert self._nursery is not None
         self._nursery.start_soon(work, *arguments)
+
+
+def _due(sessions: Sequence[Session], seconds: float) -> Sequence[Session]:
+    """Those of them whose turn it is in this poll, where all have had theirs in so many seconds."""
+    return sessions[: ceil(len(sessions) * DRAIN_POLL_SECONDS / max(seconds, DRAIN_POLL_SECONDS))]

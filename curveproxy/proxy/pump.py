@@ -212,7 +212,7 @@ class Pump(ABC):
             self._session.service.room.wake_again(self)
 
     def retire(self) -> None:
-        """End as soon as no message is in the middle of its parts."""
+        """End as soon as no message is in the middle of its parts, and the session may part."""
         self._retires = True
         self.wake(READ)
 
@@ -263,7 +263,7 @@ class Pump(ABC):
         if self._large is not None and self._large.is_turned:
             self._session.service.buffers.give_back(self._large.buffer)
             self._large = None
-        if self._retires and not (self._ending or self._large or self._state.held):
+        if self._retires and not (self._ending or self._large) and self._may_part():
             self._part()
         if self._ending:
             return self._finish()
@@ -274,7 +274,7 @@ class Pump(ABC):
         if self._to_skip:
             return self._read_away()
         wants = self._batch()
-        return Wait.TURN if self._retires and wants == Wait.SOURCE and not self._state.held else wants
+        return Wait.TURN if self._retires and wants == Wait.SOURCE and self._may_part() else wants
 
     def _batch(self) -> Wait:
         """Read once, and turn and write all whole frames."""
@@ -380,7 +380,8 @@ class Pump(ABC):
         if self._sink_gone:
             return True
         try:
-            sent = self._sink.socket.send(octets)
+            # A last message travels with the end of the connection: its reader must not answer what is gone by then.
+            sent = self._sink.socket.send(octets, socket.MSG_MORE if self._retires and self._may_part() else 0)
         except BlockingIOError:
             sent = 0
         except OSError:
@@ -419,9 +420,14 @@ class Pump(ABC):
                 self._sink.socket.shutdown(socket.SHUT_WR)
         return Wait.END
 
+    def _may_part(self) -> bool:
+        """Whether a pump that retires may end now."""
+        return not self._state.held and self._session.may_part()
+
     def _part(self) -> None:
         """Tell the sink that nothing follows, and read away what the source says until it ends as well."""
         self._retires, self._sink_gone = False, True
+        self._session.has_parted()
         with suppress(OSError):
             self._sink.socket.shutdown(socket.SHUT_WR)
 

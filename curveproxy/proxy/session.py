@@ -1,5 +1,6 @@
 """A session: an admitted client, its own connection to the service, and the two pumps between them."""
 
+from enum import Enum, auto
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,18 @@ REVOKED_SECONDS = 0.5
 QUIET_LOOKS = 8
 
 
+# The types of clients that wait for the replies of their service.
+ASKING = frozenset({b"REQ", b"DEALER"})
+
+
+class Parting(Enum):
+    """When a session that is to leave may do so."""
+
+    AT_ONCE = auto()
+    NO_REPLY_OWED = auto()  # as far as is known: see ``Session.may_part``
+    BEHIND_REPLY = auto()  # in the same segment as the reply to the last request
+
+
 class Session:
     """One client's. It ends when both pumps have ended, or when nothing moves any more after one side has.
 
@@ -46,6 +59,8 @@ class Session:
         "_far",
         "_is_closed",
         "_near",
+        "_parting",
+        "_replies",
         "_stays_until",
         "client",
         "ends_by",
@@ -74,6 +89,7 @@ class Session:
         self.number, self.opened_at = who.number, trio.current_time()
         self.messages_in = self.messages_out = self.octets_in = self.octets_out = 0
         self.quiet = 0
+        self._parting, self._replies = Parting.AT_ONCE, 0
         self.reason: Closed | None = None
         self.ends_by = self._stays_until = inf
         self._near, self._far, self._is_closed = near, far, False
@@ -175,12 +191,47 @@ class Session:
 
     def revoke(self) -> None:
         """Its client may not be here any more: both ways end behind the message that has begun, or very soon."""
+        self._parting = Parting.AT_ONCE
         self._leave(Closed.REVOKED, REVOKED_SECONDS)
         self._near.reader.retire()
 
     def drain(self) -> None:
-        """Send the client away behind a whole message. What it has said until it has heard of that is delivered."""
+        """Send the client away behind a whole message, and behind the reply that a REQ waits for.
+
+        What it has said until it has heard of that is delivered.
+        """
+        self._parting = Parting.NO_REPLY_OWED
         self._leave(Closed.DRAINED, LINGER_SECONDS)
+
+    def drain_behind_reply(self) -> None:
+        """Send a client that asks away behind its next reply, if no other request of it is open then.
+
+        Between two requests is too late: the next one may be on its way already.
+        """
+        if self.type_told not in ASKING:
+            self.drain()
+        elif self._parting == Parting.AT_ONCE:
+            self._parting, self._replies = Parting.BEHIND_REPLY, self.messages_out
+            self._far.reader.retire()
+
+    def may_part(self) -> bool:
+        """Whether the client's connection may end now, between two whole messages.
+
+        A reply is owed when more requests have come than replies have gone, which is true of services that answer each
+        message once, and when something of the client's is still unread.
+        """
+        if self._parting == Parting.AT_ONCE:
+            return True
+        is_owed = self.messages_in > self.messages_out or not self._near.reader.has_nothing_to_do
+        if self._parting == Parting.BEHIND_REPLY:
+            return not is_owed and self.messages_out > self._replies
+        return not (is_owed and self.type_told == b"REQ")
+
+    def has_parted(self) -> None:
+        """The client has been told that nothing follows."""
+        if self.reason is None:
+            self._stays_until = trio.current_time() + LINGER_SECONDS
+            self.end(Closed.DRAINED)
 
     def _leave(self, reason: Closed, seconds: float) -> None:
         self._stays_until = min(self._stays_until, trio.current_time() + seconds)

@@ -89,18 +89,24 @@ def test_a_request_without_its_reply_is_waited_for() -> None:
 
 
 class Asker(threading.Thread):
-    """A libzmq client that asks on and on, and connects anew for every tenth question."""
+    """A libzmq client that asks on and on.
 
-    def __init__(self, public: str, server: bytes) -> None:
+    kind: REQ or DEALER; each: for so many questions it connects anew; pause: seconds between two of them.
+    """
+
+    def __init__(self, public: str, server: bytes, kind: int = zmq.REQ, each: int = 10, pause: float = 0.002) -> None:
         super().__init__()
         self.public, self.server, self.asked, self.failed = public, server, 0, False
+        self.kind, self.each, self.pause = kind, each, pause
         self.over = threading.Event()
 
     def run(self) -> None:
         with Libzmq() as z:
             while not self.over.is_set():
-                client = z.connect(zmq.REQ, self.public, server=self.server, linger=0)
-                for _ in range(10):
+                client = z.connect(self.kind, self.public, server=self.server, linger=0)
+                for _ in range(self.each):
+                    if self.over.is_set():
+                        break
                     try:
                         client.send(b"%d" % self.asked)
                         self.failed |= client.recv() != b"%d" % self.asked
@@ -108,14 +114,15 @@ class Asker(threading.Thread):
                         self.failed = True
                         return
                     self.asked += 1
-                    self.over.wait(0.002)
+                    if self.pause:
+                        self.over.wait(self.pause)
                 client.close()
 
 
 @contextmanager
-def asking(public: str, server: bytes) -> Iterator[list[Asker]]:
+def asking(public: str, server: bytes, *others: Asker) -> Iterator[list[Asker]]:
     """Some of them, none of which may fail."""
-    askers = [Asker(public, server) for _ in range(4)]
+    askers = [*(Asker(public, server) for _ in range(4)), *others]
     for asker in askers:
         asker.start()
     try:
@@ -136,7 +143,12 @@ def test_an_upgrade_in_place_fails_no_client(transport: str) -> None:
         listen = f"tcp://127.0.0.1:{free_port()}" if transport == "tcp" else f"ipc://{old.directory}/public.sock"
         old.config.write_text(old.config.read_text().replace("tcp://127.0.0.1:0", listen))
         stack.enter_context(old)
-        with asking(old.public, old.server.public) as askers:
+        busy = [
+            Asker(old.public, old.server.public, kind, each=10**9, pause=pause)
+            for kind in (zmq.REQ, zmq.DEALER)
+            for pause in (0, 0, 0.001, 0.005)
+        ]
+        with asking(old.public, old.server.public, *busy) as askers:
             wait_until(lambda: min(asker.asked for asker in askers) > 50, "they are answered")
             new = Sidecar(old.config.read_text(), clean=False)
             (new.directory / "server.key_secret").write_text((old.directory / "server.key_secret").read_text())
