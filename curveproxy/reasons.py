@@ -110,7 +110,10 @@ class Outcome(Reasoned):
     CLIENT_UNKNOWN = (
         "client_unknown",
         "the client's key is not on the list",
-        "put its public key file into the clients directory",
+        (
+            "put its public key file into the clients directory, and start the client again: "
+            'libzmq gives up when it is refused, unless refusal = "close"'
+        ),
     )
     SOCKET_TYPE = (
         "socket_type",
@@ -142,6 +145,11 @@ class Outcome(Reasoned):
         "sessions_limit",
         "max_sessions, or what the descriptors allow, is reached",
         "raise them, or find out who holds so many sessions",
+    )
+    CLIENT_SESSIONS_LIMIT = (
+        "client_sessions_limit",
+        "this client's key has as many sessions as it may: max_sessions_per_client, or max-sessions in its file",
+        "raise it, or find out who else uses that key",
     )
     PEER_CLOSED = (
         "peer_closed",

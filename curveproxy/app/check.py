@@ -66,6 +66,8 @@ def _check(service: Service, found: Findings) -> None:
     for key in service.secret_keys:
         if key.file is not None:
             warn_of_open_secret(key.file, found)
+    if service.clients.allow == "any" and (service.clients.directory or service.clients.keys):
+        found.warning('allow = "any" lets everybody in', hint='the list only names them: with "listed" it decides')
     found.clients += len(Clients.of(service, found).load().names)
     for name, endpoint in (("listen", service.listen), ("backend", service.backend)):
         directory = Path(endpoint.host).parent

@@ -187,13 +187,36 @@ class Service:
 
 
 @frozen
+class Defaults:
+    """``[defaults]``: settings of all services that do not say otherwise in their own tables."""
+
+    clients: Clients = field(factory=Clients)
+    admission: AdmissionLimits = field(factory=AdmissionLimits)
+    messages: MessageLimits = field(factory=MessageLimits)
+
+
+@frozen
 class Config:
-    """The whole file."""
+    """The whole file. service: each with the defaults in it."""
 
     admin: Admin = field(factory=Admin)
     log: LogSettings = field(factory=LogSettings)
     process: Process = field(factory=Process)
+    defaults: Defaults = field(factory=Defaults)
     service: list[Service] = field(factory=list)
+
+
+# Where each setting stands in a file.
+TABLES = {
+    "[admin]": Admin,
+    "[log]": LogSettings,
+    "[process]": Process,
+    "[[service]]": Service,
+    "[service.clients]": Clients,
+    "[service.admission]": AdmissionLimits,
+    "[service.messages]": MessageLimits,
+}
+DEFAULTED = frozenset(attribute.name for attribute in attrs.fields(Defaults))
 
 
 def load(path: Path) -> Config:
@@ -245,10 +268,11 @@ def inspect(
         },
     )
     wrong: list[Complaint] = []
+    tree = _with_defaults(tree)
     try:
         config = ours.structure(tree, Config)
     except cattrs.BaseValidationError as error:
-        wrong = complaints(error, tree)
+        wrong = complaints(error, tree, TABLES)
         # The rest is checked in the same run, as far as it does not depend on what is wrong.
         services = tree.get("service")
         found = (
@@ -257,14 +281,36 @@ def inspect(
         config = readable(tree, Config, ours) or Config()
         config = attrs.evolve(config, service=[service for service in found if service is not None])
     told = [place for place, _ in wrong]
+    # What is wrong in the defaults is told there, and not for each service.
+    defaults = {(place.removeprefix("defaults."), words) for place, words in wrong if place.startswith("defaults.")}
+    wrong = [(place, words) for place, words in wrong if (place.rpartition(": ")[2], words) not in defaults]
     for place, sentence in _check(config, needs_services, needs_keys):
         if not any(other.startswith(place) for other in told):
             wrong.append((place, sentence))
     return config, [f"{place}: {sentence}" for place, sentence in wrong]
 
 
+def _with_defaults(tree: dict[str, Any]) -> dict[str, Any]:
+    """A tree with ``[defaults]`` in each of its services. What has not the form of tables is left as it is."""
+    defaults, services = tree.get("defaults"), tree.get("service")
+    if not isinstance(defaults, dict) or not isinstance(services, list):
+        return tree
+
+    def completed(service: Any) -> Any:
+        if not isinstance(service, dict):
+            return service
+        tables = {name: service.get(name, {}) for name, table in defaults.items() if isinstance(table, dict)}
+        own = {name: table for name, table in tables.items() if isinstance(table, dict)}
+        return service | {name: defaults[name] | table for name, table in own.items() if name in DEFAULTED}
+
+    return tree | {"service": [completed(service) for service in services]}
+
+
 def tree_of(config: Config) -> dict[str, Any]:
-    """What ``structure`` makes this configuration of, in the types of JSON; its keys must all be in files."""
+    """What ``structure`` makes this configuration of, in the types of JSON; its keys must all be in files.
+
+    The defaults are in the services already: here they would undo a service's own setting that is left out below.
+    """
     back = cattrs.Converter()
     back.register_unstructure_hook(Endpoint, str)
     back.register_unstructure_hook(Network, str)
@@ -273,6 +319,7 @@ def tree_of(config: Config) -> dict[str, Any]:
     back.register_unstructure_hook(ServerKey, lambda key: str(key.file))
     back.register_unstructure_hook(Clients, make_dict_unstructure_fn(Clients, back, _cattrs_omit_if_default=True))
     tree: dict[str, Any] = back.unstructure(config)
+    del tree["defaults"]
     return tree
 
 

@@ -55,14 +55,20 @@ class ServiceObserver:
     def admitted(self, session: Session, seconds: float) -> None:
         self._metrics.admitted(session, seconds)
         self.seen.add("session opened", Outcome.ADMITTED, session.peer)
-        facts = _who(session) | {"socket_type": session.socket_type, "seconds": round(seconds, 6)}
+        facts = _who(session) | {"socket_type": session.socket_type, "handshake_seconds": round(seconds, 6)}
         self._tell_of_session(session, "session opened", "", **facts)
 
     def closed(self, session: Session, reason: Closed) -> None:
         self._metrics.closed(session, reason)
         self.seen.add("session closed", reason, session.peer)
-        lasted = round(session.seconds, 3)
-        self._tell_of_session(session, "session closed", reason, reason=str(reason), **_who(session), seconds=lasted)
+        facts = _who(session) | {
+            "seconds": round(session.seconds, 3),
+            "messages_in": session.messages_in,
+            "bytes_in": session.octets_in,
+            "messages_out": session.messages_out,
+            "bytes_out": session.octets_out,
+        }
+        self._tell_of_session(session, "session closed", reason, reason=str(reason), **facts)
 
     def invalid(self, session: Session, reason: Invalid, detail: str = "") -> None:
         self._metrics.invalid(reason)

@@ -12,6 +12,7 @@ from pathlib import Path
 import trio
 from starlette.applications import Starlette
 
+from curveproxy import __version__
 from curveproxy.app import admin, logs
 from curveproxy.app.config import Config, ConfigError, load
 from curveproxy.app.files import LISTING_SECONDS, Stamp, stamp
@@ -23,7 +24,7 @@ from curveproxy.app.status import Trouble
 from curveproxy.app.workers import Workers
 from curveproxy.proxy.endpoint import Endpoint
 from curveproxy.proxy.sockets import BindError
-from curveproxy.wire.codec import CODEC_FAULT
+from curveproxy.wire.codec import CODEC, CODEC_FAULT
 
 DONE, FAILED = 0, 1
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -43,6 +44,14 @@ FAULT = "a fault of curveproxy: please report it"
 def run(config: Config, path: Path | None = None) -> int:
     """Run until a signal says otherwise. path: where the configuration can be read again. Returns the exit status."""
     log = logs.configure(config.log.level, config.log.format)
+    page = config.admin.listen
+    log.info(
+        "starting",
+        version=__version__,
+        codec=CODEC,
+        configuration=str(path.resolve()) if path else "options",
+        page=f"http://{page.replace('*', '127.0.0.1')}/" if page else "off",
+    )
     if CODEC_FAULT:
         log.warning("the C codec is not used", detail=CODEC_FAULT, hint="install again: it is slower without")
     descriptors, manager, count = prepare_process(), Manager(os.environ), config.process.relays
@@ -147,7 +156,7 @@ class Sidecar:
                 self._log.warning("leaving at once", signal=name)
                 return
             seconds = self._config.process.drain_seconds
-            self._log.info("draining", signal=name, seconds=seconds)
+            self._log.info("draining", signal=name, drain_seconds=seconds)
             self._manager.stopping("draining", seconds + LEAVE_SECONDS)
             self._relays.drain(seconds)
             if self._config.process.reuse_port:

@@ -4,10 +4,10 @@ cattrs collects all errors of a tree; nothing here knows what a setting means.
 """
 
 import difflib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import attrs
 import cattrs
@@ -75,7 +75,9 @@ def _list(kind: Any, within: cattrs.Converter) -> Callable[[Any, Any], Any]:
 
     def hook(value: Any, _: object) -> Any:
         if not isinstance(value, list):
-            raise TypeError(f"a list is wanted, not {_described(value)}")
+            tables = isinstance(value, dict) and any(map(attrs.has, get_args(kind)))
+            hint = ": there may be several, each in a table of its own with double brackets" if tables else ""
+            raise TypeError(f"a list is wanted, not {_described(value)}{hint}")
         return inner(value, kind)
 
     return hook
@@ -91,7 +93,8 @@ def _table(cls: Any, within: cattrs.Converter) -> Callable[[Any, Any], Any]:
 
     def hook(value: Any, _: object) -> Any:
         if not isinstance(value, dict):
-            raise TypeError(f"a table is wanted, not {_described(value)}")
+            hint = ": write it once, in single brackets" if isinstance(value, list) else ""
+            raise TypeError(f"a table is wanted, not {_described(value)}{hint}")
         return inner(value, cls)
 
     return hook
@@ -129,9 +132,11 @@ def readable(value: object, cls: type[T], within: cattrs.Converter, **instead: A
         return None
 
 
-def complaints(error: cattrs.BaseValidationError, tree: dict[str, Any]) -> list[Complaint]:
-    """All that is wrong with a tree, each with its place."""
-    return [complaint for path, leaf in _leaves(error, "") for complaint in _sentences(_named(path, tree), leaf)]
+def complaints(error: cattrs.BaseValidationError, tree: dict[str, Any], tables: Mapping[str, type]) -> list[Complaint]:
+    """All that is wrong with a tree, each with its place. tables: header -> what that table is structured as."""
+    return [
+        complaint for path, leaf in _leaves(error, "") for complaint in _sentences(_named(path, tree), leaf, tables)
+    ]
 
 
 def _leaves(error: BaseException, path: str) -> Iterator[tuple[str, BaseException]]:
@@ -147,13 +152,17 @@ def _leaves(error: BaseException, path: str) -> Iterator[tuple[str, BaseExceptio
         yield path, error
 
 
-def _sentences(place: str, error: BaseException) -> Iterator[Complaint]:
+def _sentences(place: str, error: BaseException, tables: Mapping[str, type]) -> Iterator[Complaint]:
     if isinstance(error, ForbiddenExtraKeysError):
         known = [attribute.name for attribute in attrs.fields(error.cl)]
         prefix = f"{place}: " if place.endswith('"') else f"{place}." if place else ""
         for name in sorted(error.extra_fields):
             close = difflib.get_close_matches(name, known, 1)
-            hint = f"did you mean {close[0]}" if close else f"there are {', '.join(known)}"
+            homes = [header for header, cls in tables.items() if hasattr(attrs.fields(cls), name)]
+            if homes:
+                hint = f"it belongs into {' or '.join(homes)}"
+            else:
+                hint = f"did you mean {close[0]}" if close else f"there are {', '.join(known)}"
             yield prefix + (name if name.isprintable() else repr(name)), f"no such setting: {hint}"
     elif isinstance(error, KeyError):
         yield place, "it is missing"

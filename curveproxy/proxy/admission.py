@@ -48,6 +48,7 @@ OWN_FAULT = frozenset(Outcome) - {
     Outcome.BACKEND_UNAVAILABLE,
     Outcome.SOURCE_LIMIT,
     Outcome.SESSIONS_LIMIT,
+    Outcome.CLIENT_SESSIONS_LIMIT,
     Outcome.EVICTED,
     Outcome.PROBE,
     Outcome.SHUTDOWN,

@@ -169,7 +169,7 @@ class Service:
             raise PeerError(Outcome.SHUTDOWN)
         limits = self._limits(key)
         if holder is None and self.quotas.is_full(key, limits):  # else it replaces one of its own
-            raise PeerError(Outcome.SESSIONS_LIMIT, f"max_sessions_per_client is {limits.max_sessions}")
+            raise PeerError(Outcome.CLIENT_SESSIONS_LIMIT, f"at most {limits.max_sessions}")
 
     def check_room(self) -> None:
         """Whether there is a place for one more. Raises PeerError."""

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from curveproxy.app.config import Config, ConfigError, load, structure
+from curveproxy.app.config import Clients, Config, ConfigError, load, structure, tree_of
 from curveproxy.app.keys import write_key_pair
 from curveproxy.proxy.endpoint import Endpoint
 from curveproxy.wire import z85
@@ -84,6 +84,41 @@ def test_the_full_example_shows_every_setting_with_its_default(place: Path) -> N
         assert not left_out(cls, table)
 
 
+def test_what_is_wrong_in_the_defaults_is_told_once(place: Path) -> None:
+    other = SERVICE.replace("orders", "prices").replace("5556", "5557")
+    assert complaints(place, SERVICE + other + "[defaults.clients]\nallow = 'all'\ndirectory = 'clients'\nx = 1") == [
+        "defaults.clients.allow: must be in ['listed', 'any'] (got 'all')",
+        f"defaults.clients.x: no such setting: there are {', '.join(a.name for a in attrs.fields(Clients))}",
+    ]
+
+
+def test_a_service_has_the_defaults_where_it_says_nothing_else(place: Path) -> None:
+    defaults = """
+[defaults.clients]
+allow = "any"
+refusal = "close"
+[defaults.admission]
+max_sessions = 7
+[defaults.messages]
+on_invalid = "drop"
+"""
+    other = SERVICE.replace("orders", "prices").replace("5556", "5557")
+    own = "[service.clients]\nallow = 'listed'\ndirectory = 'clients'\n[service.admission]\nmax_half_open = 9\n"
+    (place / "c.toml").write_text(defaults + SERVICE + other + own)
+    config = load(place / "c.toml")
+    orders, prices = config.service
+    assert (orders.clients.allow, orders.clients.refusal, orders.clients.directory) == ("any", "close", None)
+    assert (prices.clients.allow, prices.clients.refusal, prices.clients.directory) == (
+        "listed",
+        "close",
+        place / "clients",
+    )
+    assert (orders.admission.max_sessions, orders.messages.on_invalid) == (7, "drop")
+    assert (prices.admission.max_sessions, prices.admission.max_half_open) == (7, 9)
+    # As a worker is told it, to whom "listed", which a service has by itself, is not said.
+    assert structure(tree_of(config), place).service == config.service
+
+
 def test_paths_are_relative_to_the_file(place: Path) -> None:
     (place / "c.toml").write_text(SERVICE + CLIENTS)
     service = load(place / "c.toml").service[0]
@@ -98,6 +133,15 @@ def test_paths_are_relative_to_the_file(place: Path) -> None:
         ("", "service: there is none"),
         ("x = ", "not TOML: invalid value (at end of document)"),
         (SERVICE + CLIENTS + "[servce]", "servce: no such setting: did you mean service"),
+        (SERVICE.replace("[[service]]", "[service]"), "a list is wanted, not a table: there may be several, each"),
+        (SERVICE + CLIENTS.replace("[service.clients]", "[[service.clients]]"), "not a list: write it once, in single"),
+        (SERVICE + CLIENTS + "max_sessions = 3", "max_sessions: no such setting: it belongs into [service.admission]"),
+        (SERVICE + "max_buffered_bytes = 3\n" + CLIENTS, "no such setting: it belongs into [process]"),
+        (SERVICE + CLIENTS + "[process]\nlisten = 'x'", "such setting: it belongs into [admin] or [[service]]"),
+        (SERVICE + "[defaults.clients]\nallow = 'all'", "defaults.clients.allow: must be in ['listed'"),
+        (SERVICE + "[defaults.clients]\nalow = 'any'", "defaults.clients.alow: no such setting: did you mean allow"),
+        (SERVICE + CLIENTS + "[defaults]\nlisten = 'x'", "defaults.listen: no such setting: it belongs into [admin]"),
+        (SERVICE + CLIENTS + "[defaults]\nclients = 1", "defaults.clients: a table is wanted, not a whole number"),
         (SERVICE, 'service "orders": clients: nobody is listed: add directory'),
         (SERVICE + "[service.clients]\ndirectory = 'nowhere'", "nowhere is not a directory"),
         (SERVICE + "[service.clients]\nkeys = ['abc']", "clients.keys[0]: of 3 letters, a key has 40"),

@@ -58,7 +58,8 @@ class Open(SimpleNamespace):
 
 def session() -> Session:
     facts = {"client": "alice", "peer": "192.0.2.1:4242", "socket_type": "REQ", "server": b"S", "is_probe": False}
-    return cast(Session, Open(**facts, opened_at=trio.current_time()))
+    traffic = {"messages_in": 1, "octets_in": 10, "messages_out": 2, "octets_out": 20}
+    return cast(Session, Open(**facts, **traffic, opened_at=trio.current_time()))
 
 
 @pytest.mark.parametrize("outcome", [outcome for outcome in Outcome if outcome != Outcome.ADMITTED])
@@ -84,7 +85,9 @@ async def test_the_life_of_a_session(told: Told, autojump_clock: MockClock) -> N
     opened, invalid, closed = told.lines()
     assert (opened["event"], opened["level"], opened["client"]) == ("session opened", "info", "alice")
     assert (invalid["event"], invalid["reason"], invalid["hint"]) == ("invalid message", "box", Invalid.BOX.hint)
+    assert opened["handshake_seconds"] == 0.002
     assert (closed["event"], closed["reason"], closed["seconds"]) == ("session closed", "invalid_message", 42)
+    assert [closed[name] for name in ("messages_in", "bytes_in", "messages_out", "bytes_out")] == [1, 10, 2, 20]
     assert told.count("connections_accepted_total", service="orders") == 1
     assert told.count("handshakes_total", service="orders", outcome="admitted") == 1
     assert told.count("handshake_seconds_sum", service="orders") == 0.002

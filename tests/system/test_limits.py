@@ -80,9 +80,9 @@ def test_a_client_has_so_many_sessions_and_its_next_may_come_when_one_ends(servi
             with client_of(proxy, alice) as third:
                 third.begin()
                 assert third.recv_until_closed().octets == b"", "it may come again: no ERROR"
-            assert proxy.metric(OUTCOMES, outcome="sessions_limit") == 1
-            line = next(line for line in proxy.log if line.get("outcome") == "sessions_limit")
-            assert line["detail"] == "max_sessions_per_client is 2"
+            assert proxy.metric(OUTCOMES, outcome="client_sessions_limit") == 1
+            line = next(line for line in proxy.log if line.get("outcome") == "client_sessions_limit")
+            assert line["detail"] == "at most 2"
             with client_of(proxy, bob).handshake() as other, client_of(proxy, bob) as another:
                 another.begin()
                 assert another.recv_until_closed().octets == b"", "so says its certificate"
