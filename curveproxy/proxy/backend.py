@@ -179,6 +179,8 @@ class Dial(Queued):
         if not identity_is_sane(find(spoken.properties, "Identity")):
             raise PeerError(BackendFailure.HANDSHAKE, "its identity is too long or begins with a zero octet")
         told = find(spoken.properties, "Socket-Type")
+        if told and len(told) > spec.SOCKET_TYPE_MAX:
+            raise PeerError(BackendFailure.HANDSHAKE, "its socket type is too long")
         socket_type = self._backend.type_behind(self._properties, spoken.dialect, told)
         properties = spoken.properties if told or not socket_type else {"Socket-Type": socket_type, **spoken.properties}
         self._socket = None
