@@ -143,6 +143,11 @@ class Outcome(Reasoned):
         "max_sessions, or what the descriptors allow, is reached",
         "raise them, or find out who holds so many sessions",
     )
+    SERVICE_BUSY = (
+        "service_busy",
+        "the service is a PAIR on libzmq 2.x, which aborts at a second connection, and the first is still there",
+        "let the other client leave; this one comes again by itself",
+    )
     PEER_CLOSED = (
         "peer_closed",
         "the peer went away in the middle of the handshake: often a client with a short time-out",

@@ -48,6 +48,7 @@ OWN_FAULT = frozenset(Outcome) - {
     Outcome.BACKEND_UNAVAILABLE,
     Outcome.SOURCE_LIMIT,
     Outcome.SESSIONS_LIMIT,
+    Outcome.SERVICE_BUSY,
     Outcome.EVICTED,
     Outcome.PROBE,
     Outcome.SHUTDOWN,

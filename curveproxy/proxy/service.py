@@ -293,8 +293,7 @@ class Newcomer:
             sockets.prepare_session(self._socket)
             self._answer(curve_server.ready(self.initiate.shared, _ready_for_any(connection.properties)))
         except (PeerError, OSError) as error:
-            service.room.leave(connection.socket.fileno())
-            connection.socket.close()
+            service.backend.take_back(connection.socket)
             self.refused(error if isinstance(error, PeerError) else PeerError(Outcome.PEER_CLOSED))
             return
         service.replace(self.identity)

@@ -214,6 +214,7 @@ class Session:
         self._is_closed = True
         for end in (self._near, self._far):
             end.reader.stop()
-            self.service.room.leave(end.socket.fileno())
-            end.socket.close()
+        self.service.room.leave(self._near.socket.fileno())
+        self._near.socket.close()
+        self.service.backend.take_back(self._far.socket)
         self.service.session_has_ended(self)
