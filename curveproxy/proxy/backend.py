@@ -13,7 +13,7 @@ import trio
 from attrs import frozen
 
 from curveproxy.policy.properties import identity_is_sane
-from curveproxy.policy.sockettypes import DROPPING_HINT, HARMED_BY_DROPPING, ZMTP1_COUNTERPARTS, fits, known
+from curveproxy.policy.sockettypes import DROPPING_HINT, HARMED_BY_DROPPING, PAIR, ZMTP1_COUNTERPARTS, fits, known
 from curveproxy.policy.trial import Trial
 from curveproxy.proxy import sockets
 from curveproxy.proxy.endpoint import is_local
@@ -33,7 +33,6 @@ from curveproxy.wire.plain import PlainPeer
 # A Unix socket whose backlog is full tells nobody when there is room again.
 BACKLOG_RETRY_SECONDS = 0.02
 
-PAIR = b"PAIR"
 # A PAIR of libzmq 2.x has lost its connection only when its own thread has read what had come by it.
 PAIR_REST_SECONDS = 1.0
 OLD_SERVICE_HINT = "libzmq 2.x aborts where later ones return an error: SECURITY.md tells what can not be kept from it"
