@@ -151,6 +151,11 @@ class Outcome(Reasoned):
         "this client's key has as many sessions as it may: max_sessions_per_client, or max-sessions in its file",
         "raise it, or find out who else uses that key",
     )
+    SERVICE_BUSY = (
+        "service_busy",
+        "the service is a PAIR on libzmq 2.x, which aborts at a second connection, and the first is still there",
+        "let the other client leave; this one comes again by itself",
+    )
     PEER_CLOSED = (
         "peer_closed",
         "the peer went away in the middle of the handshake: often a client with a short time-out",
@@ -200,8 +205,21 @@ class Invalid(Reasoned):
     NONCE = "nonce", "a nonce that was used before: a repeated frame"
     GAP = "gap", "a nonce was left out: a frame was taken out on the way"
     BOX = "box", "a box that does not open: damaged or forged on the way"
-    COMMAND = "command", "a command that is malformed or unknown"
-    TOO_LARGE = "too_large", "a message larger than max_message_bytes"
+    COMMAND = "command", "a command that is malformed, unknown, or a subscription between two parts of a message"
+    TOO_LARGE = (
+        "too_large",
+        "a message larger than max_message_bytes, a subscription or group too long for a service, or too many of them",
+    )
+    NOT_ACCEPTED = (
+        "not_accepted",
+        "a message that the service's socket type and version do not take, which was kept from it",
+        "look at docs/operations.md, What a service is not sent, and set xpub_messages if an XPUB is to have it",
+    )
+    NOT_SUBSCRIBED = (
+        "not_subscribed",
+        "a cancellation of what the client has not subscribed to, of which old publishers die",
+        "nothing, now and then: a subscriber may say so whose subscriptions were lost before they were sent",
+    )
 
 
 class BackendFailure(Reasoned):

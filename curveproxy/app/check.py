@@ -12,7 +12,7 @@ from curveproxy.app.clients import UNREADABLE, Clients
 from curveproxy.app.config import ConfigError, Service, inspect, tables
 from curveproxy.app.keys import warn_of_open_secret
 from curveproxy.policy.limits import BEFORE_HELLO
-from curveproxy.policy.sockettypes import DROPPING_HINT, HARMED_BY_DROPPING
+from curveproxy.policy.sockettypes import DROPPING_HINT, HARMED_BY_DROPPING, PAIR, PAIR_HINT
 from curveproxy.proxy.endpoint import Endpoint
 
 
@@ -47,7 +47,7 @@ def check(path: Path) -> Findings:
     first: dict[Endpoint, Service] = {}
     for service in config.service:
         found.place = f'service "{service.name}"'
-        _check(service, found)
+        _check(service, config.process.relays, found)
         _check_shared(service, first.setdefault(service.listen, service), found)
     return found
 
@@ -62,7 +62,7 @@ def _check_shared(service: Service, first: Service, found: Findings) -> None:
         found.warning("proxy_protocol_from is not used", hint=hint)
 
 
-def _check(service: Service, found: Findings) -> None:
+def _check(service: Service, relays: int, found: Findings) -> None:
     for key in service.secret_keys:
         if key.file is not None:
             warn_of_open_secret(key.file, found)
@@ -76,5 +76,7 @@ def _check(service: Service, found: Findings) -> None:
         elif name == "listen" and endpoint.transport == "ipc" and not os.access(directory, os.W_OK | os.X_OK):
             found.errors.append(f"{found.place}: {name}: {directory} can not be written to by this user")
     told = service.backend_socket_type.encode()
+    if told == PAIR and relays > 1:
+        found.warning("several workers do not suit a PAIR service", hint=PAIR_HINT)
     if service.messages.on_invalid == "drop" and told in HARMED_BY_DROPPING:
         found.warning(f"dropping does not suit a {service.backend_socket_type} service", hint=DROPPING_HINT)

@@ -179,6 +179,7 @@ class Service:
     allow_remote_backend: bool = False
     backend_socket_type: str = field(default="", validator=in_(["", *(kind.decode() for kind in ZMTP1_COUNTERPARTS)]))
     zmtp1_identities: bool = False
+    xpub_messages: bool = False
     proxy_protocol: bool = False
     proxy_protocol_from: list[Network] = field(factory=list)
     clients: Clients = field(factory=Clients)

@@ -45,6 +45,7 @@ def settings_of(table: Table, lists: Lists, share: Share) -> ServiceSettings:
         allow_remote_backend=table.allow_remote_backend,
         backend_socket_type=table.backend_socket_type,
         zmtp1_identities=table.zmtp1_identities,
+        xpub_messages=table.xpub_messages,
         proxy_protocol_from=tuple(table.proxy_protocol_from) if table.proxy_protocol else (),
         admission=table.admission.divided(share),
         messages=table.messages,

@@ -4,8 +4,11 @@ from collections.abc import Mapping
 
 IDENTITY_MAX = 255
 
-# A libzmq service believes these names, so only the proxy may set them (names in lower case).
-RESERVED = frozenset({"user-id", "peer-address", "x-curve-key", "x-peer-address"})
+# A libzmq service believes these names, so only the proxy may set them (names in lower case). Routing-Id is what it
+# calls Identity today, and reads where that is missing.
+RESERVED = frozenset({"user-id", "peer-address", "routing-id", "x-curve-key", "x-peer-address"})
+# So begin the names that libzmq gives to what it knows by itself, as __fd.
+RESERVED_PREFIX = "__"
 
 # Our own client asks with it for a clear word; no service needs to see it.
 PROBE = "x-curveproxy-probe"
@@ -29,7 +32,11 @@ def for_service(properties: Mapping[str, bytes], set_by_us: dict[str, bytes]) ->
     ours = RESERVED | {PROBE} | {name.lower() for name in set_by_us}
     if is_probe(properties):
         ours |= {"identity"}  # the service would take it for that client
-    return {name: value for name, value in properties.items() if name.lower() not in ours} | set_by_us
+    return {
+        name: value
+        for name, value in properties.items()
+        if name.lower() not in ours and not name.startswith(RESERVED_PREFIX)
+    } | set_by_us
 
 
 def droppable(properties: Mapping[str, bytes]) -> list[str]:

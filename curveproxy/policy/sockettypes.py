@@ -45,6 +45,10 @@ ZMTP1_COUNTERPARTS = {
 
 SUBSCRIBERS = frozenset({b"SUB", b"XSUB"})
 PUBLISHERS = frozenset({b"PUB", b"XPUB"})
+PAIR = b"PAIR"
+PAIR_HINT = "one on libzmq 2.x aborts at a second connection, which each worker may make: workers = 1"
+# Services that read no message of their clients.
+SENDERS = frozenset({b"PUSH", b"SCATTER", b"RADIO"})
 # Where one message that is dropped breaks what follows: a request without an answer stops its client for good, and a
 # subscription that is lost is never made up for. What goes one way, or between DEALER and ROUTER, is only missing.
 HARMED_BY_DROPPING = PUBLISHERS | {b"REQ", b"REP"}

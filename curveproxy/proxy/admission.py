@@ -49,6 +49,7 @@ OWN_FAULT = frozenset(Outcome) - {
     Outcome.SOURCE_LIMIT,
     Outcome.SESSIONS_LIMIT,
     Outcome.CLIENT_SESSIONS_LIMIT,
+    Outcome.SERVICE_BUSY,
     Outcome.EVICTED,
     Outcome.PROBE,
     Outcome.SHUTDOWN,

@@ -5,13 +5,15 @@ import ipaddress
 import os
 import socket
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from functools import partial
 from typing import Protocol
 
 import trio
 from attrs import frozen
 
 from curveproxy.policy.properties import identity_is_sane
-from curveproxy.policy.sockettypes import DROPPING_HINT, HARMED_BY_DROPPING, ZMTP1_COUNTERPARTS, fits, known
+from curveproxy.policy.sockettypes import DROPPING_HINT, HARMED_BY_DROPPING, PAIR, ZMTP1_COUNTERPARTS, fits, known
 from curveproxy.policy.trial import Trial
 from curveproxy.proxy import sockets
 from curveproxy.proxy.endpoint import is_local
@@ -30,6 +32,11 @@ from curveproxy.wire.plain import PlainPeer
 
 # A Unix socket whose backlog is full tells nobody when there is room again.
 BACKLOG_RETRY_SECONDS = 0.02
+
+# A PAIR of libzmq 2.x has lost its connection only when its own thread has read what had come by it.
+PAIR_REST_SECONDS = 1.0
+OLD_SERVICE_HINT = "libzmq 2.x aborts where later ones return an error: SECURITY.md tells what can not be kept from it"
+XPUB_MESSAGES_HINT = "it may be libzmq 4.3.0 to 4.3.2, which dies of one: replace it, or take xpub_messages out"
 
 NO_DESCRIPTOR = (errno.EMFILE, errno.ENFILE)
 
@@ -179,6 +186,8 @@ class Dial(Queued):
         if not identity_is_sane(find(spoken.properties, "Identity")):
             raise PeerError(BackendFailure.HANDSHAKE, "its identity is too long or begins with a zero octet")
         told = find(spoken.properties, "Socket-Type")
+        if told and len(told) > spec.SOCKET_TYPE_MAX:
+            raise PeerError(BackendFailure.HANDSHAKE, "its socket type is too long")
         socket_type = self._backend.type_behind(self._properties, spoken.dialect, told)
         properties = spoken.properties if told or not socket_type else {"Socket-Type": socket_type, **spoken.properties}
         self._socket = None
@@ -224,9 +233,37 @@ class Dial(Queued):
 
     def _drop_socket(self) -> None:
         if self._socket is not None:
-            self._backend.room.leave(self._socket.fileno())
-            self._socket.close()
+            self._backend.close(self._socket)
             self._socket = None
+
+
+class Parting:
+    """A connection on its way out, of a service that must not have another before this one has ended."""
+
+    def __init__(self, sock: socket.socket, room: WaitingRoom, ended: Callable[[], None]) -> None:
+        self._socket, self._room, self._ended = sock, room, ended
+
+    def begin(self) -> None:
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_WR)
+        self._room.enter(self._socket.fileno(), self)
+
+    def wake(self, events: int) -> None:  # noqa: ARG002  what has happened is seen by trying
+        """Read away what comes, up to the end."""
+        try:
+            if self._socket.recv(spec.BACKEND_HANDSHAKE_MAX):
+                self._room.wake_again(self)
+                return
+        except BlockingIOError:
+            return
+        except OSError:
+            pass
+        self._room.leave(self._socket.fileno())
+        self._socket.close()
+        self._ended()
+
+    def fail(self, error: Exception) -> None:
+        raise error  # it raises nothing
 
 
 class Backend:
@@ -252,6 +289,8 @@ class Backend:
         self.room, self.spawn = room, spawn
         self._observer, self._make_room = observer, make_room
         self._noticed: set[str] = set()
+        self._lent = self._parting = 0  # connections that sessions have, and that are on their way out
+        self._takes_one = False  # the service is, or may be, one that must not have two
         self._settings, self._fixed = settings, _fixed_address(settings)
 
     def configure(self, settings: ServiceSettings) -> None:
@@ -273,6 +312,12 @@ class Backend:
             except PeerError as error:
                 self._refuse(dialler, error)
                 return
+        if PAIR in (find(properties, "Socket-Type"), self._settings.backend_socket_type.encode()):
+            # libzmq 2.x asserts that its PAIR has no pipe when another comes; what does not yet speak may be that.
+            self._takes_one = self.dialect in (None, Dialect.V1)
+        if self._takes_one and (self.dials or self._lent or self._parting):
+            dialler.refused(PeerError(Outcome.SERVICE_BUSY))
+            return
         now = trio.current_time()
         dial = Dial(self, dialler, properties, now, now + self._settings.admission.backend_connect_seconds)
         self.dials.append(dial)
@@ -317,9 +362,33 @@ class Backend:
         while (dial := self.dials.oldest) is not None:
             dial.cancel(PeerError(Outcome.SHUTDOWN))
 
+    def close(self, sock: socket.socket) -> None:
+        """Close a connection to the service, at once or when the service has seen its end."""
+        self.room.leave(sock.fileno())
+        if not self._takes_one:
+            sock.close()
+            return
+        self._parting += 1
+        Parting(sock, self.room, partial(self.spawn, self._let_it_notice)).begin()
+
+    async def _let_it_notice(self) -> None:
+        await trio.sleep(PAIR_REST_SECONDS)
+        self._parting -= 1
+
+    def take_back(self, sock: socket.socket) -> None:
+        """Close a connection that was handed over to who wanted it."""
+        self._lent -= 1
+        self.close(sock)
+
     def succeeded(self, dial: Dial, connection: Connection) -> None:
         self.dials.remove(dial)
+        self._lent += 1
         self.up, self.dialect = True, connection.dialect
+        self._takes_one &= connection.dialect == Dialect.V1
+        if connection.dialect == Dialect.V1:
+            self._notice("the service speaks ZMTP 1.0", hint=OLD_SERVICE_HINT)
+        if self._settings.xpub_messages and connection.socket_type == b"XPUB" and connection.minor < 1:
+            self._notice("xpub_messages does not suit the service", service_says="XPUB", hint=XPUB_MESSAGES_HINT)
         self.trial.succeeded()
         self._observer.backend_up(trio.current_time() - dial.began)
         dial.dialler.connected(connection)

@@ -32,11 +32,6 @@ class Side:
     pongs: bool = False
 
     @property
-    def publishes_all(self) -> bool:
-        """It neither takes subscriptions nor heeds them: a publisher before ZMTP 2.0."""
-        return self.dialect == Dialect.V1 and self.socket_type in PUBLISHERS
-
-    @property
     def never_subscribes(self) -> bool:
         """It hears only who sends without being asked: a subscriber before ZMTP 2.0."""
         return self.dialect == Dialect.V1 and self.socket_type in SUBSCRIBERS
@@ -75,5 +70,7 @@ def judge_untrusted(body: bytes, source: Side, sink: Side) -> Verdict:
         # We announce 3.0, to which a subscription is a message; that form every libzmq understands.
         return Verdict((b"\1" if name == command.SUBSCRIBE else b"\0") + data, flags=0)
     if name in (command.JOIN, command.LEAVE) and sink.socket_type == b"RADIO":
+        if len(data) > spec.GROUP_MAX:
+            raise PeerError(Invalid.TOO_LARGE, "a group")
         return Verdict(body)
     return Verdict(dropped=True)

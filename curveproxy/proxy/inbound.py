@@ -4,14 +4,13 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from curveproxy.policy.sockettypes import PUBLISHERS
-from curveproxy.policy.topics import Topics
 from curveproxy.proxy.buffers import TARGET_ROOM
 from curveproxy.proxy.dropping import Dropping
+from curveproxy.proxy.filter import Filter
 from curveproxy.proxy.pump import Peer, Places, Pump
-from curveproxy.proxy.strainer import Strainer
 from curveproxy.reasons import Closed, Invalid
-from curveproxy.wire.codec import Batch, Buffer, Direction, Stop, frame_size, open_frames, plain_frame, plain_header
+from curveproxy.wire import spec
+from curveproxy.wire.codec import Batch, Buffer, Direction, Stop, open_frames, plain_frame
 from curveproxy.wire.errors import PeerError
 from curveproxy.wire.flaw import Opened, examine, go_on_behind, look_into
 from curveproxy.wire.frame import Dialect
@@ -24,20 +23,22 @@ class Inbound(Pump):
     """From the client to the service: opens.
 
     Invalid messages are dropped, in a service that wants that, and end the session in any other (``wire/flaw.py``).
+
+    the_filter: what the service must not be sent; None where it may be sent anything.
     """
 
-    __slots__ = ("_dropping", "_opened", "_strainer")
+    __slots__ = ("_dropping", "_filter", "_opened")
     _source_dialect = Dialect.V3
     _source_closed, _source_reset = Closed.CLIENT_CLOSED, Closed.CLIENT_RESET
     _sink_reset = Closed.BACKEND_RESET
 
-    def __init__(self, session: "Session", source: Peer, sink: Peer, state: Direction) -> None:
+    def __init__(
+        self, session: "Session", source: Peer, sink: Peer, state: Direction, the_filter: Filter | None
+    ) -> None:
         super().__init__(session, source, sink, state)
         limits = session.service.settings.messages
-        drops, takes_messages = limits.on_invalid == "drop", sink.side.socket_type == b"XPUB"
-        publishes = sink.side.socket_type in PUBLISHERS
-        self._dropping = Dropping(limits.max_invalid_per_minute) if drops else None
-        self._strainer = Strainer(takes_messages=takes_messages, drops=drops) if publishes else None
+        self._dropping = Dropping(limits.max_invalid_per_minute) if limits.on_invalid == "drop" else None
+        self._filter = the_filter
         self._opened: Opened | None = None  # what stopped the batch
 
     def stop(self) -> None:
@@ -53,14 +54,19 @@ class Inbound(Pump):
     def _sift(self, target: Buffer, at: int, messages: int) -> tuple[Buffer, int]:
         if self._dropping is not None:
             target, at = self._dropping.whole_messages(target, at, messages, self._state.held)
-        if self._strainer is not None:
-            at, flaws = self._strainer.strain_untrusted(target, at)
-            for flaw in flaws:
-                if flaw == Invalid.NOT_MESSAGE:
-                    self._session.invalid(flaw)  # a service of that kind would not look at it
-                elif not self._tolerates(flaw):
-                    break
-        return target, at
+        return target, at if self._filter is None else self._filtered(self._filter, target, at)
+
+    def _filtered(self, the_filter: Filter, frames: Buffer, end: int) -> int:
+        """Where ``frames[:end]`` end once what the service must not be sent is taken out."""
+        end, flaws = the_filter.filter_untrusted(frames, end)
+        for flaw in flaws:
+            if flaw != Invalid.TOO_LARGE:
+                self._session.invalid(flaw)  # a newer service would not look at it
+            elif not self._tolerates(flaw):
+                break
+        if the_filter.has_ended:
+            self._cut(Closed.INVALID_MESSAGE)
+        return end
 
     def _judge(self, stop: Stop, source: Buffer, start: int, end: int, target: Buffer, at: int) -> Places:
         opened, self._opened = self._opened, None  # it may be large
@@ -104,7 +110,12 @@ class Inbound(Pump):
         return super()._octets_held() + parts
 
     def _frame(self, flags: int, body: bytes) -> bytes:
-        return plain_frame(flags, body, self._state.dialect)
+        framed = plain_frame(flags, body, self._state.dialect)
+        if self._filter is None or flags & spec.COMMAND:
+            return framed
+        message = Buffer(len(framed))  # what a command became is a message to the service, like any other
+        message.view[:] = framed
+        return framed[: self._filtered(self._filter, message, len(framed))]
 
     def _count(self, messages: int, octets: int) -> None:
         traffic = self._session.service.traffic
@@ -112,35 +123,3 @@ class Inbound(Pump):
         self._session.octets_in += octets
         traffic.messages_in += messages
         traffic.octets_in += octets
-
-
-class Heeding(Inbound):
-    """To a service that takes no subscriptions, and must be sent nothing at all: they are heeded here.
-
-    libzmq 2.x stops reading for good, and so seeing an end, when its PUB is sent a message.
-
-    topics: what the client wants to hear, for ``outbound.Choosing``.
-    """
-
-    __slots__ = ("_begun", "_topics")
-
-    def __init__(self, session: "Session", source: Peer, sink: Peer, state: Direction, topics: Topics) -> None:
-        super().__init__(session, source, sink, state)
-        self._topics, self._begun = topics, False
-
-    def _sift(self, target: Buffer, at: int, messages: int) -> tuple[Buffer, int]:
-        target, end = super()._sift(target, at, messages)
-        at = 0
-        while at < end and not self._ending:
-            size = frame_size(target, at, end, Dialect.V3)
-            body, more = plain_header(target, at, Dialect.V3)
-            if not self._begun:
-                self._frame(0, bytes(target.view[body : at + size]))
-            self._begun = more
-            at += size
-        return target, 0
-
-    def _frame(self, flags: int, body: bytes) -> bytes:  # noqa: ARG002  subscriptions are all that comes here
-        if not self._topics.heed(body):
-            self._tolerates(Invalid.TOO_LARGE)
-        return b""

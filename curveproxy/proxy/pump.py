@@ -35,6 +35,7 @@ from curveproxy.wire.codec import (
     Stop,
     frame_size,
 )
+from curveproxy.wire.errors import PeerError
 from curveproxy.wire.frame import Dialect
 
 if TYPE_CHECKING:
@@ -466,6 +467,8 @@ class Pump(ABC):
     def _command_untrusted(self, body: bytes) -> bytes:
         """The frame by which a command goes on to the sink, or nothing. Raises PeerError."""
         verdict = judge_untrusted(body, self._source.side, self._sink.side)
+        if verdict.pass_on and not verdict.flags and self._state.held:
+            raise PeerError(Invalid.COMMAND, "a subscription between two parts of a message")
         if verdict.dropped:
             self._session.invalid(Invalid.COMMAND)
         if verdict.answer:

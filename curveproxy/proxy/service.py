@@ -291,11 +291,9 @@ class Newcomer:
         try:
             service.check(self.initiate)  # once more, for much may have changed meanwhile
             sockets.prepare_session(self._socket)
-            # It fits into a send buffer that is all but empty.
-            self._socket.send(curve_server.ready(self.initiate.shared, _ready_for_any(connection.properties)))
+            self._answer(curve_server.ready(self.initiate.shared, _ready_for_any(connection.properties)))
         except (PeerError, OSError) as error:
-            service.room.leave(connection.socket.fileno())
-            connection.socket.close()
+            service.backend.take_back(connection.socket)
             self.refused(error if isinstance(error, PeerError) else PeerError(Outcome.PEER_CLOSED))
             return
         service.replace(self.identity)
@@ -306,6 +304,11 @@ class Newcomer:
         service.session_has_begun(session)
         service.observer.admitted(session, max(0.0, trio.current_time() - self._accepted_at))
         session.begin()
+
+    def _answer(self, ready: bytes) -> None:
+        """Send READY, which fits into a send buffer that is all but empty. Raises OSError, and PeerError if not."""
+        if self._socket.send(ready) < len(ready):
+            raise PeerError(Outcome.PEER_CLOSED, "it takes no READY")
 
     def refused(self, error: PeerError) -> None:
         """There is no backend to be had: a BackendFailure, or an outcome where that is not the backend's fault."""

@@ -8,9 +8,9 @@ import trio
 
 from curveproxy.policy.quotas import Quota
 from curveproxy.policy.sockettypes import known
-from curveproxy.policy.topics import Topics
 from curveproxy.proxy.commands import OUR_PING
-from curveproxy.proxy.inbound import Heeding, Inbound
+from curveproxy.proxy.filter import ForPublisher, filter_for
+from curveproxy.proxy.inbound import Inbound
 from curveproxy.proxy.outbound import Choosing, Outbound
 from curveproxy.proxy.pump import Peer
 from curveproxy.proxy.waiting_room import READ, WRITE
@@ -93,16 +93,19 @@ class Session:
         self.reason: Closed | None = None
         self.ends_by = self._stays_until = inf
         self._near, self._far, self._is_closed = near, far, False
-        limit = service.settings.messages.max_message_bytes
-        dialect = far.side.dialect
+        messages, dialect = service.settings.messages, far.side.dialect
+        the_filter = filter_for(
+            far.side, drops=messages.on_invalid == "drop", xpub_messages=service.settings.xpub_messages
+        )
+        limit = messages.max_message_bytes
         opening = Direction(
             initiate.shared, box.MESSAGE_FROM_CLIENT, initiate.nonce, limit, dialect, initiate.little_endian
         )
         sealing = Direction(initiate.shared, box.MESSAGE_FROM_SERVER, 1, limit, dialect)  # READY was 1
-        inbound, outbound = Inbound(self, near, far, opening), Outbound(self, far, near, sealing)
-        if far.side.publishes_all:
-            opening.dialect, topics = Dialect.V3, Topics()
-            inbound, outbound = Heeding(self, near, far, opening, topics), Choosing(self, far, near, sealing, topics)
+        inbound, outbound = Inbound(self, near, far, opening, the_filter), Outbound(self, far, near, sealing)
+        if isinstance(the_filter, ForPublisher):
+            opening.dialect = the_filter.dialect
+            outbound = Choosing(self, far, near, sealing, the_filter.topics)
         near.reader = far.writer = inbound
         far.reader = near.writer = outbound
         inbound.back, outbound.back = outbound, inbound
@@ -262,6 +265,7 @@ class Session:
         self._is_closed = True
         for end in (self._near, self._far):
             end.reader.stop()
-            self.service.room.leave(end.socket.fileno())
-            end.socket.close()
+        self.service.room.leave(self._near.socket.fileno())
+        self._near.socket.close()
+        self.service.backend.take_back(self._far.socket)
         self.service.session_has_ended(self)

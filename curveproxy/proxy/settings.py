@@ -13,6 +13,7 @@ class ServiceSettings:
 
     server_keys: in the order of the configuration; all are accepted.
     proxy_protocol_from: the balancers that tell whose connections they forward.
+    xpub_messages: an XPUB is sent messages too, and not only subscriptions.
     client_limits: of each client, unless its certificate says otherwise; share: what of them this process has.
     idle_seconds, heartbeat_seconds: 0 for never.
     refusal: ``error`` tells a client that it is not welcome and makes libzmq give up; ``close`` lets it retry.
@@ -27,6 +28,7 @@ class ServiceSettings:
     allow_remote_backend: bool = False
     backend_socket_type: str = ""
     zmtp1_identities: bool = False
+    xpub_messages: bool = False
     proxy_protocol_from: tuple[Network, ...] = ()
     admission: AdmissionLimits = field(factory=AdmissionLimits)
     messages: MessageLimits = field(factory=MessageLimits)

@@ -24,6 +24,7 @@ FRAME_MAX: Final = 2**63 - 1  # the top bit of a long size must be zero
 PROPERTY_VALUE_MAX: Final = 2**31 - 1
 PING_TTL_SIZE: Final = 2
 PING_CONTEXT_MAX: Final = 16
+GROUP_MAX: Final = 255  # of JOIN and LEAVE (RFC 48); libzmq's RADIO aborts at a longer one
 
 # --- CurveZMQ (RFC 26), as ZMTP 3 carries it (RFC 25) ---
 
@@ -59,6 +60,9 @@ PING_TTL_MAX: Final = 655
 
 # libzmq < 4.3.3 walks its subscription trie by recursion, one level an octet.
 SUBSCRIPTION_MAX: Final = 4096
+
+# The longest socket type is six octets; one that is much longer would not leave READY room for itself.
+SOCKET_TYPE_MAX: Final = 16
 
 # A backend's greeting and READY together. Ours is a NULL peer on the same host: ample.
 BACKEND_HANDSHAKE_MAX: Final = 65536

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from support.process import certificate, curveproxy
 
-from curveproxy.policy.sockettypes import DROPPING_HINT
+from curveproxy.policy.sockettypes import DROPPING_HINT, PAIR_HINT
 
 SERVICE = """
 [[service]]
@@ -96,6 +96,13 @@ def test_what_may_be_wanted_is_a_warning(place: Path) -> None:
         f"dropping does not suit a REP service: {DROPPING_HINT}",
     ]
     assert all(line.startswith("warning: ") for line in told)
+
+
+def test_an_old_pair_and_several_workers_are_a_warning(place: Path) -> None:
+    text = SERVICE.replace("[service.clients]", 'backend_socket_type = "PAIR"\n[service.clients]')
+    for workers in (1, 2):
+        _, _, told = check(place, text + f"[process]\nworkers = {workers}\n")
+        assert any(PAIR_HINT in line for line in told) == (workers > 1)
 
 
 def test_what_a_second_service_on_an_endpoint_may_not_decide_is_told(place: Path) -> None:

@@ -16,12 +16,12 @@ from support import curve, zmtp
 from support.zmtp import COMMAND, LONG, MORE, Frame, Malformed
 
 from curveproxy.policy.limits import MessageLimits
-from curveproxy.policy.sockettypes import PUBLISHERS
+from curveproxy.policy.sockettypes import PUBLISHERS, SENDERS
 from curveproxy.proxy.commands import Side, judge_untrusted
+from curveproxy.proxy.filter import ForPublisher, filter_for
 from curveproxy.proxy.inbound import Inbound
 from curveproxy.proxy.outbound import Outbound
 from curveproxy.proxy.pump import Peer, Pump
-from curveproxy.proxy.strainer import Strainer
 from curveproxy.reasons import Invalid
 from curveproxy.wire import codec_python, sodium, spec
 from curveproxy.wire import command as commands
@@ -376,7 +376,7 @@ NAMES = (b"PING", b"PONG", b"SUBSCRIBE", b"CANCEL", b"JOIN", b"LEAVE", b"ERROR",
 
 def some_command(material: Material) -> bytes:
     """A command's body."""
-    size = material.pick([2, 0, 1, 16, 17, 18, 19, 4095, 4096, material.number(30)])
+    size = material.pick([2, 0, 1, 16, 17, 18, 19, 255, 256, 4095, 4096, material.number(30)])
     return material.damaged(zmtp.command(material.pick(NAMES), material.filled(size)), 1)
 
 
@@ -425,6 +425,7 @@ def check_passed(sent: Frame, body: bytes, sink: Side) -> None:
     assert name in (b"PING", b"PONG", b"JOIN", b"LEAVE")
     assert name != b"PING" or (sink.minor >= 1 and 2 <= len(data) <= 18)
     assert name != b"PONG" or (sink.pings and len(data) <= 16)
+    assert name not in (b"JOIN", b"LEAVE") or len(data) <= 255
 
 
 @target("proxy.commands.judge_untrusted")
@@ -453,7 +454,9 @@ def pump_command(material: Material) -> None:
     nothing: Any = None  # for nothing is read or written
     ends = Peer(nothing, source), Peer(nothing, sink)
     state = Direction(KEY, curve.FROM_SERVER, 1, 1 << 20)
-    pumps: list[Pump] = [kind(session, ends[0], ends[1], state) for kind in (Inbound, Outbound)]
+    state.held = material.pick([0, 0, 0, 9])
+    the_filter = filter_for(sink, drops=True, xpub_messages=False)
+    pumps: list[Pump] = [Inbound(session, *ends, state, the_filter), Outbound(session, *ends, state)]
     for pump, came in zip(pumps, (curve.message(KEY, curve.FROM_CLIENT, 1, body, 2), body), strict=True):
         said.clear()
         dropped.clear()
@@ -461,7 +464,9 @@ def pump_command(material: Material) -> None:
         passed = judged([Invalid.COMMAND, Invalid.TOO_LARGE], pump._command_untrusted, body)
         if refused(passed):
             continue
-        assert bool(passed) + len(said) + len(dropped) == 1
+        is_heeded = isinstance(pump, Inbound) and isinstance(the_filter, ForPublisher)
+        assert bool(passed) + len(said) + len(dropped) == 1 or (is_heeded and not passed)
+        assert not is_heeded or b"SUBSCRIBE" not in body[:10] or not passed
         if not passed:
             continue
         (frame,) = zmtp.read_frames(passed)
@@ -474,48 +479,109 @@ def pump_command(material: Material) -> None:
         check_passed(frame, body, sink)
 
 
-@target("proxy.strainer.Strainer.strain_untrusted")
-def strainer(material: Material) -> None:
-    """Before a publisher whole messages are left out, those that it must not see and no others."""
-    takes_messages, drops = material.flag(), material.flag()
-    messages: list[list[Part]] = []
-    for _ in range(1 + material.number(4)):
-        lead, size = material.pick([b"\1", b"\0", b"", b"x"]), material.pick([10, 0, 300, 2000, 4095, 4096])
-        datas = [lead + b"t" * size] + [b"p" * material.pick([3, 0, 96, 2096, 300]) for _ in range(material.number(2))]
-        messages.append([Part(data, count < len(datas)) for count, data in enumerate(datas, 1)])
-    frames = [(number, part.plain(Dialect.V3)) for number, message in enumerate(messages) for part in message]
-    ends_message = [not part.more for message in messages for part in message]
-    flaw_of: dict[int, Invalid] = {}
-    for number, message in enumerate(messages):
-        if not message[0].data or message[0].data[0] not in (0, 1):
-            if not takes_messages:
-                flaw_of[number] = Invalid.NOT_MESSAGE
-        elif sum(len(part.data) for part in message) > spec.SUBSCRIPTION_MAX:
-            flaw_of[number] = Invalid.TOO_LARGE
-    strainer, at = Strainer(takes_messages=takes_messages, drops=drops), 0
-    came, found = b"", list[Invalid]()
-    while at < len(frames):
-        end = at + 1 + material.number(len(frames) - at - 1)
-        while drops and not ends_message[end - 1]:  # it is shown whole messages only
+FILTERED = (b"PUB", b"XPUB", b"PUSH", b"REQ", b"REP", b"RADIO")
+BODIES = (
+    b"",
+    b"\1a",
+    b"\0a",
+    b"\1ab",
+    b"\0ab",
+    b"\0",
+    b"\1",
+    b"x",
+    b"\1" + b"t" * 4095,
+    b"\1" + b"t" * 4096,
+    b"y" * 300,
+)
+
+
+class Survivor:
+    """A service of one age and type that asserts what libzmq does, over the messages that it is sent."""
+
+    def __init__(self, side: Side, *, xpub_messages: bool) -> None:
+        self.side, self.takes_messages = side, xpub_messages and side.socket_type == b"XPUB"
+        self.subscribed = set[bytes]()
+
+    def sent(self, message: list[bytes]) -> Invalid | None:
+        """Take a message; why it must not be sent."""
+        kind, is_first = self.side.socket_type, message[0]
+        is_old = self.side.dialect == Dialect.V1
+        if kind in PUBLISHERS:
+            return self._published(message)
+        if kind in SENDERS:
+            return Invalid.NOT_ACCEPTED
+        if is_old and kind == b"REQ" and (is_first or len(message) == 1):
+            return Invalid.NOT_ACCEPTED
+        if is_old and kind == b"REP" and b"" not in message[:-1]:
+            return Invalid.NOT_ACCEPTED
+        return None
+
+    def _published(self, message: list[bytes]) -> Invalid | None:
+        if any(part[:1] in (b"\0", b"\1") for part in message):
+            (subscription, *others) = message
+            if others or subscription[:1] not in (b"\0", b"\1"):
+                return Invalid.NOT_ACCEPTED
+            if len(subscription) > spec.SUBSCRIPTION_MAX:
+                return Invalid.TOO_LARGE
+            lead, topic = subscription[0], subscription[1:]
+            if lead == 0 and self.side.minor < 1 and topic not in self.subscribed:
+                return Invalid.NOT_SUBSCRIBED
+            (self.subscribed.add if lead else self.subscribed.discard)(topic)
+            return None
+        return None if self.takes_messages and self.side.dialect != Dialect.V1 else Invalid.NOT_ACCEPTED
+
+
+@target("proxy.filter.Filter.filter_untrusted")
+def filtering(material: Material) -> None:
+    """Whole messages are left out, those that the service must not see and no others; else the session has ended."""
+    dialect = material.pick([Dialect.V3, Dialect.V2, Dialect.V1])
+    side = Side(material.number(1) if dialect == Dialect.V3 else 0, material.pick(FILTERED), dialect)
+    drops, xpub_messages = material.flag(), material.flag()
+    the_filter = filter_for(side, drops=drops, xpub_messages=xpub_messages)
+    messages = [
+        [material.pick(BODIES) for _ in range(1 + material.pick([0, 0, 0, 1, 2]))]
+        for _ in range(1 + material.number(6))
+    ]
+    survivor = Survivor(side, xpub_messages=xpub_messages)
+    verdicts = [survivor.sent(message) for message in messages]
+    if the_filter is None:
+        assert verdicts == [None] * len(messages)
+        return
+    parts = [Part(body, place < len(message)) for message in messages for place, body in enumerate(message, 1)]
+    came, found, at = b"", list[Invalid](), 0
+    while at < len(parts) and not the_filter.has_ended:
+        end = at + 1 + material.number(len(parts) - at - 1)
+        while drops and parts[end - 1].more:  # it is shown whole messages only
             end += 1
-        octets = b"".join(octets for _, octets in frames[at:end])
+        octets = b"".join(part.plain(the_filter.dialect) for part in parts[at:end])
         buffer = Guarded(len(octets) + 10, 0, octets)
-        kept, flaws = strainer.strain_untrusted(buffer, len(octets))
+        kept, flaws = the_filter.filter_untrusted(buffer, len(octets))
         assert kept <= len(octets)
         assert buffer.is_intact()
         assert bytes(buffer.view[len(octets) :]) == bytes(Guarded(len(octets) + 10).view[len(octets) :])
         came, found, at = came + bytes(buffer.view[:kept]), found + flaws, end
-        if Invalid.TOO_LARGE in flaws and not drops:
-            break  # the session has ended
-    good = [message for number, message in enumerate(messages) if number not in flaw_of]
-    wanted = b"".join(part.plain(Dialect.V3) for message in good for part in message)
-    if drops or Invalid.TOO_LARGE not in found:
-        assert (came, found) == (wanted, list(flaw_of.values()))
+    expected = [flaw for flaw in verdicts if flaw is not None]
+    good = [message for message, flaw in zip(messages, verdicts, strict=True) if flaw is None]
+    if isinstance(the_filter, ForPublisher):
+        good = []
+    wanted = b"".join(
+        Part(body, place < len(message)).plain(the_filter.dialect)
+        for message in good
+        for place, body in enumerate(message, 1)
+    )
+    if not the_filter.has_ended:
+        assert (came, found) == (wanted, expected)
         return
-    torn = next(number for number, flaw in flaw_of.items() if flaw == Invalid.TOO_LARGE)
-    assert found == [flaw for number, flaw in flaw_of.items() if number <= torn]
-    before = b"".join(octets for number, octets in frames if number < torn and number not in flaw_of)
-    begun = b"".join(octets for number, octets in frames if number == torn)
-    assert came.startswith(before)
-    assert begun.startswith(came[len(before) :])
-    assert came != before + begun
+    assert not drops
+    assert found == expected[: len(found)]
+    whole, rest = [], came  # what the service has is whole messages that it may have, and the beginning of one
+    for message in good:
+        octets = b"".join(
+            Part(body, place < len(message)).plain(the_filter.dialect) for place, body in enumerate(message, 1)
+        )
+        if not rest.startswith(octets):
+            break
+        whole.append(message)
+        rest = rest[len(octets) :]
+    left = read_plain(rest, the_filter.dialect)
+    assert all(part.more for part, _ in left)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import curve, zmtp
 
-from curveproxy.policy.topics import EACH, OCTETS_MAX, Topics
+from curveproxy.policy.topics import Topics
 from curveproxy.proxy.commands import Side
 from curveproxy.proxy.outbound import Choosing
 from curveproxy.proxy.pump import Peer
@@ -26,7 +26,7 @@ def choosing(*topics: bytes) -> Choosing:
     """One whose subscriber wants to hear these."""
     wanted = Topics()
     for topic in topics:
-        wanted.heed(b"\1" + topic)
+        wanted.add(topic)
     nothing: Any = SimpleNamespace()
     peer = Peer(nothing, Side(0, b"PUB", Dialect.V1))
     return Choosing(nothing, peer, peer, Direction(KEY, box.MESSAGE_FROM_SERVER, 1, LIMIT, Dialect.V1), wanted)
@@ -100,30 +100,3 @@ def test_a_message_of_endless_parts_is_too_large_only_where_it_is_wanted() -> No
     stream = published([[bytes(100)] * 20, [b"next"]])
     assert run(choosing(b"next"), stream, [], 5000) == ([[b"next"]], 0, Stop.INCOMPLETE)
     assert run(choosing(b""), stream, [], 5000)[2] == Stop.TOO_LARGE
-
-
-class TestTopics:
-    def test_it_is_a_multiset(self) -> None:
-        topics = Topics()
-        for message in (b"\1a", b"\1a", b"\1ab", b"\0a", b"\0none"):
-            assert topics.heed(message)
-        assert topics.match(memoryview(b"ax"))
-        topics.heed(b"\0a")
-        assert not topics.match(memoryview(b"ax"))
-        assert topics.match(memoryview(b"abx"))
-        topics.heed(b"\0ab")
-        assert not topics.match(memoryview(b"ab"))
-        topics.heed(b"\1")
-        assert topics.match(memoryview(b""))
-
-    def test_there_is_an_end_to_them_and_room_again_behind_it(self) -> None:
-        topics, size = Topics(), 4000
-        fit = OCTETS_MAX // (size + EACH)
-        names = [number.to_bytes(4, "big") * (size // 4) for number in range(fit + 1)]
-        assert [topics.heed(b"\1" + name) for name in names] == [True] * fit + [False]
-        assert topics.heed(b"\1" + names[0])  # the same again
-        for _ in range(2):
-            topics.heed(b"\0" + names[0])
-        assert topics.heed(b"\1" + names[fit])
-        assert not topics.match(memoryview(names[0]))
-        assert topics.match(memoryview(names[fit]))

@@ -78,7 +78,7 @@ class Relay:
             invalid=lambda _, reason, detail="": self.invalid.append(reason), unexpected=self.errors.append
         )
         service: Any = SimpleNamespace(
-            settings=SimpleNamespace(messages=limits),
+            settings=SimpleNamespace(messages=limits, xpub_messages=False),
             room=self.room,
             buffers=Buffers(),
             spawn=self.jobs.append,

@@ -24,14 +24,11 @@ from curveproxy.proxy.sockets import (
     peer_text,
     source_of,
 )
-from curveproxy.proxy.strainer import Strainer
 from curveproxy.proxy.transient import STOCK, TransientKeys
 from curveproxy.proxy.waiting_room import GONE, LOOK_ON_SECONDS, READ, WaitingRoom
 from curveproxy.reasons import Invalid
 from curveproxy.wire.box import KeyPair
-from curveproxy.wire.codec import Buffer
 from curveproxy.wire.errors import PeerError
-from curveproxy.wire.frame import frame
 
 
 class TestEndpoint:
@@ -418,40 +415,18 @@ class TestCommands:
             judge_untrusted(body, Side(1, b"REQ"), Side(1, b"REP"))
         assert caught.value.reason == Invalid.COMMAND
 
-    def test_a_subscription_has_a_bound(self) -> None:
+    @pytest.mark.parametrize(
+        ("command", "most", "service"),
+        [
+            (b"\x09SUBSCRIBE", 4095, b"PUB"),
+            (b"\x06CANCEL", 4095, b"XPUB"),
+            (b"\x04JOIN", 255, b"RADIO"),
+            (b"\x05LEAVE", 255, b"RADIO"),
+        ],
+    )
+    def test_subscriptions_and_groups_have_a_bound(self, command: bytes, most: int, service: bytes) -> None:
+        client, sink = Side(1, b"SUB"), Side(1, service)
+        assert judge_untrusted(command + bytes(most), client, sink).pass_on
         with pytest.raises(PeerError) as caught:
-            judge_untrusted(b"\x09SUBSCRIBE" + bytes(4096), Side(1, b"SUB"), Side(1, b"PUB"))
+            judge_untrusted(command + bytes(most + 1), client, sink)
         assert caught.value.reason == Invalid.TOO_LARGE
-
-
-class TestStrainer:
-    def strain(self, strainer: Strainer, *frames: bytes) -> tuple[bytes, list[Invalid]]:
-        octets = b"".join(frames)
-        buffer = Buffer(max(len(octets), 1))
-        buffer.view[: len(octets)] = octets
-        end, flaws = strainer.strain_untrusted(buffer, len(octets))
-        return bytes(buffer.view[:end]), flaws
-
-    def test_subscriptions_pass_and_messages_do_only_to_xpub(self) -> None:
-        subscription, message = frame(0, b"\x01topic"), frame(1, b"hello") + frame(0, b"\x01world")
-        passed = self.strain(Strainer(takes_messages=False, drops=False), subscription, message, subscription)
-        assert passed == (subscription * 2, [Invalid.NOT_MESSAGE])
-        passed = self.strain(Strainer(takes_messages=True, drops=False), subscription, message)
-        assert passed == (subscription + message, [])
-
-    def test_a_message_is_left_out_over_any_cut(self) -> None:
-        strainer = Strainer(takes_messages=False, drops=False)
-        assert self.strain(strainer, frame(1, b"hello")) == (b"", [Invalid.NOT_MESSAGE])
-        assert self.strain(strainer, frame(1, b"\x01there"), frame(0, b"x" * 300)) == (b"", [])
-        assert self.strain(strainer, frame(0, b"\x00topic")) == (frame(0, b"\x00topic"), [])
-        assert self.strain(strainer, frame(0, b"")) == (b"", [Invalid.NOT_MESSAGE])
-
-    LARGE = (frame(0, b"\x01" + bytes(4096)), frame(1, b"\x01" + bytes(4000)) + frame(0, bytes(96)))
-
-    @pytest.mark.parametrize("large", LARGE)
-    def test_a_subscription_has_a_bound_over_its_parts(self, large: bytes) -> None:
-        good, long = frame(0, b"\x01" + bytes(4095)), frame(0, b"\x02" + bytes(9000))
-        passed = self.strain(Strainer(takes_messages=True, drops=False), good, large, long)
-        assert passed == (good, [Invalid.TOO_LARGE])  # nothing is looked at behind it
-        passed = self.strain(Strainer(takes_messages=True, drops=True), good, large, long)
-        assert passed == (good + long, [Invalid.TOO_LARGE])

@@ -350,9 +350,7 @@ def test_a_zmtp_1_publisher_is_sent_nothing_and_its_client_what_it_asked_for(by:
             b"long" * 60,
             b"long" * 61,
         ]
-        cancel(client, b"a")
-        assert hears(client, behind, b"ab") == [b"ab"]
-        cancel(client, b"a")
+        cancel(client, b"a")  # once for both, as libzmq does
         assert hears(client, behind, b"ab") == []
         subscribe(client, b"")
         assert hears(client, behind, b"ab", b"") == [b"ab", b""]

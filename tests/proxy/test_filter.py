@@ -1,0 +1,168 @@
+"""What a service may be sent, by its socket type and age: of each message whether it passes, and why not."""
+
+import pytest
+
+from curveproxy.proxy.commands import Side
+from curveproxy.proxy.filter import Filter, ForPublisher, filter_for
+from curveproxy.reasons import Invalid
+from curveproxy.wire.codec import Buffer, plain_frame
+from curveproxy.wire.frame import Dialect
+
+V1, V2, V3 = Dialect.V1, Dialect.V2, Dialect.V3
+NOT_ACCEPTED, NOT_SUBSCRIBED, TOO_LARGE = Invalid.NOT_ACCEPTED, Invalid.NOT_SUBSCRIBED, Invalid.TOO_LARGE
+LONGEST = b"\1" + bytes(4095)
+
+Message = list[bytes]
+AGES = {"2.x": (V1, 0), "3.2": (V2, 0), "4.0 to 4.3.2": (V3, 0), "4.3.3": (V3, 1)}
+each_age = pytest.mark.parametrize("age", AGES)
+
+
+def filter_of(kind: bytes, age: str, *, drops: bool = False, xpub_messages: bool = False) -> Filter:
+    dialect, minor = AGES[age]
+    found = filter_for(Side(minor, kind, dialect), drops=drops, xpub_messages=xpub_messages)
+    assert found is not None
+    return found
+
+
+def frames(dialect: Dialect, *messages: Message) -> bytes:
+    parts = [(int(number < len(message)), body) for message in messages for number, body in enumerate(message, 1)]
+    return b"".join(plain_frame(more, body, dialect) for more, body in parts)
+
+
+def run(the_filter: Filter, octets: bytes) -> tuple[bytes, list[Invalid]]:
+    buffer = Buffer(len(octets) + 1)
+    buffer.view[: len(octets)] = octets
+    end, flaws = the_filter.filter_untrusted(buffer, len(octets))
+    return bytes(buffer.view[:end]), flaws
+
+
+def passes(the_filter: Filter, *messages: Message) -> list[Invalid | None]:
+    """For each message why it is left out, or None where it passes unchanged."""
+    verdicts = list[Invalid | None]()
+    for message in messages:
+        octets = frames(the_filter.dialect, message)
+        came, flaws = run(the_filter, octets)
+        assert (came, len(flaws)) in ((octets, 0), (b"", 1))
+        verdicts += flaws or [None]
+    return verdicts
+
+
+@each_age
+@pytest.mark.parametrize("kind", [b"ROUTER", b"DEALER", b"PULL", b"SUB", b"XSUB", b"PAIR", b"SERVER", b"DISH", None])
+@pytest.mark.parametrize("xpub_messages", [False, True])
+def test_most_services_have_none(kind: bytes | None, age: str, xpub_messages: bool) -> None:
+    dialect, minor = AGES[age]
+    assert filter_for(Side(minor, kind, dialect), drops=False, xpub_messages=xpub_messages) is None
+
+
+@pytest.mark.parametrize("kind", [b"REQ", b"REP"])
+def test_only_an_old_requester_or_replier_has_one(kind: bytes) -> None:
+    for dialect, minor in list(AGES.values())[1:]:
+        assert filter_for(Side(minor, kind, dialect), drops=False, xpub_messages=False) is None
+
+
+@pytest.mark.parametrize("age", list(AGES)[1:])
+@pytest.mark.parametrize("kind", [b"PUB", b"XPUB"])
+@pytest.mark.parametrize("drops", [False, True])
+def test_a_publisher_is_sent_subscriptions_and_no_messages(age: str, kind: bytes, drops: bool) -> None:
+    found = passes(
+        filter_of(kind, age, drops=drops, xpub_messages=kind == b"PUB"),
+        [b"\1topic"],
+        [b"\0topic"],
+        [b"\1"],
+        [b"\0"],
+        [LONGEST],
+        [b""],
+        [b"\2topic"],
+        [b"hello", b"\1topic"],
+        [b"\1topic", b"\1topic"],
+        [b"\1topic", b"hello"],
+    )
+    assert found == [*[None] * 5, *[NOT_ACCEPTED] * 5]
+
+
+@each_age
+def test_a_subscription_has_a_bound(age: str) -> None:
+    the_filter = filter_of(b"PUB", age)
+    good, large = frames(the_filter.dialect, [LONGEST]), frames(the_filter.dialect, [LONGEST + b"x"])
+    came, flaws = run(the_filter, good + large + good)
+    assert came == (b"" if age == "2.x" else good)
+    assert (flaws, the_filter.has_ended) == ([TOO_LARGE], True)  # nothing is looked at behind it
+    the_filter = filter_of(b"PUB", age, drops=True)
+    came, flaws = run(the_filter, good + large + good)
+    assert came == (b"" if age == "2.x" else 2 * good)
+    assert (flaws, the_filter.has_ended) == ([TOO_LARGE], False)
+
+
+@pytest.mark.parametrize("kind", [b"PUB", b"XPUB"])
+def test_an_old_publisher_is_sent_a_cancellation_only_of_what_it_has(kind: bytes) -> None:
+    said = [[b"\0a"], [b"\1a"], [b"\1a"], [b"\0ab"], [b"\0a"], [b"\0a"], [b"\0"], [b"\1"], [b"\0"]]
+    refused = [NOT_SUBSCRIBED, None, None, NOT_SUBSCRIBED, None, NOT_SUBSCRIBED, NOT_SUBSCRIBED, None, None]
+    for age in ("3.2", "4.0 to 4.3.2"):
+        assert passes(filter_of(kind, age), *said) == refused
+    assert passes(filter_of(kind, "4.3.3"), *said) == [None] * len(said)
+
+
+def test_what_is_left_out_has_subscribed_to_nothing() -> None:
+    the_filter = filter_of(b"PUB", "3.2", drops=True)
+    assert passes(the_filter, [b"\1a", b"x"], [b"\0a"]) == [NOT_ACCEPTED, NOT_SUBSCRIBED]
+
+
+@pytest.mark.parametrize("age", ["3.2", "4.3.3"])
+def test_an_xpub_is_sent_messages_where_that_is_wanted(age: str) -> None:
+    the_filter = filter_of(b"XPUB", age, drops=True, xpub_messages=True)
+    found = passes(the_filter, [b""], [b"x", b"y"], [b"\1a"], [b"\1a", b"x"], [b"x", b"\1a"], [b"x", b"", b"\0a"])
+    assert found == [None, None, None, *[NOT_ACCEPTED] * 3]
+
+
+def test_what_is_wrong_behind_a_part_that_has_gone_on_ends_the_session() -> None:
+    the_filter = filter_of(b"XPUB", "4.3.3", xpub_messages=True)
+    part, subscription = plain_frame(1, b"x", V3), plain_frame(0, b"\1a", V3)
+    assert run(the_filter, part) == (part, [])
+    assert run(the_filter, subscription + subscription) == (b"", [NOT_ACCEPTED])
+    assert the_filter.has_ended
+
+
+@each_age
+@pytest.mark.parametrize("kind", [b"PUB", b"PUSH"])
+def test_a_message_is_left_out_over_any_cut(kind: bytes, age: str) -> None:
+    the_filter = filter_of(kind, age)
+    message = [b"hello", b"\1there", b"x" * 300]
+    parts = [plain_frame(int(number < 3), body, the_filter.dialect) for number, body in enumerate(message, 1)]
+    assert [run(the_filter, part) for part in parts] == [(b"", [NOT_ACCEPTED]), (b"", []), (b"", [])]
+    assert run(the_filter, parts[2]) == (b"", [NOT_ACCEPTED])  # the next one
+    assert not the_filter.has_ended
+
+
+@pytest.mark.parametrize("kind", [b"PUB", b"XPUB"])
+def test_a_publisher_that_heeds_nothing_is_sent_nothing_and_its_subscriptions_are_kept(kind: bytes) -> None:
+    the_filter = filter_of(kind, "2.x", xpub_messages=True)
+    assert isinstance(the_filter, ForPublisher)
+    said = frames(V3, [b"\1a"], [b""], [b"zb"], [b"\1c"], [b"\0c"], [b"\0d"], [b"\1e", b"x"])
+    assert run(the_filter, said) == (b"", [NOT_ACCEPTED, NOT_ACCEPTED, NOT_SUBSCRIBED, NOT_ACCEPTED])
+    assert [topic in the_filter.topics for topic in (b"a", b"b", b"c", b"e")] == [True, False, False, False]
+
+
+@each_age
+@pytest.mark.parametrize("kind", [b"PUSH", b"SCATTER", b"RADIO"])
+def test_who_only_sends_is_sent_nothing(kind: bytes, age: str) -> None:
+    assert passes(filter_of(kind, age), [b""], [b"\1"], [b"x", b"y"]) == [NOT_ACCEPTED] * 3
+
+
+@pytest.mark.parametrize("drops", [False, True])
+def test_a_reply_to_an_old_requester_begins_with_an_empty_part(drops: bool) -> None:
+    the_filter = filter_of(b"REQ", "2.x", drops=drops)
+    found = passes(the_filter, [b"", b"reply"], [b"reply"], [b""], [b"x", b"", b"reply"], [b"", b"", b"a", b""])
+    assert found == [None, NOT_ACCEPTED, NOT_ACCEPTED, NOT_ACCEPTED, None]
+
+
+def test_a_request_to_an_old_replier_has_an_empty_part_and_something_behind_it() -> None:
+    the_filter = filter_of(b"REP", "2.x", drops=True)
+    good = [[b"", b"ask"], [b"hop", b"", b"ask"], [b"", b""], [b"", b"a", b"", b"b"]]
+    bad = [[b"ask"], [b""], [b"hop", b"ask"], [b"hop", b""]]
+    assert passes(the_filter, *good, *bad, *good) == [*[None] * 4, *[NOT_ACCEPTED] * 4, *[None] * 4]
+    the_filter = filter_of(b"REP", "2.x")
+    assert passes(the_filter, *good, [b"ask"], [b""]) == [*[None] * 4, NOT_ACCEPTED, NOT_ACCEPTED]
+    assert run(the_filter, plain_frame(1, b"hop", V1))[1] == []
+    assert run(the_filter, plain_frame(0, b"ask", V1)) == (b"", [NOT_ACCEPTED])
+    assert the_filter.has_ended
