@@ -2,8 +2,6 @@
 
 from typing import TYPE_CHECKING
 
-import trio
-
 from curveproxy.policy.sockettypes import PUBLISHERS
 from curveproxy.policy.topics import Topics
 from curveproxy.proxy.buffers import TARGET_ROOM
@@ -11,7 +9,17 @@ from curveproxy.proxy.dropping import Dropping
 from curveproxy.proxy.pump import Peer, Places, Pump
 from curveproxy.proxy.strainer import Strainer
 from curveproxy.reasons import Closed, Invalid
-from curveproxy.wire.codec import Batch, Buffer, Direction, Stop, frame_size, open_frames, plain_frame, plain_header
+from curveproxy.wire.codec import (
+    BATCH_FRAMES_IN_PYTHON,
+    Batch,
+    Buffer,
+    Direction,
+    Stop,
+    frame_size,
+    open_frames,
+    plain_frame,
+    plain_header,
+)
 from curveproxy.wire.errors import PeerError
 from curveproxy.wire.flaw import Opened, examine, go_on_behind, look_into
 from curveproxy.wire.frame import Dialect
@@ -36,9 +44,11 @@ class Inbound(Pump):
         limits = session.service.settings.messages
         drops, takes_messages = limits.on_invalid == "drop", sink.side.socket_type == b"XPUB"
         publishes = sink.side.socket_type in PUBLISHERS
-        self._dropping = Dropping(limits.max_invalid_per_minute) if drops else None
+        self._dropping = Dropping() if drops else None
         self._strainer = Strainer(takes_messages=takes_messages, drops=drops) if publishes else None
         self._opened: Opened | None = None  # what stopped the batch
+        if publishes:
+            state.batch = BATCH_FRAMES_IN_PYTHON
 
     def stop(self) -> None:
         super().stop()
@@ -56,9 +66,11 @@ class Inbound(Pump):
         if self._strainer is not None:
             at, flaws = self._strainer.strain_untrusted(target, at)
             for flaw in flaws:
-                if flaw == Invalid.NOT_MESSAGE:
-                    self._session.invalid(flaw)  # a service of that kind would not look at it
-                elif not self._tolerates(flaw):
+                if flaw != Invalid.NOT_MESSAGE:
+                    if not self._tolerates(flaw):
+                        break
+                elif not self._leaves_out(flaw):  # a service of that kind would not look at it
+                    self._cut(Closed.INVALID_MESSAGE)
                     break
         return target, at
 
@@ -92,9 +104,7 @@ class Inbound(Pump):
 
     def _tolerates(self, reason: Invalid) -> bool:
         """Count an invalid message; whether the session goes on without it."""
-        self._session.invalid(reason)
-        tolerance = self._dropping.tolerance if self._dropping and reason != Invalid.FRAMING else None
-        if tolerance is not None and tolerance.admit(trio.current_time()):
+        if self._leaves_out(reason) and self._dropping is not None and reason != Invalid.FRAMING:
             return True
         self._cut(Closed.INVALID_MESSAGE)
         return False

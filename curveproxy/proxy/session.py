@@ -15,7 +15,7 @@ from curveproxy.proxy.pump import Peer
 from curveproxy.proxy.waiting_room import READ, WRITE
 from curveproxy.reasons import Closed, Invalid
 from curveproxy.wire import box
-from curveproxy.wire.codec import Direction
+from curveproxy.wire.codec import BATCH, Direction
 from curveproxy.wire.frame import Dialect
 
 if TYPE_CHECKING:
@@ -80,9 +80,15 @@ class Session:
         limit = service.settings.messages.max_message_bytes
         dialect = far.side.dialect
         opening = Direction(
-            initiate.shared, box.MESSAGE_FROM_CLIENT, initiate.nonce, limit, dialect, initiate.little_endian
+            initiate.shared,
+            box.MESSAGE_FROM_CLIENT,
+            initiate.nonce,
+            limit,
+            dialect,
+            initiate.little_endian,
+            batch=BATCH,
         )
-        sealing = Direction(initiate.shared, box.MESSAGE_FROM_SERVER, 1, limit, dialect)  # READY was 1
+        sealing = Direction(initiate.shared, box.MESSAGE_FROM_SERVER, 1, limit, dialect, batch=BATCH)  # READY was 1
         inbound, outbound = Inbound(self, near, far, opening), Outbound(self, far, near, sealing)
         if far.side.publishes_all:
             opening.dialect, topics = Dialect.V3, Topics()

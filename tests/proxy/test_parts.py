@@ -3,6 +3,7 @@
 import itertools
 import random
 import socket
+from math import inf
 from pathlib import Path
 
 import pytest
@@ -206,7 +207,7 @@ class TestWaitingRoom:
         for _ in range(200):
             before = next(clock)
             room.expect()
-            room._serve()
+            room._serve(inf)
             looks.append(next(clock) - before > 2)
         assert looks[:3] == [True] * 3
         assert looks.count(True) == 3 + 7  # after 1, 2, 4 ... 64 that passed
@@ -218,9 +219,9 @@ class TestWaitingRoom:
         with near, far:
             room.enter(far.fileno(), guest)
             monkeypatch.setattr(waiting_room, "perf_counter", lambda: float(near.send(b"x")))  # behind the first look
-            assert room._serve() == 0
+            assert room._serve(inf) == 0
             room.expect()
-            assert room._serve() == 1
+            assert room._serve(inf) == 1
         assert guest.events
         room.close()
 
