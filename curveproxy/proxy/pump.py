@@ -51,7 +51,7 @@ GROWTH = 4
 # No message of a client has fewer octets.
 SMALLEST_MESSAGE = spec.SHORT_HEADER + spec.MESSAGE_OVERHEAD
 # How many commands, and frames that are left out, a pump judges in one turn: each costs about 30 us.
-JUDGED_MAX = 64
+JUDGED_MAX = 32
 
 NOTHING = memoryview(b"")
 Places = tuple[int, int, Stop]
