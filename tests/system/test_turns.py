@@ -131,7 +131,7 @@ def test_thousands_of_unknown_commands_end_the_session_and_a_handful_does_not() 
         client.handshake()
         client.send_raw(b"".join(client.seal(UNKNOWN, command=True) for _ in range(10)))
         assert answers(client)
-        with ending(proxy, {"invalid_message": 1}):
+        with ending(proxy, {"invalid_message": 1}, {"command": 1}):
             client.send_raw(b"".join(client.seal(UNKNOWN, command=True) for _ in range(1000)))
             client.recv_until_closed()
             client.close()
@@ -151,7 +151,7 @@ def test_a_service_that_sends_unknown_commands_without_end_loses_its_session() -
         RawClient(proxy.public, proxy.server.public) as client,
     ):
         client.handshake()
-        with ending(proxy, {"invalid_message": 1}):
+        with ending(proxy, {"invalid_message": 1}, {"command": 101}):
             client.send([b"go"])
             assert client.recv() == [b"before"]
             client.recv_until_closed()
