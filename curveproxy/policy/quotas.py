@@ -1,5 +1,7 @@
 """What one client may take, all its sessions together: how many there are, messages and octets a second.
 
+Octets are those that come, boxes and headers included, whatever is in them. Messages are counted as ``weight`` says.
+
 Nothing that it sends is refused. What was read has been taken, also more than there was, as a large message is; who has
 used up what it may have is not read again until there is some.
 
@@ -14,6 +16,14 @@ from typing import Generic, TypeVar
 from curveproxy.policy.limits import UNLIMITED, ClientLimits, Share
 
 Session = TypeVar("Session")
+
+# A message of more parts than this counts as several: no envelope has as many, and each part costs.
+PARTS_MAX = 16
+
+
+def weight(messages: int, frames: int) -> float:
+    """What so many messages and commands count as, where so many frames came with them."""
+    return max(messages, frames / PARTS_MAX)
 
 
 class Bucket:
@@ -56,7 +66,7 @@ class Quota(Generic[Session]):
         """How many octets may be read now, where no message has fewer than ``smallest``; none at zero and below."""
         return self._part * min(self._messages.room(now) * smallest, self._octets.room(now))
 
-    def take(self, messages: int, octets: int, now: float) -> None:
+    def take(self, messages: float, octets: int, now: float) -> None:
         """So much was read."""
         part = self._part
         self._messages.take(messages / part, now)

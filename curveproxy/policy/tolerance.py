@@ -1,4 +1,4 @@
-"""How many invalid messages a session may send before it ends."""
+"""How many invalid messages, or others that are not passed on, a session may send before it ends."""
 
 WINDOW_SECONDS = 60.0
 

@@ -1,22 +1,17 @@
-"""What a session keeps whose invalid messages are dropped: the parts of a message that has not ended, and its patience.
+"""What a session keeps whose invalid messages are dropped: the parts of a message that has not ended.
 
 A multipart message is forwarded only when its last part has been opened, for what is dropped may be in its middle.
 """
 
-from curveproxy.policy.tolerance import Tolerance
 from curveproxy.wire.codec import Buffer
 
 
 class Dropping:
-    """For the direction from the client to the service.
+    """For the direction from the client to the service."""
 
-    tolerance: how many invalid messages may follow.
-    """
+    __slots__ = ("_parts",)
 
-    __slots__ = ("_parts", "tolerance")
-
-    def __init__(self, max_invalid_per_minute: int) -> None:
-        self.tolerance = Tolerance(max_invalid_per_minute)
+    def __init__(self) -> None:
         self._parts = bytearray()
 
     def whole_messages(self, frames: Buffer, end: int, ended: int, held: int) -> tuple[Buffer, int]:

@@ -2,15 +2,21 @@
 
 from typing import TYPE_CHECKING
 
-import trio
-
 from curveproxy.proxy.buffers import TARGET_ROOM
 from curveproxy.proxy.dropping import Dropping
 from curveproxy.proxy.filter import Filter
 from curveproxy.proxy.pump import Peer, Places, Pump
 from curveproxy.reasons import Closed, Invalid
 from curveproxy.wire import spec
-from curveproxy.wire.codec import Batch, Buffer, Direction, Stop, open_frames, plain_frame
+from curveproxy.wire.codec import (
+    BATCH_FRAMES_IN_PYTHON,
+    Batch,
+    Buffer,
+    Direction,
+    Stop,
+    open_frames,
+    plain_frame,
+)
 from curveproxy.wire.errors import PeerError
 from curveproxy.wire.flaw import Opened, examine, go_on_behind, look_into
 from curveproxy.wire.frame import Dialect
@@ -37,9 +43,11 @@ class Inbound(Pump):
     ) -> None:
         super().__init__(session, source, sink, state)
         limits = session.service.settings.messages
-        self._dropping = Dropping(limits.max_invalid_per_minute) if limits.on_invalid == "drop" else None
+        self._dropping = Dropping() if limits.on_invalid == "drop" else None
         self._filter = the_filter
         self._opened: Opened | None = None  # what stopped the batch
+        if the_filter is not None:
+            state.batch = BATCH_FRAMES_IN_PYTHON
 
     def stop(self) -> None:
         super().stop()
@@ -60,9 +68,11 @@ class Inbound(Pump):
         """Where ``frames[:end]`` end once what the service must not be sent is taken out."""
         end, flaws = the_filter.filter_untrusted(frames, end)
         for flaw in flaws:
-            if flaw != Invalid.TOO_LARGE:
-                self._session.invalid(flaw)  # a newer service would not look at it
-            elif not self._tolerates(flaw):
+            if flaw == Invalid.TOO_LARGE:
+                if not self._tolerates(flaw):
+                    break
+            elif not self._leaves_out(flaw):  # a newer service would not look at it, unless there are too many
+                self._cut(Closed.INVALID_MESSAGE)
                 break
         if the_filter.has_ended:
             self._cut(Closed.INVALID_MESSAGE)
@@ -98,9 +108,7 @@ class Inbound(Pump):
 
     def _tolerates(self, reason: Invalid) -> bool:
         """Count an invalid message; whether the session goes on without it."""
-        self._session.invalid(reason)
-        tolerance = self._dropping.tolerance if self._dropping and reason != Invalid.FRAMING else None
-        if tolerance is not None and tolerance.admit(trio.current_time()):
+        if self._leaves_out(reason) and self._dropping is not None and reason != Invalid.FRAMING:
             return True
         self._cut(Closed.INVALID_MESSAGE)
         return False

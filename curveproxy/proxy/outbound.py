@@ -7,7 +7,17 @@ from curveproxy.proxy.buffers import TARGET_ROOM
 from curveproxy.proxy.pump import Peer, Places, Pump, Wait
 from curveproxy.reasons import Closed, Invalid
 from curveproxy.wire import spec
-from curveproxy.wire.codec import Batch, Buffer, Direction, Stop, frame_size, plain_header, seal_frames, seal_one
+from curveproxy.wire.codec import (
+    BATCH_FRAMES_IN_PYTHON,
+    Batch,
+    Buffer,
+    Direction,
+    Stop,
+    frame_size,
+    plain_header,
+    seal_frames,
+    seal_one,
+)
 from curveproxy.wire.errors import PeerError
 from curveproxy.wire.frame import Dialect
 
@@ -19,6 +29,7 @@ class Outbound(Pump):
     """From the service to the client: seals."""
 
     __slots__ = ("_source_dialect",)
+    _source_name = "from the service"
     _source_closed, _source_reset = Closed.BACKEND_CLOSED, Closed.BACKEND_RESET
     _sink_reset = Closed.CLIENT_RESET
 
@@ -51,7 +62,7 @@ class Outbound(Pump):
 
     def _refuse(self, reason: Invalid) -> None:
         """What a service sends over the limit, or without frames, always ends the session."""
-        self._session.invalid(reason, "from the service")
+        self._session.invalid(reason, self._source_name)
         self._cut(Closed.LIMIT if reason == Invalid.TOO_LARGE else Closed.INVALID_MESSAGE)
 
     def _frame(self, flags: int, body: bytes) -> bytes:
@@ -76,11 +87,14 @@ class Choosing(Outbound):
     def __init__(self, session: "Session", source: Peer, sink: Peer, state: Direction, topics: Topics) -> None:
         super().__init__(session, source, sink, state)
         self._topics, self._skips = topics, False  # in the middle of a message that is not wanted
+        state.batch = BATCH_FRAMES_IN_PYTHON
 
     def _turn(self, source: Buffer, start: int, end: int, target: Buffer, at: int) -> Batch:
         messages = octets = 0
-        while True:
-            behind, wanted = self._reach(source, start, end)
+        left = self._state.batch
+        while left:
+            behind, wanted, looked_at = self._reach(source, start, end, left)
+            left -= looked_at
             if behind > start and not wanted:
                 start = behind
                 continue
@@ -90,11 +104,14 @@ class Choosing(Outbound):
             messages, octets = messages + ended, octets + data
             if stop != Stop.INCOMPLETE or behind == end:
                 return start, at, messages, octets, stop
+        return start, at, messages, octets, Stop.FULL
 
-    def _reach(self, source: Buffer, start: int, end: int) -> tuple[int, bool]:
-        """How far whole frames reach that are all wanted, or all not, and which."""
-        at, begun, wanted = start, self._skips or self._state.held > 0, not self._skips
-        while 1 < (size := frame_size(source, at, end, Dialect.V1)) <= min(end - at, self._state.limit):
+    def _reach(self, source: Buffer, start: int, end: int, most: int) -> tuple[int, bool, int]:
+        """How far whole frames reach, no more than ``most``, that are all wanted, or all not; which; and how many."""
+        at, begun, wanted, count = start, self._skips or self._state.held > 0, not self._skips, 0
+        while count < most and 1 < (size := frame_size(source, at, end, Dialect.V1)) <= min(
+            end - at, self._state.limit
+        ):
             body, more = plain_header(source, at, Dialect.V1)
             if not begun:
                 matches = self._topics.match(source.view[body : at + size])
@@ -103,6 +120,7 @@ class Choosing(Outbound):
                 wanted = matches
             begun = more
             at += size
+            count += 1
         if not wanted:
             self._skips = begun
-        return at, wanted
+        return at, wanted, count

@@ -5,6 +5,9 @@ says what it needs before it can go on. There is no queue between the two sides:
 not read. Memory grows with the octets that have come, never with the size that a header claims, and a pump that waits
 keeps only the octets that it owes or that are the beginning of a frame.
 
+No turn of a pump is longer than a millisecond or two, whatever comes: it ends behind so many frames, and so many
+commands, and the pump goes on when the others have had theirs.
+
 A pump also does not read while its client has sent all that it may (``policy/quotas.py``), or while the process is near
 its ceiling on memory (``buffers.py``): the source is then held up as by a slow sink.
 
@@ -21,7 +24,8 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from curveproxy.policy.quotas import Quota
+from curveproxy.policy.quotas import Quota, weight
+from curveproxy.policy.tolerance import Tolerance
 from curveproxy.proxy import sockets
 from curveproxy.proxy.buffers import LARGE_KEPT, NEAR_READ_SIZE, READ_SIZE, READ_SIZE_MAX, TARGET_ROOM
 from curveproxy.proxy.commands import Side, judge_untrusted
@@ -47,6 +51,8 @@ THREAD_SIZE = 2 * 1024 * 1024
 GROWTH = 4
 # No message of a client has fewer octets.
 SMALLEST_MESSAGE = spec.SHORT_HEADER + spec.MESSAGE_OVERHEAD
+# How many commands, and frames that are left out, a pump judges in one turn: each costs about 30 us.
+JUDGED_MAX = 32
 
 NOTHING = memoryview(b"")
 Places = tuple[int, int, Stop]
@@ -123,6 +129,8 @@ class Pump(ABC):
         "_source_gone",
         "_state",
         "_to_skip",
+        "_tolerance",
+        "_turned",
         "_wants",
         "_word",
         "back",
@@ -130,6 +138,7 @@ class Pump(ABC):
     )
     back: "Pump"
     _source_dialect: Dialect
+    _source_name = ""  # in the log, where it is not the client
     _source_closed: Closed
     _source_reset: Closed
     _sink_reset: Closed
@@ -144,6 +153,8 @@ class Pump(ABC):
         self._held = 0  # octets that are kept, as they were last accounted for
         self._word = b""
         self._wants = Wait.SOURCE
+        self._turned = state.nonce  # of all frames that it was told of, the last
+        self._tolerance: Tolerance | None = None
         self.quota: Quota[Session] | None = None
         self._source_gone = self._sink_gone = False
         self._ending = False
@@ -178,7 +189,8 @@ class Pump(ABC):
         if gone and not self._source_gone:
             self._source_gone = True
             self._session.linger()  # a pump that is blocked would not notice
-        self.wake(READ)
+        if self._wants != Wait.TURN:  # else its turn comes anyway, and no sooner
+            self.wake(READ)
 
     def sink_moves(self) -> None:
         """The sink takes something."""
@@ -195,8 +207,9 @@ class Pump(ABC):
 
     def say(self, word: bytes) -> None:
         """Say one command to the sink at the next boundary of frames. A newer one replaces it."""
+        if not self._word:
+            self._session.service.room.wake_again(self)
         self._word = word
-        self._session.service.room.wake_again(self)
 
     def ask(self, word: bytes) -> bool:
         """Say a command, or leave it out while the sink takes nothing. Whether it is said."""
@@ -278,9 +291,9 @@ class Pump(ABC):
         return Wait.TURN if self._retires and wants == Wait.SOURCE and self._may_part() else wants
 
     def _batch(self) -> Wait:
-        """Read once, and turn and write all whole frames."""
+        """Read once, and turn and write whole frames: all of them, or as many as may be in one turn."""
         buffers = self._session.service.buffers
-        source, target = buffers.source, buffers.target
+        source, target, state = buffers.source, buffers.target, self._state
         start, end = 0, len(self._kept)
         if end:
             source.view[:end] = self._kept
@@ -298,17 +311,23 @@ class Pump(ABC):
                 return self._finish()
             end += got
             full = end == reach
-        written, stop = True, Stop.FULL
-        while written and not self._ending and stop != Stop.INCOMPLETE:
-            start, turned, stop = self._settle(self._turn(source, start, end, target, 0), source, end, target)
+        left = state.batch
+        while True:
+            batch = self._turn(source, start, end, target, 0)
+            left -= state.nonce - self._turned + state.batch // JUDGED_MAX
+            start, turned, stop = self._settle(batch, source, start, end, target)
             if turned.obj is not target.data:
                 self._owed = turned  # in memory of its own, which need not be copied
             written = not turned or self._write(turned)
+            if stop <= Stop.FULL or left <= 0 or self._ending or not written:
+                break
         self._kept, self._pending = bytes(source.view[start:end]), stop != Stop.INCOMPLETE
         if not written:
             return Wait.SINK
         if self._ending:
             return self._finish()
+        if self._pending:
+            return Wait.TURN
         size = frame_size(source, start, end, self._source_dialect)
         if size > READ_SIZE:
             self._begin_large(size)
@@ -342,21 +361,30 @@ class Pump(ABC):
         if not got:
             return self._finish()
         self._to_skip -= got
+        if self.quota is not None:
+            self.quota.take(0, got, trio.current_time())
         return Wait.TURN
 
-    def _settle(self, batch: Batch, source: Buffer, end: int, target: Buffer) -> tuple[int, memoryview, Stop]:
-        """Count a batch and judge what stopped it: where the source stands, what is to be written, why it stops."""
+    def _settle(
+        self, batch: Batch, source: Buffer, begin: int, end: int, target: Buffer
+    ) -> tuple[int, memoryview, Stop]:
+        """Count a batch of ``source[begin:end]`` and judge what stopped it.
+
+        Returns where the source stands, what is to be written, and why it stops.
+        """
         start, at, messages, octets, stop = batch
+        frames = self._state.nonce - self._turned
         if messages or octets:
             self._count(messages, octets)
             self._session.quiet = 0
-            if self.quota is not None:
-                self.quota.take(messages, octets, trio.current_time())
         if messages == 1:
             self._session.service.room.expect()
         target, at = self._sift(target, at, messages)
         if stop > Stop.FULL and not self._ending:
             start, at, stop = self._judge(stop, source, start, end, target, at)
+        self._turned = self._state.nonce
+        if self.quota is not None:
+            self.quota.take(weight(messages + (stop > Stop.FULL), frames), start - begin, trio.current_time())
         return start, target.view[:at], stop
 
     def _read(self, view: memoryview) -> int | None:
@@ -469,11 +497,18 @@ class Pump(ABC):
         verdict = judge_untrusted(body, self._source.side, self._sink.side)
         if verdict.pass_on and not verdict.flags and self._state.held:
             raise PeerError(Invalid.COMMAND, "a subscription between two parts of a message")
-        if verdict.dropped:
-            self._session.invalid(Invalid.COMMAND)
+        if verdict.dropped and not self._leaves_out(Invalid.COMMAND):
+            self._cut(Closed.INVALID_MESSAGE)
         if verdict.answer:
             self.back.say(verdict.answer)
         return self._frame(verdict.flags, verdict.pass_on) if verdict.pass_on else b""
+
+    def _leaves_out(self, reason: Invalid) -> bool:
+        """Count what is not passed on; False when there has been more of it in a minute than a session may send."""
+        self._session.invalid(reason, self._source_name)
+        if self._tolerance is None:
+            self._tolerance = Tolerance(self._session.service.settings.messages.max_invalid_per_minute)
+        return self._tolerance.admit(trio.current_time())
 
     # --- frames that are larger than the buffers
 
@@ -525,6 +560,6 @@ class Pump(ABC):
 
     def _settle_large(self, batch: Batch, large: Large, target: Buffer) -> None:
         """What a large frame became is owed from now on."""
-        _, self._owed, _ = self._settle(batch, large.buffer, large.have, target)
+        _, self._owed, _ = self._settle(batch, large.buffer, 0, large.have, target)
         self._session.service.buffers.give_back(large.buffer)
         large.buffer, large.is_turned = target, True

@@ -16,7 +16,7 @@ from curveproxy.proxy.pump import Peer
 from curveproxy.proxy.waiting_room import READ, WRITE
 from curveproxy.reasons import Closed, Invalid
 from curveproxy.wire import box
-from curveproxy.wire.codec import Direction
+from curveproxy.wire.codec import BATCH, Direction
 from curveproxy.wire.frame import Dialect
 
 if TYPE_CHECKING:
@@ -99,9 +99,15 @@ class Session:
         )
         limit = messages.max_message_bytes
         opening = Direction(
-            initiate.shared, box.MESSAGE_FROM_CLIENT, initiate.nonce, limit, dialect, initiate.little_endian
+            initiate.shared,
+            box.MESSAGE_FROM_CLIENT,
+            initiate.nonce,
+            limit,
+            dialect,
+            initiate.little_endian,
+            batch=BATCH,
         )
-        sealing = Direction(initiate.shared, box.MESSAGE_FROM_SERVER, 1, limit, dialect)  # READY was 1
+        sealing = Direction(initiate.shared, box.MESSAGE_FROM_SERVER, 1, limit, dialect, batch=BATCH)  # READY was 1
         inbound, outbound = Inbound(self, near, far, opening, the_filter), Outbound(self, far, near, sealing)
         if isinstance(the_filter, ForPublisher):
             opening.dialect = the_filter.dialect

@@ -2,17 +2,21 @@
 
 No connection has a task. Guests are registered once, edge-triggered, and never modified (re-arming spins). So a guest
 goes on until there is too little for it, each time it is woken; what it must leave for a later turn it says itself.
+
+Nobody gets more turns by asking more often: a guest waits in each of the two queues (those whose descriptor has
+something, those who are to be woken again) at most once, and one guest of each is served in turn. Who has just been
+idle does not wait behind all who keep the process busy.
 """
 
 import select
-from collections import deque
+from collections import OrderedDict
 from contextlib import suppress
 from time import perf_counter
 from typing import Protocol
 
 import trio
 
-# How long turns may follow each other, while there is something, before everything else in the process has its own: a
+# How long guests may follow each other, while there is something, before everything else in the process has its turn: a
 # round of trio costs as much as a guest does. Who comes behind others stops for them in between.
 SECONDS = 0.001
 # How long to look on for an answer that is expected, instead of sleeping: a sleep and its end cost more than most
@@ -49,7 +53,8 @@ class WaitingRoom:
         self._look = select.poll()
         self._look.register(self._epoll.fileno(), select.POLLIN)
         self._guests: dict[int, Guest] = {}
-        self._again: deque[tuple[Guest, int]] = deque()
+        self._ready: dict[int, int] = {}  # events that were fetched and not handled, by descriptor
+        self._again: OrderedDict[Guest, int] = OrderedDict()
         self._expects = False
         self._in_vain = self._to_pass = 0
 
@@ -69,10 +74,11 @@ class WaitingRoom:
         """Wake its guest no more; nothing when there is none."""
         if self._guests.pop(descriptor, None) is not None:
             self._epoll.unregister(descriptor)
+            self._ready.pop(descriptor, None)
 
     def wake_again(self, guest: Guest, events: int = READ) -> None:
-        """Wake ``guest`` in the next turn. It may have left by then, and must bear that."""
-        self._again.append((guest, events))
+        """Wake ``guest`` in the next turn, once. It may have left by then, and must bear that."""
+        self._again[guest] = self._again.get(guest, 0) | events
         if self._asleep:
             trio.lowlevel.notify_closing(self._epoll.fileno())  # wakes the one who waits on it; it closes nothing
 
@@ -86,12 +92,12 @@ class WaitingRoom:
     async def run(self) -> None:
         """Serve the guests in turns."""
         while True:
-            if self._again or self._expects:
+            if self.is_busy or self._expects:
                 await trio.lowlevel.checkpoint()
             else:
                 await self._sleep()
             until = perf_counter() + SECONDS
-            while self._serve() and perf_counter() < until and not self._must_yield():
+            while self._serve(until) and perf_counter() < until and not self._must_yield():
                 pass
 
     async def _sleep(self) -> None:
@@ -101,18 +107,31 @@ class WaitingRoom:
             await trio.lowlevel.wait_readable(self._epoll.fileno())
         self._asleep = False
 
-    def _serve(self) -> int:
-        """One turn: how many descriptors had something."""
+    def _serve(self, until: float) -> bool:
+        """One turn: whether a descriptor had something. One guest of each queue is served also behind ``until``."""
         for _ in range(min(len(self._again), self._turn)):
-            guest, events = self._again.popleft()
-            self._wake(guest, events)
-        ready = self._epoll.poll(0, self._turn)
-        if not ready and self._expects and not self._again:
-            ready = self._look_on()
-        for descriptor, events in ready:
-            if descriptor in self._guests:  # else it has left in this very turn
-                self._wake(self._guests[descriptor], events)
-        return len(ready)
+            self._wake(*self._again.popitem(last=False))
+            if perf_counter() >= until:
+                break
+        if not self._ready:
+            ready = self._epoll.poll(0, self._turn)
+            if not ready and self._expects and not self._again:
+                ready = self._look_on()
+            if not ready:
+                return False
+            self._ready.update(ready)
+        while self._ready:
+            descriptor = next(iter(self._ready))
+            events = self._ready.pop(descriptor)
+            self._wake(self._guests[descriptor], events)
+            if perf_counter() >= until:
+                break
+        return True
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a guest is known to wait for its turn."""
+        return bool(self._ready or self._again)
 
     def _look_on(self) -> list[tuple[int, int]]:
         """What comes within a moment, where something is expected to."""
@@ -130,7 +149,7 @@ class WaitingRoom:
         return []
 
     def _must_yield(self) -> bool:
-        return self._after is not None and bool(self._after._again or self._after._look.poll(0))
+        return self._after is not None and bool(self._after.is_busy or self._after._look.poll(0))
 
     @staticmethod
     def _wake(guest: Guest, events: int) -> None:

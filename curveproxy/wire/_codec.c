@@ -58,7 +58,7 @@ typedef struct {
 typedef struct {
     uint8_t *source, *target;
     size_t start, end, at, capacity;
-    uint64_t messages, octets;
+    uint64_t messages, octets, frames; /* frames: how many more may be turned */
     size_t command_at, command_size;
     enum stop stop;
 } batch;
@@ -120,6 +120,8 @@ static void write_plain_header(const direction *state, uint8_t *to, size_t heade
 static enum stop open_batch(direction *state, batch *b) {
     const uint64_t short_max = state->v1 ? V1_SHORT_MAX : SHORT_MAX;
     while (b->end - b->start >= SHORT_HEADER) {
+        if (!b->frames--)
+            return FULL;
         const uint8_t *frame = b->source + b->start;
         size_t left = b->end - b->start, outer = frame[0] & LONG ? LONG_HEADER : SHORT_HEADER;
         if (frame[0] & ~(LONG | COMMAND) && (frame[0] & ~LONG) != MORE)
@@ -170,6 +172,8 @@ static enum stop open_batch(direction *state, batch *b) {
 
 static enum stop seal_batch(direction *state, batch *b) {
     while (b->end - b->start >= SHORT_HEADER) {
+        if (!b->frames--)
+            return FULL;
         uint8_t *frame = b->source + b->start, flags = frame[0];
         size_t left = b->end - b->start, header = SHORT_HEADER;
         int is_long = state->v1 ? flags == V1_LONG : flags & LONG;
@@ -216,13 +220,13 @@ static enum stop seal_batch(direction *state, batch *b) {
     return INCOMPLETE;
 }
 
-/* run(source, start, end, target, at, key, prefix, nonce, limit, held, v1, little_endian, discarding)
+/* run(source, start, end, target, at, key, prefix, nonce, limit, held, v1, little_endian, discarding, frames)
  * -> (start, at, messages, octets, stop, nonce, held, discarding, command_at, command_size) */
-enum { ARGUMENTS = 13 };
+enum { ARGUMENTS = 14 };
 
 static PyObject *run(PyObject *const *arguments, Py_ssize_t given, enum stop (*turn)(direction *, batch *)) {
     if (given != ARGUMENTS || open_box == NULL) {
-        PyErr_SetString(PyExc_TypeError, "thirteen arguments, and setup() before");
+        PyErr_SetString(PyExc_TypeError, "fourteen arguments, and setup() before");
         return NULL;
     }
     char *key, *prefix;
@@ -241,6 +245,7 @@ static PyObject *run(PyObject *const *arguments, Py_ssize_t given, enum stop (*t
         .little_endian = PyObject_IsTrue(arguments[11]),
         .discarding = PyObject_IsTrue(arguments[12]),
     };
+    uint64_t frames = PyLong_AsUnsignedLongLong(arguments[13]);
     if (PyErr_Occurred())
         return NULL;
     Py_buffer source, target;
@@ -263,6 +268,7 @@ static PyObject *run(PyObject *const *arguments, Py_ssize_t given, enum stop (*t
             .end = (size_t)end,
             .at = (size_t)at,
             .capacity = (size_t)target.len,
+            .frames = frames,
         };
         Py_BEGIN_ALLOW_THREADS
         b.stop = turn(&state, &b);

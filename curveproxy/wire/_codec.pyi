@@ -15,6 +15,7 @@ def open_frames(
     v1: bool,
     little_endian: bool,
     discarding: bool,
+    frames: int,
     /,
 ) -> _Batch: ...
 def seal_frames(
@@ -31,5 +32,6 @@ def seal_frames(
     v1: bool,
     little_endian: bool,
     discarding: bool,
+    frames: int,
     /,
 ) -> _Batch: ...

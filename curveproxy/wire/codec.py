@@ -15,7 +15,7 @@ from os import environ
 from types import ModuleType
 
 from curveproxy.wire import box, codec_python, sodium, spec
-from curveproxy.wire.direction import Batch, Buffer, Direction, Stop
+from curveproxy.wire.direction import BATCH_FRAMES, BATCH_FRAMES_IN_PYTHON, Batch, Buffer, Direction, Stop
 from curveproxy.wire.errors import CodecError
 from curveproxy.wire.frame import Dialect, frame
 
@@ -140,8 +140,11 @@ _TWIN, CODEC, CODEC_FAULT = _choose()
 Turn = Callable[[Direction, Buffer, int, int, Buffer, int], Batch]
 open_frames: Turn = _TWIN.open_frames
 seal_frames: Turn = _TWIN.seal_frames
+BATCH = BATCH_FRAMES if CODEC == "c" else BATCH_FRAMES_IN_PYTHON
 
 __all__ = [
+    "BATCH",
+    "BATCH_FRAMES_IN_PYTHON",
     "CODEC",
     "CODEC_FAULT",
     "Batch",

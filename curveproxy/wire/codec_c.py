@@ -25,6 +25,7 @@ def open_frames(state: Direction, source: Buffer, start: int, end: int, target: 
         state.dialect == Dialect.V1,
         state.little_endian,
         state.discarding,
+        state.batch,
     )
     if stop == Stop.COMMAND:
         state.command = command[0], command[1]
@@ -47,5 +48,6 @@ def seal_frames(state: Direction, source: Buffer, start: int, end: int, target: 
         state.dialect == Dialect.V1,
         False,
         False,
+        state.batch,
     )
     return start, at, messages, octets, STOPS[stop]

@@ -35,6 +35,9 @@ def open_frames(state: Direction, source: Buffer, start: int, end: int, target: 
     short_max, long_header = (_V1_SHORT_MAX, 10) if dialect == Dialect.V1 else (spec.SHORT_BODY_MAX, spec.LONG_HEADER)
     stop = Stop.INCOMPLETE
     while end - start >= spec.SHORT_HEADER:
+        if opened == state.batch:
+            stop = Stop.FULL
+            break
         flags = frames[start]
         if flags & ~(spec.LONG | spec.COMMAND) and flags & ~spec.LONG != spec.MORE:
             stop = Stop.FRAMING
@@ -116,11 +119,18 @@ def seal_frames(state: Direction, source: Buffer, start: int, end: int, target: 
     """
     frames, out, from_, to = source.data, target.data, source.pointer, target.pointer
     key, limit, held, v1 = state.key, state.limit, state.held, state.dialect == Dialect.V1
-    nonce, nonce_octets = state.nonce, bytearray(state.prefix + bytes(spec.SHORT_NONCE))
+    nonce, last, nonce_octets = (
+        state.nonce,
+        state.nonce + state.batch,
+        bytearray(state.prefix + bytes(spec.SHORT_NONCE)),
+    )
     nonce_pointer = sodium.address("unsigned char[]", nonce_octets)
     capacity, messages, octets = len(out), 0, 0
     stop = Stop.INCOMPLETE
     while end - start >= spec.SHORT_HEADER:
+        if nonce == last:
+            stop = Stop.FULL
+            break
         # 1.0: size first, flags last, of which MORE alone means something; FF is the long form.
         flags = frames[start]
         long = flags == 0xFF if v1 else flags & spec.LONG

@@ -11,6 +11,7 @@ from copy import copy
 from importlib import import_module
 from types import ModuleType, SimpleNamespace
 from typing import Any, NamedTuple
+from unittest.mock import patch
 
 from support import curve, zmtp
 from support.zmtp import COMMAND, LONG, MORE, Frame, Malformed
@@ -202,6 +203,7 @@ class Run:
         self.source = Guarded(self.end + material.number(20) + 1, self.begin, octets)
         self.target = Guarded(max(1, capacity))
         capacity = len(self.target.view)
+        state.batch = material.number(5) or state.batch
         self.before = bytes(self.source.view)
         self.batch: Batch = codec(state, self.source, self.begin, self.end, self.target, self.at)
         self.start, at, self.messages, self.octets, self.stop = self.batch
@@ -212,6 +214,11 @@ class Run:
         assert bytes(self.target.view[: self.at]) == bytes(Guarded(capacity).view[: self.at])
         self.taken, self.rest = self.before[self.begin : self.start], self.before[self.start : self.end]
         self.given, self.room = bytes(self.target.view[self.at : at]), capacity - at
+
+    def stops_at_its_bound(self, frames: int, state: Direction) -> bool:
+        """Whether it stopped behind as many frames as it may turn, and no other reason is needed."""
+        assert frames <= state.batch
+        return self.stop == Stop.FULL and frames == state.batch
 
 
 @target("wire.codec_python.open_frames")
@@ -244,7 +251,7 @@ def opening(material: Material) -> None:
         assert bytes(run.target.view[at : at + size]) == opened[-1].data
         assert at >= run.at + len(run.given)
     else:
-        assert _may_stop_opening(run, stream)
+        assert run.stops_at_its_bound(len(opened), state) or _may_stop_opening(run, stream)
 
 
 def _may_stop_opening(run: Run, stream: Stream) -> bool:
@@ -310,7 +317,7 @@ def sealing(material: Material) -> None:
         changed[at + header - 1] = run.before[at + header - 1]
         at += header + len(part.data)
     assert changed == run.before
-    assert _may_stop_sealing(run, state)
+    assert run.stops_at_its_bound(len(parts), state) or _may_stop_sealing(run, state)
     back, target = Direction(KEY, curve.FROM_SERVER, nonce, 1 << 20, dialect), Buffer(1 << 14)
     _, at, _, _, stop = open_frames(back, run.target, run.at, run.at + len(run.given), target, 0)
     assert (bytes(target.view[:at]), stop) == (b"".join(part.plain(dialect) for part, _ in parts), Stop.INCOMPLETE)
@@ -448,7 +455,8 @@ def pump_command(material: Material) -> None:
     said: list[bytes] = []
     dropped: list[Invalid] = []
     session: Any = SimpleNamespace(
-        invalid=dropped.append, service=SimpleNamespace(settings=SimpleNamespace(messages=MessageLimits()))
+        invalid=lambda reason, _: dropped.append(reason),
+        service=SimpleNamespace(settings=SimpleNamespace(messages=MessageLimits())),
     )
     back: Any = SimpleNamespace(say=said.append)
     nothing: Any = None  # for nothing is read or written
@@ -461,7 +469,8 @@ def pump_command(material: Material) -> None:
         said.clear()
         dropped.clear()
         pump.back = back
-        passed = judged([Invalid.COMMAND, Invalid.TOO_LARGE], pump._command_untrusted, body)
+        with patch("trio.current_time", return_value=0.0):
+            passed = judged([Invalid.COMMAND, Invalid.TOO_LARGE], pump._command_untrusted, body)
         if refused(passed):
             continue
         is_heeded = isinstance(pump, Inbound) and isinstance(the_filter, ForPublisher)

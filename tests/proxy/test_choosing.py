@@ -13,7 +13,7 @@ from curveproxy.proxy.commands import Side
 from curveproxy.proxy.outbound import Choosing
 from curveproxy.proxy.pump import Peer
 from curveproxy.wire import box
-from curveproxy.wire.codec import Buffer, Direction, Stop, plain_frame
+from curveproxy.wire.codec import BATCH_FRAMES_IN_PYTHON, Buffer, Direction, Stop, plain_frame
 from curveproxy.wire.frame import Dialect
 
 KEY = bytes(range(32))
@@ -100,3 +100,18 @@ def test_a_message_of_endless_parts_is_too_large_only_where_it_is_wanted() -> No
     stream = published([[bytes(100)] * 20, [b"next"]])
     assert run(choosing(b"next"), stream, [], 5000) == ([[b"next"]], 0, Stop.INCOMPLETE)
     assert run(choosing(b""), stream, [], 5000)[2] == Stop.TOO_LARGE
+
+
+@pytest.mark.parametrize("topic", [b"x", b"a"], ids=["not wanted", "wanted"])
+def test_so_many_frames_are_looked_at_in_one_batch(topic: bytes) -> None:
+    pump, stream = choosing(topic), published([[b"a"], [b"b"]] * 1000)
+    source, target, start, batches = Buffer(len(stream)), Buffer(1 << 20), 0, 0
+    source.view[:] = stream
+    stop = Stop.FULL
+    while stop == Stop.FULL:
+        begun = start
+        start, _, _, _, stop = pump._turn(source, start, len(stream), target, 0)
+        assert (start - begun) // 3 <= BATCH_FRAMES_IN_PYTHON
+        batches += 1
+    assert (start, stop) == (len(stream), Stop.INCOMPLETE)
+    assert batches == 2000 // BATCH_FRAMES_IN_PYTHON + 1

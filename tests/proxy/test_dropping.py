@@ -27,10 +27,12 @@ from curveproxy.proxy.session import Session
 from curveproxy.proxy.waiting_room import READ
 from curveproxy.reasons import Closed, Invalid
 from curveproxy.wire.box import KeyPair
+from curveproxy.wire.codec import BATCH
 from curveproxy.wire.curve_server import Initiate
 
 KEY = bytes(range(32))
 LIMIT = 2000
+PING = zmtp.ping()
 FIRST_NONCE = 3  # HELLO and INITIATE were 1 and 2
 many = settings(
     max_examples=100_000 if os.environ.get("CURVEPROXY_DEEP") else 150,
@@ -78,6 +80,7 @@ class Relay:
             invalid=lambda _, reason, detail="": self.invalid.append(reason), unexpected=self.errors.append
         )
         service: Any = SimpleNamespace(
+            backend=SimpleNamespace(take_back=self.take_back),
             settings=SimpleNamespace(messages=limits, xpub_messages=False),
             room=self.room,
             buffers=Buffers(),
@@ -102,8 +105,14 @@ class Relay:
             is_probe=False,
             number=1,
         )
-        self.session = Session(who, self.near, Peer(far, Side(1, b"ROUTER")))
+        self.far = Peer(far, Side(1, b"ROUTER"))
+        self.session = Session(who, self.near, self.far)
         self.came = b""
+
+    def take_back(self, sock: socket.socket) -> None:
+        """As of the backend."""
+        self.room.leave(sock.fileno())
+        sock.close()
 
     def send(self, octets: bytes) -> None:
         """Let the proxy have these, and do all that it then wants to do."""
@@ -340,3 +349,72 @@ def test_a_command_in_the_middle_of_a_message_that_fills_the_limit_passes() -> N
     with Relay() as relay:
         relay.send(b"".join(frame.octets for frame in frames))
         assert (relay.messages, relay.commands, relay.invalid) == (messages, [frames[1].body], [])
+
+
+# --- turns: none is long, whatever comes
+
+
+def turns(relay: Relay, octets: bytes, peer: str) -> list[int]:
+    """Let one side send all of these at once; how many frames its pump has turned in each turn, the first included."""
+    sock, end = (relay.client, relay.near) if peer == "client" else (relay.service, relay.far)
+    for side in (relay.client, relay.service, relay.near.socket, relay.far.socket):
+        side.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8 << 20)
+    state, found = end.reader._state, []
+    assert sock.send(octets) == len(octets)
+    before, again = state.nonce, [end]
+    while again:
+        again.pop(0).wake(READ)
+        found.append(state.nonce - before)
+        before = state.nonce
+        again += relay.room.again
+        assert len(again) <= 2, "each way waits for its turn once"
+        relay.room.again.clear()
+    return found
+
+
+@pytest.fixture
+def _large_buffers(_small_buffers: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (buffers, pump):
+        monkeypatch.setattr(module, "READ_SIZE", 1 << 18)
+        monkeypatch.setattr(module, "READ_SIZE_MAX", 1 << 20)
+
+
+@pytest.mark.usefixtures("_large_buffers")
+class TestTurns:
+    def test_a_client_that_floods_with_commands_gives_up_its_turn(self) -> None:
+        with Relay() as relay:
+            found = turns(relay, b"".join(sealed(3 + n, PING, 2) for n in range(4000)), "client")
+            assert sum(found) == 4000
+            assert max(found) <= pump.JUDGED_MAX
+            relay.came = relay.service.recv(1 << 20)
+            assert len(relay.commands) == 4000
+
+    def test_a_client_that_floods_with_empty_messages_gives_up_its_turn(self) -> None:
+        with Relay(on_invalid="disconnect") as relay:
+            relay.near.reader._state.batch = 1000
+            found = turns(relay, b"".join(sealed(3 + n, b"") for n in range(4000)), "client")
+            assert sum(found) == 4000
+            assert max(found) == 1000
+
+    def test_a_service_that_floods_with_empty_frames_gives_up_its_turn(self) -> None:
+        with Relay() as relay:
+            found = turns(relay, bytes(2) * 60000, "service")
+            assert sum(found) == 60000
+            assert max(found) == BATCH
+
+    def test_frames_between_commands_count_too(self) -> None:
+        with Relay() as relay:
+            found = turns(relay, (bytes(2) * 2000 + zmtp.frame(PING, zmtp.COMMAND)) * 20, "service")
+            assert sum(found) == 20 * 2001
+            assert max(found) < 2 * BATCH
+
+
+@pytest.mark.parametrize("peer", ["client", "service"])
+def test_unknown_commands_are_left_out_until_there_are_too_many(peer: str) -> None:
+    with Relay(on_invalid="disconnect", max_invalid_per_minute=5) as relay:
+        unknown = zmtp.frame(b"\1X", zmtp.COMMAND)
+        for count in range(6):
+            assert relay.session.reason is None
+            turns(relay, sealed(3 + count, b"\1X", 2) if peer == "client" else unknown, peer)
+            assert len(relay.invalid) == count + 1
+        assert relay.session.reason == Closed.INVALID_MESSAGE

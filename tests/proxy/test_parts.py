@@ -3,6 +3,7 @@
 import itertools
 import random
 import socket
+from math import inf
 from pathlib import Path
 
 import pytest
@@ -203,7 +204,7 @@ class TestWaitingRoom:
         for _ in range(200):
             before = next(clock)
             room.expect()
-            room._serve()
+            room._serve(inf)
             looks.append(next(clock) - before > 2)
         assert looks[:3] == [True] * 3
         assert looks.count(True) == 3 + 7  # after 1, 2, 4 ... 64 that passed
@@ -215,11 +216,56 @@ class TestWaitingRoom:
         with near, far:
             room.enter(far.fileno(), guest)
             monkeypatch.setattr(waiting_room, "perf_counter", lambda: float(near.send(b"x")))  # behind the first look
-            assert room._serve() == 0
+            assert room._serve(inf) == 0
             room.expect()
-            assert room._serve() == 1
+            assert room._serve(inf) == 1
         assert guest.events
         room.close()
+
+    def test_who_asks_again_and_again_has_one_turn(self) -> None:
+        room, busy, other = WaitingRoom(4), Guest(), Guest()
+        for _ in range(100):
+            room.wake_again(busy)
+        room.wake_again(other, GONE)
+        room.wake_again(busy, GONE)
+        room._serve(inf)
+        assert (busy.events, other.events) == ([READ | GONE], [GONE])
+        room.close()
+
+    def test_behind_its_time_a_turn_goes_on_with_one_guest_of_each_queue_and_nobody_is_forgotten(self) -> None:
+        room, order = WaitingRoom(16), list[str]()
+
+        class Named(Guest):
+            def __init__(self, name: str) -> None:
+                super().__init__()
+                self.name = name
+
+            def wake(self, events: int) -> None:
+                super().wake(events)
+                order.append(self.name)
+                if self.name == "busy":
+                    room.wake_again(self)
+
+        busy, pairs = [Named("busy") for _ in range(3)], [socket.socketpair() for _ in range(4)]
+        ready = [Named("ready") for _ in pairs]
+        for guest, (near, far) in zip(ready, pairs, strict=True):
+            near.send(b"x")
+            room.enter(far.fileno(), guest)
+        for guest in busy:
+            room.wake_again(guest)
+        for _ in range(2):
+            assert room._serve(-inf)
+        assert order == ["busy", "ready"] * 2
+        assert room.is_busy
+        room.leave(pairs[2][1].fileno())  # with what was fetched for it
+        for _ in range(2):
+            room._serve(-inf)
+        assert [len(guest.events) for guest in ready] == [1, 1, 0, 1]
+        assert [len(guest.events) for guest in busy] == [2, 1, 1]
+        room.close()
+        for near, far in pairs:
+            near.close()
+            far.close()
 
     async def test_an_error_ends_one_guest_and_no_other(self) -> None:
         room, bad, good = WaitingRoom(1), Guest(), Guest()

@@ -123,6 +123,18 @@ def test_more_may_be_repeated_in_the_outer_flags(twin: ModuleType, size: int) ->
     assert run(twin, "open_frames", direction(), octets) == (plain(parts), 0, Stop.INCOMPLETE)
 
 
+@pytest.mark.parametrize("name", ["open_frames", "seal_frames"])
+def test_so_many_frames_are_turned_at_once_and_the_others_next(twin: ModuleType, name: str) -> None:
+    octets = plain([(b"", True)] * 10)
+    source, state = octets if name == "seal_frames" else seal(twin, octets), direction()
+    each, state.batch = len(source) // 10, 4
+    for left, stop in ((6, Stop.FULL), (2, Stop.FULL), (0, Stop.INCOMPLETE)):
+        _, behind, why = run(twin, name, state, source)
+        assert (behind, why) == (left * each, stop)
+        source = source[len(source) - behind :]
+    assert state.nonce == 10
+
+
 @pytest.mark.parametrize(
     ("octets", "stop"),
     [
