@@ -62,7 +62,13 @@ class ServiceObserver:
         self._metrics.closed(session, reason)
         self.seen.add("session closed", reason, session.peer)
         lasted = round(session.seconds, 3)
-        self._tell_of_session(session, "session closed", reason, reason=str(reason), **_who(session), seconds=lasted)
+        facts = {
+            "reason": str(reason),
+            **_who(session),
+            "seconds": lasted,
+            **({"hint": reason.hint} if reason.hint else {}),
+        }
+        self._tell_of_session(session, "session closed", reason, **facts)
 
     def invalid(self, session: Session, reason: Invalid, detail: str = "") -> None:
         self._metrics.invalid(reason)
