@@ -173,13 +173,15 @@ class Buffers:
         over, until it keeps nothing.
         """
         fits = self.held + octets <= self.limit
-        if holder is self._over or (fits and not self._is_over_share(holder, octets)):
+        may = fits and not self._is_over_share(holder, octets)
+        if not may:
+            self._waiting[holder] = Wish(octets, fits, self._look)
+            if self._over is None:
+                self._over = min(self._waiting, key=self._weight)
+            may = holder is self._over
+        if may:
             self._waiting.pop(holder, None)
-            return True
-        self._waiting[holder] = Wish(octets, fits, self._look)
-        if self._over is None:
-            self._over = min(self._waiting, key=self._weight)
-        return holder is self._over
+        return may
 
     def _is_over_share(self, holder: Holder, octets: int) -> bool:
         return self.are_short and self._of_key[holder.key] + octets > self.limit * SHARE
