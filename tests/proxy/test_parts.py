@@ -349,8 +349,9 @@ class TestMemory:
         assert buffers.waiting == 1
 
     def test_who_moves_too_little_is_ended_while_somebody_waits_the_largest_first(self, buffers: Buffers) -> None:
-        slow, slower, steady = (Holding(buffers, key, held) for key, held in ((b"a", 300), (b"b", 200), (b"c", 480)))
-        reader, waiting = Holding(buffers, b"d", 15, 0), Holding(buffers, b"e", 5)
+        slow, _, steady = (Holding(buffers, key, held) for key, held in ((b"a", 300), (b"b", 200), (b"c", 480)))
+        Holding(buffers, b"d", 15, 0)
+        waiting = Holding(buffers, b"e", 5)
         assert buffers.allow(steady, 10)
         self.look(buffers, 20)
         assert buffers.ended == 0, "nobody waits"
