@@ -302,7 +302,7 @@ class Pump(ABC):
         written, stop = True, Stop.FULL
         while written and not self._ending and stop != Stop.INCOMPLETE:
             start, turned, stop = self._settle(self._turn(source, start, end, target, 0), source, end, target)
-            if turned.obj is not target.data:
+            if turned and turned.obj is not target.data:
                 self._owed = turned  # in memory of its own, which need not be copied
             written = not turned or self._write(turned)
         self._kept, self._pending = bytes(source.view[start:end]), stop != Stop.INCOMPLETE
@@ -532,7 +532,8 @@ class Pump(ABC):
 
     def _settle_large(self, batch: Batch, large: Large, target: Buffer) -> None:
         """What a large frame became is owed from now on."""
-        _, self._owed, _ = self._settle(batch, large.buffer, large.have, target)
+        _, turned, _ = self._settle(batch, large.buffer, large.have, target)
+        self._owed = turned or NOTHING  # an empty view would keep all that it is of
         self._session.service.buffers.give_back(large.buffer)
         large.buffer, large.is_turned = target, True
         if self._owed.obj is not target.data:
