@@ -60,8 +60,8 @@ PING_TTL_MAX: Final = 655
 # libzmq < 4.3.3 walks its subscription trie by recursion, one level an octet.
 SUBSCRIPTION_MAX: Final = 4096
 
-# The largest command that a session may need, a SUBSCRIBE. What is larger is none, and is not looked at.
-COMMAND_MAX: Final = len(b"\x09SUBSCRIBE") + SUBSCRIPTION_MAX
+# A SUBSCRIBE is the largest command; one that is somewhat too long shall be called so. What is larger is not looked at.
+COMMAND_MAX: Final = 2 * SUBSCRIPTION_MAX
 
 # A backend's greeting and READY together. Ours is a NULL peer on the same host: ample.
 BACKEND_HANDSHAKE_MAX: Final = 65536
