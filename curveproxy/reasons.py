@@ -192,6 +192,11 @@ class Closed(Reasoned):
     REPLACED = "replaced"  # its client came again with the same identity
     DRAINED = "drained"
     LIMIT = "limit"
+    MEMORY = (
+        "memory",
+        "others waited for memory that this session held and did not turn over: a message not finished, or not taken",
+        "look whether its client or service hangs, or raise max_buffered_bytes",
+    )
     INTERNAL = "internal"
 
 

@@ -342,6 +342,8 @@ def _check(config: Config, needs_services: bool, needs_keys: bool) -> Iterator[C
     yield from _check_shared(config.service)
     for service in config.service:
         place = f'service "{service.name}": '
+        if (sentence := _check_memory(config.process, service.messages)) is not None:
+            yield f"{place}messages.max_message_bytes", sentence
         if config.process.relays > 1 and not service.listen.is_fixed:
             yield f"{place}listen", f"{service.listen} would be another port for each worker: name the port"
         if needs_keys and not service.secret_keys:
@@ -357,6 +359,18 @@ def _check(config: Config, needs_services: bool, needs_keys: bool) -> Iterator[C
             hint = 'add directory = "clients", or keys = ["..."], or allow = "any"'
             yield f"{place}clients", f"nobody is listed: {hint}"
         yield from ((f"{place}backend", sentence) for sentence in _check_backend(service))
+
+
+def _check_memory(process: Process, messages: MessageLimits) -> str | None:
+    """Whether one message fits into the memory that there is, as it comes and in its other form."""
+    most, ceiling, relays = messages.max_message_bytes, process.max_buffered_bytes, process.relays
+    if not ceiling or 2 * most < ceiling // relays:
+        return None
+    there_is = f"max_buffered_bytes = {ceiling:_} is all there is"
+    if relays > 1:
+        there_is = f"max_buffered_bytes = {ceiling:_} leaves each of {relays} workers {ceiling // relays:_}"
+    change = f"raise that above {2 * most * relays:_}, or lower this below {ceiling // relays // 2:_}"
+    return f"one message of {most:_} octets takes a little more than twice as many, and {there_is}: {change}"
 
 
 def _check_shared(services: list[Service]) -> Iterator[Complaint]:

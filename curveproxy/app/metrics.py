@@ -92,6 +92,9 @@ class Metrics:
         self._buffered_limit = Gauge(
             "curveproxy_buffered_bytes_limit", "How many there may be, infinite without a ceiling", registry=registry
         )
+        self._buffered_waiting = Gauge(
+            "curveproxy_buffered_waiting", "Ways of sessions that wait for memory", registry=registry
+        )
         self._services = _Standing()
         registry.register(self._services)
 
@@ -103,6 +106,7 @@ class Metrics:
         """Show what they hold from now on."""
         self._buffered.set_function(lambda: buffers.held)
         self._buffered_limit.set_function(lambda: buffers.limit)
+        self._buffered_waiting.set_function(lambda: buffers.waiting)
 
     def watch(self, service: Service) -> None:
         """Show a service's standing figures from now on."""

@@ -68,6 +68,8 @@ class ServiceObserver:
             "messages_out": session.messages_out,
             "bytes_out": session.octets_out,
         }
+        if reason.hint:
+            facts["hint"] = reason.hint
         self._tell_of_session(session, "session closed", reason, reason=str(reason), **facts)
 
     def invalid(self, session: Session, reason: Invalid, detail: str = "") -> None:

@@ -21,6 +21,12 @@ from curveproxy.proxy.service import Service
 from curveproxy.proxy.settings import ServiceSettings
 from curveproxy.wire import z85
 
+SHORT, NOT_SHORT = "memory is short", "memory is no longer short"
+SHORT_HINT = (
+    "sessions wait for memory; those that hold much and move little will end (reason=memory): "
+    "raise max_buffered_bytes, or find out whose clients or services hang"
+)
+
 # Sessions, by the names of services and the keys of clients in hexadecimal digits.
 Counts = Mapping[str, Mapping[str, int]]
 
@@ -82,6 +88,16 @@ class Services:
         self._proxy, self._metrics, self._share = proxy, metrics, share
         self._observers_log, self._log = log, log if share.index == 0 else logs.SILENT
         self._at_work: dict[str, AtWork] = {}
+        proxy.buffers.tell = self._tell_of_memory
+
+    def _tell_of_memory(self, is_short: bool) -> None:
+        """Sessions have to wait for memory, or need not any more."""
+        buffers = self._proxy.buffers
+        facts = {"held": buffers.held, "limit": buffers.limit, "sessions_ended": buffers.ended}
+        if is_short:
+            self._observers_log.warning(SHORT, **facts, waiting=buffers.waiting, hint=SHORT_HINT)
+        else:
+            self._observers_log.info(NOT_SHORT, **facts)
 
     def seen(self) -> Iterable[tuple[Service, Seen]]:
         """Each with what it has gone through, for the status page."""

@@ -20,7 +20,7 @@ from curveproxy.app.server_keys import NO_KEY, NO_KEY_HINT
 from curveproxy.app.words import duration
 from curveproxy.proxy.service import Service
 from curveproxy.proxy.session import Session
-from curveproxy.reasons import Outcome, Reasoned
+from curveproxy.reasons import Closed, Outcome, Reasoned
 from curveproxy.wire.codec import CODEC
 
 # The share of a limit from which on it is worth a word.
@@ -338,7 +338,8 @@ def _troubles(service: ServiceStatus) -> Iterator[Trouble]:
             what = f"{level.value:,} of {level.limit:,} {of}: {'full' if full else 'nearly full'}"
             yield trouble(what, word, word.hint, bad=full)
     for count in service.counts:
-        if count.recent and count.event in WORTH_A_WORD and count.word not in EXPECTED:
+        worth_a_word = count.event in WORTH_A_WORD or count.word == Closed.MEMORY
+        if count.recent and worth_a_word and count.word not in EXPECTED:
             yield trouble(_told(count), count.word, count.hint, bad=count.word == Outcome.INTERNAL)
 
 

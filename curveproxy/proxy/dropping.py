@@ -3,7 +3,11 @@
 A multipart message is forwarded only when its last part has been opened, for what is dropped may be in its middle.
 """
 
+from curveproxy.wire import spec
 from curveproxy.wire.codec import Buffer
+
+# A command may follow what is returned.
+COMMAND_ROOM = spec.COMMAND_MAX + spec.LONG_HEADER
 
 
 class Dropping:
@@ -26,10 +30,10 @@ class Dropping:
         self._parts = bytearray(frames.view[end : end + held])
         if not parts:
             return frames, end
-        joined = Buffer(len(parts) + len(frames))
-        joined.view[: len(parts)] = parts
-        joined.view[len(parts) : len(parts) + end] = frames.view[:end]
-        return joined, len(parts) + end
+        parts += frames.view[:end]
+        end = len(parts)
+        parts += bytes(COMMAND_ROOM)
+        return Buffer(parts), end
 
     def give_up_parts(self) -> None:
         """The message that has begun is torn."""

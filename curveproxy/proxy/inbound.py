@@ -2,7 +2,6 @@
 
 from typing import TYPE_CHECKING
 
-from curveproxy.proxy.buffers import TARGET_ROOM
 from curveproxy.proxy.dropping import Dropping
 from curveproxy.proxy.filter import Filter
 from curveproxy.proxy.pump import Peer, Places, Pump
@@ -18,7 +17,7 @@ from curveproxy.wire.codec import (
     plain_frame,
 )
 from curveproxy.wire.errors import PeerError
-from curveproxy.wire.flaw import Opened, examine, go_on_behind, look_into
+from curveproxy.wire.flaw import Opened, examine, go_on_behind, has_room, look_into
 from curveproxy.wire.frame import Dialect
 
 if TYPE_CHECKING:
@@ -56,7 +55,11 @@ class Inbound(Pump):
 
     def _turn(self, source: Buffer, start: int, end: int, target: Buffer, at: int) -> Batch:
         batch = open_frames(self._state, source, start, end, target, at)
-        self._opened = look_into(self._state, batch, source, end, target) if batch[-1] > Stop.FULL else None
+        self._opened = None
+        if batch[-1] > Stop.FULL:
+            if not has_room(self._state, batch, source, end, target):
+                return (*batch[:-1], Stop.FULL)  # once more, with an empty target
+            self._opened = look_into(self._state, batch, source, end, target)
         return batch
 
     def _sift(self, target: Buffer, at: int, messages: int) -> tuple[Buffer, int]:
@@ -79,12 +82,10 @@ class Inbound(Pump):
         return end
 
     def _judge(self, stop: Stop, source: Buffer, start: int, end: int, target: Buffer, at: int) -> Places:
-        opened, self._opened = self._opened, None  # it may be large
+        opened, self._opened = self._opened, None
         if stop == Stop.COMMAND:
             command = opened.command if opened else None
         else:
-            if opened is not None and at + len(opened.inner) + TARGET_ROOM > len(target):
-                return start, at, stop  # once more, with an empty target
             flaw = examine(self._state, stop, opened, source, start, end)
             if flaw is None:
                 return start, at, Stop.INCOMPLETE
@@ -113,9 +114,9 @@ class Inbound(Pump):
         self._cut(Closed.INVALID_MESSAGE)
         return False
 
-    def _octets_held(self) -> int:
+    def _octets_partial(self) -> int:
         parts = self._state.held if self._dropping is not None else 0
-        return super()._octets_held() + parts
+        return super()._octets_partial() + parts
 
     def _frame(self, flags: int, body: bytes) -> bytes:
         framed = plain_frame(flags, body, self._state.dialect)

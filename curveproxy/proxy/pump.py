@@ -27,7 +27,7 @@ import trio
 from curveproxy.policy.quotas import Quota, weight
 from curveproxy.policy.tolerance import Tolerance
 from curveproxy.proxy import sockets
-from curveproxy.proxy.buffers import LARGE_KEPT, NEAR_READ_SIZE, READ_SIZE, READ_SIZE_MAX, TARGET_ROOM
+from curveproxy.proxy.buffers import GRAIN, LARGE_KEPT, NEAR_READ_SIZE, READ_SIZE, READ_SIZE_MAX, TARGET_ROOM
 from curveproxy.proxy.commands import Side, judge_untrusted
 from curveproxy.proxy.waiting_room import GONE, READ, WRITE
 from curveproxy.reasons import Closed, Invalid
@@ -116,7 +116,6 @@ class Pump(ABC):
 
     __slots__ = (
         "_ending",
-        "_held",
         "_kept",
         "_large",
         "_owed",
@@ -134,6 +133,9 @@ class Pump(ABC):
         "_wants",
         "_word",
         "back",
+        "held",
+        "moved",
+        "partial",
         "quota",
     )
     back: "Pump"
@@ -150,7 +152,7 @@ class Pump(ABC):
         self._owed = NOTHING  # turned and not written
         self._large: Large | None = None
         self._to_skip = 0  # octets of a dropped frame that have not come
-        self._held = 0  # octets that are kept, as they were last accounted for
+        self.held = self.partial = self.moved = 0  # see buffers.Holder
         self._word = b""
         self._wants = Wait.SOURCE
         self._turned = state.nonce  # of all frames that it was told of, the last
@@ -234,7 +236,7 @@ class Pump(ABC):
         """The session has been closed. What is held goes now: it may be large, and the garbage collector slow."""
         self._wants = Wait.END
         self._kept, self._owed, self._large = b"", NOTHING, None
-        self._account(0)
+        self._session.service.buffers.account(self, 0, 0)
 
     @property
     def has_ended(self) -> bool:
@@ -247,8 +249,10 @@ class Pump(ABC):
         if self.has_ended:
             return  # the session was closed meanwhile
         self._wants = wants
-        if (held := self._octets_held()) != self._held:
-            self._account(held)
+        partial = self._octets_partial()
+        held = partial + len(self._owed.obj)  # type: ignore[arg-type]  # all of it stays until the last is written
+        if held != self.held or partial != self.partial:
+            self._session.service.buffers.account(self, held, partial)
         if wants == Wait.REST:
             self._session.service.rounds.rest(self)
         elif before in (Wait.REST, Wait.RESTED):
@@ -274,9 +278,7 @@ class Pump(ABC):
             word, self._word = self._frame(spec.COMMAND, self._word), b""
             if not self._write(memoryview(word)):
                 return Wait.SINK
-        if self._large is not None and self._large.is_turned:
-            self._session.service.buffers.give_back(self._large.buffer)
-            self._large = None
+        self._give_back_large()
         if self._retires and not (self._ending or self._large) and self._may_part():
             self._part()
         if self._ending:
@@ -316,7 +318,7 @@ class Pump(ABC):
             batch = self._turn(source, start, end, target, 0)
             left -= state.nonce - self._turned + state.batch // JUDGED_MAX
             start, turned, stop = self._settle(batch, source, start, end, target)
-            if turned.obj is not target.data:
+            if turned and turned.obj is not target.data:
                 self._owed = turned  # in memory of its own, which need not be copied
             written = not turned or self._write(turned)
             if stop <= Stop.FULL or left <= 0 or self._ending or not written:
@@ -342,7 +344,7 @@ class Pump(ABC):
         buffers = self._session.service.buffers
         if buffers.are_short:
             reach = end + NEAR_READ_SIZE
-            if self._held and not buffers.allow(self, NEAR_READ_SIZE):
+            if self.held and not buffers.allow(self, NEAR_READ_SIZE):
                 return 0
         if self.quota is not None:
             room = self.quota.room(trio.current_time(), SMALLEST_MESSAGE)
@@ -401,6 +403,7 @@ class Pump(ABC):
         if not got:
             self._end(reason)
         self._source.is_silent = False
+        self.moved += got
         return got
 
     def _write(self, octets: memoryview) -> bool:
@@ -419,9 +422,13 @@ class Pump(ABC):
             return True
         if sent:
             self._session.progress()
+            self.moved += sent
         if sent == len(octets):
             return True
-        self._owed = octets[sent:] if octets is owed else memoryview(bytes(octets[sent:]))
+        self._owed = octets[sent:]
+        if octets is not owed or 2 * (len(octets) - sent) + GRAIN < len(octets.obj):  # type: ignore[arg-type]
+            self._owed = memoryview(bytes(self._owed))  # a little must not keep a large buffer
+            self._give_back_large()
         return False
 
     def _end(self, reason: Closed) -> None:
@@ -462,8 +469,8 @@ class Pump(ABC):
 
     @property
     def has_nothing_to_do(self) -> bool:
-        """Whether nothing would be lost on this way if the session ended now."""
-        idle = not (self._kept or self._owed or self._word or self._large is not None)
+        """Whether nothing whole would be lost on this way if the session ended now."""
+        idle = self._wants in (Wait.SOURCE, Wait.END) and not self._owed and not self._word
         return self._sink_gone or (idle and sockets.nothing_has_come(self._source.socket))
 
     @property
@@ -477,20 +484,29 @@ class Pump(ABC):
 
     # --- what is kept
 
-    def _octets_held(self) -> int:
-        held = len(self._kept) + len(self._owed.obj)  # type: ignore[arg-type]  # all of it stays until the last is written
+    def _octets_partial(self) -> int:
+        """What is kept of frames and messages that are not whole."""
         if self._large is not None and not self._large.is_turned:
-            held += 2 * len(self._large.buffer)  # its other form will be as large
-        return held
-
-    def _account(self, held: int) -> None:
-        self._session.service.buffers.account(self, self._held, held)
-        self._held = held
+            return len(self._kept) + 2 * len(self._large.buffer)  # its other form will be as large
+        return len(self._kept)
 
     @property
-    def progress(self) -> int:
-        """Another number when something has moved."""
-        return self._large.have if self._large is not None and not self._large.is_turned else -len(self._owed)
+    def key(self) -> bytes:
+        return self._session.key
+
+    @property
+    def is_held_up(self) -> bool:
+        """Whether it is our doing that nothing moves."""
+        return self._wants in (Wait.REST, Wait.RESTED, Wait.TURN, Wait.THREAD)
+
+    @property
+    def begun(self) -> int:
+        """Octets that have come of a frame that is not whole."""
+        return self._large.have if self._large is not None else len(self._kept)
+
+    def give_up(self) -> None:
+        """It holds what others wait for, and does not turn it over."""
+        self._session.cut(Closed.MEMORY)
 
     def _command_untrusted(self, body: bytes) -> bytes:
         """The frame by which a command goes on to the sink, or nothing. Raises PeerError."""
@@ -560,6 +576,15 @@ class Pump(ABC):
 
     def _settle_large(self, batch: Batch, large: Large, target: Buffer) -> None:
         """What a large frame became is owed from now on."""
-        _, self._owed, _ = self._settle(batch, large.buffer, 0, large.have, target)
+        _, turned, _ = self._settle(batch, large.buffer, 0, large.have, target)
+        self._owed = turned or NOTHING  # an empty view would keep all that it is of
         self._session.service.buffers.give_back(large.buffer)
         large.buffer, large.is_turned = target, True
+        if self._owed.obj is not target.data:
+            self._give_back_large()  # it is owed in memory of its own
+
+    def _give_back_large(self) -> None:
+        """The buffer of a frame that was turned, once nothing is owed from it."""
+        if self._large is not None and self._large.is_turned:
+            self._session.service.buffers.give_back(self._large.buffer)
+            self._large = None

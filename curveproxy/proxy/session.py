@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 LINGER_SECONDS = 10.0
 # How long the message may take that a revoked client is in.
 REVOKED_SECONDS = 0.5
+# An unfinished frame of which fewer octets come in ``idle_seconds`` does not keep its session from being idle.
+LEAST_PROGRESS = 1024
 # So often in ``idle_seconds`` is it looked whether a session is idle, which ends at most one such part late.
 QUIET_LOOKS = 8
 
@@ -52,10 +54,11 @@ class Session:
     number: no other session of this process has it.
     reason: why the session ended; the first that is told wins.
     ends_by: when it is closed, once it is ending.
-    quiet: how often it was looked at since a message came through.
+    quiet: how often it was looked at since a message came through, or enough of one.
     """
 
     __slots__ = (
+        "_begun",
         "_far",
         "_is_closed",
         "_near",
@@ -88,7 +91,7 @@ class Session:
         self.is_probe = who.is_probe
         self.number, self.opened_at = who.number, trio.current_time()
         self.messages_in = self.messages_out = self.octets_in = self.octets_out = 0
-        self.quiet = 0
+        self.quiet = self._begun = 0
         self._parting, self._replies = Parting.AT_ONCE, 0
         self.reason: Closed | None = None
         self.ends_by = self._stays_until = inf
@@ -156,6 +159,11 @@ class Session:
         """Look whether it is idle, as ``QUIET_LOOKS`` says: then it ends."""
         self.quiet = min(self.quiet + 1, QUIET_LOOKS + 1)
         ways = self._near.reader, self._near.writer
+        begun = sum(way.begun for way in ways)
+        if begun >= self._begun + LEAST_PROGRESS:
+            self.quiet = 0
+        if not self.quiet or begun < self._begun:
+            self._begun = begun
         if self.quiet > QUIET_LOOKS and not self.awaits_reply and all(way.has_nothing_to_do for way in ways):
             self._leave(Closed.IDLE, LINGER_SECONDS)
 

@@ -9,7 +9,6 @@ c or python, demands one of them.
 
 import struct
 from collections.abc import Callable
-from contextlib import suppress
 from importlib import import_module
 from os import environ
 from types import ModuleType
@@ -33,19 +32,20 @@ def seal_one(state: Direction, flags: int, body: bytes) -> bytes:
     return frame(0, spec.MESSAGE_NAME + nonce + sealed)
 
 
-def open_one(state: Direction, source: Buffer, start: int, size: int) -> tuple[int, bytes]:
-    """The nonce that the MESSAGE of ``size`` octets at ``source[start:]`` names, and what its box holds.
+def open_one(state: Direction, source: Buffer, start: int, size: int, target: Buffer, at: int) -> tuple[int, int]:
+    """Open the MESSAGE of ``size`` octets at ``source[start:]`` into ``target[at:]``: inner flags, then data.
 
-    That is its inner flags and its data; nothing when it is no MESSAGE, or does not open with that nonce. ``state``
-    stays as it is.
+    The target has room for ``size`` octets there. Returns the nonce that the frame names, and how many octets its box
+    held: 0 when it is no MESSAGE, or does not open with that nonce. ``state`` stays as it is.
     """
     body = start + (spec.LONG_HEADER if source.data[start] & spec.LONG else spec.SHORT_HEADER)
     octets = bytes(source.view[body + len(spec.MESSAGE_NAME) : body + BOX_AT])
-    inner = b""
+    sealed, opened = start + size - (body + BOX_AT), 0
     if source.data.startswith(spec.MESSAGE_NAME, body):
-        with suppress(sodium.BoxError):
-            inner = sodium.open_box(bytes(source.view[body + BOX_AT : start + size]), state.prefix + octets, state.key)
-    return int.from_bytes(octets, "little" if state.little_endian else "big"), inner
+        nonce = state.prefix + octets
+        if not sodium.open_at(target.pointer + at, source.pointer + (body + BOX_AT), sealed, nonce, state.key):
+            opened = sealed - spec.MAC_SIZE
+    return int.from_bytes(octets, "little" if state.little_endian else "big"), opened
 
 
 def frame_size(source: Buffer, start: int, end: int, dialect: Dialect) -> int:

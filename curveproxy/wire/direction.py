@@ -33,8 +33,9 @@ class Buffer:
 
     __slots__ = ("data", "pointer", "view")
 
-    def __init__(self, size: int) -> None:
-        self.data = bytearray(size)
+    def __init__(self, data: int | bytearray) -> None:
+        """data: a size, or the memory itself."""
+        self.data = data if isinstance(data, bytearray) else bytearray(data)
         self.view = memoryview(self.data)
         self.pointer = sodium.address("unsigned char[]", self.data)
 

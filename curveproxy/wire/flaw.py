@@ -24,19 +24,20 @@ FOLLOWED_UP_TO = 16
 
 @frozen
 class Opened:
-    """A frame that was opened by itself. inner: its flags and its data, nothing when it did not open."""
+    """A frame that was opened by itself.
+
+    flags: its inner ones; None when it did not open.
+    command: the body of the command that it is, empty when it is larger than any; None when it is no command. The data
+        of a message is not kept.
+    """
 
     nonce: int
-    inner: bytes = field(repr=False)
-
-    @property
-    def command(self) -> bytes | None:
-        """The body of the command that it is."""
-        return self.inner[1:] if self.inner and self.inner[0] & spec.INNER_COMMAND else None
+    flags: int | None
+    command: bytes | None = field(default=None, repr=False)
 
     @property
     def more(self) -> bool:
-        return bool(self.inner[0] & spec.INNER_MORE)
+        return bool(self.flags and self.flags & spec.INNER_MORE)
 
 
 @frozen
@@ -53,17 +54,38 @@ class Flaw:
 def look_into(state: Direction, batch: Batch, source: Buffer, end: int, target: Buffer) -> Opened | None:
     """What the frame at which a batch stopped holds, where that must be known to judge it and all of it is here.
 
-    It takes as long as the frame is large, and is called where the batch is.
+    It is opened behind what the batch has left in the target, which has room for it (``has_room``). It takes as long as
+    the frame is large, and is called where the batch is.
     """
-    start, _, _, _, stop = batch
+    start, at, _, _, stop = batch
     if stop == Stop.COMMAND:
-        offset, size = state.command
-        return Opened(state.nonce, bytes([spec.INNER_COMMAND]) + target.view[offset : offset + size])
-    if stop in (Stop.NONCE, Stop.TOO_LARGE):
-        size = frame_size(source, start, end, Dialect.V3)
-        if start + size <= end and _data_size(size) <= state.limit:
-            return Opened(*open_one(state, source, start, size))
-    return None
+        return Opened(state.nonce, spec.INNER_COMMAND, _command(target, *state.command))
+    if not (size := _size_to_open(state, batch, source, end)):
+        return None
+    nonce, octets = open_one(state, source, start, size, target, at)
+    if not octets:
+        return Opened(nonce, None)
+    flags = target.data[at]
+    return Opened(nonce, flags, _command(target, at + 1, octets - 1) if flags & spec.INNER_COMMAND else None)
+
+
+def has_room(state: Direction, batch: Batch, source: Buffer, end: int, target: Buffer) -> bool:
+    """Whether the target can take what ``look_into`` would open; an empty one always can."""
+    return batch[1] + _size_to_open(state, batch, source, end) <= len(target)
+
+
+def _size_to_open(state: Direction, batch: Batch, source: Buffer, end: int) -> int:
+    """The size of the frame at which a batch stopped, where what it holds must be known and is here; else 0."""
+    start, _, _, _, stop = batch
+    if stop not in (Stop.NONCE, Stop.TOO_LARGE):
+        return 0
+    size = frame_size(source, start, end, Dialect.V3)
+    return size if start + size <= end and _data_size(size) <= state.limit else 0
+
+
+def _command(target: Buffer, at: int, size: int) -> bytes:
+    """A command's body; nothing, which is no command either, for one that is larger than any: it is not copied."""
+    return bytes(target.view[at : at + size]) if size <= spec.COMMAND_MAX else b""
 
 
 def examine(state: Direction, stop: Stop, opened: Opened | None, source: Buffer, start: int, end: int) -> Flaw | None:
@@ -77,7 +99,7 @@ def examine(state: Direction, stop: Stop, opened: Opened | None, source: Buffer,
         return Flaw(Invalid[stop.name], size)
     if opened is None:
         return None
-    if not opened.inner:
+    if opened.flags is None:
         return Flaw(Invalid.BOX, size)
     if opened.nonce != state.nonce + 1:
         return Flaw(Invalid.GAP if opened.nonce > state.nonce else Invalid.NONCE, size)
@@ -89,7 +111,7 @@ def go_on_behind(state: Direction, flaw: Flaw, opened: Opened | None) -> bytes |
 
     Returns the body of the command that the frame was, which is no part of what is lost.
     """
-    if opened is None or not opened.inner or opened.nonce <= state.nonce:
+    if opened is None or opened.flags is None or opened.nonce <= state.nonce:
         return None  # it did not open, or is known: if something is lost with it, the next nonce tells
     state.nonce = opened.nonce
     if opened.command is None:

@@ -64,5 +64,8 @@ SUBSCRIPTION_MAX: Final = 4096
 # The longest socket type is six octets; one that is much longer would not leave READY room for itself.
 SOCKET_TYPE_MAX: Final = 16
 
+# A SUBSCRIBE is the largest command; one that is somewhat too long shall be called so. What is larger is not looked at.
+COMMAND_MAX: Final = 2 * SUBSCRIPTION_MAX
+
 # A backend's greeting and READY together. Ours is a NULL peer on the same host: ample.
 BACKEND_HANDSHAKE_MAX: Final = 65536

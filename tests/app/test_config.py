@@ -167,6 +167,14 @@ def test_paths_are_relative_to_the_file(place: Path) -> None:
         (SERVICE + CLIENTS + "[process]\ndrain_seconds = nan", "process.drain_seconds: must be >= 0"),
         (SERVICE + CLIENTS + "[log]\nlevel = 'loud'", "log.level: must be in ['debug', 'info', 'warning', 'error']"),
         (SERVICE + CLIENTS + "[admin]\nlisten = '9464'", "admin.listen: '9464' has no port"),
+        (
+            SERVICE + CLIENTS + "[process]\nmax_buffered_bytes = 134_217_728",
+            "takes a little more than twice as many, and max_buffered_bytes = 134_217_728 is all there is: raise",
+        ),
+        (
+            SERVICE + CLIENTS + "[process]\nworkers = 16",
+            "leaves each of 16 workers 67_108_864: raise that above 2_147_483_648, or lower this below 33_554_432",
+        ),
         (SERVICE.replace('name = "orders"', "") + CLIENTS, "service[0].name: it is missing"),
         (SERVICE.replace('"orders"', "3") + CLIENTS, "service[0].name: a string is wanted"),
         (SERVICE.replace('"orders"', '""') + CLIENTS, "name: it is empty"),

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import time
+import tomllib
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ from support.peer import Refused
 from support.process import ROOT, Sidecar, free_port, toml, wait_until
 from support.service import RawService, echo
 
-from curveproxy.policy.limits import MessageLimits
+from curveproxy.proxy.buffers import SHARE
 
 CONFIG = ROOT / "config"
 HERE = Path(__file__).parent
@@ -127,9 +128,14 @@ def test_kubernetes_gives_it_no_right_that_it_does_not_need() -> None:
     [drain] = re.findall(r"drain_seconds = (\d+)", of_kind("ConfigMap")["data"]["curveproxy.toml"])
     assert spec["terminationGracePeriodSeconds"] > int(drain)
     [limit] = re.findall(r"(\d+)Mi", sidecar["resources"]["limits"]["memory"])
-    [ceiling] = re.findall(r"max_buffered_bytes = ([\d_]+)", of_kind("ConfigMap")["data"]["curveproxy.toml"])
+    config = tomllib.loads(of_kind("ConfigMap")["data"]["curveproxy.toml"])
+    ceiling, message = (
+        config["process"]["max_buffered_bytes"],
+        config["service"][0]["messages"]["max_message_bytes"],
+    )
     # One message may go over the ceiling, with both its forms.
-    assert int(ceiling) + 2 * MessageLimits().max_message_bytes + PROCESS_BYTES < int(limit) << 20
+    assert ceiling + 2 * message + PROCESS_BYTES < int(limit) << 20
+    assert 2 * message <= ceiling * SHARE, "one client that does not finish leaves others their part"
     names = {volume["name"] for volume in spec["volumes"]}
     used = {mount["name"] for each in (*spec["initContainers"], *spec["containers"]) for mount in each["volumeMounts"]}
     assert names == used

@@ -27,7 +27,7 @@ from curveproxy.reasons import Invalid
 from curveproxy.wire import codec_python, sodium, spec
 from curveproxy.wire import command as commands
 from curveproxy.wire.codec import Batch, Buffer, Direction, Stop
-from curveproxy.wire.flaw import examine, go_on_behind, look_into
+from curveproxy.wire.flaw import examine, go_on_behind, has_room, look_into
 from curveproxy.wire.frame import Dialect
 from fuzz.material import Material
 from fuzz.targets import judged, refused, target
@@ -351,6 +351,7 @@ def flaws(material: Material) -> None:
         start, _, _, _, stop = batch
         if stop <= Stop.FULL:
             break
+        assert has_room(state, batch, source, len(octets), target)
         opened = look_into(state, batch, source, len(octets), target)
         if stop == Stop.COMMAND:
             assert opened is not None

@@ -24,7 +24,7 @@ from curveproxy.proxy.buffers import Buffers
 from curveproxy.proxy.commands import Side
 from curveproxy.proxy.pump import Peer
 from curveproxy.proxy.session import Session
-from curveproxy.proxy.waiting_room import READ
+from curveproxy.proxy.waiting_room import READ, WRITE
 from curveproxy.reasons import Closed, Invalid
 from curveproxy.wire.box import KeyPair
 from curveproxy.wire.codec import BATCH
@@ -47,7 +47,7 @@ def _small_buffers(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "READ_SIZE", 512)
         monkeypatch.setattr(module, "READ_SIZE_MAX", 700)
         monkeypatch.setattr(module, "LARGE_KEPT", 100)
-    monkeypatch.setattr(buffers, "GRAIN", 1)
+        monkeypatch.setattr(module, "GRAIN", 1)
     monkeypatch.setattr(pump, "THREAD_SIZE", 1500)
     monkeypatch.setattr(trio, "current_time", lambda: 0.0)
 
@@ -118,14 +118,18 @@ class Relay:
         """Let the proxy have these, and do all that it then wants to do."""
         self.client.send(octets)
         self.near.wake(READ)
+        self.go_on()
+        with suppress(BlockingIOError):
+            while got := self.service.recv(1 << 20):
+                self.came += got
+
+    def go_on(self) -> None:
+        """Let it do all that it wants to do."""
         while self.jobs or self.room.again:
             while self.jobs:
                 trio.run(self.jobs.pop())
             if self.room.again:
                 self.room.again.pop().wake(READ)
-        with suppress(BlockingIOError):
-            while got := self.service.recv(1 << 20):
-                self.came += got
 
     def __enter__(self) -> Self:
         return self
@@ -418,3 +422,45 @@ def test_unknown_commands_are_left_out_until_there_are_too_many(peer: str) -> No
             turns(relay, sealed(3 + count, b"\1X", 2) if peer == "client" else unknown, peer)
             assert len(relay.invalid) == count + 1
         assert relay.session.reason == Closed.INVALID_MESSAGE
+
+
+@pytest.mark.parametrize("policy", ["disconnect", "drop"])
+@pytest.mark.parametrize("sizes", [(3, 3), (3, 600), (600, 900), (3, 1900)])
+def test_what_is_owed_does_not_keep_a_buffer_that_is_much_larger(policy: str, sizes: tuple[int, int]) -> None:
+    """Two parts that come by themselves, for a service that takes a few octets at a time."""
+    with Relay(on_invalid=policy) as relay:
+        reader, far = relay.near.reader, relay.session._far
+        far.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
+        padding = 0
+        with suppress(BlockingIOError):
+            while True:
+                padding += far.socket.send(bytes(100))
+        for number, size in enumerate(sizes):
+            relay.client.send(sealed(FIRST_NONCE + number, bytes(size), curve.INNER_MORE * (number == 0)))
+            relay.near.wake(READ)
+            relay.go_on()
+        assert reader.held > 0
+        assert policy == "disconnect" or sum(sizes) < len(reader._owed) < sum(sizes) + 50
+        came = b""
+        while reader.held:
+            assert reader.held <= 2 * len(reader._owed) + len(reader._kept) + reader.partial + 1
+            if reader._large is not None:
+                assert not reader._large.is_turned or reader._large.buffer.data is reader._owed.obj
+            with suppress(BlockingIOError):
+                came += relay.service.recv(50)
+            far.wake(WRITE)
+            relay.go_on()
+        with suppress(BlockingIOError):
+            while got := relay.service.recv(1 << 20):
+                came += got
+        parts = [body for _, body in zmtp.read_frames(came[padding:])]
+        assert parts == [bytes(size) for size in sizes]
+
+
+@pytest.mark.parametrize("size", [10, 600, LIMIT - 100])
+def test_of_a_frame_that_is_dropped_nothing_is_kept(size: int) -> None:
+    with Relay() as relay:
+        relay.send(sealed(FIRST_NONCE, b"x", curve.INNER_MORE) + sealed(FIRST_NONCE + 2, bytes(size)))
+        assert relay.invalid == [Invalid.GAP]
+        assert relay.near.reader.held == 0
+        assert len(relay.near.reader._owed.obj) == 0  # type: ignore[arg-type]

@@ -63,6 +63,11 @@ WRONG: dict[str, tuple[Callable[[RawClient], bytes], str]] = {
     "PING too short": (lambda client: client.seal(b"\x04PING\x00", command=True), "command"),
     "PING too long": (lambda client: client.seal(zmtp.ping(b"x" * 17), command=True), "command"),
     "a command without a name": (lambda client: client.seal(b"", flags=INNER_COMMAND), "command"),
+    "a command larger than any": (lambda client: client.seal(b"\x01X" + bytes(90_000), command=True), "command"),
+    "one behind a gap": (
+        lambda client: client.seal(b"\x01X" + bytes(90_000), command=True, nonce=client.last + 2),
+        "gap",
+    ),
     "a large frame": (lambda client: client.seal(b"x" * (LIMIT + 1)), "too_large"),
     "a claim of 2^40": (lambda client: b"\x02" + (1 << 40).to_bytes(8, "big") + b"\x07MESSAGE", "framing"),
     "a claim of 16 times the limit": (lambda client: b"\x02" + (16 * LIMIT).to_bytes(8, "big") + b"\x07", "too_large"),

@@ -10,7 +10,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import pytest
 import zmq
@@ -247,6 +247,32 @@ def test_only_the_idle_end(service: RawService) -> None:
                     gone.recv_until_closed()
                     gone.close()
             assert answers(busy)
+
+
+def test_an_unfinished_frame_that_does_not_grow_is_idle(service: RawService) -> None:
+    """One octet now and then is no growth; a slow upload is."""
+    with limited(service, idle_seconds=2) as proxy:
+        (alice,) = listed(proxy, "alice")
+        with (
+            client_of(proxy, alice).handshake() as begun,
+            client_of(proxy, alice).handshake() as large,
+            client_of(proxy, alice).handshake() as trickling,
+            client_of(proxy, alice).handshake() as uploading,
+        ):
+            begun.send_raw(b"\0")
+            large.send_raw(large.seal(bytes(1 << 20))[: 1 << 19])
+            trickle, upload = iter(trickling.seal(bytes(1 << 20))), uploading.seal(bytes(40_000))
+            with ending(proxy, {"idle": 3}):
+                for at in range(0, 40_000, 1000):  # 8 seconds
+                    with suppress(OSError):
+                        trickling.send_raw(bytes([next(trickle)]))
+                    uploading.send_raw(upload[at : at + 1000])
+                    time.sleep(0.2)
+                for gone in (begun, large, trickling):
+                    gone.recv_until_closed()
+                    gone.close()
+            uploading.send_raw(upload[40_000:])
+            assert uploading.recv() == [bytes(40_000)]
 
 
 def test_who_waits_for_a_reply_is_not_idle() -> None:

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from nacl.bindings import crypto_box_easy_afternm
 
-from curveproxy.wire import box
-from curveproxy.wire.codec import Buffer, Direction, Stop, frame_size, open_one, seal_one
+from curveproxy.wire import box, spec
+from curveproxy.wire.codec import Buffer, Direction, Stop, frame_size, open_frames, open_one, seal_one
+from curveproxy.wire.flaw import Opened, has_room, look_into
 from curveproxy.wire.frame import Dialect, frame
 
 KEY = bytes(range(32))
@@ -266,9 +267,40 @@ def test_a_single_command_is_sealed_and_its_nonce_told() -> None:
     state = direction(nonce=6)
     octets = seal_one(state, 2, b"\x04PONG")
     assert octets == message(7, 2, b"\x04PONG")
-    assert open_one(state, filled(octets), 0, len(octets)) == (7, b"\x02\x04PONG")
-    assert open_one(state, filled(octets[:-1] + b"\x00"), 0, len(octets)) == (7, b"")
+    target = Buffer(100)
+    assert open_one(state, filled(octets), 0, len(octets), target, 10) == (7, 6)
+    assert bytes(target.view[10:16]) == b"\x02\x04PONG"
+    assert open_one(state, filled(octets[:-1] + b"\x00"), 0, len(octets), target, 10) == (7, 0)
 
 
 def test_no_key_shows_in_a_repr() -> None:
     assert repr(KEY)[2:-1] not in repr(direction())
+
+
+@pytest.mark.parametrize(
+    ("flags", "body", "command"),
+    [
+        (2, b"\x04PONG", b"\x04PONG"),
+        (2, bytes(spec.COMMAND_MAX), bytes(spec.COMMAND_MAX)),
+        (2, bytes(spec.COMMAND_MAX + 1), b""),
+        (1, bytes(100_000), None),
+    ],
+)
+def test_of_a_frame_behind_a_gap_only_a_command_is_kept_and_only_a_small_one(
+    flags: int, body: bytes, command: bytes | None
+) -> None:
+    """A frame of any size is judged by its nonce and its flags; what else is in it was in nobody's way."""
+    octets, state, target = message(9, flags, body), direction(nonce=6), Buffer(1 << 17)
+    batch = open_frames(state, filled(octets), 0, len(octets), target, 0)
+    assert batch[-1] == Stop.NONCE
+    assert has_room(state, batch, filled(octets), len(octets), target)
+    assert look_into(state, batch, filled(octets), len(octets), target) == Opened(9, flags, command)
+    small = Buffer(len(octets) - 1)
+    assert not has_room(state, batch, filled(octets), len(octets), small)
+
+
+def test_a_command_in_order_that_is_larger_than_any_is_not_copied() -> None:
+    octets, state, target = message(7, 2, bytes(100_000)), direction(nonce=6), Buffer(1 << 17)
+    batch = open_frames(state, filled(octets), 0, len(octets), target, 0)
+    assert batch[-1] == Stop.COMMAND
+    assert look_into(state, batch, filled(octets), len(octets), target) == Opened(7, 2, b"")
