@@ -5,7 +5,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
@@ -350,7 +349,7 @@ def two_services(backend: str, admission: Mapping[str, object]) -> str:
 def test_strangers_at_one_port_take_no_place_from_those_at_another(service: RawService) -> None:
     limits = {"max_half_open_per_source": 10_000, "handshakes_per_second_per_source": 100_000, "handshake_seconds": 60}
     with Sidecar(two_services(service.endpoint, limits), descriptors=300) as proxy, ExitStack() as stack:
-        first = stack.enter_context(connect(proxy.endpoints["crowded"]))
+        first, *_ = [stack.enter_context(connect(proxy.endpoints["crowded"])) for _ in range(300)]
         slow = [stack.enter_context(RawClient(proxy.endpoints["quiet"], proxy.server.public)) for _ in range(20)]
         for stage in (RawClient.greeting, RawClient.hello, RawClient.welcome, RawClient.initiate, RawClient.ready):
             for _ in range(100):
@@ -360,7 +359,7 @@ def test_strangers_at_one_port_take_no_place_from_those_at_another(service: RawS
         assert all(map(answers, slow))
         Peer(first).recv_until_closed()
         assert proxy.metric(OUTCOMES, outcome="evicted", service="quiet") == 0
-        assert proxy.metric(OUTCOMES, outcome="evicted", service="crowded") > 500 - 300
+        assert proxy.metric(OUTCOMES, outcome="evicted", service="crowded") > 800 - 300
 
 
 @pytest.mark.parametrize("kind", ["fails", "is silent"])
@@ -371,7 +370,7 @@ def test_who_shares_an_address_with_one_that_fails_or_is_silent_gets_in(service:
         Libzmq() as z,
         ThreadPoolExecutor(1) as pool,
     ):
-        stop, opened = Event(), deque[socket.socket]()
+        stop, opened = Event(), list[socket.socket]()
 
         def neighbour() -> None:
             while not stop.wait(0.005):
@@ -379,13 +378,11 @@ def test_who_shares_an_address_with_one_that_fails_or_is_silent_gets_in(service:
                 if kind == "fails":
                     with suppress(OSError):
                         opened[-1].send(b"GET / HTTP/1.1\r\n\r\n")
-                if len(opened) > 200:
-                    opened.popleft().close()
 
         going = pool.submit(neighbour)
         try:
             wait_until(lambda: proxy.metric(OUTCOMES, outcome="source_limit") > 100, "the neighbour is at its limits")
-            for _ in range(3):
+            for _ in range(2):
                 client = z.connect(zmq.DEALER, proxy.public, server=proxy.server.public)
                 client.send(b"question")
                 assert client.recv() == b"question"
