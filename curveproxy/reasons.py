@@ -138,8 +138,8 @@ class Outcome(Reasoned):
     )
     SOURCE_LIMIT = (
         "source_limit",
-        "one source has too many connections, too often new ones, or too many that fail",
-        "raise max_half_open_per_source or handshakes_per_second_per_source",
+        "one source has too many half-open connections (its oldest goes), too often new ones, or too many that fail",
+        "raise max_half_open_per_source or handshakes_per_second_per_source: the log has the detail",
     )
     SESSIONS_LIMIT = (
         "sessions_limit",

@@ -19,7 +19,8 @@ def positive(default: float, most: float) -> Any:
 # A cookie lives this long, and no handshake may outlive its cookie.
 MAX_HANDSHAKE_SECONDS = 60
 
-# Descriptors that are neither a stranger's nor a session's: listeners, the admin page, log, epolls, threads.
+# Descriptors that are neither a stranger's nor a session's: listeners, the admin page, log, epolls, threads, a list
+# that is read, a look whether a service listens. Sockets that were told ERROR are counted among the strangers.
 RESERVED_DESCRIPTORS = 128
 
 

@@ -1,29 +1,55 @@
-"""When a backend may be dialled that did not answer the last time."""
+"""When a backend may be dialled that did not answer the last time, and when the proxy itself looks for it."""
 
 from math import inf
 
-# How long a failed dial holds others back, and how far apart they try.
+# How long a failed dial holds others back, and how far apart looks are.
 REST_SECONDS = 1.0
+# So many of those who wait go on at once, at most.
+MOST_AT_ONCE = 32
 
 
 class Trial:
-    """One backend's. While it is down, one newcomer a second tries; the others wait and cost nothing."""
+    """One backend's. While it is down, newcomers wait and cost nothing.
+
+    Where nobody listened, the proxy looks once a second whether somebody does, and lets all of them go on then: who
+    waits there does not matter. Where somebody listens who does not answer as a service should, only a client can find
+    out whether that has changed: one is let go on each second. Whoever is let go on may be nobody's client, so
+    there are twice as many the next time, until one of them has dialled.
+    """
 
     def __init__(self) -> None:
         self.down = False
         self._next = -inf
+        self._at_once = 1
+        self._looks = self._was_seen = False
 
-    def may_try(self, now: float) -> bool:
-        """Whether a newcomer may go on towards a dial; a yes uses up this second's trial."""
-        if not self.down:
-            return True
-        if now < self._next:
+    def may_try(self, now: float) -> int:
+        """How many of those who wait may go on towards a dial."""
+        if not self.down or self._looks or now < self._next:
+            return 0
+        at_once, self._at_once = self._at_once, min(2 * self._at_once, MOST_AT_ONCE)
+        return at_once
+
+    def may_look(self, now: float) -> bool:
+        """Whether to look if somebody listens; a yes uses up this second's."""
+        if not self.down or not self._looks or now < self._next:
             return False
         self._next = now + REST_SECONDS
         return True
 
-    def failed(self, now: float) -> None:
-        self.down, self._next = True, now + REST_SECONDS
+    def seen(self) -> None:
+        """Somebody listens there again."""
+        self.down, self._was_seen = False, True
+
+    def began(self, now: float) -> None:
+        """One of them dials: the others wait for what comes of it."""
+        self._next, self._at_once = now + REST_SECONDS, 1
+
+    def failed(self, now: float, *, nobody_listens: bool) -> None:
+        """A dial has failed. Where it was seen since the last that worked, looks do not tell: clients try."""
+        self.down, self._next, self._at_once = True, now + REST_SECONDS, 1
+        self._looks = nobody_listens and not self._was_seen
 
     def succeeded(self) -> None:
-        self.down = False
+        """It was dialled, and answered."""
+        self.down = self._was_seen = False

@@ -6,6 +6,7 @@ queue of the half-open keeps the deadlines. What is left to us is a ``Stranger``
 
 import random
 import socket
+from collections.abc import Callable
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from curveproxy.policy.properties import identity_is_sane, is_probe
 from curveproxy.policy.sources import Sources
 from curveproxy.proxy import sockets
 from curveproxy.proxy.cookies import CookieKeys
+from curveproxy.proxy.descriptors import Descriptors
 from curveproxy.proxy.queue import Queue, Queued
 from curveproxy.proxy.transient import TransientKeys
 from curveproxy.proxy.waiting_room import GONE, WaitingRoom
@@ -35,7 +37,8 @@ if TYPE_CHECKING:
 # that is not its own, and nobody would ever know that this client has no CURVE. Two libzmq do no better in round trips.
 OPENING = curve_server.GREETING[:MAJOR_END]
 
-# A client that was told ERROR may read it before we close; so many at once, then the oldest closes early.
+# A client that was told ERROR may read it before we close; so many at once, then the oldest closes early, and so it
+# does for want of a descriptor: in the account they stand with the strangers.
 FAREWELL_SECONDS = 1.0
 FAREWELLS = 256
 
@@ -67,7 +70,8 @@ class Stage(IntEnum):
     GREETING = 1
     HELLO = 2
     HELD = 3  # nothing: its HELLO is here, and waits for a backend that is down
-    INITIATE = 4
+    CHOSEN = 4  # nothing: it was held, and goes on to find out whether the backend is up again
+    INITIATE = 5
 
 
 class Stranger(Queued):
@@ -96,9 +100,10 @@ class Stranger(Queued):
     server: KeyPair
     hello_nonce: bytes
 
-    def __init__(self, admission: "Admission", sock: socket.socket, source: int | None, deadline: float) -> None:
+    def __init__(self, admission: "Admission", sock: socket.socket, deadline: float) -> None:
         super().__init__(deadline)
-        self.admission, self.socket, self.source = admission, sock, source
+        self.admission, self.socket = admission, sock
+        self.source: int | None = None
         self.service = admission.door.first
         self.stage, self.mark, self.minor = Stage.GREETING, 0, 0
         self.binding: bytes | None = None
@@ -139,17 +144,28 @@ class Farewell(Queued):
 
 
 class Admission:
-    """The half-open connections of one door."""
+    """The half-open connections of one door.
 
-    def __init__(self, door: "Door", room: WaitingRoom, cookies: CookieKeys, transient_keys: TransientKeys) -> None:
+    make_room: ends one of the strangers of all doors, when it is descriptors that are short.
+    """
+
+    def __init__(
+        self,
+        door: "Door",
+        room: WaitingRoom,
+        cookies: CookieKeys,
+        transient_keys: TransientKeys,
+        descriptors: Descriptors,
+        make_room: Callable[[], bool],
+    ) -> None:
         self.door = door
-        self.half_open: Queue[Stranger] = Queue()
+        self._descriptors, self._make_room = descriptors, make_room
+        self.half_open: Queue[Stranger] = Queue(descriptors.strangers)
         self._room, self._cookies, self._transient_keys = room, cookies, transient_keys
-        self._sources = Sources()
+        self._sources = Sources[Stranger]()
         self.configure()
         self._held: dict[Stranger, None] = {}
-        self._trying: Stranger | None = None
-        self._farewells: Queue[Farewell] = Queue()
+        self._farewells: Queue[Farewell] = Queue(descriptors.strangers)
 
     def configure(self) -> None:
         """Take the settings of the door's first service, for all who stand here too."""
@@ -169,15 +185,19 @@ class Admission:
         observer, now = self.door.first.observer, trio.current_time()
         observer.accepted()
         source = None if (is_balancer := self._is_balancer(address)) else sockets.source_of(sock, address)
-        if source is not None and not self._sources.enter(source, now):
-            observer.refused(Outcome.SOURCE_LIMIT, sockets.peer_text(sock, source))
+        if source is not None and (objection := self._sources.objection(source, now)):
+            observer.refused(Outcome.SOURCE_LIMIT, sockets.peer_text(sock, source), objection)
             sock.close()
             return
-        while len(self.half_open) >= self.door.first.half_open_limit and self.evict():
+        while len(self.half_open) >= self._settings.max_half_open and self._evict_oldest():
             pass
-        stranger = Stranger(self, sock, source, now + self._settings.handshake_seconds)
+        while self._descriptors.are_short and self._make_room():
+            pass
+        stranger = Stranger(self, sock, now + self._settings.handshake_seconds)
         stranger.stage = Stage.BALANCER if is_balancer else Stage.GREETING
         self.half_open.append(stranger)
+        if source is not None:
+            self._count_to(source, stranger)
         try:
             sockets.prepare_stranger(sock, self._receive_buffer)
             self._room.enter(sock.fileno(), stranger)
@@ -190,7 +210,25 @@ class Admission:
         """Whether whoever comes from there tells first whose connection it is. It is no source itself."""
         return isinstance(address, tuple) and any(address[0] in network for network in self._balancers)
 
+    def _count_to(self, source: int, stranger: Stranger) -> None:
+        """It is one of this source's from now on, whose oldest goes if they are too many."""
+        stranger.source = source
+        if (oldest := self._sources.enter(source, stranger)) is not None:
+            self.refuse(oldest, Outcome.SOURCE_LIMIT, "the oldest of its source: max_half_open_per_source")
+
+    @property
+    def held(self) -> int:
+        """How many descriptors its strangers hold, those included who were told ERROR."""
+        return len(self.half_open) + len(self._farewells)
+
     def evict(self) -> bool:
+        """Free a descriptor: of who has its ERROR already, else of the oldest stranger. False when there is none."""
+        if (farewell := self._farewells.oldest) is not None:
+            self.part(farewell)
+            return True
+        return self._evict_oldest()
+
+    def _evict_oldest(self) -> bool:
         """Let the oldest go to make room. An honest client needs a few round trips, an attacker waits."""
         oldest = self.half_open.oldest
         if oldest is None:
@@ -238,7 +276,7 @@ class Admission:
         self._room.leave(stranger.socket.fileno())
         self.half_open.remove(stranger)
         if stranger.source is not None:
-            self._sources.leave(stranger.source)
+            self._sources.leave(stranger.source, stranger)
         self._held.pop(stranger, None)
         return stranger.socket
 
@@ -262,13 +300,14 @@ class Admission:
         farewell.socket.close()
 
     def expire(self, now: float) -> None:
-        """Refuse who is late; let one of those who wait for the backend try it."""
+        """Refuse who is late; see whether those who wait for a backend may go on."""
         while (late := self.half_open.due(now)) is not None:
             held = late.stage == Stage.HELD
             self.refuse(late, Outcome.BACKEND_UNAVAILABLE if held else Outcome.TIMEOUT)
         while (farewell := self._farewells.due(now)) is not None:
             self.part(farewell)
-        self._try_backend(now)
+        if self._held:
+            self._try_backends(now)
 
     # --- the handshake
 
@@ -292,7 +331,7 @@ class Admission:
             if gone:
                 self.refuse(stranger, Outcome.PEER_CLOSED)
             return False
-        largest = self._largest if stranger.stage == Stage.INITIATE else spec.HELLO_SIZE + _UNIT_ROOM
+        largest = self._largest if stranger.stage == Stage.INITIATE else spec.HELLO_SIZE + _UNIT_ROOM + 1
         if stranger.stage == Stage.BALANCER:
             largest = proxy_protocol.MOST
         elif stranger.stage == Stage.GREETING:
@@ -309,10 +348,12 @@ class Admission:
             mark = end = proxy_protocol.header_mark_untrusted(seen)
         elif stranger.stage == Stage.GREETING:
             mark = check_client_untrusted(seen)
-        elif stranger.stage == Stage.HELLO:
-            mark, begin, end = curve_server.hello_mark_untrusted(seen)
-        else:
+        elif stranger.stage == Stage.INITIATE:
             mark, begin, end = curve_server.initiate_mark_untrusted(seen, self._settings.max_initiate_bytes)
+        else:
+            mark, begin, end = curve_server.hello_mark_untrusted(seen)
+            if have > end >= mark:  # nobody can say INITIATE yet: this one fills the kernel's memory
+                raise PeerError(Outcome.COMMAND, "more than HELLO has come, before WELCOME")
         if have < mark:
             if gone:
                 self._peer_gone(stranger, have)
@@ -323,7 +364,10 @@ class Admission:
                     sockets.set_mark(stranger.socket, mark)
                 stranger.mark = mark
             return False
-        if stranger.stage == Stage.HELLO and stranger is not self._trying and self._all_are_down:
+        if stranger.stage == Stage.HELLO and self._all_are_down:
+            if gone:
+                self._peer_gone(stranger, have)
+                return False
             stranger.stage = Stage.HELD
             self._held[stranger] = None
             return False
@@ -335,11 +379,11 @@ class Admission:
             stranger.minor = body[MINOR_AT]
             stranger.stage = Stage.HELLO
             stranger.socket.send(curve_server.GREETING[MAJOR_END:] if stranger.mark else curve_server.GREETING)
-        elif stranger.stage == Stage.HELLO:
-            self._hello(stranger, body)
-        else:
+        elif stranger.stage == Stage.INITIATE:
             self._initiate(stranger, body)
             return False
+        else:
+            self._hello(stranger, body)
         return True
 
     def _forwarded(self, stranger: Stranger, header: bytes) -> None:
@@ -347,9 +391,10 @@ class Admission:
         sock, stranger.told = stranger.socket, proxy_protocol.read_header_untrusted(header)
         if stranger.told is not None:
             source = sockets.source_of(sock, stranger.told)
-            if source is not None and not self._sources.enter(source, trio.current_time()):
-                raise PeerError(Outcome.SOURCE_LIMIT)
-            stranger.source = source
+            if source is not None:
+                if objection := self._sources.objection(source, trio.current_time()):
+                    raise PeerError(Outcome.SOURCE_LIMIT, objection)
+                self._count_to(source, stranger)
         sockets.set_mark(sock, 1)
         stranger.stage, stranger.mark = Stage.GREETING, 0
 
@@ -402,17 +447,21 @@ class Admission:
     def backend_is_up(self) -> None:
         """Those who waited for a backend go on, in the turns of the waiting room."""
         for stranger in self._held:
-            stranger.stage = Stage.HELLO
-            self._room.wake_again(stranger)
+            self._let_go_on(stranger, Stage.HELLO)
         self._held.clear()
 
-    def _try_backend(self, now: float) -> None:
-        """Let one of those who wait go on, drawn by lot so that none can hog the trials."""
-        if self._held and any(service.backend.trial.may_try(now) for service in self.door.services):
-            self._trying = stranger = random.choice(list(self._held))  # noqa: S311  fairness, not secrecy
-            del self._held[stranger]
-            stranger.stage = Stage.HELLO
-            try:
-                self.look(stranger, gone=False)
-            finally:
-                self._trying = None
+    def _try_backends(self, now: float) -> None:
+        """Look for a service, or let some of those who wait go on, drawn by lot so that none can hog the trials."""
+        if not self._all_are_down:  # it is another service by now, which nobody has dialled
+            self.backend_is_up()
+        for service in self.door.services:
+            service.backend.look(now, self.backend_is_up)
+        if many := max(service.backend.trial.may_try(now) for service in self.door.services):
+            for stranger in random.sample(list(self._held), min(many, len(self._held))):
+                del self._held[stranger]
+                self._let_go_on(stranger, Stage.CHOSEN)
+
+    def _let_go_on(self, stranger: Stranger, stage: Stage) -> None:
+        """Open its HELLO in its turn: each costs two curve operations."""
+        stranger.stage = stage
+        self._room.wake_again(stranger)

@@ -18,7 +18,8 @@ from curveproxy.policy.trial import Trial
 from curveproxy.proxy import sockets
 from curveproxy.proxy.endpoint import is_local
 from curveproxy.proxy.observer import Observer
-from curveproxy.proxy.queue import Queue, Queued
+from curveproxy.proxy.queue import Count, Queue, Queued
+from curveproxy.proxy.reach import listens
 from curveproxy.proxy.settings import ServiceSettings
 from curveproxy.proxy.waiting_room import READ, WRITE, WaitingRoom
 from curveproxy.reasons import BackendFailure, Outcome
@@ -48,6 +49,9 @@ _FAILURES = {
     errno.ETIMEDOUT: BackendFailure.TIMEOUT,
 }
 
+
+# After these it is enough to look whether something listens; after the others only a client's dial can tell.
+_NOBODY_LISTENS = (BackendFailure.REFUSED, BackendFailure.UNREACHABLE)
 
 # A known backend is not looked at for its signature alone, which libzmq sends first; what is no ZMTP 3 is told by here.
 LEAST_ANSWER = MAJOR_END + 1
@@ -272,6 +276,7 @@ class Backend:
     up: whether the last dial worked; None before the first.
     dialect: what it spoke the last time; ZMTP 3 is then greeted in one piece.
     make_room: frees a descriptor when there is none; False when it can not.
+    count: of those who have two descriptors or will have: each dial is one.
     """
 
     def __init__(
@@ -281,11 +286,12 @@ class Backend:
         room: WaitingRoom,
         spawn: Callable[..., None],
         make_room: Callable[[], bool],
+        count: Count,
     ) -> None:
         self.up: bool | None = None
         self.trial = Trial()
         self.dialect: Dialect | None = None
-        self.dials: Queue[Dial] = Queue()
+        self.dials: Queue[Dial] = Queue(count)
         self.room, self.spawn = room, spawn
         self._observer, self._make_room = observer, make_room
         self._noticed: set[str] = set()
@@ -319,6 +325,7 @@ class Backend:
             dialler.refused(PeerError(Outcome.SERVICE_BUSY))
             return
         now = trio.current_time()
+        self.trial.began(now)
         dial = Dial(self, dialler, properties, now, now + self._settings.admission.backend_connect_seconds)
         self.dials.append(dial)
         if clear is None:
@@ -356,6 +363,16 @@ class Backend:
         """Give up what takes too long."""
         while (late := self.dials.due(now)) is not None:
             late.give_up()
+
+    def look(self, now: float, then: Callable[[], None]) -> None:
+        """Look whether a service listens again, if it is time to; ``then`` is called when one does."""
+        if self.trial.may_look(now):
+            self.spawn(self._look, self.trial, then)
+
+    async def _look(self, trial: Trial, then: Callable[[], None]) -> None:
+        if await listens(self._settings.backend, allow_remote=self._settings.allow_remote_backend):
+            trial.seen()
+            then()
 
     def cancel(self) -> None:
         """Nobody wants it any more."""
@@ -400,7 +417,7 @@ class Backend:
             self.trial.succeeded()
         else:
             self.up, self.dialect = False, None
-            self.trial.failed(trio.current_time())
+            self.trial.failed(trio.current_time(), nobody_listens=error.reason in _NOBODY_LISTENS)
         self._refuse(dial.dialler, error)
 
     def _refuse(self, dialler: Dialler, error: PeerError) -> None:

@@ -37,7 +37,9 @@ class Door:
     def __init__(self, proxy: "Proxy", listener: Listener, services: "list[Service]") -> None:
         self.bound = listener.endpoint
         self._lead_to(services)
-        self.admission = Admission(self, proxy.strangers_room, proxy.cookies, proxy.transient_keys)
+        self.admission = Admission(
+            self, proxy.strangers_room, proxy.cookies, proxy.transient_keys, proxy.descriptors, proxy.evict
+        )
         self._proxy = proxy
         self._listener: Listener | None = listener
 

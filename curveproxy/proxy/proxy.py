@@ -8,10 +8,10 @@ from typing import Any
 
 import trio
 
-from curveproxy.policy.limits import sessions_in_force
 from curveproxy.proxy import sockets
 from curveproxy.proxy.buffers import Buffers
 from curveproxy.proxy.cookies import CookieKeys
+from curveproxy.proxy.descriptors import Descriptors
 from curveproxy.proxy.door import Door
 from curveproxy.proxy.endpoint import Endpoint
 from curveproxy.proxy.registry import Registry
@@ -40,7 +40,7 @@ DoorKey = tuple[Endpoint, str]
 class Proxy:
     """``open`` services and ``run``; ``drain`` ends it.
 
-    descriptors: the soft limit of this process.
+    descriptors: the soft limit of this process, and then the account of them.
     handed_over: sockets that listen already, for the doors with their addresses.
     registry: of identities, where other processes relay the same services.
     """
@@ -48,7 +48,7 @@ class Proxy:
     def __init__(
         self, *, descriptors: int, handed_over: Sequence[socket.socket] = (), registry: Registry | None = None
     ) -> None:
-        self.descriptors, self.registry = descriptors, registry
+        self.descriptors, self.registry = Descriptors(descriptors), registry
         self._handed_over = handed_over
         self.services: list[Service] = []
         self.sessions_room = WaitingRoom(SESSIONS_TURN)
@@ -67,12 +67,7 @@ class Proxy:
     @property
     def sessions(self) -> int:
         """Places that are taken among the sessions of all services."""
-        return sum(service.taken for service in (*self.services, *self._former))
-
-    @property
-    def is_full(self) -> bool:
-        """Whether the descriptors suffice for no further session."""
-        return self.sessions >= sessions_in_force(self.descriptors, self.descriptors)
+        return self.descriptors.sessions.number
 
     @property
     def unused(self) -> list[socket.socket]:
@@ -181,9 +176,11 @@ class Proxy:
             await trio.sleep(TICK_SECONDS)
 
     def evict(self) -> bool:
-        """Free a descriptor at the cost of the oldest stranger of the door at which most of them stand."""
-        fullest = max(self._doors.values(), key=lambda door: len(door.admission.half_open))
-        return fullest.admission.evict()
+        """Free a descriptor at the listener whose strangers hold most of them. False when no stranger holds any.
+
+        So whoever crowds one port takes no place from those who come at another.
+        """
+        return max((door.admission for door in self._doors.values()), key=lambda admission: admission.held).evict()
 
     def spawn(self, work: Callable[..., Awaitable[Any]], *arguments: Any) -> None:
         """Start a task that lives as long as the proxy does."""

@@ -20,10 +20,23 @@ class Queued:
 Member = TypeVar("Member", bound=Queued)
 
 
-class Queue(Generic[Member]):
-    """Members in the order of arrival, which must be the order of their deadlines too."""
+class Count:
+    """How many there are, kept as they come and go: nobody has to walk through them to know."""
+
+    __slots__ = ("number",)
 
     def __init__(self) -> None:
+        self.number = 0
+
+
+class Queue(Generic[Member]):
+    """Members in the order of arrival, which must be the order of their deadlines too.
+
+    count: of the members of several queues together; this one's are among them.
+    """
+
+    def __init__(self, count: Count | None = None) -> None:
+        self._count = Count() if count is None else count
         self._ends = Queued(0.0)
         self._ends.older = self._ends.newer = self._ends
         self._length = 0
@@ -42,6 +55,7 @@ class Queue(Generic[Member]):
         member.older, member.newer = last, self._ends
         last.newer = self._ends.older = member
         self._length += 1
+        self._count.number += 1
 
     def remove(self, member: Member) -> None:
         """Take a member out; nothing when it has left already."""
@@ -50,6 +64,7 @@ class Queue(Generic[Member]):
         member.older.newer, member.newer.older = member.newer, member.older
         del member.older, member.newer
         self._length -= 1
+        self._count.number -= 1
 
     def __contains__(self, member: Queued) -> bool:
         """Whether something that was appended is still here."""

@@ -10,7 +10,7 @@ import trio
 from attrs import define
 
 from curveproxy.policy.clients import ClientList
-from curveproxy.policy.limits import ClientLimits, half_open_in_force, sessions_in_force
+from curveproxy.policy.limits import ClientLimits, sessions_in_force
 from curveproxy.policy.properties import droppable, for_service, is_probe
 from curveproxy.policy.quotas import Quotas
 from curveproxy.proxy import sockets
@@ -69,7 +69,10 @@ class Service:
         self.traffic = Traffic()
         self.lingering: set[Session] = set()
         self.room, self.buffers, self.spawn = proxy.sessions_room, proxy.buffers, proxy.spawn
-        self.backend = Backend(settings, observer, proxy.sessions_room, proxy.spawn, proxy.evict)
+        self._descriptors = proxy.descriptors
+        self.backend = Backend(
+            settings, observer, proxy.sessions_room, proxy.spawn, proxy.evict, proxy.descriptors.sessions
+        )
         self.is_leaving = False
         self._proxy = proxy
 
@@ -88,18 +91,13 @@ class Service:
 
     @property
     def half_open_limit(self) -> int:
-        """``max_half_open`` in force: sessions, and the strangers at other doors, take descriptors from it."""
-        elsewhere = sum(other.half_open for other in self._proxy.services if other.door is not self.door)
-        return half_open_in_force(
-            self.settings.admission.max_half_open,
-            self._proxy.descriptors - elsewhere,
-            self._proxy.sessions,
-        )
+        """``max_half_open`` in force: no more than descriptors that sessions leave, for all listeners together."""
+        return min(self.settings.admission.max_half_open, self._descriptors.room)
 
     @property
     def sessions_limit(self) -> int:
         """``max_sessions`` in force."""
-        return sessions_in_force(self.settings.admission.max_sessions, self._proxy.descriptors)
+        return sessions_in_force(self.settings.admission.max_sessions, self._descriptors.limit)
 
     @property
     def taken(self) -> int:
@@ -173,7 +171,7 @@ class Service:
 
     def check_room(self) -> None:
         """Whether there is a place for one more. Raises PeerError."""
-        if self.taken >= self.sessions_limit or self._proxy.is_full:
+        if self.taken >= self.sessions_limit or self._descriptors.is_full:
             raise PeerError(Outcome.SESSIONS_LIMIT)
 
     def dial(
@@ -219,12 +217,15 @@ class Service:
 
     def session_has_begun(self, session: Session) -> None:
         self.sessions.add(session)
+        self._descriptors.sessions.number += 1
         self._share_quota(session)
         if session.identity:
             self.identities[session.identity] = session
 
     def session_has_ended(self, session: Session) -> None:
-        self.sessions.discard(session)
+        if session in self.sessions:
+            self.sessions.remove(session)
+            self._descriptors.sessions.number -= 1
         self.lingering.discard(session)
         self.quotas.leave(session.key, session)
         if self.identities.get(session.identity) is session:

@@ -135,8 +135,13 @@ def _listen_tcp(endpoint: Endpoint, reuse_port: bool) -> socket.socket:
 
 
 def _configure_public(listener: socket.socket) -> None:
-    """What accepted sockets inherit."""
+    """What accepted sockets inherit.
+
+    What may come before accept is bounded as what comes after it. The bound must not be locked: a locked one would
+    bound the window's scale, and with it the throughput of the session to come, for good.
+    """
     _configure_tcp(listener)
+    _set_receive_buffer(listener, STRANGER_RECEIVE_BUFFER)
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE)
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEPALIVE_INTERVAL)
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, KEEPALIVE_COUNT)
@@ -210,11 +215,7 @@ def _configure_tcp(sock: socket.socket) -> None:
 
 
 def prepare_stranger(sock: socket.socket, receive_buffer: int) -> None:
-    """An accepted socket: non-blocking, and little room for what it sends before we know it.
-
-    The room is set here and not on the listener: inherited, it would bound the window's scale, and with it the
-    throughput of the session to come, for good.
-    """
+    """An accepted socket: non-blocking, and little room, locked, for what it sends before we know it."""
     sock.setblocking(False)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
 
@@ -222,7 +223,12 @@ def prepare_stranger(sock: socket.socket, receive_buffer: int) -> None:
 def prepare_session(sock: socket.socket) -> None:
     """A stranger's socket becomes a session's: woken for any octet, its room left to the system again."""
     set_mark(sock, 1)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SESSION_RECEIVE_BUFFER)
+    _set_receive_buffer(sock, SESSION_RECEIVE_BUFFER)
+
+
+def _set_receive_buffer(sock: socket.socket, octets: int) -> None:
+    """Room to begin with, which the system may make larger as it is read."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, octets)
     sock.setsockopt(socket.SOL_SOCKET, SO_BUF_LOCK, 0)
 
 

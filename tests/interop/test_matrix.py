@@ -10,6 +10,7 @@ from interop.old.patterns import PATTERNS, Pattern, ask
 from interop.old.peer import OldLibrary
 from support.lane import Lane
 from support.libzmq import Libzmq
+from support.process import Sidecar, free_port
 
 LIBRARIES = ["2.1.11", "2.2.0", "3.2.2", "4.0.3", "4.1.6", "4.2.5", "4.3.2", "4.3.5", matrix.JEROMQ]
 EACH_BY_EACH_OTHER = ["2.1.11", "4.3.2", "3.2.2", "2.1.11", "3.2.2", "4.3.2", "2.1.11"]  # ZMTP 1.0, 3.0, 2.0 ...
@@ -80,3 +81,17 @@ def test_a_client_is_told_no_more_than_it_has_room_for(
     with OldLibrary(command) as old:
         server, keys = lane.proxy.server.public, lane.keys
         ask(service, lambda: old.connect(zmq.DEALER, lane.public, server=server, keys=keys), clients=1)
+
+
+@pytest.mark.old
+@pytest.mark.parametrize("version", ["3.2.2", "4.1.6", "4.3.2"])
+def test_a_look_whether_a_service_is_up_takes_none_of_its_messages(version: str, libzmq: Libzmq) -> None:
+    """These deal what they have to whoever connects, and lose it when that is closed without a greeting."""
+    endpoint, jobs = f"tcp://127.0.0.1:{free_port()}", [b"%d" % number for number in range(20)]
+    with Sidecar(backend=endpoint, clients={"allow": "any"}) as proxy, OldLibrary(matrix.command(version)) as old:
+        client = libzmq.connect(zmq.PULL, proxy.public, server=proxy.server.public)
+        proxy.wait_metric("curveproxy_half_open_connections", 1)
+        service = old.bind(zmq.PUSH, endpoint)
+        for job in jobs:
+            service.send_multipart([job])
+        assert [client.recv() for _ in jobs] == jobs

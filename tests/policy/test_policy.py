@@ -23,81 +23,100 @@ from curveproxy.policy.trial import Trial
 
 
 class TestSources:
-    def test_who_fails_again_and_again_waits_twice_as_long_each_time(self) -> None:
-        sources, now, waited = Sources(10, 5), 100.0, []
+    def test_who_fails_again_and_again_may_begin_half_of_the_handshakes(self) -> None:
+        sources, now = Sources[str](10, 20), 100.0
+
+        def began(seconds: int) -> int:
+            """How many of the handshakes that are tried a hundred times a second may begin."""
+            nonlocal now
+            before, now = now, now + seconds
+            return sum(not sources.objection(1, before + step / 100) for step in range(100 * seconds))
+
+        for _ in range(20):
+            sources.failed(1, now)
+        assert began(10) == pytest.approx(220, abs=2), "a second's worth is there in the beginning"
+        sources.failed(1, now)
+        now += 5
+        assert began(10) == pytest.approx(110, abs=2)
+        sources.objection(1, now)
+        assert sources.objection(1, now) == "too many failures: half of handshakes_per_second_per_source is left"
+        assert not sources.objection(2, now), "that is nobody else's"
+
+    def test_the_one_handshake_a_second_of_who_fails_is_one_in_two(self) -> None:
+        sources = Sources[str](10, 1)
         for _ in range(5):
-            sources.failed(1, now)
-            now += 1
-            assert sources.enter(1, now)
-        for _ in range(10):
-            sources.failed(1, now)
-            begin = now
-            while not sources.enter(1, now):
-                now += 0.01
-            sources.leave(1)
-            waited.append(round(now - begin, 2))
-        assert waited == [0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0, 2.0, 2.0]
-        assert sources.enter(2, now), "that is nobody else's"
+            sources.failed(1, 100.0)
+        assert [not sources.objection(1, 100.0 + second) for second in range(9)].count(True) == 5
 
     def test_failures_are_forgiven(self) -> None:
-        sources = Sources(10, 1)
+        sources = Sources[str](10, 1)
         for _ in range(3):
             sources.failed(1, 100.0)
-        assert not sources.enter(1, 100.05)
         sources.succeeded(1)
-        assert sources.enter(1, 100.05)
+        assert not sources.objection(1, 100.0)
+        assert sources.objection(1, 100.05) == "too often: handshakes_per_second_per_source"
         for _ in range(3):
             sources.failed(1, 102.0)
-        assert not sources.enter(1, 102.05)
-        assert sources.enter(1, 170.0)
+        assert sources.objection(1, 170.0) == ""
         assert not sources._failures
 
     def test_memory_of_failures_is_bounded(self) -> None:
-        sources = Sources(10, 1)
+        sources = Sources[str](10, 1)
         for number in range(50_000):
             sources.failed(number, 100.0)
         assert len(sources) == MOST_FAILING
 
-    def test_one_source_has_so_many_places_and_gives_them_back(self) -> None:
-        sources = Sources(2, 1000)
-        assert [sources.enter(1, 0.0) for _ in range(3)] == [True, True, False]
-        assert sources.enter(2, 0.0)
-        sources.leave(1)
-        assert sources.enter(1, 0.0)
+    @given(st.lists(st.tuples(st.booleans(), st.integers(0, 2), st.integers(0, 5)), max_size=60), st.integers(1, 4))
+    def test_the_oldest_of_a_source_goes_when_it_has_more_than_its_places(
+        self, steps: list[tuple[bool, int, int]], most: int
+    ) -> None:
+        sources, model = Sources[int](most, 1000), {source: list[int]() for source in range(3)}
+        for member, (comes, source, which) in enumerate(steps):
+            inside = model[source]
+            if comes:
+                inside.append(member)
+                surplus = sources.enter(source, member)
+                assert surplus == (inside[0] if len(inside) > most else None)
+                if surplus is not None:
+                    sources.leave(source, inside.pop(0))
+            elif which < len(inside):
+                sources.leave(source, inside.pop(which))
+        assert len(sources) == sum(map(bool, model.values()))
 
     def test_one_source_may_begin_so_often_a_second(self) -> None:
-        sources = Sources(10_000, 10)
-        assert sum(sources.enter(1, 0.0) for _ in range(50)) == 10
-        assert not sources.enter(1, 0.05)
-        assert sources.enter(1, 0.11)
-        assert not sources.enter(1, 0.11)
-        assert sum(sources.enter(1, 5.0) for _ in range(50)) == 10
+        sources = Sources[str](10_000, 10)
+        assert sum(not sources.objection(1, 0.0) for _ in range(50)) == 10
+        assert sources.objection(1, 0.05)
+        assert not sources.objection(1, 0.11)
+        assert sources.objection(1, 0.11)
+        assert sum(not sources.objection(1, 5.0) for _ in range(50)) == 10
 
     @pytest.mark.parametrize("rate", [1, 3, 7, 100, 9973])
     def test_a_full_bucket_holds_exactly_one_seconds_worth(self, rate: int) -> None:
-        sources = Sources(100_000, rate)
-        assert sum(sources.enter(1, 1e6) for _ in range(2 * rate)) == rate
+        sources = Sources[str](100_000, rate)
+        assert sum(not sources.objection(1, 1e6) for _ in range(2 * rate)) == rate
 
     @given(st.lists(st.tuples(st.integers(0, 5), st.floats(0, 0.3), st.booleans()), max_size=60))
     def test_what_is_remembered_is_forgotten(self, steps: list[tuple[int, float, bool]]) -> None:
-        sources, now, inside = Sources(3, 5), 0.0, []
-        for source, passed, leaves in steps:
+        sources, now, inside = Sources[int](100, 5), 0.0, []
+        for member, (source, passed, leaves) in enumerate(steps):
             now += passed
-            if sources.enter(source, now):
-                inside.append(source)
+            if not sources.objection(source, now):
+                sources.enter(source, member)
+                inside.append((source, member))
             if leaves and inside:
-                sources.leave(inside.pop())
-        for source in inside:
-            sources.leave(source)
-        assert sources.enter(99, now + 3)
-        sources.leave(99)
+                sources.leave(*inside.pop())
+        for place in inside:
+            sources.leave(*place)
+        assert not sources.objection(99, now + 3)
         assert len(sources) == 1  # only the one that has just been here
 
     def test_a_million_sources_that_came_and_went_leave_nothing(self) -> None:
-        sources = Sources(1, 100)
+        sources = Sources[str](1, 100)
         for source in range(20_000):
-            assert sources.enter(source, source / 100)
-            sources.leave(source)
+            assert not sources.objection(source, source / 100)
+            sources.enter(source, "it")
+            sources.leave(source, "it")
             assert len(sources) <= 101
 
 
@@ -317,13 +336,40 @@ class TestProperties:
 
 
 class TestTrial:
-    def test_one_newcomer_a_second_tries_while_the_backend_is_down(self) -> None:
+    def test_nobody_tries_or_looks_while_the_backend_is_up(self) -> None:
         trial = Trial()
-        assert [trial.may_try(0.0) for _ in range(3)] == [True, True, True]
-        trial.failed(0.0)
-        assert [trial.may_try(at) for at in (0.5, 1.0, 1.5, 2.0)] == [False, True, False, True]
+        assert not trial.down
+        assert (trial.may_try(0.0), trial.may_look(0.0)) == (0, False)
+
+    def test_where_nobody_listens_the_proxy_looks_once_a_second_and_no_newcomer_tries(self) -> None:
+        trial = Trial()
+        trial.failed(0.0, nobody_listens=True)
+        assert [trial.may_look(at) for at in (0.5, 1.0, 1.5, 2.0)] == [False, True, False, True]
+        assert not trial.may_try(10.0)
+        trial.seen()
+        assert not trial.down
+
+    def test_what_was_seen_but_can_not_be_dialled_is_left_to_newcomers(self) -> None:
+        trial = Trial()
+        for _ in range(2):
+            trial.failed(0.0, nobody_listens=True)
+            assert trial.may_look(1.0)
+        trial.seen()
+        for _ in range(2):
+            trial.failed(2.0, nobody_listens=True)
+            assert not trial.may_look(10.0)
+            assert trial.may_try(10.0)
         trial.succeeded()
-        assert [trial.may_try(2.5) for _ in range(2)] == [True, True]
+        trial.failed(20.0, nobody_listens=True)
+        assert trial.may_look(30.0)
+
+    def test_twice_as_many_newcomers_try_each_time_until_one_has_dialled(self) -> None:
+        trial = Trial()
+        trial.failed(0.0, nobody_listens=False)
+        assert [trial.may_try(at) for at in (0.5, 1.0, 1.25, 1.5, 1.75, 2.0, 2.25, 2.5)] == [0, 1, 2, 4, 8, 16, 32, 32]
+        assert not trial.may_look(2.5)
+        trial.began(2.6)
+        assert [trial.may_try(at) for at in (2.75, 3.5, 3.6, 4.0)] == [0, 0, 1, 2]
 
 
 class TestClientList:

@@ -1,8 +1,13 @@
 """The parts of the proxy room that can be tried without a proxy."""
 
+import fcntl
 import itertools
 import random
 import socket
+import struct
+import termios
+import time
+from contextlib import closing, suppress
 from math import inf
 from pathlib import Path
 
@@ -22,9 +27,11 @@ from curveproxy.proxy.buffers import (
 )
 from curveproxy.proxy.commands import Side, Verdict, judge_untrusted
 from curveproxy.proxy.cookies import CookieKeys
+from curveproxy.proxy.descriptors import Descriptors
 from curveproxy.proxy.endpoint import Endpoint, is_local
-from curveproxy.proxy.queue import Queue, Queued
+from curveproxy.proxy.queue import Count, Queue, Queued
 from curveproxy.proxy.sockets import (
+    STRANGER_RECEIVE_BUFFER,
     BindError,
     all_has_arrived,
     listen,
@@ -114,6 +121,51 @@ class TestQueue:
             queue.remove(oldest)
         assert seen == left
         assert queue.oldest is None
+
+    def test_several_queues_count_together(self) -> None:
+        count = Count()
+        one, other = Queue[Queued](count), Queue[Queued](count)
+        member = Queued(0.0)
+        one.append(member)
+        other.append(Queued(0.0))
+        assert (count.number, len(one), len(other)) == (2, 1, 1)
+        for _ in range(2):
+            one.remove(member)
+            assert (count.number, len(one), len(other)) == (1, 0, 1)
+
+
+class TestDescriptors:
+    def test_sessions_and_strangers_share_what_there_is(self) -> None:
+        descriptors = Descriptors(1000)
+        assert (descriptors.room, descriptors.is_full, descriptors.are_short) == (872, False, False)
+        descriptors.sessions.number, descriptors.strangers.number = 371, 129
+        assert (descriptors.room, descriptors.is_full, descriptors.are_short) == (130, False, False)
+        descriptors.sessions.number, descriptors.strangers.number = 372, 128
+        assert (descriptors.room, descriptors.is_full, descriptors.are_short) == (128, True, True)
+
+    def test_a_stranger_can_always_come(self) -> None:
+        descriptors = Descriptors(64)
+        assert (descriptors.room, descriptors.are_short) == (1, False)
+
+
+class TestPublicSockets:
+    @pytest.mark.parametrize("who", ["we", "systemd"])
+    def test_little_is_taken_before_accept_and_the_window_may_grow_after_it(self, who: str) -> None:
+        """The octets that the kernel of the listener has taken are those that a client's kernel holds no more."""
+        given = [] if who == "we" else [socket.create_server(("127.0.0.1", 0))]
+        port = given[0].getsockname()[1] if given else 0
+        listener = listen(Endpoint("tcp", "127.0.0.1", port), handed_over=given).socket
+        with closing(listener), closing(socket.create_connection(listener.getsockname())) as client:
+            client.setblocking(False)
+            sent = 0
+            with suppress(BlockingIOError):
+                while sent < 1 << 24:
+                    sent += client.send(bytes(1 << 16))
+            time.sleep(0.1)
+            [waiting] = struct.unpack("i", fcntl.ioctl(client, termios.TIOCOUTQ, bytes(4)))
+            assert 4096 < sent - waiting <= 2 * STRANGER_RECEIVE_BUFFER
+            scale = client.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 8)[6] & 0x0F
+            assert scale >= 7, "of tcp_rmem's largest, 6 MiB or more"
 
 
 class Guest:

@@ -207,8 +207,9 @@ def test_the_cookie_of_another_connection_does_not_open(door: Door) -> None:
         assert other.recv_until_closed(5).octets == b""
 
 
+@pytest.mark.parametrize(("at_once", "outcome"), [(False, "cookie"), (True, "command")])
 @pytest.mark.parametrize("same_port", [False, True])
-def test_a_recorded_session_played_again_is_refused(door: Door, same_port: bool) -> None:
+def test_a_recorded_session_played_again_is_refused(door: Door, same_port: bool, at_once: bool, outcome: str) -> None:
     client = RawClient(door.proxy.public, door.proxy.server.public, door.keys, source=("127.0.0.1", 0))
     source = client.sock.getsockname()
     client.handshake()
@@ -217,9 +218,30 @@ def test_a_recorded_session_played_again_is_refused(door: Door, same_port: bool)
     recorded = bytes(client.sent)
     client.reset()
     wait_until(lambda: not door.proxy.metric("curveproxy_sessions"), "the session is gone")
-    with door.expecting(cookie=1), connect(door.proxy.public, source=source if same_port else None) as sock:
-        sock.sendall(recorded)
-        Peer(sock).recv_until_closed(5)
+    with (
+        door.expecting(**{outcome: 1}),
+        connect(door.proxy.public, source=source if same_port else None) as sock,
+        Peer(sock) as player,
+    ):
+        before_welcome = len(recorded) if at_once else 266  # greeting and HELLO
+        player.send_raw(recorded[:before_welcome])
+        if not at_once:
+            player.recv_exactly(64)
+            player.recv_frame()
+            player.send_raw(recorded[before_welcome:])
+        player.recv_until_closed(5)
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_who_says_more_than_hello_before_welcome_is_refused(door: Door, together: bool) -> None:
+    hello = zmtp.frame(curve.hello(Keys.new(), door.proxy.server.public), COMMAND)
+    with door.expecting(command=1), connect(door.proxy.public) as sock, Peer(sock) as client:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        octets = zmtp.greeting() + hello + b"\x04"
+        for part in [octets] if together else [octets[:100], octets[100:]]:
+            client.send_raw(part)
+        assert zmtp.greeting(as_server=1).startswith(client.recv_until_closed(5).octets), "no WELCOME"
+    assert door.hint("command") == Outcome.COMMAND.hint
 
 
 def test_clients_without_curve_are_named(door: Door) -> None:
@@ -303,11 +325,17 @@ def test_one_source_has_its_limits_and_another_does_not_pay_for_them() -> None:
         Sidecar(backend=service.endpoint, admission=limits, clients={"allow": "any"}) as proxy,
         ExitStack() as stack,
     ):
-        for _ in range(5):
-            stack.enter_context(connect(proxy.public, source=("127.0.0.2", 0)))
-        wait_until(lambda: proxy.metric("curveproxy_handshakes_total", outcome="source_limit") == 2, "two refused")
-        with RawClient(proxy.public, proxy.server.public, source=("127.0.0.3", 0)) as client:
-            client.handshake()
+        silent = [stack.enter_context(connect(proxy.public, source=("127.0.0.2", 0))) for _ in range(5)]
+        proxy.wait_metric("curveproxy_handshakes_total", 2, outcome="source_limit")
+        for oldest in silent[:2]:
+            Peer(oldest).recv_until_closed(5)
+        for source in ("127.0.0.3", "127.0.0.2"):
+            with RawClient(proxy.public, proxy.server.public, source=(source, 0)) as client:
+                assert answers(client.handshake())
+        Peer(silent[2]).recv_until_closed(5)
+        assert proxy.metric("curveproxy_half_open_connections") == 2, "nobody else has gone"
+        details = {line["detail"] for line in proxy.log if line.get("outcome") == "source_limit"}
+        assert details == {"the oldest of its source: max_half_open_per_source"}
 
 
 def test_one_source_may_come_so_often() -> None:
@@ -318,6 +346,8 @@ def test_one_source_may_come_so_often() -> None:
         wait_until(lambda: proxy.metric("curveproxy_connections_accepted_total") == 30, "all came")
         refused = proxy.metric("curveproxy_handshakes_total", outcome="source_limit")
         assert 30 - 5 - 10 <= refused <= 25  # five at once, and some more while they came
+        details = {line["detail"] for line in proxy.log if line.get("outcome") == "source_limit"}
+        assert details == {"too often: handshakes_per_second_per_source"}
 
 
 def test_a_full_table_of_descriptors_does_not_keep_an_honest_client_out() -> None:

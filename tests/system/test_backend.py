@@ -3,20 +3,23 @@ was sent before an end arrives.
 """
 
 from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
 import zmq
 from support.client import RawClient, answers
+from support.curve import Keys
 from support.libzmq import Libzmq
 from support.peer import Peer, Refused
-from support.process import Sidecar, toml, wait_until
+from support.process import Sidecar, free_port, toml, wait_until
 from support.service import (
     Behaviour,
     RawService,
     answers_error,
     closes_after_greeting,
     closes_at_once,
+    echo,
     garbage,
     malformed_ready,
     never_ready,
@@ -98,7 +101,7 @@ def test_a_service_that_starts_late_is_not_stormed_and_finds_its_clients_waiting
         for number, client in enumerate(clients):
             client.send(b"%d" % number)
         wait_until(lambda: proxy.metric("curveproxy_half_open_connections") >= 29, "all wait for their HELLO's answer")
-        # Who had its WELCOME when the first dial failed has dialled too; from then on it is one a second.
+        # Who had its WELCOME when the first dial failed has dialled too; from then on nobody does.
         assert 1 <= proxy.metric("curveproxy_backend_failures_total", reason="refused") < 2 * len(clients)
         assert proxy.metric("curveproxy_backend_up") == 0
         service, _ = z.bind(zmq.REP, endpoint)
@@ -107,6 +110,53 @@ def test_a_service_that_starts_late_is_not_stormed_and_finds_its_clients_waiting
         for number, client in enumerate(clients):
             assert client.recv() == b"answer to %d" % number
         assert proxy.metric("curveproxy_backend_up") == 1
+
+
+def held(proxy: Sidecar, count: int, server: bytes) -> list[RawClient]:
+    """So many strangers who have said HELLO, to the proxy's key or to none that it has, and will say no more."""
+    strangers = []
+    for _ in range(count):
+        client = RawClient(proxy.public, server)
+        client.greeting()
+        client.hello()
+        strangers.append(client)
+    return strangers
+
+
+STRANGERS = {"handshake_seconds": 60, "max_half_open_per_source": 10_000, "handshakes_per_second_per_source": 10_000}
+
+
+def test_a_service_that_is_up_again_is_reached_whoever_else_waits_for_it() -> None:
+    endpoint = f"tcp://127.0.0.1:{free_port()}"
+    with Sidecar(backend=endpoint, clients={"allow": "any"}, admission=STRANGERS) as proxy, ExitStack() as stack:
+        z = stack.enter_context(Libzmq())
+        client = z.connect(zmq.REQ, proxy.public, server=proxy.server.public)
+        client.send(b"question")
+        proxy.wait_metric("curveproxy_backend_failures_total", 1, reason="refused")
+        strangers = [*held(proxy, 200, Keys.new().public), *held(proxy, 50, proxy.server.public)]
+        for stranger in strangers:
+            stack.callback(stranger.close)
+        proxy.wait_metric("curveproxy_half_open_connections", len(strangers) + 1)
+        service, _ = z.bind(zmq.REP, endpoint)
+        service.send(b"answer to " + service.recv())
+        assert client.recv() == b"answer to question"
+        assert proxy.metric("curveproxy_backend_failures_total") == 1, "nobody has dialled in vain"
+
+
+def test_a_service_that_is_well_again_is_reached_though_only_a_client_can_find_that_out() -> None:
+    with (
+        RawService(closes_at_once) as service,
+        Sidecar(backend=service.endpoint, clients={"allow": "any"}, admission=STRANGERS) as proxy,
+        ExitStack() as stack,
+    ):
+        with RawClient(proxy.public, proxy.server.public) as client, suppress(EOFError):
+            client.handshake()
+        strangers = held(proxy, 60, proxy.server.public)
+        for stranger in strangers:
+            stack.callback(stranger.close)
+        service.behaviour = echo
+        with RawClient(proxy.public, proxy.server.public) as client:
+            assert answers(client.handshake())
 
 
 # --- what was sent arrives

@@ -5,17 +5,21 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
+from threading import Event
 from unittest.mock import patch
 
 import pytest
+import zmq
 from support import curve, zmtp
 from support.baseline import baseline
 from support.client import RawClient, answers
 from support.curve import Keys
+from support.libzmq import Libzmq
 from support.peer import Peer, Refused, connect
-from support.process import Sidecar, wait_until
+from support.process import Sidecar, toml, wait_until
 from support.service import RawService, echo, silent
 from support.stages import INITIATE, STRANGERS, Stage, walk
 from support.zmtp import COMMAND
@@ -328,3 +332,87 @@ def test_an_honest_client_gets_in_through_a_flood(by_default: Sidecar, kinds: tu
     assert [process.returncode for process in floods] == [0, 0]
     assert proxy.metric(OUTCOMES, outcome="admitted") == admitted + served > admitted
     assert proxy.metric(OUTCOMES) - came - served > 100 * FLOOD_SECONDS, "else it was no flood"
+
+
+# --- what strangers can not take from others
+
+
+def two_services(backend: str, admission: Mapping[str, object]) -> str:
+    """A configuration of two services on two ports."""
+    config = ""
+    for name in ("crowded", "quiet"):
+        table = {"name": name, "listen": "tcp://127.0.0.1:0", "backend": backend, "secret_keys": ["server.key_secret"]}
+        config += toml("[[service]]", table) + toml("[service.clients]", ANY) + toml("[service.admission]", admission)
+    return config
+
+
+def test_strangers_at_one_port_take_no_place_from_those_at_another(service: RawService) -> None:
+    limits = {"max_half_open_per_source": 10_000, "handshakes_per_second_per_source": 100_000, "handshake_seconds": 60}
+    with Sidecar(two_services(service.endpoint, limits), descriptors=300) as proxy, ExitStack() as stack:
+        first, *_ = [stack.enter_context(connect(proxy.endpoints["crowded"])) for _ in range(300)]
+        slow = [stack.enter_context(RawClient(proxy.endpoints["quiet"], proxy.server.public)) for _ in range(20)]
+        for stage in (RawClient.greeting, RawClient.hello, RawClient.welcome, RawClient.initiate, RawClient.ready):
+            for _ in range(100):
+                stack.enter_context(connect(proxy.endpoints["crowded"]))
+            for client in slow:
+                stage(client)
+        assert all(map(answers, slow))
+        Peer(first).recv_until_closed()
+        assert proxy.metric(OUTCOMES, outcome="evicted", service="quiet") == 0
+        assert proxy.metric(OUTCOMES, outcome="evicted", service="crowded") > 800 - 300
+
+
+@pytest.mark.parametrize("kind", ["fails", "is silent"])
+def test_who_shares_an_address_with_one_that_fails_or_is_silent_gets_in(service: RawService, kind: str) -> None:
+    limits = {"handshakes_per_second_per_source": 40, "max_half_open_per_source": 40, "handshake_seconds": 60}
+    with (
+        Sidecar(backend=service.endpoint, clients=ANY, admission=limits) as proxy,
+        Libzmq() as z,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        stop, opened = Event(), list[socket.socket]()
+
+        def neighbour() -> None:
+            while not stop.wait(0.005):
+                opened.append(connect(proxy.public))
+                if kind == "fails":
+                    with suppress(OSError):
+                        opened[-1].send(b"GET / HTTP/1.1\r\n\r\n")
+
+        going = pool.submit(neighbour)
+        try:
+            wait_until(lambda: proxy.metric(OUTCOMES, outcome="source_limit") > 100, "the neighbour is at its limits")
+            for _ in range(2):
+                client = z.connect(zmq.DEALER, proxy.public, server=proxy.server.public)
+                client.send(b"question")
+                assert client.recv() == b"question"
+        finally:
+            stop.set()
+            going.result()
+            for sock in opened:
+                sock.close()
+
+
+def test_who_was_told_error_counts_and_lists_are_read_with_a_full_table(service: RawService) -> None:
+    limits = {"max_half_open_per_source": 10_000, "handshakes_per_second_per_source": 100_000, "handshake_seconds": 60}
+    with (
+        Sidecar(backend=service.endpoint, admission=limits, descriptors=300) as proxy,
+        ExitStack() as stack,
+    ):
+        alice = stack.enter_context(client_of(proxy, keys=proxy.new_client("alice")))
+        wait_until(lambda: proxy.metric("curveproxy_client_keys") == 1, "she is listed")
+        alice.handshake()
+        for _ in range(300):
+            stack.enter_context(connect(proxy.public))
+        told, most = [], 0
+        for _ in range(300):
+            unlisted = stack.enter_context(client_of(proxy))
+            with suppress(Refused, EOFError, OSError):
+                unlisted.handshake()
+            told.append(unlisted)
+            most = max(most, proxy.fds())
+        assert most < 300 - 64, "the reserve is there for the list"
+        (proxy.directory / "clients" / "alice.key").unlink()
+        alice.recv_until_closed()
+        assert not [line for line in proxy.log if "listed" in line["event"]]
+        assert proxy.metric(OUTCOMES, outcome="client_unknown") > 250
