@@ -188,8 +188,14 @@ class Sidecar:
                 if self._relays.draining:
                     return
                 await self._apply(config)
-            except (ConfigError, NotTakenError, BindError) as error:
-                complaints = [str(error)] if isinstance(error, BindError) else error.complaints
+            except Exception as error:  # the boundary: whatever it is, the one before stays in force
+                if isinstance(error, ConfigError | NotTakenError):
+                    complaints = error.complaints
+                elif isinstance(error, BindError):
+                    complaints = [str(error)]
+                else:
+                    self._unexpected(error)
+                    complaints = [FAULT]
                 for complaint in complaints:
                     self._log.error(REFUSED, detail=complaint, hint=NOT_TAKEN)
                 self._troubles = [

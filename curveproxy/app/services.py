@@ -1,6 +1,6 @@
 """The services of a configuration at work: made, changed and taken away, and their lists kept up to date."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from math import inf
 
 import trio
@@ -161,8 +161,15 @@ class Services:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(each.observer.summarise)
                 nursery.start_soon(each.observer.seen.keep, each.service)
-                nursery.start_soon(each.lists.clients.watch, lambda: self._clients_taken(each))
-                nursery.start_soon(each.lists.keys.watch, lambda: self._keys_taken(each))
+                nursery.start_soon(each.lists.clients.watch, lambda: self._take(each, self._clients_taken))
+                nursery.start_soon(each.lists.keys.watch, lambda: self._take(each, self._keys_taken))
+
+    @staticmethod
+    def _take(each: AtWork, taken: Callable[[AtWork], None]) -> None:
+        try:
+            taken(each)
+        except Exception as error:  # the boundary: the next change of the files is looked at again
+            each.observer.unexpected(error)
 
     def _clients_taken(self, each: AtWork) -> None:
         clients, log = each.lists.clients, self._log.bind(service=each.table.name)

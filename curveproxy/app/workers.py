@@ -177,7 +177,7 @@ class Workers:
             "claim": partial(self._claim, worker),
             "release": partial(self._release, worker),
         }
-        self._nursery.start_soon(worker.listen, words)
+        self._nursery.start_soon(self._guarded, worker, partial(worker.listen, words))
         try:
             await worker.take(self._tree, _share(listeners, index))
         except BaseException:
@@ -216,12 +216,21 @@ class Workers:
     async def _attend(self, worker: Worker) -> None:
         """Ask it for its figures now and then, until it has ended."""
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._ask_often, worker)
-            nursery.start_soon(self._share_often, worker)
+            nursery.start_soon(self._guarded, worker, partial(self._ask_often, worker))
+            nursery.start_soon(self._guarded, worker, partial(self._share_often, worker))
             await worker.process.wait()
             nursery.cancel_scope.cancel()
         worker.kill()
         self._identities.forget(worker)
+
+    async def _guarded(self, worker: Worker, work: Callable[[], Awaitable[None]]) -> None:
+        """Do something with a worker. What goes wrong there costs that worker, and another takes its place."""
+        try:
+            await work()
+        except Exception as error:  # the boundary
+            self.metrics.unexpected.inc()
+            self._log.error("unexpected error", pid=worker.process.pid, exc_info=error, hint=REPLACED)
+            worker.kill()
 
     async def _ask_often(self, worker: Worker) -> None:
         with suppress(GoneError):

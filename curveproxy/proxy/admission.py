@@ -244,15 +244,15 @@ class Admission:
         try:
             sock.send(curve_server.error(reason))
             sock.shutdown(socket.SHUT_WR)
-        except OSError:
+            sockets.set_mark(sock, 1)
+            farewell = Farewell(self, sock, trio.current_time() + FAREWELL_SECONDS)
+            self._room.enter(sock.fileno(), farewell)
+        except OSError:  # it has gone, or the system can watch no more descriptors: it was refused all the same
             sock.close()
             return
-        farewell = Farewell(self, sock, trio.current_time() + FAREWELL_SECONDS)
         if len(self._farewells) == FAREWELLS and (oldest := self._farewells.oldest) is not None:
             self.part(oldest)
         self._farewells.append(farewell)
-        sockets.set_mark(sock, 1)
-        self._room.enter(sock.fileno(), farewell)
 
     def part(self, farewell: Farewell) -> None:
         self._farewells.remove(farewell)

@@ -5,6 +5,7 @@ import ipaddress
 import os
 import socket
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Protocol
 
 import trio
@@ -18,7 +19,7 @@ from curveproxy.proxy.endpoint import is_local
 from curveproxy.proxy.observer import Observer
 from curveproxy.proxy.queue import Queue, Queued
 from curveproxy.proxy.settings import ServiceSettings
-from curveproxy.proxy.waiting_room import READ, WRITE, WaitingRoom
+from curveproxy.proxy.waiting_room import READ, WRITE, Owner, WaitingRoom
 from curveproxy.reasons import BackendFailure, Outcome
 from curveproxy.wire import spec
 from curveproxy.wire.errors import PeerError
@@ -114,7 +115,7 @@ class Dial(Queued):
         """Begin, now that the address is known."""
         try:
             self._connect(*self.address)
-        except (PeerError, OSError) as error:
+        except OSError as error:
             self._failed(error)
 
     def _connect(self, family: int, address: tuple[str, int] | str) -> None:
@@ -125,7 +126,7 @@ class Dial(Queued):
         except BlockingIOError as error:
             if error.errno == errno.EAGAIN:
                 self._drop_socket()
-                self._backend.spawn(self._try_again)
+                self._backend.spawn(self, self._try_again)
                 return
         try:
             self._greet(sock)  # on loopback the connection stands by now, whatever connect said
@@ -145,11 +146,15 @@ class Dial(Queued):
         try:
             if self._connecting:
                 self._connected(sock)
-            self._listen(sock)  # its greeting may have come in the same event
+            connection = self._listen(sock)  # its greeting may have come in the same event
         except BlockingIOError:
-            pass
+            return
         except (PeerError, OSError) as error:
             self._failed(error)
+            return
+        # Outside: what goes wrong with the session that is born by this is none of the backend's faults.
+        self._socket = None
+        self._backend.succeeded(self, connection)
 
     def _connected(self, sock: socket.socket) -> None:
         if failed := sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
@@ -163,7 +168,8 @@ class Dial(Queued):
         if len(opening) > spec.GREETING_SIZE:  # with READY behind it, which is all that we shall say
             sockets.set_mark(sock, LEAST_ANSWER)
 
-    def _listen(self, sock: socket.socket) -> None:
+    def _listen(self, sock: socket.socket) -> Connection:
+        """Go through the handshake. Raises BlockingIOError while there is more to come, PeerError and OSError."""
         while not self._peer.done:
             octets = sock.recv(spec.BACKEND_HANDSHAKE_MAX)
             if not octets:
@@ -181,13 +187,11 @@ class Dial(Queued):
         told = find(spoken.properties, "Socket-Type")
         socket_type = self._backend.type_behind(self._properties, spoken.dialect, told)
         properties = spoken.properties if told or not socket_type else {"Socket-Type": socket_type, **spoken.properties}
-        self._socket = None
-        connection = Connection(sock, properties, socket_type, spoken.dialect, spoken.minor, spoken.rest)
-        self._backend.succeeded(self, connection)
+        return Connection(sock, properties, socket_type, spoken.dialect, spoken.minor, spoken.rest)
 
     def _failed(self, error: PeerError | OSError) -> None:
-        if isinstance(error, OSError) and error.errno in NO_DESCRIPTOR:
-            self.cancel(PeerError(Outcome.SESSIONS_LIMIT, "no descriptor is left for the service"))
+        if isinstance(error, OSError) and error.errno in sockets.EXHAUSTED:
+            self.cancel(PeerError(Outcome.SESSIONS_LIMIT, sockets.EXHAUSTED[error.errno]))
             return
         if isinstance(error, OSError):
             reason = _FAILURES.get(error.errno or 0, BackendFailure.UNREACHABLE)
@@ -219,8 +223,11 @@ class Dial(Queued):
 
     def fail(self, error: Exception) -> None:
         self._drop_socket()
-        self._backend.dials.remove(self)
-        self.dialler.fail(error)
+        if self in self._backend.dials:
+            self._backend.dials.remove(self)
+            self.dialler.fail(error)
+        else:  # it has been told what became of it
+            self._backend.observer.unexpected(error)
 
     def _drop_socket(self) -> None:
         if self._socket is not None:
@@ -242,7 +249,7 @@ class Backend:
         settings: ServiceSettings,
         observer: Observer,
         room: WaitingRoom,
-        spawn: Callable[..., None],
+        spawn: Callable[[Owner, Callable[[], Awaitable[None]]], None],
         make_room: Callable[[], bool],
     ) -> None:
         self.up: bool | None = None
@@ -250,7 +257,7 @@ class Backend:
         self.dialect: Dialect | None = None
         self.dials: Queue[Dial] = Queue()
         self.room, self.spawn = room, spawn
-        self._observer, self._make_room = observer, make_room
+        self.observer, self._make_room = observer, make_room
         self._noticed: set[str] = set()
         self._settings, self._fixed = settings, _fixed_address(settings)
 
@@ -276,10 +283,13 @@ class Backend:
         now = trio.current_time()
         dial = Dial(self, dialler, properties, now, now + self._settings.admission.backend_connect_seconds)
         self.dials.append(dial)
-        if clear is None:
+        if clear is not None:
+            self.spawn(dial, partial(self._begin_when_clear, dial, clear))
+            return
+        try:
             self._begin(dial)
-        else:
-            self.spawn(self._begin_when_clear, dial, clear)
+        except Exception as error:  # the boundary, as in the waiting room: whoever has called has handed it over
+            dial.fail(error)
 
     async def _begin_when_clear(self, dial: Dial, clear: Callable[[], Awaitable[None]]) -> None:
         error = None
@@ -297,7 +307,7 @@ class Backend:
 
     def _begin(self, dial: Dial) -> None:
         if self._fixed is None:
-            self.spawn(self._resolve, dial)
+            self.spawn(dial, partial(self._resolve, dial))
         else:
             dial.address = self._fixed
             dial.connect()
@@ -321,7 +331,7 @@ class Backend:
         self.dials.remove(dial)
         self.up, self.dialect = True, connection.dialect
         self.trial.succeeded()
-        self._observer.backend_up(trio.current_time() - dial.began)
+        self.observer.backend_up(trio.current_time() - dial.began)
         dial.dialler.connected(connection)
 
     def failed(self, dial: Dial, error: PeerError) -> None:
@@ -335,7 +345,7 @@ class Backend:
         self._refuse(dial.dialler, error)
 
     def _refuse(self, dialler: Dialler, error: PeerError) -> None:
-        self._observer.backend_failed(BackendFailure(error.reason), error.detail)
+        self.observer.backend_failed(BackendFailure(error.reason), error.detail)
         dialler.refused(error)
 
     def new_socket(self, family: int) -> socket.socket:
@@ -392,7 +402,7 @@ class Backend:
         """What the operator should know of the service, once."""
         if event not in self._noticed:
             self._noticed.add(event)
-            self._observer.notice(event, **facts)
+            self.observer.notice(event, **facts)
 
 
 def _fixed_address(settings: ServiceSettings) -> Address | None:

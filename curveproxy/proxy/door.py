@@ -4,7 +4,6 @@ Services may share one. The server key with which a client made its HELLO tells 
 a TLS ClientHello would. What is before HELLO is the first one's: it counts there, and its limits hold.
 """
 
-import errno
 import socket
 from typing import TYPE_CHECKING
 
@@ -22,8 +21,6 @@ if TYPE_CHECKING:
 ACCEPTS = 16
 # How long a listener rests when there is no descriptor left, and nobody to evict.
 REST_SECONDS = 0.1
-
-NO_DESCRIPTOR = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
 class Door:
@@ -76,7 +73,15 @@ class Door:
                 await trio.lowlevel.wait_readable(self._listener.socket)
             except trio.ClosedResourceError:
                 break
-            if self._listener is not None and not self._accept(self._listener.socket):  # else: closed meanwhile
+            if self._listener is None:
+                break  # closed meanwhile
+            try:
+                has_room = self._accept(self._listener.socket)
+            except Exception as error:  # the boundary: what went wrong in there is over, and the listener stays
+                self.first.observer.unexpected(error)
+                await trio.sleep(REST_SECONDS)
+                continue
+            if not has_room:
                 self.first.observer.notice(
                     "no descriptor is left", hint="raise the hard limit of descriptors, or lower max_sessions"
                 )
@@ -90,7 +95,7 @@ class Door:
             except BlockingIOError:
                 break
             except OSError as error:
-                if error.errno not in NO_DESCRIPTOR:
+                if error.errno not in sockets.EXHAUSTED:
                     continue  # it was a connection that is no longer
                 if not sockets.is_readable(listener):
                     break  # nobody waits: Linux says so of a descriptor before it looks

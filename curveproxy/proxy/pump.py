@@ -212,9 +212,12 @@ class Pump(ABC):
             self._session.service.room.wake_again(self)
 
     def retire(self) -> None:
-        """End as soon as no message is in the middle of its parts."""
+        """End as soon as no message is in the middle of its parts.
+
+        In a turn of the waiting room, for whoever calls this has no boundary around each session.
+        """
         self._retires = True
-        self.wake(READ)
+        self._session.service.room.wake_again(self)
 
     def stop(self) -> None:
         """The session has been closed. What is held goes now: it may be large, and the garbage collector slow."""
@@ -246,7 +249,7 @@ class Pump(ABC):
         if wants == Wait.TURN:
             self._session.service.room.wake_again(self)
         elif wants == Wait.THREAD:
-            self._session.service.spawn(self._turn_large_in_thread)
+            self._session.service.spawn(self, self._turn_large_in_thread)
         elif wants == Wait.END:
             self._session.pump_has_ended()
 
@@ -412,11 +415,13 @@ class Pump(ABC):
         That it owes none can not be known: what it has been sent may wait in its kernel.
         """
         self._kept, self._large = b"", None  # half a frame, whose rest will not come
+        is_over = False
         with suppress(OSError):
-            if self.back._sink_gone and sockets.all_has_arrived(self._sink.socket):
-                self._session.close()
-            else:
+            is_over = self.back._sink_gone and sockets.all_has_arrived(self._sink.socket)
+            if not is_over:
                 self._sink.socket.shutdown(socket.SHUT_WR)
+        if is_over:
+            self._session.close()
         return Wait.END
 
     def _part(self) -> None:
@@ -503,16 +508,13 @@ class Pump(ABC):
         large = self._large
         if large is None:
             return  # the session was closed before it came to this
-        try:
-            target = self._session.service.buffers.borrow(large.have + TARGET_ROOM)
-            batch = await trio.to_thread.run_sync(self._turn, large.buffer, 0, large.have, target, 0)
-            if self._wants == Wait.END:
-                return  # the session was cut meanwhile
-            self._wants = Wait.TURN
-            self._settle_large(batch, large, target)
-            self._go_on()
-        except Exception as error:  # the boundary, as in the waiting room
-            self.fail(error)
+        target = self._session.service.buffers.borrow(large.have + TARGET_ROOM)
+        batch = await trio.to_thread.run_sync(self._turn, large.buffer, 0, large.have, target, 0)
+        if self._wants == Wait.END:
+            return  # the session was cut meanwhile
+        self._wants = Wait.TURN
+        self._settle_large(batch, large, target)
+        self._go_on()
 
     def _settle_large(self, batch: Batch, large: Large, target: Buffer) -> None:
         """What a large frame became is owed from now on."""

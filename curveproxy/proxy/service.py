@@ -22,6 +22,7 @@ from curveproxy.proxy.pump import Peer
 from curveproxy.proxy.rounds import Rounds
 from curveproxy.proxy.session import Session
 from curveproxy.proxy.settings import ServiceSettings
+from curveproxy.proxy.waiting_room import READ, WRITE
 from curveproxy.reasons import BackendFailure, Closed, Outcome
 from curveproxy.wire import curve_server, metadata, spec, z85
 from curveproxy.wire.box import KeyPair
@@ -287,25 +288,29 @@ class Newcomer:
         service = self.service
         service.has_come(self)
         service.door.admission.backend_is_up()
-        near = find(self.initiate.properties, "Socket-Type")
+        near = Peer(self._socket, Side(self._minor, find(self.initiate.properties, "Socket-Type")))
         try:
             service.check(self.initiate)  # once more, for much may have changed meanwhile
             sockets.prepare_session(self._socket)
+            # Before READY, for whoever has that is in. Nothing is woken before this turn is over.
+            service.room.enter(self._socket.fileno(), near, READ | WRITE)
             # It fits into a send buffer that is all but empty.
             self._socket.send(curve_server.ready(self.initiate.shared, _ready_for_any(connection.properties)))
         except (PeerError, OSError) as error:
-            service.room.leave(connection.socket.fileno())
+            for sock in (self._socket, connection.socket):
+                service.room.leave(sock.fileno())
             connection.socket.close()
-            self.refused(error if isinstance(error, PeerError) else PeerError(Outcome.PEER_CLOSED))
+            self.refused(error if isinstance(error, PeerError) else _outcome_of(error))
             return
         service.replace(self.identity)
         far = Side(connection.minor, connection.socket_type, connection.dialect)
-        session = Session(
-            self, Peer(self._socket, Side(self._minor, near)), Peer(connection.socket, far, connection.rest)
-        )
+        session = Session(self, near, Peer(connection.socket, far, connection.rest))
         service.session_has_begun(session)
-        service.observer.admitted(session, max(0.0, trio.current_time() - self._accepted_at))
-        session.begin()
+        try:
+            service.observer.admitted(session, max(0.0, trio.current_time() - self._accepted_at))
+            session.begin()
+        except Exception as error:  # the boundary: it has been admitted, and what ends from now on is the session
+            session.fail(error)
 
     def refused(self, error: PeerError) -> None:
         """There is no backend to be had: a BackendFailure, or an outcome where that is not the backend's fault."""
@@ -326,6 +331,13 @@ class Newcomer:
         self.service.release(self.identity, self.key, self.number)
         admission = self.service.door.admission
         admission.turn_away(self.service, self._socket, self.peer, outcome, detail, self.is_probe)
+
+
+def _outcome_of(error: OSError) -> PeerError:
+    """How a handshake ended that an error of its own socket has ended, or one of ours."""
+    if error.errno in sockets.EXHAUSTED:
+        return PeerError(Outcome.SESSIONS_LIMIT, sockets.EXHAUSTED[error.errno])
+    return PeerError(Outcome.PEER_CLOSED)
 
 
 def _ready_for_any(properties: Mapping[str, bytes]) -> dict[str, bytes]:

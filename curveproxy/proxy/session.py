@@ -12,7 +12,6 @@ from curveproxy.proxy.commands import OUR_PING
 from curveproxy.proxy.inbound import Heeding, Inbound
 from curveproxy.proxy.outbound import Choosing, Outbound
 from curveproxy.proxy.pump import Peer
-from curveproxy.proxy.waiting_room import READ, WRITE
 from curveproxy.reasons import Closed, Invalid
 from curveproxy.wire import box
 from curveproxy.wire.codec import Direction
@@ -94,10 +93,10 @@ class Session:
             outbound.subscribe_to_all()
 
     def begin(self) -> None:
-        """Relay from now on."""
+        """Relay from now on. Both sockets are in the room already."""
         room = self.service.room
-        room.enter(self._near.socket.fileno(), self._near, READ | WRITE)
-        room.replace(self._far.socket.fileno(), self._far)
+        for end in (self._near, self._far):
+            room.replace(end.socket.fileno(), end)
         if self._far.come:
             room.wake_again(self._far.reader)
 

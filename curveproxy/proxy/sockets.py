@@ -29,6 +29,15 @@ IPV6_MARK = 1 << 64
 STRANGER_RECEIVE_BUFFER = 9216
 SESSION_RECEIVE_BUFFER = 131072
 
+# What the system may have too little of. That is no fault of whoever is at the other end.
+EXHAUSTED = {
+    errno.EMFILE: "no descriptor is left",
+    errno.ENFILE: "no descriptor is left in the whole system",
+    errno.ENOBUFS: "no memory is left for sockets",
+    errno.ENOMEM: "no memory is left for sockets",
+    errno.ENOSPC: "epoll can watch no more descriptors: fs.epoll.max_user_watches",
+}
+
 # How soon we notice a public peer that has gone without a word.
 KEEPALIVE_IDLE, KEEPALIVE_INTERVAL, KEEPALIVE_COUNT = 30, 10, 3
 USER_TIMEOUT_MS = 60_000
