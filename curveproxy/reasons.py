@@ -178,6 +178,7 @@ class Closed(Reasoned):
     REVOKED = "revoked"
     REPLACED = "replaced"  # its client came again with the same identity
     DRAINED = "drained"
+    PROBE = "probe"  # it came to see whether it would be let in, and has seen it
     LIMIT = "limit"
     INTERNAL = "internal"
 

@@ -162,7 +162,7 @@ class Service:
         objection = self.clients.objection(key, find(properties, "Socket-Type"), told)
         if objection is not None:
             raise PeerError(*objection)
-        identity = self.clients.identity(key, told)
+        identity = self.identity_of(initiate)
         holder = self.identities.get(identity)
         if any(other is not None and other.key != key for other in (holder, self._coming.get(identity))):
             raise PeerError(Outcome.METADATA, HELD)
@@ -171,6 +171,12 @@ class Service:
         limits = self._limits(key)
         if holder is None and self.quotas.is_full(key, limits):  # else it replaces one of its own
             raise PeerError(Outcome.SESSIONS_LIMIT, f"max_sessions_per_client is {limits.max_sessions}")
+
+    def identity_of(self, initiate: Initiate) -> bytes:
+        """Who a client is to the service; a probe is nobody, so that whoever has that identity stays."""
+        if is_probe(initiate.properties):
+            return b""
+        return self.clients.identity(initiate.client, find(initiate.properties, "Identity") or b"")
 
     def check_room(self) -> None:
         """Whether there is a place for one more. Raises PeerError."""
@@ -246,7 +252,7 @@ class Newcomer:
     """An allowed client whose backend is being dialled.
 
     name: the operator's for it, else its key in Z85; identity: who it is to the service; server: the key it was given.
-    is_probe: it is our own client, and nobody to the service: whoever has that identity stays.
+    is_probe: it wants to see whether it would be let in, and nothing else.
     number: no other client of this process has it.
     """
 
@@ -265,8 +271,7 @@ class Newcomer:
         self.service, self.peer, self.initiate, self.server = service, peer, initiate, server
         self.name = service.clients.name(initiate.client) or z85.encode(initiate.client)
         self.is_probe = is_probe(initiate.properties)
-        told = find(initiate.properties, "Identity") or b""
-        self.identity = b"" if self.is_probe else service.clients.identity(initiate.client, told)
+        self.identity = service.identity_of(initiate)
         self.key, self.number = initiate.client, next(_NUMBERS)
         self._socket, self._minor, self._accepted_at = sock, minor, accepted_at
 
@@ -309,6 +314,8 @@ class Newcomer:
         try:
             service.observer.admitted(session, max(0.0, trio.current_time() - self._accepted_at))
             session.begin()
+            if self.is_probe:
+                session.dismiss()
         except Exception as error:  # the boundary: it has been admitted, and what ends from now on is the session
             session.fail(error)
 

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 # How long the other side may take none of what it is owed, once one side has ended.
 LINGER_SECONDS = 10.0
-# How long the message may take that a revoked client is in.
-REVOKED_SECONDS = 0.5
+# How long the message may take that a revoked client is in, and how long a probe may stay.
+AT_ONCE_SECONDS = 0.5
 # So often in ``idle_seconds`` is it looked whether a session is idle, which ends at most one such part late.
 QUIET_LOOKS = 8
 
@@ -174,7 +174,14 @@ class Session:
 
     def revoke(self) -> None:
         """Its client may not be here any more: both ways end behind the message that has begun, or very soon."""
-        self._leave(Closed.REVOKED, REVOKED_SECONDS)
+        self._leave_at_once(Closed.REVOKED)
+
+    def dismiss(self) -> None:
+        """It is a probe, which has its READY: both ways end before a message has begun, and nothing is relayed."""
+        self._leave_at_once(Closed.PROBE)
+
+    def _leave_at_once(self, reason: Closed) -> None:
+        self._leave(reason, AT_ONCE_SECONDS)
         self._near.reader.retire()
 
     def drain(self) -> None:
