@@ -39,12 +39,14 @@ OPENING = curve_server.GREETING[:MAJOR_END]
 FAREWELL_SECONDS = 1.0
 FAREWELLS = 256
 
-# What waiting does not change is told to the client; after anything else it may come again.
+# What waiting does not change is told to the client, and libzmq then gives up for ever; after anything else it may come
+# again: whoever has its identity may leave, a limit or a shutdown passes.
 FINAL = frozenset({Outcome.CLIENT_UNKNOWN, Outcome.METADATA, Outcome.SOCKET_TYPE})
 
 # The others are ours, or nobody's.
 OWN_FAULT = frozenset(Outcome) - {
     Outcome.ADMITTED,
+    Outcome.IDENTITY_IN_USE,
     Outcome.BACKEND_UNAVAILABLE,
     Outcome.SOURCE_LIMIT,
     Outcome.SESSIONS_LIMIT,

@@ -89,12 +89,12 @@ class Dial(Queued):
         "_connecting",
         "_manner",
         "_peer",
-        "_properties",
         "_seen",
         "_socket",
         "address",
         "began",
         "dialler",
+        "properties",
     )
 
     def __init__(
@@ -104,7 +104,7 @@ class Dial(Queued):
         self.dialler, self.began = dialler, now
         dialler.dial = self
         self.address: Address
-        self._backend, self._properties = backend, properties
+        self._backend, self.properties = backend, properties
         self._manner = Manner.AT_ONCE if backend.dialect == Dialect.V3 else Manner.STEPWISE
         self._peer = backend.peer_for(properties, self._manner)
         self._socket: socket.socket | None = None
@@ -185,7 +185,7 @@ class Dial(Queued):
         if not identity_is_sane(find(spoken.properties, "Identity")):
             raise PeerError(BackendFailure.HANDSHAKE, "its identity is too long or begins with a zero octet")
         told = find(spoken.properties, "Socket-Type")
-        socket_type = self._backend.type_behind(self._properties, spoken.dialect, told)
+        socket_type = self._backend.type_behind(self.properties, spoken.dialect, told)
         properties = spoken.properties if told or not socket_type else {"Socket-Type": socket_type, **spoken.properties}
         return Connection(sock, properties, socket_type, spoken.dialect, spoken.minor, spoken.rest)
 
@@ -207,7 +207,7 @@ class Dial(Queued):
             self._backend.failed(self, error)
 
     def _ask_again(self, manner: Manner) -> None:
-        self._manner, self._peer = manner, self._backend.peer_for(self._properties, manner)
+        self._manner, self._peer = manner, self._backend.peer_for(self.properties, manner)
         self.connect()
 
     def give_up(self) -> None:
@@ -241,6 +241,7 @@ class Backend:
 
     up: whether the last dial worked; None before the first.
     dialect: what it spoke the last time; ZMTP 3 is then greeted in one piece.
+    served: the socket types of clients that have fitted it, as the log names them.
     make_room: frees a descriptor when there is none; False when it can not.
     """
 
@@ -256,6 +257,7 @@ class Backend:
         self.trial = Trial()
         self.dialect: Dialect | None = None
         self.dials: Queue[Dial] = Queue()
+        self.served: set[str] = set()
         self.room, self.spawn = room, spawn
         self.observer, self._make_room = observer, make_room
         self._noticed: set[str] = set()
@@ -265,6 +267,7 @@ class Backend:
         """Other settings for the dials to come."""
         if settings.backend != self._settings.backend:
             self.up, self.dialect, self.trial = None, None, Trial()
+            self.served.clear()
         self._settings, self._fixed = settings, _fixed_address(settings)
 
     def dial(
@@ -330,6 +333,7 @@ class Backend:
     def succeeded(self, dial: Dial, connection: Connection) -> None:
         self.dials.remove(dial)
         self.up, self.dialect = True, connection.dialect
+        self.served.add(known(find(dial.properties, "Socket-Type")))
         self.trial.succeeded()
         self.observer.backend_up(trio.current_time() - dial.began)
         dial.dialler.connected(connection)

@@ -13,6 +13,7 @@ from curveproxy.policy.clients import ClientList
 from curveproxy.policy.limits import ClientLimits, half_open_in_force, sessions_in_force
 from curveproxy.policy.properties import droppable, for_service, is_probe
 from curveproxy.policy.quotas import Quotas
+from curveproxy.policy.sockettypes import known
 from curveproxy.proxy import sockets
 from curveproxy.proxy.backend import Backend, Connection, Dial
 from curveproxy.proxy.commands import Side
@@ -33,9 +34,6 @@ from curveproxy.wire.metadata import find
 if TYPE_CHECKING:
     from curveproxy.proxy.door import Door
     from curveproxy.proxy.proxy import Proxy
-
-
-HELD = "another client has that identity now"
 
 _NUMBERS = count(1)
 
@@ -165,7 +163,7 @@ class Service:
         identity = self.identity_of(initiate)
         holder = self.identities.get(identity)
         if any(other is not None and other.key != key for other in (holder, self._coming.get(identity))):
-            raise PeerError(Outcome.METADATA, HELD)
+            raise PeerError(Outcome.IDENTITY_IN_USE)
         if self.is_leaving:
             raise PeerError(Outcome.SHUTDOWN)
         limits = self._limits(key)
@@ -206,7 +204,7 @@ class Service:
         """Have a newcomer's identity for it, whichever process else has a session with it. Raises PeerError."""
         registry, who = self._proxy.registry, (newcomer.identity, newcomer.key, newcomer.number)
         if registry is not None and not await registry.claim(self.settings.name, *who):
-            raise PeerError(Outcome.METADATA, HELD)
+            raise PeerError(Outcome.IDENTITY_IN_USE)
 
     def release(self, identity: bytes, key: bytes, number: int) -> None:
         """A client has gone that may have claimed its identity."""
@@ -323,11 +321,14 @@ class Newcomer:
         """There is no backend to be had: a BackendFailure, or an outcome where that is not the backend's fault."""
         if isinstance(error.reason, Outcome):
             self._turn_away(error.reason, error.detail)
-        elif error.reason == BackendFailure.SOCKET_TYPE:
+            return
+        if error.reason == BackendFailure.SOCKET_TYPE:
             self.service.door.admission.backend_is_up()
-            self._turn_away(Outcome.SOCKET_TYPE, error.detail)
-        else:
-            self._turn_away(Outcome.BACKEND_UNAVAILABLE, str(error))
+            near = known(find(self.initiate.properties, "Socket-Type"))
+            if near not in self.service.backend.served:  # else another program has its place now, and that may pass
+                self._turn_away(Outcome.SOCKET_TYPE, error.detail)
+                return
+        self._turn_away(Outcome.BACKEND_UNAVAILABLE, str(error))
 
     def fail(self, error: Exception) -> None:
         self.service.observer.unexpected(error)

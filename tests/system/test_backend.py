@@ -17,6 +17,7 @@ from support.service import (
     answers_error,
     closes_after_greeting,
     closes_at_once,
+    echo,
     garbage,
     malformed_ready,
     never_ready,
@@ -107,6 +108,22 @@ def test_a_service_that_starts_late_is_not_stormed_and_finds_its_clients_waiting
         for number, client in enumerate(clients):
             assert client.recv() == b"answer to %d" % number
         assert proxy.metric("curveproxy_backend_up") == 1
+
+
+def test_a_client_waits_while_another_program_has_the_place_of_its_service() -> None:
+    """As in the middle of an upgrade. Whoever has never fitted is told that it does not."""
+    with RawService(echo) as service, any_sidecar(service.endpoint) as proxy:
+        with client_of(proxy) as client:
+            assert answers(client.handshake())
+        service.behaviour = wrong_socket_type
+        with client_of(proxy) as client, pytest.raises(EOFError):
+            client.handshake()
+        assert proxy.metric("curveproxy_handshakes_total", outcome="backend_unavailable") == 1
+        with client_of(proxy, socket_type="PUSH") as client, pytest.raises(Refused):
+            client.handshake()
+        service.behaviour = echo
+        with client_of(proxy) as client:
+            assert answers(client.handshake())
 
 
 # --- what was sent arrives
