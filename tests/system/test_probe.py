@@ -296,6 +296,17 @@ def test_a_key_that_can_not_be_used(server_key: str, secret_key: str, words: str
     assert (step, reason) == ("keys", "keys")
 
 
+def test_a_file_whose_path_looks_like_a_key_is_a_file(door: Door, tmp_path: Path) -> None:
+    name = "demo/curveproxy-42/server.key".rjust(40, "k")
+    (tmp_path / name).parent.mkdir(parents=True)
+    (tmp_path / name).write_text(Path(door.proxy.directory, "server.key").read_text())
+    secret = key_file(tmp_path, door.keys)
+    done = curveproxy(
+        "probe", door.proxy.public, "--server-key", name, "--secret-key", secret, "--json", directory=tmp_path
+    )
+    assert json.loads(done.stdout)["ok"], done.stdout
+
+
 def test_a_wrong_command_line_ends_with_2() -> None:
     for arguments in (
         ["tcp://127.0.0.1:1"],
