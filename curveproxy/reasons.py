@@ -181,7 +181,11 @@ class Closed(Reasoned):
     IDLE = "idle"
     HEARTBEAT = "heartbeat"
     REVOKED = "revoked"
-    REPLACED = "replaced"  # its client came again with the same identity
+    REPLACED = (
+        "replaced",
+        "its client came again with the same identity: it had lost its network, or another host has its key file",
+        "give each host a key, or an identity, of its own",
+    )
     DRAINED = "drained"
     PROBE = "probe"  # it came to see whether it would be let in, and has seen it
     LIMIT = "limit"

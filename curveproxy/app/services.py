@@ -95,10 +95,10 @@ class Services:
             for name, each in self._at_work.items()
         }
 
-    def make_way(self, service: str, identity: bytes, number: int) -> None:
+    async def make_way(self, service: str, identity: bytes, number: int) -> None:
         """The client with that number, which has this identity, has come again in another process."""
         if (at_work := self._at_work.get(service)) is not None:
-            at_work.service.make_way(identity, number)
+            await at_work.service.make_way(identity, number)
 
     def read(self, config: Config) -> dict[str, Lists]:
         """The lists of a configuration's services. May run in a thread.

@@ -28,6 +28,7 @@ from curveproxy.app.sums import Sums, told
 from curveproxy.policy.identities import Holder, Identities
 from curveproxy.proxy import sockets
 from curveproxy.proxy.endpoint import Endpoint
+from curveproxy.proxy.session import LINGER_SECONDS
 from curveproxy.proxy.sockets import Listener
 
 # How often their figures are asked for, so that little of them is lost with a worker.
@@ -36,8 +37,8 @@ ASK_SECONDS = 5.0
 SHARE_SECONDS = 1.0
 # How long one may be silent: then it hangs, and another takes its place.
 SILENCE_SECONDS = 30.0
-# How long a newcomer waits for an older session of its identity to end in another worker.
-MAKE_WAY_SECONDS = 1.0
+# How long a newcomer waits for an older session of its identity to end in another worker, where it may linger.
+MAKE_WAY_SECONDS = LINGER_SECONDS + 1.0
 # How long somebody who looks waits for one that is busy.
 PATIENCE_SECONDS = 3.0
 # The next one is started at once; when that one too has not lived for long, after these.

@@ -6,6 +6,7 @@ import os
 import socket
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
+from math import inf
 from typing import Protocol
 
 import trio
@@ -97,11 +98,9 @@ class Dial(Queued):
         "properties",
     )
 
-    def __init__(
-        self, backend: "Backend", dialler: Dialler, properties: Mapping[str, bytes], now: float, deadline: float
-    ) -> None:
-        super().__init__(deadline)
-        self.dialler, self.began = dialler, now
+    def __init__(self, backend: "Backend", dialler: Dialler, properties: Mapping[str, bytes]) -> None:
+        super().__init__(inf)
+        self.dialler, self.began = dialler, inf
         dialler.dial = self
         self.address: Address
         self._backend, self.properties = backend, properties
@@ -218,13 +217,12 @@ class Dial(Queued):
     def cancel(self, reason: PeerError) -> None:
         """It ends by no fault of the backend's."""
         self._drop_socket()
-        self._backend.dials.remove(self)
+        self._backend.forget(self)
         self.dialler.refused(reason)
 
     def fail(self, error: Exception) -> None:
         self._drop_socket()
-        if self in self._backend.dials:
-            self._backend.dials.remove(self)
+        if self._backend.forget(self):
             self.dialler.fail(error)
         else:  # it has been told what became of it
             self._backend.observer.unexpected(error)
@@ -241,6 +239,7 @@ class Backend:
 
     up: whether the last dial worked; None before the first.
     dialect: what it spoke the last time; ZMTP 3 is then greeted in one piece.
+    dials: those under way; waiting: those to come, before which something must be over.
     served: the socket types of clients that have fitted it, as the log names them.
     make_room: frees a descriptor when there is none; False when it can not.
     """
@@ -257,6 +256,7 @@ class Backend:
         self.trial = Trial()
         self.dialect: Dialect | None = None
         self.dials: Queue[Dial] = Queue()
+        self.waiting: set[Dial] = set()
         self.served: set[str] = set()
         self.room, self.spawn = room, spawn
         self.observer, self._make_room = observer, make_room
@@ -275,7 +275,7 @@ class Backend:
     ) -> None:
         """Connect and greet, with a client's properties, within ``backend_connect_seconds``.
 
-        clear: what has to be done before; raises PeerError, an outcome.
+        clear: what has to be over before, and has its own bound in time; raises PeerError, an outcome.
         """
         if self.dialect == Dialect.V1 and self._settings.backend_socket_type:
             try:  # before it is greeted: a PUSH of that age deals its jobs to whoever greets it
@@ -283,10 +283,9 @@ class Backend:
             except PeerError as error:
                 self._refuse(dialler, error)
                 return
-        now = trio.current_time()
-        dial = Dial(self, dialler, properties, now, now + self._settings.admission.backend_connect_seconds)
-        self.dials.append(dial)
+        dial = Dial(self, dialler, properties)
         if clear is not None:
+            self.waiting.add(dial)
             self.spawn(dial, partial(self._begin_when_clear, dial, clear))
             return
         try:
@@ -296,19 +295,23 @@ class Backend:
 
     async def _begin_when_clear(self, dial: Dial, clear: Callable[[], Awaitable[None]]) -> None:
         error = None
-        if dial in self.dials:
+        if dial in self.waiting:
             try:
                 await clear()
             except PeerError as found:
                 error = found
-        if dial not in self.dials:
-            return  # it took too long, or nobody wants it any more
+        if dial not in self.waiting:
+            return  # nobody wants it any more
         if error is not None:
             dial.cancel(error)
         else:
+            self.waiting.remove(dial)
             self._begin(dial)
 
     def _begin(self, dial: Dial) -> None:
+        dial.began = trio.current_time()
+        dial.deadline = dial.began + self._settings.admission.backend_connect_seconds
+        self.dials.append(dial)
         if self._fixed is None:
             self.spawn(dial, partial(self._resolve, dial))
         else:
@@ -327,8 +330,22 @@ class Backend:
 
     def cancel(self) -> None:
         """Nobody wants it any more."""
+        for waiting in list(self.waiting):
+            waiting.cancel(PeerError(Outcome.SHUTDOWN))
         while (dial := self.dials.oldest) is not None:
             dial.cancel(PeerError(Outcome.SHUTDOWN))
+
+    @property
+    def coming(self) -> int:
+        """How many clients wait for it."""
+        return len(self.dials) + len(self.waiting)
+
+    def forget(self, dial: Dial) -> bool:
+        """It has ended; whether it had not before."""
+        was_here = dial in self.dials or dial in self.waiting
+        self.dials.remove(dial)
+        self.waiting.discard(dial)
+        return was_here
 
     def succeeded(self, dial: Dial, connection: Connection) -> None:
         self.dials.remove(dial)

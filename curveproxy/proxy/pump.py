@@ -226,6 +226,11 @@ class Pump(ABC):
         self._account(0)
 
     @property
+    def is_finishing(self) -> bool:
+        """Whether its source has ended, or will behind what has come: that is all which it has to deliver."""
+        return self._source_gone or self._ending
+
+    @property
     def has_ended(self) -> bool:
         return self._wants == Wait.END
 

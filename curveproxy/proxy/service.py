@@ -10,6 +10,7 @@ import trio
 from attrs import define
 
 from curveproxy.policy.clients import ClientList
+from curveproxy.policy.identities import Rivals
 from curveproxy.policy.limits import ClientLimits, half_open_in_force, sessions_in_force
 from curveproxy.policy.properties import droppable, for_service, is_probe
 from curveproxy.policy.quotas import Quotas
@@ -34,6 +35,10 @@ from curveproxy.wire.metadata import find
 if TYPE_CHECKING:
     from curveproxy.proxy.door import Door
     from curveproxy.proxy.proxy import Proxy
+
+# How long a service has to take the last messages of a client that has closed, before that one comes again: until its
+# program has read them, libzmq knows the identity as taken.
+SETTLE_SECONDS = 0.1
 
 _NUMBERS = count(1)
 
@@ -64,6 +69,8 @@ class Service:
         self.sessions: set[Session] = set()
         self.identities: dict[bytes, Session] = {}
         self._coming: dict[bytes, Newcomer] = {}
+        self._freed: dict[bytes, trio.Event] = {}
+        self._rivals = Rivals()
         self.quotas, self.rounds = Quotas[Session](), Rounds(self)
         self.traffic = Traffic()
         self.lingering: set[Session] = set()
@@ -83,7 +90,7 @@ class Service:
     def half_open(self) -> int:
         """Connections without an outcome: strangers at its door, and clients whose backend is being dialled."""
         strangers = len(self.door.admission.half_open) if self.door.first is self else 0
-        return strangers + len(self.backend.dials)
+        return strangers + self.backend.coming
 
     @property
     def half_open_limit(self) -> int:
@@ -103,7 +110,7 @@ class Service:
     @property
     def taken(self) -> int:
         """Places that are taken among the sessions, those included whose backend is being dialled."""
-        return len(self.sessions) + len(self.backend.dials)
+        return len(self.sessions) + self.backend.coming
 
     @property
     def backend_up(self) -> bool | None:
@@ -186,22 +193,41 @@ class Service:
     ) -> None:
         """A client is vouched for and allowed: fetch it its backend."""
         newcomer = Newcomer(self, sock, peer, initiate, server, minor, accepted_at)
-        # Before the service sees the identity again: libzmq knows it as the older one's until that is gone.
-        self.replace(newcomer.identity)
-        if newcomer.identity:
-            self._coming[newcomer.identity] = newcomer
-        claim = partial(self._claim, newcomer) if newcomer.identity and self._proxy.registry is not None else None
-        self.backend.dial(newcomer, newcomer.properties(), claim)
+        identity, clear = newcomer.identity, None
+        self.replace(identity)
+        if identity:
+            self._coming[identity] = newcomer
+            if identity in self.identities or self._proxy.registry is not None:
+                clear = partial(self._clear, newcomer)
+        self.backend.dial(newcomer, newcomer.properties(), clear)
 
     def replace(self, identity: bytes) -> None:
-        """Its client has come again, and whoever has this identity may never hear that it had gone."""
+        """Its client has come again, and whoever has this identity may never hear that it had gone.
+
+        A session that does hear it delivers what its client has said before: see ``_until_free``.
+        """
         if (older := self.identities.get(identity)) is not None:
-            older.cut(Closed.REPLACED)
+            if older.is_finishing:
+                older.hurry()
+            else:
+                older.cut(Closed.REPLACED)
+                if self._rivals.add(identity, trio.current_time()):
+                    self.observer.rivals(older)
         if (newcomer := self._coming.get(identity)) is not None:
             newcomer.dial.cancel(PeerError(Outcome.PEER_CLOSED, "it has come again"))
 
-    async def _claim(self, newcomer: "Newcomer") -> None:
-        """Have a newcomer's identity for it, whichever process else has a session with it. Raises PeerError."""
+    async def _until_free(self, identity: bytes) -> None:
+        """Until the session that has this identity now has ended, and the service can be told it again.
+
+        libzmq's ROUTER passes over for ever whoever comes with an identity that it knows as another's.
+        """
+        if identity in self.identities:
+            await self._freed.setdefault(identity, trio.Event()).wait()
+            await trio.sleep(SETTLE_SECONDS)
+
+    async def _clear(self, newcomer: "Newcomer") -> None:
+        """Have a newcomer's identity for it, whichever process has a session with it. Raises PeerError."""
+        await self._until_free(newcomer.identity)
         registry, who = self._proxy.registry, (newcomer.identity, newcomer.key, newcomer.number)
         if registry is not None and not await registry.claim(self.settings.name, *who):
             raise PeerError(Outcome.IDENTITY_IN_USE)
@@ -211,11 +237,12 @@ class Service:
         if identity and self._proxy.registry is not None:
             self._proxy.registry.release(self.settings.name, identity, key, number)
 
-    def make_way(self, identity: bytes, number: int) -> None:
+    async def make_way(self, identity: bytes, number: int) -> None:
         """The client with that number, which has this identity, has come again in another process."""
         holder = self.identities.get(identity) or self._coming.get(identity)
         if holder is not None and holder.number == number:
             self.replace(identity)
+            await self._until_free(identity)
 
     def has_come(self, newcomer: "Newcomer") -> None:
         """It is no newcomer any more: there is a backend for it, or none."""
@@ -234,6 +261,8 @@ class Service:
         self.quotas.leave(session.key, session)
         if self.identities.get(session.identity) is session:
             del self.identities[session.identity]
+            if (freed := self._freed.pop(session.identity, None)) is not None:
+                freed.set()
         self.release(session.identity, session.key, session.number)
         self.observer.closed(session, session.reason or Closed.INTERNAL)
 
@@ -241,6 +270,7 @@ class Service:
         """Deadlines, of dials and of sessions that are ending; and what is looked at now and then."""
         self.backend.expire(now)
         self.quotas.forget(now)
+        self._rivals.forget(now)
         self.rounds.make(now)
         for session in [late for late in self.lingering if late.ends_by <= now]:
             session.close()

@@ -180,6 +180,16 @@ class Session:
         """It is a probe, which has its READY: both ways end before a message has begun, and nothing is relayed."""
         self._leave_at_once(Closed.PROBE)
 
+    @property
+    def is_finishing(self) -> bool:
+        """Whether its client has closed: what it has said goes on to the service, and nothing follows."""
+        return self._near.reader.is_finishing
+
+    def hurry(self) -> None:
+        """Its client, which has closed, has come again: it may take so long to finish from the first time on."""
+        self._stays_until = min(self._stays_until, trio.current_time() + LINGER_SECONDS)
+        self.linger()
+
     def _leave_at_once(self, reason: Closed) -> None:
         self._leave(reason, AT_ONCE_SECONDS)
         self._near.reader.retire()
