@@ -198,6 +198,7 @@ class Services:
         log.info(
             "listening",
             endpoint=str(service.bound),
+            **({"addresses": addresses} if len(addresses := service.door.addresses) > 1 else {}),
             backend=str(service.settings.backend),
             server_keys=_texts(each),
             clients="any" if clients.allow_any else len(clients.names),

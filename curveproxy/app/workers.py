@@ -74,7 +74,8 @@ class Worker:
 
     async def take(self, tree: dict[str, Any], listeners: dict[Endpoint, Listener]) -> None:
         """Let it relay by this configuration, on these sockets. Raises NotTakenError or GoneError."""
-        fresh = [listener.socket.fileno() for endpoint, listener in listeners.items() if endpoint not in self.endpoints]
+        added = [listener for endpoint, listener in listeners.items() if endpoint not in self.endpoints]
+        fresh = [sock.fileno() for listener in added for sock in listener.sockets]
         complaints = await self.ask("take", tree=tree, descriptors=fresh)
         if complaints:
             raise NotTakenError(complaints)
@@ -109,7 +110,7 @@ class Workers:
 
     @property
     def unused(self) -> Sequence[socket.socket]:
-        used = [listener.socket for listeners in self._listeners.values() for listener in listeners]
+        used = [sock for each in self._listeners.values() for listener in each for sock in listener.sockets]
         return [sock for sock in self._handed_over if sock not in used]
 
     async def run(self, *, task_status: trio.TaskStatus[None]) -> None:

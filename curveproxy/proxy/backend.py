@@ -1,13 +1,13 @@
 """Dialling the service behind the proxy, and greeting it. Only ever for a client that is allowed."""
 
 import errno
-import ipaddress
 import os
 import socket
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from math import inf
-from typing import Protocol
+from typing import Any, Protocol
 
 import trio
 from attrs import frozen
@@ -16,7 +16,7 @@ from curveproxy.policy.properties import identity_is_sane
 from curveproxy.policy.sockettypes import DROPPING_HINT, HARMED_BY_DROPPING, ZMTP1_COUNTERPARTS, fits, known
 from curveproxy.policy.trial import Trial
 from curveproxy.proxy import sockets
-from curveproxy.proxy.endpoint import is_local
+from curveproxy.proxy.endpoint import Endpoint, is_local
 from curveproxy.proxy.observer import Observer
 from curveproxy.proxy.queue import Queue, Queued
 from curveproxy.proxy.settings import ServiceSettings
@@ -44,10 +44,16 @@ _FAILURES = {
 }
 
 
+REMOTE = "is not loopback and allow_remote_backend is not set"
+
 # A known backend is not looked at for its signature alone, which libzmq sends first; what is no ZMTP 3 is told by here.
 LEAST_ANSWER = MAJOR_END + 1
 
-Address = tuple[int, tuple[str, int] | str]
+# Of the failures of several addresses, the first of these is told as the reason: it is the nearest to an answer.
+_NEAREST = (BackendFailure.TIMEOUT, BackendFailure.REFUSED, BackendFailure.CLOSED, BackendFailure.UNREACHABLE)
+
+# The family, and what connect takes: of IPv6 with its scope, of a Unix socket the path.
+Address = tuple[int, Any]
 
 
 class Dialler(Protocol):
@@ -83,18 +89,25 @@ class Connection:
 
 
 class Dial(Queued):
-    """One client's way to the backend: connect and greet, in another manner when it leaves without its READY."""
+    """One client's way to the backend: connect and greet, in another manner when it leaves without its READY.
+
+    Of several addresses the next is tried where one can not be connected to.
+
+    failures: of those that were tried.
+    """
 
     __slots__ = (
+        "_addresses",
         "_backend",
         "_connecting",
         "_manner",
+        "_patience",
         "_peer",
         "_seen",
         "_socket",
-        "address",
         "began",
         "dialler",
+        "failures",
         "properties",
     )
 
@@ -102,7 +115,9 @@ class Dial(Queued):
         super().__init__(inf)
         self.dialler, self.began = dialler, inf
         dialler.dial = self
-        self.address: Address
+        self._addresses: list[Address] = []
+        self.failures: list[tuple[Address, PeerError]] = []
+        self._patience = inf
         self._backend, self.properties = backend, properties
         self._manner = Manner.AT_ONCE if backend.dialect == Dialect.V3 else Manner.STEPWISE
         self._peer = backend.peer_for(properties, self._manner)
@@ -110,16 +125,35 @@ class Dial(Queued):
         self._connecting = False
         self._seen = 0
 
-    def connect(self) -> None:
-        """Begin, now that the address is known."""
+    @property
+    def address(self) -> Address:
+        """The one that is tried."""
+        return self._addresses[0]
+
+    def begin(self, addresses: Sequence[Address]) -> None:
+        """Begin, now that the addresses are known. Each has the same part of the time to take the connection."""
+        self._addresses = list(addresses)
+        self._patience = (self.deadline - trio.current_time()) / len(addresses)
+        self._connect_or_fail()
+
+    def _connect_or_fail(self) -> None:
         try:
             self._connect(*self.address)
         except OSError as error:
             self._failed(error)
+            return
+        if self._connecting and len(self._addresses) > 1:
+            self._backend.spawn(self, partial(self._hurry, self.address))
 
-    def _connect(self, family: int, address: tuple[str, int] | str) -> None:
+    async def _hurry(self, address: Address) -> None:
+        """Leave an address that does not answer for the next one, while there is time."""
+        await trio.sleep(self._patience)
+        if self in self._backend.dials and self._connecting and self.address is address:
+            self._failed(PeerError(BackendFailure.TIMEOUT, "no answer"))
+
+    def _connect(self, family: int, address: Any) -> None:
+        self._seen, self._connecting = 0, True
         sock = self._socket = self._backend.new_socket(family)
-        self._seen, self._connecting = 0, False
         try:
             sock.connect(address)
         except BlockingIOError as error:
@@ -127,16 +161,14 @@ class Dial(Queued):
                 self._drop_socket()
                 self._backend.spawn(self, self._try_again)
                 return
-        try:
+        with suppress(BlockingIOError):
             self._greet(sock)  # on loopback the connection stands by now, whatever connect said
-        except BlockingIOError:
-            self._connecting = True
         self._backend.room.enter(sock.fileno(), self, READ | WRITE)
 
     async def _try_again(self) -> None:
         await trio.sleep(BACKLOG_RETRY_SECONDS)
         if self in self._backend.dials:
-            self.connect()
+            self._connect_or_fail()
 
     def wake(self, events: int) -> None:  # noqa: ARG002  what has happened is seen by trying
         """Connected, or an answer has come."""
@@ -158,12 +190,12 @@ class Dial(Queued):
     def _connected(self, sock: socket.socket) -> None:
         if failed := sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
             raise OSError(failed, os.strerror(failed))
-        self._connecting = False
         self._greet(sock)
 
     def _greet(self, sock: socket.socket) -> None:
         opening = self._peer.opening()
         sock.send(opening)  # a fresh socket takes it whole
+        self._connecting = False
         if len(opening) > spec.GREETING_SIZE:  # with READY behind it, which is all that we shall say
             sockets.set_mark(sock, LEAST_ANSWER)
 
@@ -196,7 +228,9 @@ class Dial(Queued):
             reason = _FAILURES.get(error.errno or 0, BackendFailure.UNREACHABLE)
             error = PeerError(reason, (error.strerror or "").lower())
         self._drop_socket()
-        if self._manner == Manner.AT_ONCE and error.reason in (BackendFailure.GREETING, BackendFailure.CLOSED):
+        if self._connecting:
+            self._try_next(error)
+        elif self._manner == Manner.AT_ONCE and error.reason in (BackendFailure.GREETING, BackendFailure.CLOSED):
             self._ask_again(Manner.STEPWISE)  # it may have been replaced under us
         elif (
             self._manner == Manner.STEPWISE and error.reason == BackendFailure.CLOSED and self._peer.spoken is not None
@@ -205,14 +239,23 @@ class Dial(Queued):
         else:
             self._backend.failed(self, error)
 
+    def _try_next(self, error: PeerError) -> None:
+        self.failures.append((self._addresses.pop(0), error))
+        if self._addresses:
+            self._connect_or_fail()
+        else:
+            self._backend.failed(self, error if self._backend.is_fixed else _all_in_one(self.failures))
+
     def _ask_again(self, manner: Manner) -> None:
         self._manner, self._peer = manner, self._backend.peer_for(self.properties, manner)
-        self.connect()
+        self._connect_or_fail()
 
     def give_up(self) -> None:
         """It takes too long."""
         self._drop_socket()
-        self._backend.failed(self, PeerError(BackendFailure.TIMEOUT))
+        if self.failures and self._addresses:
+            self.failures.append((self.address, PeerError(BackendFailure.TIMEOUT, "no answer")))
+        self._backend.failed(self, _all_in_one(self.failures) if self.failures else PeerError(BackendFailure.TIMEOUT))
 
     def cancel(self, reason: PeerError) -> None:
         """It ends by no fault of the backend's."""
@@ -262,6 +305,7 @@ class Backend:
         self.observer, self._make_room = observer, make_room
         self._noticed: set[str] = set()
         self._settings, self._fixed = settings, _fixed_address(settings)
+        self._answered: Address | None = None
 
     def configure(self, settings: ServiceSettings) -> None:
         """Other settings for the dials to come."""
@@ -315,8 +359,7 @@ class Backend:
         if self._fixed is None:
             self.spawn(dial, partial(self._resolve, dial))
         else:
-            dial.address = self._fixed
-            dial.connect()
+            dial.begin([self._fixed])
 
     def peer_for(self, client: Mapping[str, bytes], manner: Manner) -> PlainPeer:
         """What greets the service with a client's properties."""
@@ -336,6 +379,11 @@ class Backend:
             dial.cancel(PeerError(Outcome.SHUTDOWN))
 
     @property
+    def is_fixed(self) -> bool:
+        """Whether it is one address, and no name."""
+        return self._fixed is not None
+
+    @property
     def coming(self) -> int:
         """How many clients wait for it."""
         return len(self.dials) + len(self.waiting)
@@ -351,6 +399,7 @@ class Backend:
         self.dials.remove(dial)
         self.up, self.dialect = True, connection.dialect
         self.served.add(known(find(dial.properties, "Socket-Type")))
+        self._answered = dial.address
         self.trial.succeeded()
         self.observer.backend_up(trio.current_time() - dial.began)
         dial.dialler.connected(connection)
@@ -380,23 +429,24 @@ class Backend:
 
     async def _resolve(self, dial: Dial) -> None:
         host, port = self._settings.backend.host, self._settings.backend.port
-        error = None
-        try:
+        found: list[Any] = []
+        with suppress(OSError):
             found = await trio.socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except OSError:
-            error = PeerError(BackendFailure.UNREACHABLE, f"{host} does not resolve")
-        else:
-            dial.address = found[0][0], found[0][4]  # type: ignore[assignment]
-            if not self._settings.allow_remote_backend and not is_local(str(found[0][4][0])):
-                # Asked of the address that is dialled, for a name may mean another one tomorrow.
-                detail = f"{found[0][4][0]} is not loopback and allow_remote_backend is not set"
-                error = PeerError(BackendFailure.UNREACHABLE, detail)
         if dial not in self.dials:
             return  # it took too long
-        if error is not None:
-            self.failed(dial, error)
+        # Asked of the addresses that are dialled, for a name may mean other ones tomorrow.
+        addresses = [(family, address) for family, _, _, _, address in found]
+        allowed = [each for each in addresses if self._settings.allow_remote_backend or is_local(each[1][0])]
+        allowed.sort(key=lambda each: each != self._answered)  # the others may not answer at all, for a while
+        dial.failures += [
+            (each, PeerError(BackendFailure.UNREACHABLE, REMOTE)) for each in addresses if each not in allowed
+        ]
+        if allowed:
+            dial.begin(allowed)
+        elif addresses:
+            self.failed(dial, _all_in_one(dial.failures))
         else:
-            dial.connect()
+            self.failed(dial, PeerError(BackendFailure.UNREACHABLE, f"{host} does not resolve"))
 
     def type_behind(self, client: Mapping[str, bytes], dialect: Dialect, told: bytes | None = None) -> bytes | None:
         """The service's socket type: as told, else as configured, else what such a client most likely faces.
@@ -432,9 +482,15 @@ def _fixed_address(settings: ServiceSettings) -> Address | None:
     if endpoint.transport == "ipc":
         return socket.AF_UNIX, endpoint.unix_address
     try:
-        parsed = ipaddress.ip_address(endpoint.host)
-    except ValueError:
-        return None
-    if not settings.allow_remote_backend and not is_local(endpoint.host):
-        return None
-    return (socket.AF_INET if parsed.version == 4 else socket.AF_INET6), (endpoint.host, endpoint.port)
+        found = socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+    except (OSError, UnicodeError):
+        return None  # a name, or the zone of an interface that is not there now
+    family, _, _, _, address = found[0]
+    return (family, address) if settings.allow_remote_backend or is_local(str(address[0])) else None
+
+
+def _all_in_one(failures: Sequence[tuple[Address, PeerError]]) -> PeerError:
+    """Why none of a name's addresses could be connected to."""
+    reason = min((error.reason for _, error in failures), key=_NEAREST.index)
+    told = (f"{Endpoint('tcp', *where[:2]).address}: {error.detail}" for (_, where), error in failures)
+    return PeerError(reason, "; ".join(told))

@@ -28,11 +28,11 @@ class Door:
 
     services: those behind it, at least one; the first is the one to which strangers count.
     keys: the server keys that open it, and whose they are.
-    bound: where it listens, with the port that the system chose.
+    bound: where it listens, with the port that the system chose; addresses: those that this is.
     """
 
     def __init__(self, proxy: "Proxy", listener: Listener, services: "list[Service]") -> None:
-        self.bound = listener.endpoint
+        self.bound, self.addresses = listener.endpoint, listener.addresses
         self._lead_to(services)
         self.admission = Admission(self, proxy.strangers_room, proxy.cookies, proxy.transient_keys)
         self._proxy = proxy
@@ -44,7 +44,7 @@ class Door:
 
     def is_at(self, listener: socket.socket) -> bool:
         """Whether it opens on this very socket."""
-        return self._listener is not None and self._listener.socket is listener
+        return self._listener is not None and listener in self._listener.sockets
 
     def lead_to(self, services: "list[Service]") -> None:
         """These services are behind it from now on, with the settings that they have now."""
@@ -60,23 +60,29 @@ class Door:
     def close(self) -> None:
         """Take nobody in any more, and let nobody in who stands here."""
         if self._listener is not None:
-            self._accept(self._listener.socket)  # those who wait there are told like the others
-            trio.lowlevel.notify_closing(self._listener.socket)
+            for sock in self._listener.sockets:
+                self._accept(sock)  # those who wait there are told like the others
+                trio.lowlevel.notify_closing(sock)
             self._listener.close()
             self._listener = None
         self.admission.close()
 
     async def run(self) -> None:
         """Accept until it is closed."""
+        async with trio.open_nursery() as nursery:
+            for sock in self._listener.sockets if self._listener is not None else ():
+                nursery.start_soon(self._accept_often, sock)
+
+    async def _accept_often(self, sock: socket.socket) -> None:
         while self._listener is not None:
             try:
-                await trio.lowlevel.wait_readable(self._listener.socket)
+                await trio.lowlevel.wait_readable(sock)
             except trio.ClosedResourceError:
                 break
             if self._listener is None:
                 break  # closed meanwhile
             try:
-                has_room = self._accept(self._listener.socket)
+                has_room = self._accept(sock)
             except Exception as error:  # the boundary: what went wrong in there is over, and the listener stays
                 self.first.observer.unexpected(error)
                 await trio.sleep(REST_SECONDS)

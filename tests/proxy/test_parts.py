@@ -50,6 +50,9 @@ class TestEndpoint:
         assert Endpoint.parse(text) == endpoint
         assert str(endpoint) == text
 
+    def test_a_star_is_any_port_as_in_libzmq(self) -> None:
+        assert Endpoint.parse("tcp://*:*") == Endpoint("tcp", "*", 0)
+
     @pytest.mark.parametrize(
         "text",
         [
@@ -310,7 +313,7 @@ class TestSockets:
     def test_an_ipv4_client_of_a_listener_for_both_is_told_as_what_it_is(self) -> None:
         listener = listen(Endpoint.parse("tcp://*:0"))
         with socket.create_connection(("127.0.0.1", listener.endpoint.port)) as client:
-            accepted, _ = listener.socket.accept()
+            accepted, _ = listener.sockets[0].accept()
             with accepted:
                 assert peer_text(accepted) == f"127.0.0.1:{client.getsockname()[1]}"
         listener.close()
@@ -329,6 +332,10 @@ class TestSockets:
         alive.close()
         listen(endpoint).close()
 
+    def test_an_interface_is_no_host_and_that_is_said(self) -> None:
+        with pytest.raises(BindError, match="the name of a network interface: write its address"):
+            listen(Endpoint("tcp", "lo", 0))
+
     def test_a_successor_takes_a_path_over_and_keeps_it(self, tmp_path: object) -> None:
         endpoint = Endpoint("ipc", f"{tmp_path}/x.sock")
         before = listen(endpoint, reuse_port=True)
@@ -336,7 +343,7 @@ class TestSockets:
         before.close()
         with socket.socket(socket.AF_UNIX) as client:
             client.connect(endpoint.host)
-            successor.socket.accept()[0].close()
+            successor.sockets[0].accept()[0].close()
         successor.close()
         assert not Path(endpoint.host).exists()
 
