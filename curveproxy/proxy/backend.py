@@ -228,7 +228,7 @@ class Dial(Queued):
             reason = _FAILURES.get(error.errno or 0, BackendFailure.UNREACHABLE)
             error = PeerError(reason, (error.strerror or "").lower())
         self._drop_socket()
-        if self._connecting:
+        if self._connecting and error.reason != BackendFailure.CLOSED:
             self._try_next(error)
         elif self._manner == Manner.AT_ONCE and error.reason in (BackendFailure.GREETING, BackendFailure.CLOSED):
             self._ask_again(Manner.STEPWISE)  # it may have been replaced under us
