@@ -104,8 +104,13 @@ class Outcome(Reasoned):
     # the client is who it says it is
     METADATA = (
         "metadata",
-        "the metadata is malformed, or the identity is another client's, over 255 octets, or begins with a zero octet",
+        "the metadata is malformed, or the identity is bound to another, over 255 octets, or begins with a zero octet",
         "correct the client's identity: the log has the detail",
+    )
+    IDENTITY_IN_USE = (
+        "identity_in_use",
+        "another client's key has a session with that identity now",
+        "nothing where that one is about to end; else give each client an identity of its own",
     )
     CLIENT_UNKNOWN = (
         "client_unknown",
@@ -189,8 +194,13 @@ class Closed(Reasoned):
     IDLE = "idle"
     HEARTBEAT = "heartbeat"
     REVOKED = "revoked"
-    REPLACED = "replaced"  # its client came again with the same identity
+    REPLACED = (
+        "replaced",
+        "its client came again with the same identity: it had lost its network, or another host has its key file",
+        "give each host a key, or an identity, of its own",
+    )
     DRAINED = "drained"
+    PROBE = "probe"  # it came to see whether it would be let in, and has seen it
     LIMIT = "limit"
     MEMORY = (
         "memory",

@@ -83,9 +83,9 @@ def application(
     return app
 
 
-def listen(host: str, port: int, *, reuse_port: bool = False) -> socket.socket:
-    """The listening socket. Raises BindError."""
-    return bind_listener(Endpoint("tcp", host, port), reuse_port=reuse_port).socket
+def listen(host: str, port: int, *, reuse_port: bool = False) -> Sequence[socket.socket]:
+    """The listening sockets, one for each address of a name. Raises BindError."""
+    return bind_listener(Endpoint("tcp", host, port), reuse_port=reuse_port).sockets
 
 
 async def serve(listener: socket.socket, app: Starlette, unexpected: Callable[[Exception], None] = ignore) -> None:

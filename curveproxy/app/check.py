@@ -14,6 +14,7 @@ from curveproxy.app.keys import warn_of_open_secret
 from curveproxy.policy.limits import BEFORE_HELLO
 from curveproxy.policy.sockettypes import DROPPING_HINT, HARMED_BY_DROPPING, PAIR, PAIR_HINT
 from curveproxy.proxy.endpoint import Endpoint
+from curveproxy.proxy.sockets import INTERFACE, is_interface
 
 
 @define
@@ -70,6 +71,8 @@ def _check(service: Service, relays: int, found: Findings) -> None:
         found.warning('allow = "any" lets everybody in', hint='the list only names them: with "listed" it decides')
     found.clients += len(Clients.of(service, found).load().names)
     for name, endpoint in (("listen", service.listen), ("backend", service.backend)):
+        if endpoint.transport == "tcp" and is_interface(endpoint.host):
+            found.errors.append(f"{found.place}: {name}: {endpoint}: {INTERFACE}")
         directory = Path(endpoint.host).parent
         if endpoint.transport == "ipc" and not endpoint.host.startswith("@") and not directory.is_dir():
             found.errors.append(f"{found.place}: {name}: {directory} is not a directory: make it, for the socket in it")

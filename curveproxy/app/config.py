@@ -391,6 +391,9 @@ def _check_backend(service: Service) -> Iterator[str]:
     if backend.transport == "tcp" and (backend.host == "*" or not backend.port):
         yield f"{backend} can not be dialled: name one host and one port"
         return
+    if backend.transport == "tcp" and backend.host in EVERYWHERE:
+        yield f"{backend} is where a service listens, not where it is reached: write tcp://127.0.0.1:{backend.port}"
+        return
     if not service.allow_remote_backend and _is_remote(backend):
         yield (
             f"{backend} is another machine, and what goes there is not encrypted: "

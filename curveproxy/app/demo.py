@@ -65,7 +65,7 @@ async def _demo(console: Console, directory: Path, once: bool) -> None:
         service = Service(proxy, settings, ClientList({client.public: "alice"}), observer)
         metrics.watch(service)
         proxy.open({service: settings})
-        page = admin.listen(LOOPBACK, 0)
+        [page] = admin.listen(LOOPBACK, 0)
         nursery.start_soon(proxy.run)
         nursery.start_soon(admin.serve, page, admin.application(metrics.collect, lambda: ""))
         console.print(f"[bold]service[/]  plain ZMTP, no keys, answers in capitals   tcp://{LOOPBACK}:{plain}")

@@ -9,7 +9,7 @@ import trio
 
 from curveproxy.app.logs import Log
 from curveproxy.app.metrics import Metrics, ServiceMetrics
-from curveproxy.app.seen import Seen
+from curveproxy.app.seen import RIVALS, Seen
 from curveproxy.policy.ratelimit import RateLimit
 from curveproxy.proxy.session import Session
 from curveproxy.reasons import BackendFailure, Closed, Invalid, Outcome
@@ -86,6 +86,10 @@ class ServiceObserver:
         self.seen.add("backend failed", reason, detail=detail)
         facts = {"reason": str(reason), **_detail(detail), "hint": reason.hint}
         self._tell("warning", "backend failed", reason, **facts)
+
+    def rivals(self, session: Session) -> None:
+        self.seen.add(RIVALS, Closed.REPLACED, session.peer, session.client)
+        self._tell("warning", RIVALS, "", **_who(session), hint=Closed.REPLACED.hint)
 
     def unexpected(self, error: BaseException) -> None:
         self._metrics.unexpected()

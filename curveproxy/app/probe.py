@@ -133,13 +133,17 @@ def _conclude(console: Console, report: Report, *, fresh: bool) -> None:
 
 
 def _server_key(text: str, keys: KeyPair) -> bytes:
-    """The server's public key. Raises KeyFileError, which does not repeat what may be a secret."""
-    try:
-        key = parse_key(text)
-    except ValueError as error:
-        if not os.path.lexists(text):
-            raise KeyFileError(f"the server key is no file, and as a key it is {error}") from None
+    """The server's public key; a file that is there wins, for a path may be 40 letters that Z85 knows, as a key is.
+
+    Raises KeyFileError, which does not repeat what may be a secret.
+    """
+    if os.path.lexists(text):
         key = read_certificate(Path(text)).public
+    else:
+        try:
+            key = parse_key(text)
+        except ValueError as error:
+            raise KeyFileError(f"the server key is no file, and as a key it is {error}") from None
     if key == keys.public:
         raise KeyFileError("the server key is the client's own public key")
     if key == keys.secret:

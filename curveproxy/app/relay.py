@@ -126,9 +126,9 @@ class Relay:
         """As of ``Services``: between several relays."""
         return self._services.share_clients(elsewhere)
 
-    def make_way(self, service: str, identity: bytes, number: int) -> None:
+    async def make_way(self, service: str, identity: bytes, number: int) -> None:
         """As of ``Services``: between several relays."""
-        self._services.make_way(service, identity, number)
+        await self._services.make_way(service, identity, number)
 
     async def end(self, number: int) -> bool:
         session = self._overview.find(number)

@@ -6,7 +6,7 @@ import resource
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 import trio
@@ -80,25 +80,26 @@ class Page:
 
     def __init__(self, address: Endpoint | None) -> None:
         self.address = address
-        self._listener: socket.socket | None = None
+        self._listeners: Sequence[socket.socket] = ()
         self._scope = trio.CancelScope()
 
     def listen(self, *, reuse_port: bool) -> None:
         """Raises BindError."""
         if self.address is not None:
-            self._listener = admin.listen(self.address.host, self.address.port, reuse_port=reuse_port)
+            self._listeners = admin.listen(self.address.host, self.address.port, reuse_port=reuse_port)
 
     async def serve(self, app: Starlette, unexpected: Callable[[Exception], None]) -> None:
         """Answer until it is closed."""
-        listener, self._listener = self._listener, None
-        if listener is not None:
-            with self._scope:
-                await admin.serve(listener, app, unexpected)
+        listeners, self._listeners = self._listeners, ()
+        with self._scope:
+            async with trio.open_nursery() as nursery:
+                for listener in listeners:
+                    nursery.start_soon(admin.serve, listener, app, unexpected)
 
     def close(self) -> None:
         self._scope.cancel()
-        if self._listener is not None:
-            self._listener.close()  # nobody has served it yet
+        for listener in self._listeners:
+            listener.close()  # nobody has served it yet
 
 
 class Sidecar:
@@ -197,8 +198,14 @@ class Sidecar:
                 if self._relays.draining:
                     return
                 await self._apply(config)
-            except (ConfigError, NotTakenError, BindError) as error:
-                complaints = [str(error)] if isinstance(error, BindError) else error.complaints
+            except Exception as error:  # the boundary: whatever it is, the one before stays in force
+                if isinstance(error, ConfigError | NotTakenError):
+                    complaints = error.complaints
+                elif isinstance(error, BindError):
+                    complaints = [str(error)]
+                else:
+                    self._unexpected(error)
+                    complaints = [FAULT]
                 for complaint in complaints:
                     self._log.error(REFUSED, detail=complaint, hint=NOT_TAKEN)
                 self._troubles = [

@@ -18,6 +18,9 @@ SAMPLE_SECONDS = 1.0
 SAMPLES = 120
 RECENT_SECONDS = SAMPLE_SECONDS * SAMPLES
 
+# Two hosts with one key and identity.
+RIVALS = "clients replace each other"
+
 # An event of the log with its outcome or reason: a word alone may be a client's or a backend's.
 Told = tuple[str, Reasoned]
 

@@ -1,6 +1,6 @@
 """The services of a configuration at work: made, changed and taken away, and their lists kept up to date."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from math import inf
 
 import trio
@@ -112,10 +112,10 @@ class Services:
             for name, each in self._at_work.items()
         }
 
-    def make_way(self, service: str, identity: bytes, number: int) -> None:
+    async def make_way(self, service: str, identity: bytes, number: int) -> None:
         """The client with that number, which has this identity, has come again in another process."""
         if (at_work := self._at_work.get(service)) is not None:
-            at_work.service.make_way(identity, number)
+            await at_work.service.make_way(identity, number)
 
     def read(self, config: Config) -> dict[str, Lists]:
         """The lists of a configuration's services. May run in a thread.
@@ -178,8 +178,15 @@ class Services:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(each.observer.summarise)
                 nursery.start_soon(each.observer.seen.keep, each.service)
-                nursery.start_soon(each.lists.clients.watch, lambda: self._clients_taken(each))
-                nursery.start_soon(each.lists.keys.watch, lambda: self._keys_taken(each))
+                nursery.start_soon(each.lists.clients.watch, lambda: self._take(each, self._clients_taken))
+                nursery.start_soon(each.lists.keys.watch, lambda: self._take(each, self._keys_taken))
+
+    @staticmethod
+    def _take(each: AtWork, taken: Callable[[AtWork], None]) -> None:
+        try:
+            taken(each)
+        except Exception as error:  # the boundary: the next change of the files is looked at again
+            each.observer.unexpected(error)
 
     def _clients_taken(self, each: AtWork) -> None:
         clients, log = each.lists.clients, self._log.bind(service=each.table.name)
@@ -208,6 +215,7 @@ class Services:
         log.info(
             "listening",
             endpoint=str(service.bound),
+            **({"addresses": addresses} if len(addresses := service.door.addresses) > 1 else {}),
             backend=str(service.settings.backend),
             server_keys=_texts(each),
             clients="any" if clients.allow_any else len(clients.names),

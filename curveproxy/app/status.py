@@ -15,7 +15,7 @@ from attrs.validators import ge, in_, le
 
 from curveproxy import __version__
 from curveproxy.app.clients import NOBODY, NOBODY_HINT
-from curveproxy.app.seen import History, Seen, Told, is_refusal, joined
+from curveproxy.app.seen import RIVALS, History, Seen, Told, is_refusal, joined
 from curveproxy.app.server_keys import NO_KEY, NO_KEY_HINT
 from curveproxy.app.words import duration
 from curveproxy.proxy.service import Service
@@ -26,7 +26,7 @@ from curveproxy.wire.codec import CODEC
 # The share of a limit from which on it is worth a word.
 NEAR = 0.8
 # The events of which some in the last two minutes are worth a word.
-WORTH_A_WORD = {"client refused", "invalid message", "unexpected error"}
+WORTH_A_WORD = {"client refused", "invalid message", "unexpected error", RIVALS}
 # A load balancer, and what an operator does.
 EXPECTED: set[Reasoned] = {Outcome.PROBE, Outcome.SHUTDOWN}
 # Of a service, the figures of which several processes have a part each.

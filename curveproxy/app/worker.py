@@ -123,7 +123,7 @@ class Worker:
         return self._relay.share_clients(elsewhere)
 
     async def _make_way(self, service: str, identity: str, number: int) -> None:
-        self._relay.make_way(service, bytes.fromhex(identity), number)
+        await self._relay.make_way(service, bytes.fromhex(identity), number)
 
     async def _end(self, session: int) -> bool:
         return await self._relay.end(session)

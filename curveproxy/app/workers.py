@@ -28,6 +28,7 @@ from curveproxy.app.sums import Sums, told
 from curveproxy.policy.identities import Holder, Identities
 from curveproxy.proxy import sockets
 from curveproxy.proxy.endpoint import Endpoint
+from curveproxy.proxy.session import LINGER_SECONDS
 from curveproxy.proxy.sockets import Listener
 
 # How often their figures are asked for, so that little of them is lost with a worker.
@@ -36,8 +37,8 @@ ASK_SECONDS = 5.0
 SHARE_SECONDS = 1.0
 # How long one may be silent: then it hangs, and another takes its place.
 SILENCE_SECONDS = 30.0
-# How long a newcomer waits for an older session of its identity to end in another worker.
-MAKE_WAY_SECONDS = 1.0
+# How long a newcomer waits for an older session of its identity to end in another worker, where it may linger.
+MAKE_WAY_SECONDS = LINGER_SECONDS + 1.0
 # How long somebody who looks waits for one that is busy.
 PATIENCE_SECONDS = 3.0
 # The next one is started at once; when that one too has not lived for long, after these.
@@ -73,7 +74,8 @@ class Worker:
 
     async def take(self, tree: dict[str, Any], listeners: dict[Endpoint, Listener]) -> None:
         """Let it relay by this configuration, on these sockets. Raises NotTakenError or GoneError."""
-        fresh = [listener.socket.fileno() for endpoint, listener in listeners.items() if endpoint not in self.endpoints]
+        added = [listener for endpoint, listener in listeners.items() if endpoint not in self.endpoints]
+        fresh = [sock.fileno() for listener in added for sock in listener.sockets]
         complaints = await self.ask("take", tree=tree, descriptors=fresh)
         if complaints:
             raise NotTakenError(complaints)
@@ -108,7 +110,7 @@ class Workers:
 
     @property
     def unused(self) -> Sequence[socket.socket]:
-        used = [listener.socket for listeners in self._listeners.values() for listener in listeners]
+        used = [sock for each in self._listeners.values() for listener in each for sock in listener.sockets]
         return [sock for sock in self._handed_over if sock not in used]
 
     async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
@@ -177,7 +179,7 @@ class Workers:
             "claim": partial(self._claim, worker),
             "release": partial(self._release, worker),
         }
-        self._nursery.start_soon(worker.listen, words)
+        self._nursery.start_soon(self._guarded, worker, partial(worker.listen, words))
         try:
             await worker.take(self._tree, _share(listeners, index))
         except BaseException:
@@ -216,12 +218,21 @@ class Workers:
     async def _attend(self, worker: Worker) -> None:
         """Ask it for its figures now and then, until it has ended."""
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._ask_often, worker)
-            nursery.start_soon(self._share_often, worker)
+            nursery.start_soon(self._guarded, worker, partial(self._ask_often, worker))
+            nursery.start_soon(self._guarded, worker, partial(self._share_often, worker))
             await worker.process.wait()
             nursery.cancel_scope.cancel()
         worker.kill()
         self._identities.forget(worker)
+
+    async def _guarded(self, worker: Worker, work: Callable[[], Awaitable[None]]) -> None:
+        """Do something with a worker. What goes wrong there costs that worker, and another takes its place."""
+        try:
+            await work()
+        except Exception as error:  # the boundary
+            self.metrics.unexpected.inc()
+            self._log.error("unexpected error", pid=worker.process.pid, exc_info=error, hint=REPLACED)
+            worker.kill()
 
     async def _ask_often(self, worker: Worker) -> None:
         with suppress(GoneError):

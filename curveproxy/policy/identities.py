@@ -1,4 +1,7 @@
-"""Whose each identity is, where several processes relay: one key's at a time, and in one process."""
+"""Whose each identity is, where several processes relay: one key's at a time, and in one process.
+
+And who shares one: two hosts with the same key and identity replace each other's session for ever.
+"""
 
 from collections.abc import Hashable
 from typing import Generic, TypeVar
@@ -15,6 +18,32 @@ class Holder(Generic[Process]):
     process: Process
     key: str
     number: int
+
+
+# So many sessions of one identity replaced in this time are not one client that has lost its network.
+RIVALS_REPLACE, RIVALS_SECONDS = 4, 60.0
+
+
+class Rivals:
+    """How often the sessions of an identity were replaced of late."""
+
+    def __init__(self) -> None:
+        self._since: dict[bytes, tuple[float, int]] = {}
+
+    def add(self, identity: bytes, now: float) -> bool:
+        """One was replaced; whether it is time to tell of it."""
+        since, count = self._since.get(identity, (now, 0))
+        self._since[identity] = since, count + 1
+        return not (count + 1) % RIVALS_REPLACE
+
+    def forget(self, now: float) -> None:
+        """Whoever began to be replaced too long ago, and may have stopped."""
+        for identity in [name for name, (since, _) in self._since.items() if now - since > RIVALS_SECONDS]:
+            del self._since[identity]
+
+    def __len__(self) -> int:
+        """How many identities something is remembered of."""
+        return len(self._since)
 
 
 class Identities(Generic[Process]):

@@ -42,12 +42,14 @@ OPENING = curve_server.GREETING[:MAJOR_END]
 FAREWELL_SECONDS = 1.0
 FAREWELLS = 256
 
-# What waiting does not change is told to the client; after anything else it may come again.
+# What waiting does not change is told to the client, and libzmq then gives up for ever; after anything else it may come
+# again: whoever has its identity may leave, a limit or a shutdown passes.
 FINAL = frozenset({Outcome.CLIENT_UNKNOWN, Outcome.METADATA, Outcome.SOCKET_TYPE})
 
 # The others are ours, or nobody's.
 OWN_FAULT = frozenset(Outcome) - {
     Outcome.ADMITTED,
+    Outcome.IDENTITY_IN_USE,
     Outcome.BACKEND_UNAVAILABLE,
     Outcome.SOURCE_LIMIT,
     Outcome.SESSIONS_LIMIT,
@@ -284,15 +286,15 @@ class Admission:
         try:
             sock.send(curve_server.error(reason))
             sock.shutdown(socket.SHUT_WR)
-        except OSError:
+            sockets.set_mark(sock, 1)
+            farewell = Farewell(self, sock, trio.current_time() + FAREWELL_SECONDS)
+            self._room.enter(sock.fileno(), farewell)
+        except OSError:  # it has gone, or the system can watch no more descriptors: it was refused all the same
             sock.close()
             return
-        farewell = Farewell(self, sock, trio.current_time() + FAREWELL_SECONDS)
         if len(self._farewells) == FAREWELLS and (oldest := self._farewells.oldest) is not None:
             self.part(oldest)
         self._farewells.append(farewell)
-        sockets.set_mark(sock, 1)
-        self._room.enter(sock.fileno(), farewell)
 
     def part(self, farewell: Farewell) -> None:
         self._farewells.remove(farewell)

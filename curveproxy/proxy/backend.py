@@ -1,13 +1,13 @@
 """Dialling the service behind the proxy, and greeting it. Only ever for a client that is allowed."""
 
 import errno
-import ipaddress
 import os
 import socket
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Protocol
+from math import inf
+from typing import Any, Protocol
 
 import trio
 from attrs import frozen
@@ -16,12 +16,12 @@ from curveproxy.policy.properties import identity_is_sane
 from curveproxy.policy.sockettypes import DROPPING_HINT, HARMED_BY_DROPPING, PAIR, ZMTP1_COUNTERPARTS, fits, known
 from curveproxy.policy.trial import Trial
 from curveproxy.proxy import sockets
-from curveproxy.proxy.endpoint import is_local
+from curveproxy.proxy.endpoint import Endpoint, is_local
 from curveproxy.proxy.observer import Observer
 from curveproxy.proxy.queue import Count, Queue, Queued
 from curveproxy.proxy.reach import listens
 from curveproxy.proxy.settings import ServiceSettings
-from curveproxy.proxy.waiting_room import READ, WRITE, WaitingRoom
+from curveproxy.proxy.waiting_room import READ, WRITE, Owner, WaitingRoom
 from curveproxy.reasons import BackendFailure, Outcome
 from curveproxy.wire import spec
 from curveproxy.wire.errors import PeerError
@@ -53,10 +53,16 @@ _FAILURES = {
 # After these it is enough to look whether something listens; after the others only a client's dial can tell.
 _NOBODY_LISTENS = (BackendFailure.REFUSED, BackendFailure.UNREACHABLE)
 
+REMOTE = "is not loopback and allow_remote_backend is not set"
+
 # A known backend is not looked at for its signature alone, which libzmq sends first; what is no ZMTP 3 is told by here.
 LEAST_ANSWER = MAJOR_END + 1
 
-Address = tuple[int, tuple[str, int] | str]
+# Of the failures of several addresses, the first of these is told as the reason: it is the nearest to an answer.
+_NEAREST = (BackendFailure.TIMEOUT, BackendFailure.REFUSED, BackendFailure.CLOSED, BackendFailure.UNREACHABLE)
+
+# The family, and what connect takes: of IPv6 with its scope, of a Unix socket the path.
+Address = tuple[int, Any]
 
 
 class Dialler(Protocol):
@@ -92,62 +98,86 @@ class Connection:
 
 
 class Dial(Queued):
-    """One client's way to the backend: connect and greet, in another manner when it leaves without its READY."""
+    """One client's way to the backend: connect and greet, in another manner when it leaves without its READY.
+
+    Of several addresses the next is tried where one can not be connected to.
+
+    failures: of those that were tried.
+    """
 
     __slots__ = (
+        "_addresses",
         "_backend",
         "_connecting",
         "_manner",
+        "_patience",
         "_peer",
-        "_properties",
         "_seen",
         "_socket",
-        "address",
         "began",
         "dialler",
+        "failures",
+        "properties",
     )
 
-    def __init__(
-        self, backend: "Backend", dialler: Dialler, properties: Mapping[str, bytes], now: float, deadline: float
-    ) -> None:
-        super().__init__(deadline)
-        self.dialler, self.began = dialler, now
+    def __init__(self, backend: "Backend", dialler: Dialler, properties: Mapping[str, bytes]) -> None:
+        super().__init__(inf)
+        self.dialler, self.began = dialler, inf
         dialler.dial = self
-        self.address: Address
-        self._backend, self._properties = backend, properties
+        self._addresses: list[Address] = []
+        self.failures: list[tuple[Address, PeerError]] = []
+        self._patience = inf
+        self._backend, self.properties = backend, properties
         self._manner = Manner.AT_ONCE if backend.dialect == Dialect.V3 else Manner.STEPWISE
         self._peer = backend.peer_for(properties, self._manner)
         self._socket: socket.socket | None = None
         self._connecting = False
         self._seen = 0
 
-    def connect(self) -> None:
-        """Begin, now that the address is known."""
+    @property
+    def address(self) -> Address:
+        """The one that is tried."""
+        return self._addresses[0]
+
+    def begin(self, addresses: Sequence[Address]) -> None:
+        """Begin, now that the addresses are known. Each has the same part of the time to take the connection."""
+        self._addresses = list(addresses)
+        self._patience = (self.deadline - trio.current_time()) / len(addresses)
+        self._connect_or_fail()
+
+    def _connect_or_fail(self) -> None:
         try:
             self._connect(*self.address)
-        except (PeerError, OSError) as error:
+        except OSError as error:
             self._failed(error)
+            return
+        if self._connecting and len(self._addresses) > 1:
+            self._backend.spawn(self, partial(self._hurry, self.address))
 
-    def _connect(self, family: int, address: tuple[str, int] | str) -> None:
+    async def _hurry(self, address: Address) -> None:
+        """Leave an address that does not answer for the next one, while there is time."""
+        await trio.sleep(self._patience)
+        if self in self._backend.dials and self._connecting and self.address is address:
+            self._failed(PeerError(BackendFailure.TIMEOUT, "no answer"))
+
+    def _connect(self, family: int, address: Any) -> None:
+        self._seen, self._connecting = 0, True
         sock = self._socket = self._backend.new_socket(family)
-        self._seen, self._connecting = 0, False
         try:
             sock.connect(address)
         except BlockingIOError as error:
             if error.errno == errno.EAGAIN:
                 self._drop_socket()
-                self._backend.spawn(self._try_again)
+                self._backend.spawn(self, self._try_again)
                 return
-        try:
+        with suppress(BlockingIOError):
             self._greet(sock)  # on loopback the connection stands by now, whatever connect said
-        except BlockingIOError:
-            self._connecting = True
         self._backend.room.enter(sock.fileno(), self, READ | WRITE)
 
     async def _try_again(self) -> None:
         await trio.sleep(BACKLOG_RETRY_SECONDS)
         if self in self._backend.dials:
-            self.connect()
+            self._connect_or_fail()
 
     def wake(self, events: int) -> None:  # noqa: ARG002  what has happened is seen by trying
         """Connected, or an answer has come."""
@@ -156,25 +186,30 @@ class Dial(Queued):
         try:
             if self._connecting:
                 self._connected(sock)
-            self._listen(sock)  # its greeting may have come in the same event
+            connection = self._listen(sock)  # its greeting may have come in the same event
         except BlockingIOError:
-            pass
+            return
         except (PeerError, OSError) as error:
             self._failed(error)
+            return
+        # Outside: what goes wrong with the session that is born by this is none of the backend's faults.
+        self._socket = None
+        self._backend.succeeded(self, connection)
 
     def _connected(self, sock: socket.socket) -> None:
         if failed := sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
             raise OSError(failed, os.strerror(failed))
-        self._connecting = False
         self._greet(sock)
 
     def _greet(self, sock: socket.socket) -> None:
         opening = self._peer.opening()
         sock.send(opening)  # a fresh socket takes it whole
+        self._connecting = False
         if len(opening) > spec.GREETING_SIZE:  # with READY behind it, which is all that we shall say
             sockets.set_mark(sock, LEAST_ANSWER)
 
-    def _listen(self, sock: socket.socket) -> None:
+    def _listen(self, sock: socket.socket) -> Connection:
+        """Go through the handshake. Raises BlockingIOError while there is more to come, PeerError and OSError."""
         while not self._peer.done:
             octets = sock.recv(spec.BACKEND_HANDSHAKE_MAX)
             if not octets:
@@ -192,21 +227,21 @@ class Dial(Queued):
         told = find(spoken.properties, "Socket-Type")
         if told and len(told) > spec.SOCKET_TYPE_MAX:
             raise PeerError(BackendFailure.HANDSHAKE, "its socket type is too long")
-        socket_type = self._backend.type_behind(self._properties, spoken.dialect, told)
+        socket_type = self._backend.type_behind(self.properties, spoken.dialect, told)
         properties = spoken.properties if told or not socket_type else {"Socket-Type": socket_type, **spoken.properties}
-        self._socket = None
-        connection = Connection(sock, properties, socket_type, spoken.dialect, spoken.minor, spoken.rest)
-        self._backend.succeeded(self, connection)
+        return Connection(sock, properties, socket_type, spoken.dialect, spoken.minor, spoken.rest)
 
     def _failed(self, error: PeerError | OSError) -> None:
-        if isinstance(error, OSError) and error.errno in NO_DESCRIPTOR:
-            self.cancel(PeerError(Outcome.SESSIONS_LIMIT, "no descriptor is left for the service"))
+        if isinstance(error, OSError) and error.errno in sockets.EXHAUSTED:
+            self.cancel(PeerError(Outcome.SESSIONS_LIMIT, sockets.EXHAUSTED[error.errno]))
             return
         if isinstance(error, OSError):
             reason = _FAILURES.get(error.errno or 0, BackendFailure.UNREACHABLE)
             error = PeerError(reason, (error.strerror or "").lower())
         self._drop_socket()
-        if self._manner == Manner.AT_ONCE and error.reason in (BackendFailure.GREETING, BackendFailure.CLOSED):
+        if self._connecting and error.reason != BackendFailure.CLOSED:
+            self._try_next(error)
+        elif self._manner == Manner.AT_ONCE and error.reason in (BackendFailure.GREETING, BackendFailure.CLOSED):
             self._ask_again(Manner.STEPWISE)  # it may have been replaced under us
         elif (
             self._manner == Manner.STEPWISE and error.reason == BackendFailure.CLOSED and self._peer.spoken is not None
@@ -215,25 +250,36 @@ class Dial(Queued):
         else:
             self._backend.failed(self, error)
 
+    def _try_next(self, error: PeerError) -> None:
+        self.failures.append((self._addresses.pop(0), error))
+        if self._addresses:
+            self._connect_or_fail()
+        else:
+            self._backend.failed(self, error if self._backend.is_fixed else _all_in_one(self.failures))
+
     def _ask_again(self, manner: Manner) -> None:
-        self._manner, self._peer = manner, self._backend.peer_for(self._properties, manner)
-        self.connect()
+        self._manner, self._peer = manner, self._backend.peer_for(self.properties, manner)
+        self._connect_or_fail()
 
     def give_up(self) -> None:
         """It takes too long."""
         self._drop_socket()
-        self._backend.failed(self, PeerError(BackendFailure.TIMEOUT))
+        if self.failures and self._addresses:
+            self.failures.append((self.address, PeerError(BackendFailure.TIMEOUT, "no answer")))
+        self._backend.failed(self, _all_in_one(self.failures) if self.failures else PeerError(BackendFailure.TIMEOUT))
 
     def cancel(self, reason: PeerError) -> None:
         """It ends by no fault of the backend's."""
         self._drop_socket()
-        self._backend.dials.remove(self)
+        self._backend.forget(self)
         self.dialler.refused(reason)
 
     def fail(self, error: Exception) -> None:
         self._drop_socket()
-        self._backend.dials.remove(self)
-        self.dialler.fail(error)
+        if self._backend.forget(self):
+            self.dialler.fail(error)
+        else:  # it has been told what became of it
+            self._backend.observer.unexpected(error)
 
     def _drop_socket(self) -> None:
         if self._socket is not None:
@@ -275,6 +321,8 @@ class Backend:
 
     up: whether the last dial worked; None before the first.
     dialect: what it spoke the last time; ZMTP 3 is then greeted in one piece.
+    dials: those under way; waiting: those to come, before which something must be over.
+    served: the socket types of clients that have fitted it, as the log names them.
     make_room: frees a descriptor when there is none; False when it can not.
     count: of those who have two descriptors or will have: each dial is one.
     """
@@ -284,7 +332,7 @@ class Backend:
         settings: ServiceSettings,
         observer: Observer,
         room: WaitingRoom,
-        spawn: Callable[..., None],
+        spawn: Callable[[Owner, Callable[[], Awaitable[None]]], None],
         make_room: Callable[[], bool],
         count: Count,
     ) -> None:
@@ -292,17 +340,22 @@ class Backend:
         self.trial = Trial()
         self.dialect: Dialect | None = None
         self.dials: Queue[Dial] = Queue(count)
+        self.waiting: set[Dial] = set()
+        self._count = count
+        self.served: set[str] = set()
         self.room, self.spawn = room, spawn
-        self._observer, self._make_room = observer, make_room
+        self.observer, self._make_room = observer, make_room
         self._noticed: set[str] = set()
         self._lent = self._parting = 0  # connections that sessions have, and that are on their way out
         self._takes_one = False  # the service is, or may be, one that must not have two
         self._settings, self._fixed = settings, _fixed_address(settings)
+        self._answered: Address | None = None
 
     def configure(self, settings: ServiceSettings) -> None:
         """Other settings for the dials to come."""
         if settings.backend != self._settings.backend:
             self.up, self.dialect, self.trial = None, None, Trial()
+            self.served.clear()
         self._settings, self._fixed = settings, _fixed_address(settings)
 
     def dial(
@@ -310,7 +363,7 @@ class Backend:
     ) -> None:
         """Connect and greet, with a client's properties, within ``backend_connect_seconds``.
 
-        clear: what has to be done before; raises PeerError, an outcome.
+        clear: what has to be over before, and has its own bound in time; raises PeerError, an outcome.
         """
         if self.dialect == Dialect.V1 and self._settings.backend_socket_type:
             try:  # before it is greeted: a PUSH of that age deals its jobs to whoever greets it
@@ -321,38 +374,44 @@ class Backend:
         if PAIR in (find(properties, "Socket-Type"), self._settings.backend_socket_type.encode()):
             # libzmq 2.x asserts that its PAIR has no pipe when another comes; what does not yet speak may be that.
             self._takes_one = self.dialect in (None, Dialect.V1)
-        if self._takes_one and (self.dials or self._lent or self._parting):
+        if self._takes_one and (self.coming or self._lent or self._parting):
             dialler.refused(PeerError(Outcome.SERVICE_BUSY))
             return
-        now = trio.current_time()
-        self.trial.began(now)
-        dial = Dial(self, dialler, properties, now, now + self._settings.admission.backend_connect_seconds)
-        self.dials.append(dial)
-        if clear is None:
+        dial = Dial(self, dialler, properties)
+        if clear is not None:
+            self.waiting.add(dial)
+            self._count.number += 1
+            self.spawn(dial, partial(self._begin_when_clear, dial, clear))
+            return
+        try:
             self._begin(dial)
-        else:
-            self.spawn(self._begin_when_clear, dial, clear)
+        except Exception as error:  # the boundary, as in the waiting room: whoever has called has handed it over
+            dial.fail(error)
 
     async def _begin_when_clear(self, dial: Dial, clear: Callable[[], Awaitable[None]]) -> None:
         error = None
-        if dial in self.dials:
+        if dial in self.waiting:
             try:
                 await clear()
             except PeerError as found:
                 error = found
-        if dial not in self.dials:
-            return  # it took too long, or nobody wants it any more
+        if dial not in self.waiting:
+            return  # nobody wants it any more
         if error is not None:
             dial.cancel(error)
         else:
+            self._stop_waiting(dial)
             self._begin(dial)
 
     def _begin(self, dial: Dial) -> None:
+        dial.began = trio.current_time()
+        self.trial.began(dial.began)
+        dial.deadline = dial.began + self._settings.admission.backend_connect_seconds
+        self.dials.append(dial)
         if self._fixed is None:
-            self.spawn(self._resolve, dial)
+            self.spawn(dial, partial(self._resolve, dial))
         else:
-            dial.address = self._fixed
-            dial.connect()
+            dial.begin([self._fixed])
 
     def peer_for(self, client: Mapping[str, bytes], manner: Manner) -> PlainPeer:
         """What greets the service with a client's properties."""
@@ -367,7 +426,7 @@ class Backend:
     def look(self, now: float, then: Callable[[], None]) -> None:
         """Look whether a service listens again, if it is time to; ``then`` is called when one does."""
         if self.trial.may_look(now):
-            self.spawn(self._look, self.trial, then)
+            self.spawn(self, partial(self._look, self.trial, then))
 
     async def _look(self, trial: Trial, then: Callable[[], None]) -> None:
         if await listens(self._settings.backend, allow_remote=self._settings.allow_remote_backend):
@@ -376,6 +435,8 @@ class Backend:
 
     def cancel(self) -> None:
         """Nobody wants it any more."""
+        for waiting in list(self.waiting):
+            waiting.cancel(PeerError(Outcome.SHUTDOWN))
         while (dial := self.dials.oldest) is not None:
             dial.cancel(PeerError(Outcome.SHUTDOWN))
 
@@ -386,7 +447,7 @@ class Backend:
             sock.close()
             return
         self._parting += 1
-        Parting(sock, self.room, partial(self.spawn, self._let_it_notice)).begin()
+        Parting(sock, self.room, partial(self.spawn, self, self._let_it_notice)).begin()
 
     async def _let_it_notice(self) -> None:
         await trio.sleep(PAIR_REST_SECONDS)
@@ -397,17 +458,45 @@ class Backend:
         self._lent -= 1
         self.close(sock)
 
+    def fail(self, error: Exception) -> None:
+        """A task of the backend's own has raised what it should not have."""
+        self.observer.unexpected(error)
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether it is one address, and no name."""
+        return self._fixed is not None
+
+    @property
+    def coming(self) -> int:
+        """How many clients wait for it."""
+        return len(self.dials) + len(self.waiting)
+
+    def forget(self, dial: Dial) -> bool:
+        """It has ended; whether it had not before."""
+        was_here = dial in self.dials or dial in self.waiting
+        self.dials.remove(dial)
+        self._stop_waiting(dial)
+        return was_here
+
+    def _stop_waiting(self, dial: Dial) -> None:
+        if dial in self.waiting:
+            self.waiting.remove(dial)
+            self._count.number -= 1
+
     def succeeded(self, dial: Dial, connection: Connection) -> None:
         self.dials.remove(dial)
         self._lent += 1
         self.up, self.dialect = True, connection.dialect
+        self.served.add(known(find(dial.properties, "Socket-Type")))
+        self._answered = dial.address
         self._takes_one &= connection.dialect == Dialect.V1
         if connection.dialect == Dialect.V1:
             self._notice("the service speaks ZMTP 1.0", hint=OLD_SERVICE_HINT)
         if self._settings.xpub_messages and connection.socket_type == b"XPUB" and connection.minor < 1:
             self._notice("xpub_messages does not suit the service", service_says="XPUB", hint=XPUB_MESSAGES_HINT)
         self.trial.succeeded()
-        self._observer.backend_up(trio.current_time() - dial.began)
+        self.observer.backend_up(trio.current_time() - dial.began)
         dial.dialler.connected(connection)
 
     def failed(self, dial: Dial, error: PeerError) -> None:
@@ -421,7 +510,7 @@ class Backend:
         self._refuse(dial.dialler, error)
 
     def _refuse(self, dialler: Dialler, error: PeerError) -> None:
-        self._observer.backend_failed(BackendFailure(error.reason), error.detail)
+        self.observer.backend_failed(BackendFailure(error.reason), error.detail)
         dialler.refused(error)
 
     def new_socket(self, family: int) -> socket.socket:
@@ -435,23 +524,24 @@ class Backend:
 
     async def _resolve(self, dial: Dial) -> None:
         host, port = self._settings.backend.host, self._settings.backend.port
-        error = None
-        try:
+        found: list[Any] = []
+        with suppress(OSError):
             found = await trio.socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except OSError:
-            error = PeerError(BackendFailure.UNREACHABLE, f"{host} does not resolve")
-        else:
-            dial.address = found[0][0], found[0][4]  # type: ignore[assignment]
-            if not self._settings.allow_remote_backend and not is_local(str(found[0][4][0])):
-                # Asked of the address that is dialled, for a name may mean another one tomorrow.
-                detail = f"{found[0][4][0]} is not loopback and allow_remote_backend is not set"
-                error = PeerError(BackendFailure.UNREACHABLE, detail)
         if dial not in self.dials:
             return  # it took too long
-        if error is not None:
-            self.failed(dial, error)
+        # Asked of the addresses that are dialled, for a name may mean other ones tomorrow.
+        addresses = [(family, address) for family, _, _, _, address in found]
+        allowed = [each for each in addresses if self._settings.allow_remote_backend or is_local(each[1][0])]
+        allowed.sort(key=lambda each: each != self._answered)  # the others may not answer at all, for a while
+        dial.failures += [
+            (each, PeerError(BackendFailure.UNREACHABLE, REMOTE)) for each in addresses if each not in allowed
+        ]
+        if allowed:
+            dial.begin(allowed)
+        elif addresses:
+            self.failed(dial, _all_in_one(dial.failures))
         else:
-            dial.connect()
+            self.failed(dial, PeerError(BackendFailure.UNREACHABLE, f"{host} does not resolve"))
 
     def type_behind(self, client: Mapping[str, bytes], dialect: Dialect, told: bytes | None = None) -> bytes | None:
         """The service's socket type: as told, else as configured, else what such a client most likely faces.
@@ -478,7 +568,7 @@ class Backend:
         """What the operator should know of the service, once."""
         if event not in self._noticed:
             self._noticed.add(event)
-            self._observer.notice(event, **facts)
+            self.observer.notice(event, **facts)
 
 
 def _fixed_address(settings: ServiceSettings) -> Address | None:
@@ -487,9 +577,15 @@ def _fixed_address(settings: ServiceSettings) -> Address | None:
     if endpoint.transport == "ipc":
         return socket.AF_UNIX, endpoint.unix_address
     try:
-        parsed = ipaddress.ip_address(endpoint.host)
-    except ValueError:
-        return None
-    if not settings.allow_remote_backend and not is_local(endpoint.host):
-        return None
-    return (socket.AF_INET if parsed.version == 4 else socket.AF_INET6), (endpoint.host, endpoint.port)
+        found = socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+    except (OSError, UnicodeError):
+        return None  # a name, or the zone of an interface that is not there now
+    family, _, _, _, address = found[0]
+    return (family, address) if settings.allow_remote_backend or is_local(str(address[0])) else None
+
+
+def _all_in_one(failures: Sequence[tuple[Address, PeerError]]) -> PeerError:
+    """Why none of a name's addresses could be connected to."""
+    reason = min((error.reason for _, error in failures), key=_NEAREST.index)
+    told = (f"{Endpoint('tcp', *where[:2]).address}: {error.detail}" for (_, where), error in failures)
+    return PeerError(reason, "; ".join(told))

@@ -4,7 +4,6 @@ Services may share one. The server key with which a client made its HELLO tells 
 a TLS ClientHello would. What is before HELLO is the first one's: it counts there, and its limits hold.
 """
 
-import errno
 import socket
 from typing import TYPE_CHECKING
 
@@ -23,19 +22,17 @@ ACCEPTS = 16
 # How long a listener rests when there is no descriptor left, and nobody to evict.
 REST_SECONDS = 0.1
 
-NO_DESCRIPTOR = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
-
 
 class Door:
     """One listener and its strangers.
 
     services: those behind it, at least one; the first is the one to which strangers count.
     keys: the server keys that open it, and whose they are.
-    bound: where it listens, with the port that the system chose.
+    bound: where it listens, with the port that the system chose; addresses: those that this is.
     """
 
     def __init__(self, proxy: "Proxy", listener: Listener, services: "list[Service]") -> None:
-        self.bound = listener.endpoint
+        self.bound, self.addresses = listener.endpoint, listener.addresses
         self._lead_to(services)
         self.admission = Admission(
             self, proxy.strangers_room, proxy.cookies, proxy.transient_keys, proxy.descriptors, proxy.evict
@@ -49,7 +46,7 @@ class Door:
 
     def is_at(self, listener: socket.socket) -> bool:
         """Whether it opens on this very socket."""
-        return self._listener is not None and self._listener.socket is listener
+        return self._listener is not None and listener in self._listener.sockets
 
     def lead_to(self, services: "list[Service]") -> None:
         """These services are behind it from now on, with the settings that they have now."""
@@ -65,20 +62,34 @@ class Door:
     def close(self) -> None:
         """Take nobody in any more, and let nobody in who stands here."""
         if self._listener is not None:
-            self._accept(self._listener.socket)  # those who wait there are told like the others
-            trio.lowlevel.notify_closing(self._listener.socket)
+            for sock in self._listener.sockets:
+                self._accept(sock)  # those who wait there are told like the others
+                trio.lowlevel.notify_closing(sock)
             self._listener.close()
             self._listener = None
         self.admission.close()
 
     async def run(self) -> None:
         """Accept until it is closed."""
+        async with trio.open_nursery() as nursery:
+            for sock in self._listener.sockets if self._listener is not None else ():
+                nursery.start_soon(self._accept_often, sock)
+
+    async def _accept_often(self, sock: socket.socket) -> None:
         while self._listener is not None:
             try:
-                await trio.lowlevel.wait_readable(self._listener.socket)
+                await trio.lowlevel.wait_readable(sock)
             except trio.ClosedResourceError:
                 break
-            if self._listener is not None and not self._accept(self._listener.socket):  # else: closed meanwhile
+            if self._listener is None:
+                break  # closed meanwhile
+            try:
+                has_room = self._accept(sock)
+            except Exception as error:  # the boundary: what went wrong in there is over, and the listener stays
+                self.first.observer.unexpected(error)
+                await trio.sleep(REST_SECONDS)
+                continue
+            if not has_room:
                 self.first.observer.notice(
                     "no descriptor is left", hint="raise the hard limit of descriptors, or lower max_sessions"
                 )
@@ -92,7 +103,7 @@ class Door:
             except BlockingIOError:
                 break
             except OSError as error:
-                if error.errno not in NO_DESCRIPTOR:
+                if error.errno not in sockets.EXHAUSTED:
                     continue  # it was a connection that is no longer
                 if not sockets.is_readable(listener):
                     break  # nobody waits: Linux says so of a descriptor before it looks

@@ -23,7 +23,7 @@ class Endpoint:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read an endpoint; ``*`` as a TCP host means all addresses (IPv4 and IPv6).
+        """Read an endpoint; ``*`` as a TCP host means all addresses (IPv4 and IPv6), as a port any that is free.
 
         Raises ValueError with a sentence for the operator.
         """
@@ -37,6 +37,8 @@ class Endpoint:
                 raise ValueError(f"{text!r} is too long: a Unix socket's path has at most 107 octets")
             return cls("ipc", rest)
         host, separator, port = rest.rpartition(":")
+        if port == "*":
+            port = "0"
         if not separator or not host:
             raise ValueError(f"{text!r} has no port: write tcp://host:port")
         if not (port.isascii() and port.isdigit() and int(port) < 65536):
@@ -51,6 +53,11 @@ class Endpoint:
         if self.transport == "ipc":
             return f"ipc://{self.host}"
         return f"tcp://[{self.host}]:{self.port}" if ":" in self.host else f"tcp://{self.host}:{self.port}"
+
+    @property
+    def address(self) -> str:
+        """As it is written without its transport."""
+        return str(self).partition("://")[2]
 
     @property
     def unix_address(self) -> str:

@@ -39,6 +39,9 @@ class Observer(Protocol):
     def backend_failed(self, reason: BackendFailure, detail: str = "") -> None:
         """A backend could not be dialled or greeted."""
 
+    def rivals(self, session: "Session") -> None:
+        """Sessions of one key and identity replace each other again and again; this is the last that was replaced."""
+
     def unexpected(self, error: BaseException) -> None:
         """An error of ours ended one connection."""
 

@@ -4,7 +4,6 @@ import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack
 from math import ceil
-from typing import Any
 
 import trio
 
@@ -19,7 +18,7 @@ from curveproxy.proxy.service import Service
 from curveproxy.proxy.session import Session
 from curveproxy.proxy.settings import ServiceSettings
 from curveproxy.proxy.transient import TransientKeys
-from curveproxy.proxy.waiting_room import WaitingRoom
+from curveproxy.proxy.waiting_room import Owner, WaitingRoom
 from curveproxy.reasons import Closed
 
 # How many are served in one turn. Sessions come first, so that a flood of strangers does not starve them.
@@ -168,12 +167,19 @@ class Proxy:
         while True:
             now = trio.current_time()
             for door in self._doors.values():
-                door.admission.expire(now)
+                self._expire(door.first, door.admission.expire, now)
             for service in (*self.services, *self._former):
-                service.expire(now)
+                self._expire(service, service.expire, now)
             self._former = [service for service in self._former if service.taken]
             self.buffers.expire(now)
             await trio.sleep(TICK_SECONDS)
+
+    @staticmethod
+    def _expire(service: Service, expire: Callable[[float], None], now: float) -> None:
+        try:
+            expire(now)
+        except Exception as error:  # the boundary: the next tick goes on behind whatever this was
+            service.observer.unexpected(error)
 
     def evict(self) -> bool:
         """Free a descriptor at the listener whose strangers hold most of them. False when no stranger holds any.
@@ -182,10 +188,17 @@ class Proxy:
         """
         return max((door.admission for door in self._doors.values()), key=lambda admission: admission.held).evict()
 
-    def spawn(self, work: Callable[..., Awaitable[Any]], *arguments: Any) -> None:
-        """Start a task that lives as long as the proxy does."""
+    def spawn(self, owner: Owner, work: Callable[[], Awaitable[None]]) -> None:
+        """Start a task that lives as long as the proxy does. What it raises ends its owner by ``fail``, nobody else."""
+
+        async def guarded() -> None:
+            try:
+                await work()
+            except Exception as error:  # the boundary: one owner ends, not the proxy
+                owner.fail(error)
+
         assert self._nursery is not None
-        self._nursery.start_soon(work, *arguments)
+        self._nursery.start_soon(guarded)
 
 
 def _due(sessions: Sequence[Session], seconds: float) -> Sequence[Session]:

@@ -228,15 +228,23 @@ class Pump(ABC):
             self._session.service.room.wake_again(self)
 
     def retire(self) -> None:
-        """End as soon as no message is in the middle of its parts, and the session may part."""
+        """End as soon as no message is in the middle of its parts, and the session may part.
+
+        In a turn of the waiting room, for whoever calls this has no boundary around each session.
+        """
         self._retires = True
-        self.wake(READ)
+        self._session.service.room.wake_again(self)
 
     def stop(self) -> None:
         """The session has been closed. What is held goes now: it may be large, and the garbage collector slow."""
         self._wants = Wait.END
         self._kept, self._owed, self._large = b"", NOTHING, None
         self._session.service.buffers.account(self, 0, 0)
+
+    @property
+    def is_finishing(self) -> bool:
+        """Whether its source has ended, or will behind what has come: that is all which it has to deliver."""
+        return self._source_gone or self._ending
 
     @property
     def has_ended(self) -> bool:
@@ -264,7 +272,7 @@ class Pump(ABC):
         if wants == Wait.TURN:
             self._session.service.room.wake_again(self)
         elif wants == Wait.THREAD:
-            self._session.service.spawn(self._turn_large_in_thread)
+            self._session.service.spawn(self, self._turn_large_in_thread)
         elif wants == Wait.END:
             self._session.pump_has_ended()
 
@@ -449,11 +457,13 @@ class Pump(ABC):
         That it owes none can not be known: what it has been sent may wait in its kernel.
         """
         self._kept, self._large = b"", None  # half a frame, whose rest will not come
+        is_over = False
         with suppress(OSError):
-            if self.back._sink_gone and sockets.all_has_arrived(self._sink.socket):
-                self._session.close()
-            else:
+            is_over = self.back._sink_gone and sockets.all_has_arrived(self._sink.socket)
+            if not is_over:
                 self._sink.socket.shutdown(socket.SHUT_WR)
+        if is_over:
+            self._session.close()
         return Wait.END
 
     def _may_part(self) -> bool:
@@ -563,16 +573,13 @@ class Pump(ABC):
         large = self._large
         if large is None:
             return  # the session was closed before it came to this
-        try:
-            target = self._session.service.buffers.borrow(large.have + TARGET_ROOM)
-            batch = await trio.to_thread.run_sync(self._turn, large.buffer, 0, large.have, target, 0)
-            if self._wants == Wait.END:
-                return  # the session was cut meanwhile
-            self._wants = Wait.TURN
-            self._settle_large(batch, large, target)
-            self._go_on()
-        except Exception as error:  # the boundary, as in the waiting room
-            self.fail(error)
+        target = self._session.service.buffers.borrow(large.have + TARGET_ROOM)
+        batch = await trio.to_thread.run_sync(self._turn, large.buffer, 0, large.have, target, 0)
+        if self._wants == Wait.END:
+            return  # the session was cut meanwhile
+        self._wants = Wait.TURN
+        self._settle_large(batch, large, target)
+        self._go_on()
 
     def _settle_large(self, batch: Batch, large: Large, target: Buffer) -> None:
         """What a large frame became is owed from now on."""

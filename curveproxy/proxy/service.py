@@ -10,9 +10,11 @@ import trio
 from attrs import define
 
 from curveproxy.policy.clients import ClientList
+from curveproxy.policy.identities import Rivals
 from curveproxy.policy.limits import ClientLimits, sessions_in_force
 from curveproxy.policy.properties import droppable, for_service, is_probe
 from curveproxy.policy.quotas import Quotas
+from curveproxy.policy.sockettypes import known
 from curveproxy.proxy import sockets
 from curveproxy.proxy.backend import Backend, Connection, Dial
 from curveproxy.proxy.commands import Side
@@ -22,6 +24,7 @@ from curveproxy.proxy.pump import Peer
 from curveproxy.proxy.rounds import Rounds
 from curveproxy.proxy.session import Session
 from curveproxy.proxy.settings import ServiceSettings
+from curveproxy.proxy.waiting_room import READ, WRITE
 from curveproxy.reasons import BackendFailure, Closed, Outcome
 from curveproxy.wire import curve_server, metadata, spec, z85
 from curveproxy.wire.box import KeyPair
@@ -33,8 +36,9 @@ if TYPE_CHECKING:
     from curveproxy.proxy.door import Door
     from curveproxy.proxy.proxy import Proxy
 
-
-HELD = "another client has that identity now"
+# How long a service has to take the last messages of a client that has closed, before that one comes again: until its
+# program has read them, libzmq knows the identity as taken.
+SETTLE_SECONDS = 0.1
 
 _NUMBERS = count(1)
 
@@ -65,6 +69,8 @@ class Service:
         self.sessions: set[Session] = set()
         self.identities: dict[bytes, Session] = {}
         self._coming: dict[bytes, Newcomer] = {}
+        self._freed: dict[bytes, trio.Event] = {}
+        self._rivals = Rivals()
         self.quotas, self.rounds = Quotas[Session](), Rounds(self)
         self.traffic = Traffic()
         self.lingering: set[Session] = set()
@@ -87,7 +93,7 @@ class Service:
     def half_open(self) -> int:
         """Connections without an outcome: strangers at its door, and clients whose backend is being dialled."""
         strangers = len(self.door.admission.half_open) if self.door.first is self else 0
-        return strangers + len(self.backend.dials)
+        return strangers + self.backend.coming
 
     @property
     def half_open_limit(self) -> int:
@@ -102,7 +108,7 @@ class Service:
     @property
     def taken(self) -> int:
         """Places that are taken among the sessions, those included whose backend is being dialled."""
-        return len(self.sessions) + len(self.backend.dials)
+        return len(self.sessions) + self.backend.coming
 
     @property
     def backend_up(self) -> bool | None:
@@ -159,15 +165,21 @@ class Service:
         objection = self.clients.objection(key, find(properties, "Socket-Type"), told)
         if objection is not None:
             raise PeerError(*objection)
-        identity = self.clients.identity(key, told)
+        identity = self.identity_of(initiate)
         holder = self.identities.get(identity)
         if any(other is not None and other.key != key for other in (holder, self._coming.get(identity))):
-            raise PeerError(Outcome.METADATA, HELD)
+            raise PeerError(Outcome.IDENTITY_IN_USE)
         if self.is_leaving:
             raise PeerError(Outcome.SHUTDOWN)
         limits = self._limits(key)
         if holder is None and self.quotas.is_full(key, limits):  # else it replaces one of its own
             raise PeerError(Outcome.CLIENT_SESSIONS_LIMIT, f"at most {limits.max_sessions}")
+
+    def identity_of(self, initiate: Initiate) -> bytes:
+        """Who a client is to the service; a probe is nobody, so that whoever has that identity stays."""
+        if is_probe(initiate.properties):
+            return b""
+        return self.clients.identity(initiate.client, find(initiate.properties, "Identity") or b"")
 
     def check_room(self) -> None:
         """Whether there is a place for one more. Raises PeerError."""
@@ -179,36 +191,56 @@ class Service:
     ) -> None:
         """A client is vouched for and allowed: fetch it its backend."""
         newcomer = Newcomer(self, sock, peer, initiate, server, minor, accepted_at)
-        # Before the service sees the identity again: libzmq knows it as the older one's until that is gone.
-        self.replace(newcomer.identity)
-        if newcomer.identity:
-            self._coming[newcomer.identity] = newcomer
-        claim = partial(self._claim, newcomer) if newcomer.identity and self._proxy.registry is not None else None
-        self.backend.dial(newcomer, newcomer.properties(), claim)
+        identity, clear = newcomer.identity, None
+        self.replace(identity)
+        if identity:
+            self._coming[identity] = newcomer
+            if identity in self.identities or self._proxy.registry is not None:
+                clear = partial(self._clear, newcomer)
+        self.backend.dial(newcomer, newcomer.properties(), clear)
 
     def replace(self, identity: bytes) -> None:
-        """Its client has come again, and whoever has this identity may never hear that it had gone."""
+        """Its client has come again, and whoever has this identity may never hear that it had gone.
+
+        A session that does hear it delivers what its client has said before: see ``_until_free``.
+        """
         if (older := self.identities.get(identity)) is not None:
-            older.cut(Closed.REPLACED)
+            if older.is_finishing:
+                older.hurry()
+            else:
+                older.cut(Closed.REPLACED)
+                if self._rivals.add(identity, trio.current_time()):
+                    self.observer.rivals(older)
         if (newcomer := self._coming.get(identity)) is not None:
             newcomer.dial.cancel(PeerError(Outcome.PEER_CLOSED, "it has come again"))
 
-    async def _claim(self, newcomer: "Newcomer") -> None:
-        """Have a newcomer's identity for it, whichever process else has a session with it. Raises PeerError."""
+    async def _until_free(self, identity: bytes) -> None:
+        """Until the session that has this identity now has ended, and the service can be told it again.
+
+        libzmq's ROUTER passes over for ever whoever comes with an identity that it knows as another's.
+        """
+        if identity in self.identities:
+            await self._freed.setdefault(identity, trio.Event()).wait()
+            await trio.sleep(SETTLE_SECONDS)
+
+    async def _clear(self, newcomer: "Newcomer") -> None:
+        """Have a newcomer's identity for it, whichever process has a session with it. Raises PeerError."""
+        await self._until_free(newcomer.identity)
         registry, who = self._proxy.registry, (newcomer.identity, newcomer.key, newcomer.number)
         if registry is not None and not await registry.claim(self.settings.name, *who):
-            raise PeerError(Outcome.METADATA, HELD)
+            raise PeerError(Outcome.IDENTITY_IN_USE)
 
     def release(self, identity: bytes, key: bytes, number: int) -> None:
         """A client has gone that may have claimed its identity."""
         if identity and self._proxy.registry is not None:
             self._proxy.registry.release(self.settings.name, identity, key, number)
 
-    def make_way(self, identity: bytes, number: int) -> None:
+    async def make_way(self, identity: bytes, number: int) -> None:
         """The client with that number, which has this identity, has come again in another process."""
         holder = self.identities.get(identity) or self._coming.get(identity)
         if holder is not None and holder.number == number:
             self.replace(identity)
+            await self._until_free(identity)
 
     def has_come(self, newcomer: "Newcomer") -> None:
         """It is no newcomer any more: there is a backend for it, or none."""
@@ -230,6 +262,8 @@ class Service:
         self.quotas.leave(session.key, session)
         if self.identities.get(session.identity) is session:
             del self.identities[session.identity]
+            if (freed := self._freed.pop(session.identity, None)) is not None:
+                freed.set()
         self.release(session.identity, session.key, session.number)
         self.observer.closed(session, session.reason or Closed.INTERNAL)
 
@@ -237,6 +271,7 @@ class Service:
         """Deadlines, of dials and of sessions that are ending; and what is looked at now and then."""
         self.backend.expire(now)
         self.quotas.forget(now)
+        self._rivals.forget(now)
         self.rounds.make(now)
         for session in [late for late in self.lingering if late.ends_by <= now]:
             session.close()
@@ -246,7 +281,7 @@ class Newcomer:
     """An allowed client whose backend is being dialled.
 
     name: the operator's for it, else its key in Z85; identity: who it is to the service; server: the key it was given.
-    is_probe: it is our own client, and nobody to the service: whoever has that identity stays.
+    is_probe: it wants to see whether it would be let in, and nothing else.
     number: no other client of this process has it.
     """
 
@@ -265,8 +300,7 @@ class Newcomer:
         self.service, self.peer, self.initiate, self.server = service, peer, initiate, server
         self.name = service.clients.name(initiate.client) or z85.encode(initiate.client)
         self.is_probe = is_probe(initiate.properties)
-        told = find(initiate.properties, "Identity") or b""
-        self.identity = b"" if self.is_probe else service.clients.identity(initiate.client, told)
+        self.identity = service.identity_of(initiate)
         self.key, self.number = initiate.client, next(_NUMBERS)
         self._socket, self._minor, self._accepted_at = sock, minor, accepted_at
 
@@ -288,23 +322,29 @@ class Newcomer:
         service = self.service
         service.has_come(self)
         service.door.admission.backend_is_up()
-        near = find(self.initiate.properties, "Socket-Type")
+        near = Peer(self._socket, Side(self._minor, find(self.initiate.properties, "Socket-Type")))
         try:
             service.check(self.initiate)  # once more, for much may have changed meanwhile
             sockets.prepare_session(self._socket)
+            # Before READY, for whoever has that is in. Nothing is woken before this turn is over.
+            service.room.enter(self._socket.fileno(), near, READ | WRITE)
             self._answer(curve_server.ready(self.initiate.shared, _ready_for_any(connection.properties)))
         except (PeerError, OSError) as error:
+            service.room.leave(self._socket.fileno())
             service.backend.take_back(connection.socket)
-            self.refused(error if isinstance(error, PeerError) else PeerError(Outcome.PEER_CLOSED))
+            self.refused(error if isinstance(error, PeerError) else _outcome_of(error))
             return
         service.replace(self.identity)
         far = Side(connection.minor, connection.socket_type, connection.dialect)
-        session = Session(
-            self, Peer(self._socket, Side(self._minor, near)), Peer(connection.socket, far, connection.rest)
-        )
+        session = Session(self, near, Peer(connection.socket, far, connection.rest))
         service.session_has_begun(session)
-        service.observer.admitted(session, max(0.0, trio.current_time() - self._accepted_at))
-        session.begin()
+        try:
+            service.observer.admitted(session, max(0.0, trio.current_time() - self._accepted_at))
+            session.begin()
+            if self.is_probe:
+                session.dismiss()
+        except Exception as error:  # the boundary: it has been admitted, and what ends from now on is the session
+            session.fail(error)
 
     def _answer(self, ready: bytes) -> None:
         """Send READY, which fits into a send buffer that is all but empty. Raises OSError, and PeerError if not."""
@@ -315,11 +355,14 @@ class Newcomer:
         """There is no backend to be had: a BackendFailure, or an outcome where that is not the backend's fault."""
         if isinstance(error.reason, Outcome):
             self._turn_away(error.reason, error.detail)
-        elif error.reason == BackendFailure.SOCKET_TYPE:
+            return
+        if error.reason == BackendFailure.SOCKET_TYPE:
             self.service.door.admission.backend_is_up()
-            self._turn_away(Outcome.SOCKET_TYPE, error.detail)
-        else:
-            self._turn_away(Outcome.BACKEND_UNAVAILABLE, str(error))
+            near = known(find(self.initiate.properties, "Socket-Type"))
+            if near not in self.service.backend.served:  # else another program has its place now, and that may pass
+                self._turn_away(Outcome.SOCKET_TYPE, error.detail)
+                return
+        self._turn_away(Outcome.BACKEND_UNAVAILABLE, str(error))
 
     def fail(self, error: Exception) -> None:
         self.service.observer.unexpected(error)
@@ -330,6 +373,13 @@ class Newcomer:
         self.service.release(self.identity, self.key, self.number)
         admission = self.service.door.admission
         admission.turn_away(self.service, self._socket, self.peer, outcome, detail, self.is_probe)
+
+
+def _outcome_of(error: OSError) -> PeerError:
+    """How a handshake ended that an error of its own socket has ended, or one of ours."""
+    if error.errno in sockets.EXHAUSTED:
+        return PeerError(Outcome.SESSIONS_LIMIT, sockets.EXHAUSTED[error.errno])
+    return PeerError(Outcome.PEER_CLOSED)
 
 
 def _ready_for_any(properties: Mapping[str, bytes]) -> dict[str, bytes]:

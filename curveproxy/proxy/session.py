@@ -13,7 +13,6 @@ from curveproxy.proxy.filter import ForPublisher, filter_for
 from curveproxy.proxy.inbound import Inbound
 from curveproxy.proxy.outbound import Choosing, Outbound
 from curveproxy.proxy.pump import Peer
-from curveproxy.proxy.waiting_room import READ, WRITE
 from curveproxy.reasons import Closed, Invalid
 from curveproxy.wire import box
 from curveproxy.wire.codec import BATCH, Direction
@@ -24,8 +23,8 @@ if TYPE_CHECKING:
 
 # How long the other side may take none of what it is owed, once one side has ended.
 LINGER_SECONDS = 10.0
-# How long the message may take that a revoked client is in.
-REVOKED_SECONDS = 0.5
+# How long the message may take that a revoked client is in, and how long a probe may stay.
+AT_ONCE_SECONDS = 0.5
 # An unfinished frame of which fewer octets come in ``idle_seconds`` does not keep its session from being idle.
 LEAST_PROGRESS = 1024
 # So often in ``idle_seconds`` is it looked whether a session is idle, which ends at most one such part late.
@@ -122,10 +121,10 @@ class Session:
             outbound.subscribe_to_all()
 
     def begin(self) -> None:
-        """Relay from now on."""
+        """Relay from now on. Both sockets are in the room already."""
         room = self.service.room
-        room.enter(self._near.socket.fileno(), self._near, READ | WRITE)
-        room.replace(self._far.socket.fileno(), self._far)
+        for end in (self._near, self._far):
+            room.replace(end.socket.fileno(), end)
         if self._far.come:
             room.wake_again(self._far.reader)
 
@@ -208,8 +207,25 @@ class Session:
 
     def revoke(self) -> None:
         """Its client may not be here any more: both ways end behind the message that has begun, or very soon."""
+        self._leave_at_once(Closed.REVOKED)
+
+    def dismiss(self) -> None:
+        """It is a probe, which has its READY: both ways end before a message has begun, and nothing is relayed."""
+        self._leave_at_once(Closed.PROBE)
+
+    @property
+    def is_finishing(self) -> bool:
+        """Whether its client has closed: what it has said goes on to the service, and nothing follows."""
+        return self._near.reader.is_finishing
+
+    def hurry(self) -> None:
+        """Its client, which has closed, has come again: it may take so long to finish from the first time on."""
+        self._stays_until = min(self._stays_until, trio.current_time() + LINGER_SECONDS)
+        self.linger()
+
+    def _leave_at_once(self, reason: Closed) -> None:
         self._parting = Parting.AT_ONCE
-        self._leave(Closed.REVOKED, REVOKED_SECONDS)
+        self._leave(reason, AT_ONCE_SECONDS)
         self._near.reader.retire()
 
     def drain(self) -> None:

@@ -11,6 +11,7 @@ import termios
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 from attrs import frozen
 
@@ -29,6 +30,20 @@ IPV6_MARK = 1 << 64
 STRANGER_RECEIVE_BUFFER = 9216
 SESSION_RECEIVE_BUFFER = 131072
 
+# What the system may have too little of. That is no fault of whoever is at the other end.
+EXHAUSTED = {
+    errno.EMFILE: "no descriptor is left",
+    errno.ENFILE: "no descriptor is left in the whole system",
+    errno.ENOBUFS: "no memory is left for sockets",
+    errno.ENOMEM: "no memory is left for sockets",
+    errno.ENOSPC: "epoll can watch no more descriptors: fs.epoll.max_user_watches",
+}
+
+# A name's address of a family that this machine does not have now, as localhost's ::1 where IPv6 is off, is left out.
+ABSENT = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
+
+INTERFACE = "that is the name of a network interface: write its address"
+
 # How soon we notice a public peer that has gone without a word.
 KEEPALIVE_IDLE, KEEPALIVE_INTERVAL, KEEPALIVE_COUNT = 30, 10, 3
 USER_TIMEOUT_MS = 60_000
@@ -44,42 +59,53 @@ class BindError(Exception):
 
 @frozen
 class Listener:
-    """A listening socket.
+    """What listens on an endpoint: a socket, or one for each address of a name.
 
     endpoint: where it really is, with the port that the system chose for port 0.
-    handed_over: whoever made it keeps it and its path, and it may be wanted again.
+    handed_over: whoever made the sockets keeps them and their path, and they may be wanted again.
     """
 
-    socket: socket.socket
+    sockets: Sequence[socket.socket]
     endpoint: Endpoint
     _inode: int = 0
-    _handed_over: bool = False
+    handed_over: bool = False
+
+    @property
+    def addresses(self) -> list[str]:
+        """Those of its sockets, without the transport."""
+        if self.endpoint.transport == "ipc":
+            return [self.endpoint.address]
+        return [Endpoint("tcp", *sock.getsockname()[:2]).address for sock in self.sockets]
 
     def close(self) -> None:
         """Stop listening, and take the path of a Unix socket away, unless a successor has taken it over."""
-        if self._handed_over:
+        if self.handed_over:
             return
-        self.socket.close()
+        for sock in self.sockets:
+            sock.close()
         if self._inode and _inode(self.endpoint) == self._inode:
             Path(self.endpoint.host).unlink(missing_ok=True)
 
 
 def listen(endpoint: Endpoint, *, reuse_port: bool = False, handed_over: Sequence[socket.socket] = ()) -> Listener:
-    """Listen. Raises BindError.
+    """Listen, on all addresses that a name has. Raises BindError.
 
     reuse_port: beside another process that does so too, or in its place on a Unix socket.
-    handed_over: sockets that listen already; if one does so there, it is that one.
+    handed_over: sockets that listen already; those that do so there are taken, and no others.
     """
     try:
-        for given in handed_over:
-            if _listens_at(given, endpoint):
-                given.setblocking(False)
+        if given := [sock for sock in handed_over if _listens_at(sock, endpoint)]:
+            for sock in given:
+                sock.setblocking(False)
                 if endpoint.transport == "tcp":
-                    _configure_public(given)
-                return Listener(given, endpoint, handed_over=True)
-        listener = (_listen_unix if endpoint.transport == "ipc" else _listen_tcp)(endpoint, reuse_port)
+                    _configure_public(sock)
+            return Listener(given, endpoint, handed_over=True)
+        listeners = (
+            _listen_unix(endpoint, reuse_port) if endpoint.transport == "ipc" else _listen_tcp(endpoint, reuse_port)
+        )
     except (socket.gaierror, UnicodeError) as error:
-        raise BindError(endpoint, "the host name does not resolve") from error
+        reason = INTERFACE if is_interface(endpoint.host) else "the host name does not resolve"
+        raise BindError(endpoint, reason) from error
     except OSError as error:
         reasons = {
             errno.EADDRINUSE: "the address is in use: is another process listening there",
@@ -88,21 +114,22 @@ def listen(endpoint: Endpoint, *, reuse_port: bool = False, handed_over: Sequenc
             errno.ENOENT: "the directory does not exist",
         }
         raise BindError(endpoint, reasons.get(error.errno or 0, os.strerror(error.errno or 0).lower())) from error
-    listener.setblocking(False)
+    for sock in listeners:
+        sock.setblocking(False)
     if endpoint.transport == "ipc":
-        return Listener(listener, endpoint, _inode(endpoint))
-    return Listener(listener, Endpoint("tcp", endpoint.host, listener.getsockname()[1]))
+        return Listener(listeners, endpoint, _inode(endpoint))
+    return Listener(listeners, Endpoint("tcp", endpoint.host, listeners[0].getsockname()[1]))
 
 
 def listen_together(
     endpoint: Endpoint, of: int, *, reuse_port: bool = False, handed_over: Sequence[socket.socket] = ()
 ) -> list[Listener]:
-    """Listen for so many processes: a socket for each, or one for all where there can be no more. Raises BindError.
+    """Listen for so many processes: for each by itself, or once for all where there can be no more. Raises BindError.
 
     reuse_port: beside other processes than these too.
     """
     first = listen(endpoint, reuse_port=reuse_port, handed_over=handed_over)
-    if endpoint.transport == "ipc" or first.socket in handed_over:
+    if endpoint.transport == "ipc" or first.handed_over:
         return [first]
     first.close()  # it has shown that the port is ours; those that share it must all have said so before they bind
     with ExitStack() as undo:
@@ -114,11 +141,37 @@ def listen_together(
     return found
 
 
-def _listen_tcp(endpoint: Endpoint, reuse_port: bool) -> socket.socket:
+def is_interface(host: str) -> bool:
+    """Whether that is the name of a network interface of this machine, which libzmq takes for its address."""
+    return any(host == name for _, name in socket.if_nameindex())
+
+
+def _listen_tcp(endpoint: Endpoint, reuse_port: bool) -> list[socket.socket]:
     everywhere = endpoint.host == "*"
     dual = everywhere and socket.has_dualstack_ipv6()
     host = ("::" if dual else "0.0.0.0") if everywhere else endpoint.host
-    family, _, _, _, address = socket.getaddrinfo(host, endpoint.port, type=socket.SOCK_STREAM)[0]
+    found = socket.getaddrinfo(host, endpoint.port, type=socket.SOCK_STREAM)
+    with ExitStack() as undo:
+        listeners: list[socket.socket] = []
+        absent: OSError | None = None
+        for family, address in dict.fromkeys((family, address) for family, _, _, _, address in found):
+            port = endpoint.port or (listeners[0].getsockname()[1] if listeners else 0)
+            try:
+                listener = _listen_at(family, (address[0], port, *address[2:]), dual, reuse_port)
+            except OSError as error:
+                if error.errno not in ABSENT:
+                    raise
+                absent = error
+                continue
+            listeners.append(listener)
+            undo.callback(listener.close)
+        if absent is not None and not listeners:
+            raise absent
+        undo.pop_all()
+    return listeners
+
+
+def _listen_at(family: int, address: Any, dual: bool, reuse_port: bool) -> socket.socket:
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -162,7 +215,7 @@ def _listens_at(listener: socket.socket, endpoint: Endpoint) -> bool:
     return any(other[:2] == (host, port) for _, _, _, _, other in found)
 
 
-def _listen_unix(endpoint: Endpoint, reuse_port: bool) -> socket.socket:
+def _listen_unix(endpoint: Endpoint, reuse_port: bool) -> list[socket.socket]:
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         if reuse_port and _inode(endpoint):
@@ -170,7 +223,7 @@ def _listen_unix(endpoint: Endpoint, reuse_port: bool) -> socket.socket:
             listener.bind(str(beside))
             listener.listen(BACKLOG)
             beside.rename(endpoint.host)  # at no moment is there nobody
-            return listener
+            return [listener]
         if _is_stale(endpoint):
             Path(endpoint.host).unlink()
         listener.bind(endpoint.unix_address)
@@ -178,7 +231,7 @@ def _listen_unix(endpoint: Endpoint, reuse_port: bool) -> socket.socket:
     except OSError:
         listener.close()
         raise
-    return listener
+    return [listener]
 
 
 def _is_stale(endpoint: Endpoint) -> bool:

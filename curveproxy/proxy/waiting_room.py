@@ -29,14 +29,18 @@ WRITE = select.EPOLLOUT
 GONE = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
 
 
-class Guest(Protocol):
+class Owner(Protocol):
+    """Somebody for whom something is done apart: an error in it ends its owner, and nobody else."""
+
+    def fail(self, error: Exception) -> None:
+        """What is done for it has raised what it should not have."""
+
+
+class Guest(Owner, Protocol):
     """Somebody who waits."""
 
     def wake(self, events: int) -> None:
         """Something has come: READ, WRITE, GONE. Does not block; what it raises ends the guest by ``fail``."""
-
-    def fail(self, error: Exception) -> None:
-        """``wake`` has raised what it should not have."""
 
 
 class WaitingRoom:

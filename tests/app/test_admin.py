@@ -51,7 +51,7 @@ async def page(
     registry: CollectorRegistry, errors: list[Exception], not_ready: Callable[[], str] = str
 ) -> AsyncIterator[int]:
     """A page at work; its port."""
-    listener = admin.listen("127.0.0.1", 0)
+    [listener] = admin.listen("127.0.0.1", 0)
 
     async def collect() -> Iterable[Metric]:
         return registry.collect()

@@ -42,6 +42,12 @@ def test_what_is_in_order_is_said_so(place: Path) -> None:
     assert check(place, SERVICE) == (0, "c.toml is in order: 1 service, 1 client key\n", [])
 
 
+def test_the_name_of_an_interface_is_told_with_what_to_write(place: Path) -> None:
+    status, _, told = check(place, SERVICE.replace("*:5556", "lo:5556"))
+    assert status == 2
+    assert told[-1].endswith("listen: tcp://lo:5556: that is the name of a network interface: write its address")
+
+
 def test_everything_is_told_in_one_run(place: Path) -> None:
     (place / "clients" / "bob.key").write_text("no certificate")
     halves = (place / "server.key_secret").read_text(), (place / "alice.key_secret").read_text()

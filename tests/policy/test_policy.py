@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curveproxy.policy.clients import Binding, ClientList
-from curveproxy.policy.identities import Holder, Identities
+from curveproxy.policy.identities import RIVALS_SECONDS, Holder, Identities, Rivals
 from curveproxy.policy.limits import (
     UNLIMITED,
     AdmissionLimits,
@@ -381,3 +381,12 @@ class TestClientList:
         assert ClientList(allow_any=True).allows(b"c" * 32)
         assert listed.name(b"a" * 32) == "alice"
         assert listed.name(b"b" * 32) is None
+
+
+def test_an_identity_whose_sessions_are_replaced_again_and_again_is_told_of_now_and_then() -> None:
+    rivals = Rivals()
+    assert [rivals.add(b"me", now) for now in range(9)] == [False, False, False, True, False, False, False, True, False]
+    assert not rivals.add(b"another", 8.0)
+    rivals.forget(RIVALS_SECONDS + 1)
+    assert len(rivals) == 1
+    assert not any(rivals.add(b"me", RIVALS_SECONDS + 1) for _ in range(3)), "that was long ago"

@@ -84,7 +84,7 @@ class Relay:
             settings=SimpleNamespace(messages=limits, xpub_messages=False),
             room=self.room,
             buffers=Buffers(),
-            spawn=self.jobs.append,
+            spawn=lambda _, work: self.jobs.append(work),
             lingering=set(),
             observer=observer,
             traffic=SimpleNamespace(messages_in=0, octets_in=0, messages_out=0, octets_out=0),

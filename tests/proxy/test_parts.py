@@ -63,6 +63,9 @@ class TestEndpoint:
         assert Endpoint.parse(text) == endpoint
         assert str(endpoint) == text
 
+    def test_a_star_is_any_port_as_in_libzmq(self) -> None:
+        assert Endpoint.parse("tcp://*:*") == Endpoint("tcp", "*", 0)
+
     @pytest.mark.parametrize(
         "text",
         [
@@ -154,7 +157,7 @@ class TestPublicSockets:
         """The octets that the kernel of the listener has taken are those that a client's kernel holds no more."""
         given = [] if who == "we" else [socket.create_server(("127.0.0.1", 0))]
         port = given[0].getsockname()[1] if given else 0
-        listener = listen(Endpoint("tcp", "127.0.0.1", port), handed_over=given).socket
+        listener = listen(Endpoint("tcp", "127.0.0.1", port), handed_over=given).sockets[0]
         with closing(listener), closing(socket.create_connection(listener.getsockname())) as client:
             client.setblocking(False)
             sent = 0
@@ -543,7 +546,7 @@ class TestSockets:
     def test_an_ipv4_client_of_a_listener_for_both_is_told_as_what_it_is(self) -> None:
         listener = listen(Endpoint.parse("tcp://*:0"))
         with socket.create_connection(("127.0.0.1", listener.endpoint.port)) as client:
-            accepted, _ = listener.socket.accept()
+            accepted, _ = listener.sockets[0].accept()
             with accepted:
                 assert peer_text(accepted) == f"127.0.0.1:{client.getsockname()[1]}"
         listener.close()
@@ -562,6 +565,10 @@ class TestSockets:
         alive.close()
         listen(endpoint).close()
 
+    def test_an_interface_is_no_host_and_that_is_said(self) -> None:
+        with pytest.raises(BindError, match="the name of a network interface: write its address"):
+            listen(Endpoint("tcp", "lo", 0))
+
     def test_a_successor_takes_a_path_over_and_keeps_it(self, tmp_path: object) -> None:
         endpoint = Endpoint("ipc", f"{tmp_path}/x.sock")
         before = listen(endpoint, reuse_port=True)
@@ -569,7 +576,7 @@ class TestSockets:
         before.close()
         with socket.socket(socket.AF_UNIX) as client:
             client.connect(endpoint.host)
-            successor.socket.accept()[0].close()
+            successor.sockets[0].accept()[0].close()
         successor.close()
         assert not Path(endpoint.host).exists()
 

@@ -159,6 +159,22 @@ def test_a_service_that_is_well_again_is_reached_though_only_a_client_can_find_t
             assert answers(client.handshake())
 
 
+def test_a_client_waits_while_another_program_has_the_place_of_its_service() -> None:
+    """As in the middle of an upgrade. Whoever has never fitted is told that it does not."""
+    with RawService(echo) as service, any_sidecar(service.endpoint) as proxy:
+        with client_of(proxy) as client:
+            assert answers(client.handshake())
+        service.behaviour = wrong_socket_type
+        with client_of(proxy) as client, pytest.raises(EOFError):
+            client.handshake()
+        assert proxy.metric("curveproxy_handshakes_total", outcome="backend_unavailable") == 1
+        with client_of(proxy, socket_type="PUSH") as client, pytest.raises(Refused):
+            client.handshake()
+        service.behaviour = echo
+        with client_of(proxy) as client:
+            assert answers(client.handshake())
+
+
 # --- what was sent arrives
 
 

@@ -3,8 +3,10 @@
 from collections.abc import Iterator
 
 import pytest
+import zmq
 from support.client import RawClient, answers
 from support.curve import Keys
+from support.libzmq import Libzmq
 from support.peer import Refused
 from support.process import Sidecar, toml, wait_until
 from support.service import RawService, echo
@@ -44,9 +46,10 @@ def told_to_the_service(proxy: Sidecar) -> bytes | None:
     return service.accepted[-1].theirs.get("Identity")
 
 
-def refused_as(proxy: Sidecar, word: str, client: RawClient) -> bool:
+def refused_as(proxy: Sidecar, word: str, client: RawClient, *, final: bool = True) -> bool:
+    """final: it is told so, and gives up."""
     before = outcome(proxy, word)
-    with client, pytest.raises(Refused):
+    with client, pytest.raises(Refused if final else EOFError):
         client.handshake()
     return outcome(proxy, word) == before + 1
 
@@ -103,7 +106,8 @@ def test_two_keys_never_share_an_identity(proxy: Sidecar) -> None:
     endpoint = proxy.endpoints["orders"]
     with RawClient(endpoint, proxy.server.public, alice, identity=b"me") as first:
         first.handshake()
-        assert refused_as(proxy, "metadata", RawClient(endpoint, proxy.server.public, bob, identity=b"me"))
+        bobs = RawClient(endpoint, proxy.server.public, bob, identity=b"me")
+        assert refused_as(proxy, "identity_in_use", bobs, final=False)
         with RawClient(proxy.endpoints["prices"], proxy.server.public, bob, identity=b"me") as elsewhere:
             elsewhere.handshake()
         assert answers(first)
@@ -127,3 +131,20 @@ def test_a_client_that_comes_again_replaces_its_older_session(proxy: Sidecar) ->
             assert older.recv_until_closed().octets == b""
         for client in (newer, nameless.handshake(), another.handshake()):
             assert answers(client)
+
+
+def test_a_client_whose_identity_another_has_for_the_moment_comes_in_once_that_has_gone(proxy: Sidecar) -> None:
+    """libzmq would never come again behind an ERROR."""
+    keys = [listed(proxy, name) for name in ("for a moment", "its owner")]
+    before = outcome(proxy, "identity_in_use")
+    with Libzmq() as libzmq:
+        owner = None
+        with RawClient(proxy.endpoints["orders"], proxy.server.public, keys[0], identity=b"mine") as other:
+            other.handshake()
+            owner = libzmq.connect(
+                zmq.DEALER, proxy.endpoints["orders"], server=proxy.server.public, keys=keys[1], identity=b"mine"
+            )
+            owner.send(b"hello")
+            wait_until(lambda: outcome(proxy, "identity_in_use") >= before + 2, "it has come again in vain")
+            assert answers(other)
+        assert owner.recv() == b"hello"

@@ -150,7 +150,7 @@ def test_a_client_whose_dial_finds_no_descriptor_comes_again(warm: Sidecar) -> N
             assert client.recv_until_closed().octets == b""
         assert warm.metric(OUTCOMES, outcome="sessions_limit") == 1
         line, *_ = [line for line in warm.log if line.get("outcome") == "sessions_limit"]
-        assert line["detail"] == "no descriptor is left for the service"
+        assert line["detail"] == "no descriptor is left"
         assert line["hint"]
         assert is_served(warm)
 

@@ -5,8 +5,9 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -295,6 +296,17 @@ def test_a_key_that_can_not_be_used(server_key: str, secret_key: str, words: str
     assert (step, reason) == ("keys", "keys")
 
 
+def test_a_file_whose_path_looks_like_a_key_is_a_file(door: Door, tmp_path: Path) -> None:
+    name = "demo/curveproxy-42/server.key".rjust(40, "k")
+    (tmp_path / name).parent.mkdir(parents=True)
+    (tmp_path / name).write_text(Path(door.proxy.directory, "server.key").read_text())
+    secret = key_file(tmp_path, door.keys)
+    done = curveproxy(
+        "probe", door.proxy.public, "--server-key", name, "--secret-key", secret, "--json", directory=tmp_path
+    )
+    assert json.loads(done.stdout)["ok"], done.stdout
+
+
 def test_a_wrong_command_line_ends_with_2() -> None:
     for arguments in (
         ["tcp://127.0.0.1:1"],
@@ -456,3 +468,33 @@ def test_a_proxy_that_leaves_says_so() -> None:
             proxy.signal()
             with pytest.raises(Refused, match="shutdown"):
                 client.ready()
+
+
+def test_a_probe_that_stays_is_no_session_to_work_with() -> None:
+    """Nothing is relayed for it, either way, and it ends; its client's limit on sessions holds for it."""
+
+    def talks(peer: Peer) -> None:
+        peer.handshake()
+        peer.send([b"to whoever is there"])
+        peer.recv()
+        heard.set()
+
+    heard = Event()
+    with RawService(talks) as service, Sidecar(backend=service.endpoint) as proxy:
+        keys = proxy.new_client("desk", {"identity": "desk-7", "max-sessions": "1"})
+        proxy.wait_listed(1)
+        with RawClient(proxy.public, proxy.server.public, keys, properties=PROBE) as client:
+            client.handshake()
+            with suppress(OSError):
+                client.send([b"work"])
+            assert client.recv_until_closed().octets == b""
+        proxy.wait_metric("curveproxy_sessions_closed_total", 1, reason="probe")
+        wait_until(lambda: not any(thread.is_alive() for thread in service.threads[1:]), "the service sees its end")
+        assert not heard.is_set()
+        with RawClient(proxy.public, proxy.server.public, keys) as client:
+            assert client.handshake().recv() == [b"to whoever is there"]
+            for properties in (PROBE, PROBE | {"Identity": b"desk-7"}):
+                assert refusal(proxy, keys, properties) == "sessions_limit"
+            with suppress(OSError):
+                client.send([b"work"])
+            wait_until(heard.is_set, "its own session works")

@@ -1,11 +1,14 @@
 """What the two sides of a session may say beside messages, and what is too much."""
 
+import json
+
 import pytest
 import zmq
 from support.client import RawClient, answers
+from support.curve import Keys
 from support.libzmq import Libzmq
 from support.peer import Peer
-from support.process import Sidecar, wait_until
+from support.process import Sidecar, free_port, wait_until
 from support.service import RawService, echo
 from support.zmtp import MORE
 
@@ -87,3 +90,60 @@ def test_subscriptions_are_bounded_and_nothing_else_reaches_a_pub() -> None:
             client.send([b"\x01" + b"t" * 4096])
             client.recv_until_closed(5)
             assert proxy.metric("curveproxy_invalid_messages_total", reason="too_large") == 1
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_a_client_that_has_closed_and_comes_again_loses_nothing_that_it_said_before(workers: int) -> None:
+    """And the service is told its identity again only once it has heard of the end."""
+    keys, part = Keys.new(), b"x" * 100_000
+    with (
+        RawService() as service,
+        Sidecar(
+            backend=service.endpoint,
+            listen=f"tcp://127.0.0.1:{free_port()}",
+            clients=ANY,
+            process={"workers": workers},
+        ) as proxy,
+    ):
+        options = {"keys": keys, "identity": b"worker-1"}
+        with RawClient(proxy.public, proxy.server.public, **options) as first:  # type: ignore[arg-type]
+            first.begin()
+            busy = service.accept()
+            busy.handshake()
+            first.ready()
+            for _ in range(30):
+                first.send([part])
+            first.finish()
+            with RawClient(proxy.public, proxy.server.public, **options) as second:  # type: ignore[arg-type]
+                second.begin()
+                proxy.wait_metric("curveproxy_half_open_connections", 1)
+                for _ in range(30):
+                    assert busy.recv() == [part]
+                with pytest.raises(EOFError):
+                    busy.recv()
+                assert service.accepted == [busy], "it is not dialled while the service knows it"
+                busy.close()
+                after = service.accept()
+                after.handshake()
+                second.ready()
+                second.send([b"second life"])
+                assert after.recv() == [b"second life"]
+        assert proxy.metric("curveproxy_sessions_closed_total", reason="replaced") == 0
+
+
+def test_two_hosts_that_replace_each_other_for_ever_are_told_of() -> None:
+    keys = Keys.new()
+    with RawService(echo) as service, Sidecar(backend=service.endpoint, clients=ANY) as proxy:
+        held = client_of(proxy, keys=keys, identity=b"me")
+        for _ in range(4):
+            newer = client_of(proxy, keys=keys, identity=b"me")
+            held.recv_until_closed()
+            held.close()
+            held = newer
+        assert answers(held)
+        held.close()
+        [line] = [line for line in proxy.log if line["event"] == "clients replace each other"]
+        assert "another host" in line["hint"]
+        assert line["client"]
+        troubles = json.loads(proxy.get("/api/status")[1])["troubles"]
+        assert [trouble["word"] for trouble in troubles if "replace each other" in trouble["what"]] == ["replaced"]

@@ -1,0 +1,241 @@
+"""An error of ours, or of the system, ends what it belongs to: once, told once, and nobody else.
+
+The proxy runs in this process, for a full epoll and an error of our own can not be had otherwise.
+"""
+
+import errno
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+from support.client import RawClient, answers
+from support.curve import Keys
+from support.peer import Refused
+from support.service import RawService, echo
+
+from curveproxy.policy.clients import ClientList
+from curveproxy.proxy.admission import Admission, Farewell
+from curveproxy.proxy.backend import Dial
+from curveproxy.proxy.door import Door
+from curveproxy.proxy.endpoint import Endpoint
+from curveproxy.proxy.proxy import Proxy
+from curveproxy.proxy.pump import Peer, Pump
+from curveproxy.proxy.service import Service
+from curveproxy.proxy.session import Session
+from curveproxy.proxy.settings import ServiceSettings
+from curveproxy.proxy.waiting_room import READ
+from curveproxy.wire.box import KeyPair
+from curveproxy.wire.plain import PlainPeer
+
+SECONDS = 20
+
+
+class Told:
+    """An observer that keeps what it is told, each as its name and the first word behind it."""
+
+    def __init__(self) -> None:
+        self.words: list[tuple[str, str]] = []
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        def tell(*facts: object, **_: object) -> None:
+            word = next((str(fact) for fact in facts if isinstance(fact, str)), "")
+            if name not in ("accepted", "backend_up"):
+                self.words.append((name, word))
+
+        return tell
+
+    async def wait(self, *words: tuple[str, str]) -> None:
+        """Until so much was told; it is exactly this."""
+        with trio.fail_after(SECONDS):
+            while len(self.words) < len(words):
+                await trio.sleep(0.01)
+        assert self.words == list(words)
+        self.words.clear()
+
+
+class Running:
+    """A proxy with one service at work."""
+
+    def __init__(self, backend: str) -> None:
+        self.told, self.keys = Told(), Keys.new()
+        self.proxy = Proxy(descriptors=4096)
+        pair = KeyPair(self.keys.public, self.keys.secret)
+        settings = ServiceSettings(
+            "test", Endpoint.parse("tcp://127.0.0.1:0"), Endpoint.parse(backend), server_keys=(pair,)
+        )
+        self.service = Service(self.proxy, settings, ClientList(allow_any=True), self.told)
+        self.proxy.open({self.service: settings})
+
+    async def comes(self, **options: Any) -> bool:
+        """Whether a client is let in and answered."""
+        return await trio.to_thread.run_sync(partial(self._comes, **options))
+
+    def _comes(self, **options: Any) -> bool:
+        with RawClient(str(self.service.bound), self.keys.public, **options) as client:
+            try:
+                return answers(client.handshake())
+            except (EOFError, Refused, ConnectionError):
+                return False
+
+    async def is_well(self) -> bool:
+        """Whether the next client is served, and nothing of those before is left."""
+        return await self.comes() and await self.is_empty()
+
+    async def is_empty(self) -> bool:
+        with trio.fail_after(SECONDS):
+            while self.service.taken or self.service.half_open:
+                await trio.sleep(0.01)
+        self.told.words.clear()
+        return not self.service.backend.trial.down
+
+
+@pytest.fixture
+def backend() -> Any:
+    with RawService(echo) as service:
+        yield service.endpoint
+
+
+@asynccontextmanager
+async def running(backend: str) -> AsyncIterator[Running]:
+    at_work = Running(backend)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(at_work.proxy.run)
+        await trio.testing.wait_all_tasks_blocked()
+        yield at_work
+        at_work.proxy.drain(0)
+
+
+def full(room: Any, guest: type, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next guest of this kind finds the room's epoll full."""
+    enter = room.enter
+
+    def refuse(descriptor: int, who: object, events: int = READ) -> None:
+        if isinstance(who, guest):
+            monkeypatch.setattr(room, "enter", enter)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        enter(descriptor, who, events)
+
+    monkeypatch.setattr(room, "enter", refuse)
+
+
+def fails(*_: object, **__: object) -> None:
+    raise RuntimeError("a fault of ours")
+
+
+def once(place: object, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next call of this method fails."""
+    whole = getattr(place, name)
+
+    def failing(*arguments: object, **options: object) -> Any:
+        monkeypatch.setattr(place, name, whole)
+        return fails()
+
+    monkeypatch.setattr(place, name, failing)
+
+
+@pytest.mark.parametrize("guest", [Peer, Dial], ids=["the client's", "the service's"])
+def test_a_full_epoll_refuses_one_client_and_is_no_failure_of_the_backend(
+    backend: str, guest: type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        async with running(backend) as at_work:
+            full(at_work.proxy.sessions_room, guest, monkeypatch)
+            assert not await at_work.comes()
+            await at_work.told.wait(("refused", "sessions_limit"))
+            assert await at_work.is_empty()
+            assert await at_work.is_well()
+
+    trio.run(main)
+
+
+def test_what_goes_wrong_at_the_birth_of_a_session_ends_it_and_counts_it_once(
+    backend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        async with running(backend) as at_work:
+            monkeypatch.setattr(Session, "begin", fails)
+            assert not await at_work.comes()
+            await at_work.told.wait(("admitted", ""), ("unexpected", ""), ("closed", "internal"))
+            monkeypatch.undo()
+            assert await at_work.is_well()
+
+    trio.run(main)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"], ids=["at once", "in a task"])
+def test_a_refusal_that_can_not_be_told_is_one_all_the_same(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        async with running(f"tcp://{host}:1") as at_work:
+            full(at_work.proxy.strangers_room, Farewell, monkeypatch)
+            assert not await at_work.comes(properties={"Socket-Type": b"DEALER", "X-Curveproxy-Probe": b""})
+            await at_work.told.wait(("backend_failed", "refused"), ("refused", "backend_unavailable"))
+            assert not at_work.service.taken
+
+    trio.run(main)
+
+
+@pytest.mark.parametrize(
+    ("place", "name", "host"),
+    [
+        (PlainPeer, "opening", "127.0.0.1"),
+        (PlainPeer, "receive_untrusted", "127.0.0.1"),
+        (PlainPeer, "opening", "localhost"),
+        (trio.socket, "getaddrinfo", "localhost"),
+    ],
+    ids=["at once", "in the room", "in a task", "in a task before the dial"],
+)
+def test_an_error_of_ours_while_the_backend_is_dialled_ends_one_client(
+    backend: str, place: object, name: str, host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        async with running(backend.replace("127.0.0.1", host)) as at_work:
+            once(place, name, monkeypatch)
+            assert not await at_work.comes()
+            await at_work.told.wait(("unexpected", ""), ("refused", "internal"))
+            assert await at_work.is_empty()
+            assert await at_work.is_well()
+
+    trio.run(main)
+
+
+@pytest.mark.parametrize(
+    ("place", "name"),
+    [(Service, "expire"), (Admission, "expire"), (Door, "_accept")],
+    ids=["of the tick", "of the tick at the door", "of the listener"],
+)
+def test_an_error_of_ours_in_what_all_share_is_told_and_all_goes_on(
+    backend: str, place: object, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        async with running(backend) as at_work:
+            once(place, name, monkeypatch)
+            came = await at_work.comes()
+            with trio.fail_after(SECONDS):
+                while ("unexpected", "") not in at_work.told.words:
+                    await trio.sleep(0.01)
+            assert came
+            assert await at_work.is_well()
+
+    trio.run(main)
+
+
+def test_a_pump_that_fails_as_it_is_told_to_leave_ends_its_session_alone(
+    backend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        async with running(backend) as at_work:
+            with RawClient(str(at_work.service.bound), at_work.keys.public) as client:
+                await trio.to_thread.run_sync(client.handshake)
+                at_work.told.words.clear()
+                once(Pump, "_exchange", monkeypatch)
+                at_work.service.admit(ClientList())  # nobody is listed any more: its session is told to leave
+                await at_work.told.wait(("unexpected", ""), ("closed", "internal"))
+            at_work.service.admit(ClientList(allow_any=True))
+            assert await at_work.is_well()
+
+    trio.run(main)
