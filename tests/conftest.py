@@ -19,6 +19,28 @@ TOOLS = {  # what a test needs beyond Python, by the marker it carries; each mar
 }
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Twice as many processes as processors: much of the suite waits."""
+    return 2 * len(os.sched_getaffinity(0))
+
+
+@pytest.hookimpl(tryfirst=True)  # before what is not wanted is left out
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What needs a tool is deep, and tests that share a fixture of their module share a process."""
+    for item in items:
+        if any(item.get_closest_marker(marker) for marker in TOOLS):
+            item.add_marker("deep")
+        if shares_its_module(item) and not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+
+
+def shares_its_module(item: pytest.Item) -> bool:
+    """Whether a test uses a fixture that is made once for its module."""
+    assert isinstance(item, pytest.Function)
+    fixtures = item._fixtureinfo.name2fixturedefs.values()
+    return any(fixture.scope == "module" for definitions in fixtures for fixture in definitions)
+
+
 def pytest_sessionstart() -> None:
     """Some tests have thousands of clients."""
     raise_descriptors()

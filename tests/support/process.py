@@ -34,6 +34,8 @@ ROOT = Path(__file__).parent.parent.parent
 START_SECONDS = 20.0
 # Below those that the kernel gives to whoever connects, and by chance, for another run may be looking too.
 PORTS = itertools.cycle(random.sample(range(20_000, 32_768), 32_768 - 20_000))
+# The size of the tester's terminal, which pytest's workers export, and a Python that keeps nothing back for its exit.
+TESTERS = {"COLUMNS", "LINES", "PYTHONUNBUFFERED"}
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
@@ -58,8 +60,12 @@ def command() -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    """This process's environment; what is not installed is found in this tree."""
-    return dict(os.environ) if len(command()) == 1 else {**os.environ, "PYTHONPATH": str(ROOT)}
+    """This process's environment, without what would make a program behave otherwise than for its users.
+
+    What is not installed is found in this tree.
+    """
+    own = {name: value for name, value in os.environ.items() if name not in TESTERS}
+    return own if len(command()) == 1 else {**own, "PYTHONPATH": str(ROOT)}
 
 
 def curveproxy(*arguments: str, directory: Path | None = None, timeout: float = 60) -> subprocess.CompletedProcess[str]:
