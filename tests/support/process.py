@@ -31,7 +31,7 @@ from support.curve import Keys
 from support.peer import SECONDS
 
 ROOT = Path(__file__).parent.parent.parent
-START_SECONDS = 20.0
+START_SECONDS = 60.0
 # Below those that the kernel gives to whoever connects, and by chance, for another run may be looking too.
 PORTS = itertools.cycle(random.sample(range(20_000, 32_768), 32_768 - 20_000))
 # The size of the tester's terminal, which pytest's workers export, and a Python that keeps nothing back for its exit.
@@ -238,7 +238,7 @@ class Sidecar:
         """Send it a signal."""
         self.process.send_signal(number)
 
-    def wait(self, timeout: float = 20) -> int:
+    def wait(self, timeout: float = 60) -> int:
         """Its exit status. Raises TimeoutExpired."""
         return self.process.wait(timeout)
 

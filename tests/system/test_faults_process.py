@@ -126,7 +126,7 @@ def test_a_listener_without_a_descriptor_says_so(proxy: Sidecar) -> None:
         return any("descriptor" in json.dumps(line) and line.get("hint") for line in proxy.log[before:])
 
     with descriptors_left(proxy, 0), client_of(proxy):
-        wait_until(told, "a line about the descriptors", 5 * 0.1)
+        wait_until(told, "a line about the descriptors")
 
 
 def test_a_newcomer_with_the_last_descriptor_is_not_evicted_for_nobody(warm: Sidecar) -> None:
@@ -349,6 +349,7 @@ def test_two_signals_at_once_while_it_drains_end_it_with_1_like_one(service: Raw
         assert proxy.wait() == 1
 
 
+@pytest.mark.deep
 def test_after_a_restart_everybody_comes_again_at_once_and_nobody_is_refused() -> None:
     count = 1000
     with (

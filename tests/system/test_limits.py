@@ -168,6 +168,7 @@ def test_one_message_a_second_is_everybodys_turn(service: RawService) -> None:
         assert received <= 5, "each has had its turn before one had all of its own"
 
 
+@pytest.mark.deep
 def test_what_a_client_said_before_it_left_arrives_at_its_rate(service: RawService) -> None:
     """Longer than an ending session may stand still."""
     with limited(service, messages_per_second_per_client=5) as proxy:

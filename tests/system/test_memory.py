@@ -144,6 +144,7 @@ def test_large_messages_that_come_side_by_side_do_not_wait_for_each_other_for_ev
         wait_until(lambda: not proxy.metric(HELD), "nothing is held any more")
 
 
+@pytest.mark.deep
 def test_who_stands_still_in_the_middle_of_a_message_does_not_keep_the_others_waiting(tmp_path: Path) -> None:
     size, ceiling = 8 * MIB, 4 * MIB
     with (
