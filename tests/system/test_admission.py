@@ -274,7 +274,7 @@ def test_a_handshake_octet_by_octet_is_admitted(door: Door) -> None:
 
 
 def test_silence_at_every_stage_ends_at_the_one_deadline() -> None:
-    with RawService(echo) as service, Sidecar(backend=service.endpoint, admission={"handshake_seconds": 1}) as proxy:
+    with RawService(echo) as service, Sidecar(backend=service.endpoint, admission={"handshake_seconds": 3}) as proxy:
         door = Door(proxy, service)
         with door.expecting(timeout=3), connect(proxy.public) as silent, at_door(door), before_initiate(door):
             assert Peer(silent).recv_until_closed().octets == zmtp.greeting(as_server=1)[:11]
