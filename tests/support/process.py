@@ -4,6 +4,7 @@
 unexpected error counted, no traceback written.
 """
 
+import http.client
 import itertools
 import json
 import os
@@ -268,13 +269,15 @@ class Sidecar:
         return [line for line in lines if isinstance(line, dict)]
 
     def get(self, path: str) -> tuple[int, str]:
-        """Status and text of a page of its admin endpoint. Raises OSError when nobody answers."""
+        """Status and text of a page of its admin endpoint. Raises OSError when nobody answers, or not to the end."""
         try:
             with urllib.request.urlopen(self.admin + path, timeout=SECONDS) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             with error:
                 return error.code, error.read().decode()
+        except http.client.HTTPException as error:
+            raise ConnectionError("it has left in the middle of its answer") from error
 
     def ready(self) -> bool:
         """Whether /readyz answers 200."""
