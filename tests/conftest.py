@@ -2,9 +2,11 @@
 
 import os
 import shutil
+from typing import Any
 
 import pytest
 from support.process import raise_descriptors
+from xdist.scheduler import LoadScopeScheduling
 
 TOOLS = {  # what a test needs beyond Python, by the marker it carries; each marker is declared in pyproject.toml
     "browser": ("chromium",),
@@ -17,6 +19,35 @@ TOOLS = {  # what a test needs beyond Python, by the marker it carries; each mar
     "prometheus": ("prometheus", "promtool"),
     "systemd": ("systemd-analyze", "systemd-socket-activate", "unshare", "nsenter"),
 }
+
+# Long files whose tests share next to nothing: each test goes to whichever process is free.
+DEALT_OUT = {f"tests/system/test_{name}.py" for name in ("drain", "limits", "old_services", "page", "workers")}
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Twice as many processes as processors: much of the suite waits."""
+    return 2 * len(os.sched_getaffinity(0))
+
+
+class ByFile(LoadScopeScheduling):  # type: ignore[misc]  # it has no types
+    """Tests of one file share a process, and so what is made once for them, unless the file is one of ``DEALT_OUT``."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return nodeid if file in DEALT_OUT else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
+    """How tests are dealt out to processes."""
+    return ByFile(config, log)
+
+
+@pytest.hookimpl(tryfirst=True)  # before what is not wanted is left out
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What needs a tool is deep."""
+    for item in items:
+        if any(item.get_closest_marker(marker) for marker in TOOLS):
+            item.add_marker("deep")
 
 
 def pytest_sessionstart() -> None:

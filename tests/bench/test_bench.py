@@ -24,6 +24,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=180, check=False)
 
 
+@pytest.mark.deep
 def test_a_short_run_measures_both(tmp_path: Path) -> None:
     """Two of them; .ci/run runs all."""
     found = tmp_path / "found.json"
@@ -41,6 +42,7 @@ def test_an_unknown_benchmark_is_a_complaint() -> None:
     assert "no benchmark is named speed" in ran.stderr
 
 
+@pytest.mark.deep
 def test_a_picture_is_drawn_or_the_complaint_tells_what_it_needs(tmp_path: Path) -> None:
     picture = tmp_path / "found.png"
     ran = run("sessions", "--short", "--plot", str(picture))
@@ -111,6 +113,7 @@ def test_the_pure_codec_has_a_column_of_its_own_only_beside_the_other(
     )
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize(
     ("client", "kind", "connections"), [("PUSH", "PULL", 3), ("PULL", "PUSH", 1), ("REQ", "REP", 1), ("XSUB", "PUB", 3)]
 )

@@ -14,7 +14,7 @@ from typing import NamedTuple, Self
 from support import zmtp
 from support.zmtp import COMMAND, LONG, MORE, Frame, Malformed
 
-SECONDS = 10.0  # how long a peer waits for anything, unless told otherwise
+SECONDS = 20.0  # how long a peer waits for anything, unless told otherwise
 
 
 class Refused(Exception):  # noqa: N818 - what the other side did

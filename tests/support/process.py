@@ -4,6 +4,7 @@
 unexpected error counted, no traceback written.
 """
 
+import http.client
 import itertools
 import json
 import os
@@ -31,9 +32,11 @@ from support.curve import Keys
 from support.peer import SECONDS
 
 ROOT = Path(__file__).parent.parent.parent
-START_SECONDS = 20.0
+START_SECONDS = 60.0
 # Below those that the kernel gives to whoever connects, and by chance, for another run may be looking too.
 PORTS = itertools.cycle(random.sample(range(20_000, 32_768), 32_768 - 20_000))
+# The size of the tester's terminal, which pytest's workers export, and a Python that keeps nothing back for its exit.
+TESTERS = {"COLUMNS", "LINES", "PYTHONUNBUFFERED"}
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
@@ -58,8 +61,12 @@ def command() -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    """This process's environment; what is not installed is found in this tree."""
-    return dict(os.environ) if len(command()) == 1 else {**os.environ, "PYTHONPATH": str(ROOT)}
+    """This process's environment, without what would make a program behave otherwise than for its users.
+
+    What is not installed is found in this tree.
+    """
+    own = {name: value for name, value in os.environ.items() if name not in TESTERS}
+    return own if len(command()) == 1 else {**own, "PYTHONPATH": str(ROOT)}
 
 
 def curveproxy(*arguments: str, directory: Path | None = None, timeout: float = 60) -> subprocess.CompletedProcess[str]:
@@ -232,7 +239,7 @@ class Sidecar:
         """Send it a signal."""
         self.process.send_signal(number)
 
-    def wait(self, timeout: float = 20) -> int:
+    def wait(self, timeout: float = 60) -> int:
         """Its exit status. Raises TimeoutExpired."""
         return self.process.wait(timeout)
 
@@ -262,13 +269,15 @@ class Sidecar:
         return [line for line in lines if isinstance(line, dict)]
 
     def get(self, path: str) -> tuple[int, str]:
-        """Status and text of a page of its admin endpoint. Raises OSError when nobody answers."""
+        """Status and text of a page of its admin endpoint. Raises OSError when nobody answers, or not to the end."""
         try:
             with urllib.request.urlopen(self.admin + path, timeout=SECONDS) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             with error:
                 return error.code, error.read().decode()
+        except http.client.HTTPException as error:
+            raise ConnectionError("it has left in the middle of its answer") from error
 
     def ready(self) -> bool:
         """Whether /readyz answers 200."""

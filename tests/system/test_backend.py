@@ -53,7 +53,7 @@ def broken() -> Iterator[Sidecar]:
         service = {"name": name, "listen": "tcp://127.0.0.1:0", "backend": endpoint}
         config += toml("[[service]]", {**service, "secret_keys": ["server.key_secret"]})
         config += toml("[service.clients]", {"allow": "any"})
-        config += toml("[service.admission]", {"backend_connect_seconds": 0.5})
+        config += toml("[service.admission]", {"backend_connect_seconds": 2})
     for raw in services.values():
         raw.__enter__()
     try:

@@ -126,7 +126,7 @@ def test_a_listener_without_a_descriptor_says_so(proxy: Sidecar) -> None:
         return any("descriptor" in json.dumps(line) and line.get("hint") for line in proxy.log[before:])
 
     with descriptors_left(proxy, 0), client_of(proxy):
-        wait_until(told, "a line about the descriptors", 5 * 0.1)
+        wait_until(told, "a line about the descriptors")
 
 
 def test_a_newcomer_with_the_last_descriptor_is_not_evicted_for_nobody(warm: Sidecar) -> None:
@@ -250,7 +250,7 @@ def test_a_time_of_day_that_jumps_moves_no_deadline_and_spoils_no_cookie(
     program = tmp_path / "jumping.py"
     program.write_text(JUMPING)
     monkeypatch.setattr(process, "command", lambda: [sys.executable, str(program)])
-    limits = {"handshake_seconds": 1}
+    limits = {"handshake_seconds": 3}
     with Sidecar(backend=service.endpoint, clients=ANY, admission=limits) as proxy:
         warm_up(proxy)
         days: set[str] = set()
@@ -349,6 +349,7 @@ def test_two_signals_at_once_while_it_drains_end_it_with_1_like_one(service: Raw
         assert proxy.wait() == 1
 
 
+@pytest.mark.deep
 def test_after_a_restart_everybody_comes_again_at_once_and_nobody_is_refused() -> None:
     count = 1000
     with (
@@ -378,7 +379,7 @@ def test_a_signal_that_means_nothing_to_it_does_nothing(warm: Sidecar, number: s
 
 
 def test_a_process_that_was_stopped_goes_on_where_it_was(service: RawService) -> None:
-    with Sidecar(backend=service.endpoint, clients=ANY, admission={"handshake_seconds": 0.3}) as proxy:
+    with Sidecar(backend=service.endpoint, clients=ANY, admission={"handshake_seconds": 2}) as proxy:
         warm_up(proxy)
         with baseline(proxy), client_of(proxy).handshake() as inside, connect(proxy.public) as silent:
             proxy.metrics()
@@ -386,7 +387,7 @@ def test_a_process_that_was_stopped_goes_on_where_it_was(service: RawService) ->
             newcomer = client_of(proxy)
             newcomer.send_greeting()
             inside.send([b"are you there"])
-            time.sleep(0.6)  # twice what a handshake may take
+            time.sleep(3)  # more than what a handshake may take
             proxy.signal(signal.SIGCONT)
             assert inside.recv() == [b"are you there"]
             Peer(silent).recv_until_closed()

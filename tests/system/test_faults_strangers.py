@@ -89,7 +89,7 @@ def proxy(service: RawService) -> Iterator[Sidecar]:
 @pytest.fixture
 def before_silence() -> Iterator[Sidecar]:
     """One whose deadlines are near, before a service that never says a word."""
-    limits = {"handshake_seconds": 1, "backend_connect_seconds": 0.5}
+    limits = {"handshake_seconds": 3, "backend_connect_seconds": 1}
     with RawService(silent) as service, Sidecar(backend=service.endpoint, clients=ANY, admission=limits) as proxy:
         yield proxy
 

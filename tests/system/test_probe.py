@@ -375,6 +375,7 @@ def test_who_closes_late_has_not_closed_for_the_key() -> None:
         assert why(probe(service.endpoint)) == ("welcome", "welcome_timeout", "")
 
 
+@pytest.mark.deep
 def test_silence_at_each_stage_ends_after_ten_seconds() -> None:
     """All at once, for each takes that long; a listener whose queue is full never answers a connection."""
     with ExitStack() as stack:

@@ -4,6 +4,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import zmq
 from support.libzmq import Libzmq
 from support.process import ROOT, command, environment, free_port
 
-README = (ROOT / "README.md").read_text()
+README, PYPROJECT = ((ROOT / name).read_text() for name in ("README.md", "pyproject.toml"))
 FIRST_SCREEN = README.splitlines()[:40]
 
 
@@ -20,6 +21,12 @@ def test_the_first_screen_has_one_command_to_see_it_and_one_to_test_it() -> None
     assert len(commands) == 2
     assert commands[0].endswith(".venv/bin/curveproxy demo")
     assert commands[1].endswith(".venv/bin/pytest")
+
+
+def test_every_kind_of_test_that_is_left_out_is_named() -> None:
+    """With how to run it."""
+    ours = [line.partition(":")[0] for line in tomllib.loads(PYPROJECT)["tool"]["pytest"]["ini_options"]["markers"]]
+    assert [marker for marker in ours if f"`{marker}`" not in README] == []
 
 
 def test_the_way_to_an_own_service_works_as_it_is_written(tmp_path: Path) -> None:

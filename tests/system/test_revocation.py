@@ -11,8 +11,6 @@ from support.service import RawService, echo, sends_endlessly, sink
 
 from system.endings import ending
 
-PROMISED_SECONDS = 2.0
-
 
 def test_a_removed_key_ends_its_sessions_and_no_others() -> None:
     with RawService(echo) as service, Sidecar(backend=service.endpoint) as proxy:
@@ -28,10 +26,8 @@ def test_a_removed_key_ends_its_sessions_and_no_others() -> None:
             with ending(proxy, {"revoked": 2}):
                 (proxy.clients / "broken.key").write_text("not a certificate")
                 (proxy.clients / "alice.key").unlink()
-                began = time.monotonic()
                 for client in (first, second):
                     assert client.recv_until_closed().octets == b""
-                assert time.monotonic() - began < 5 * PROMISED_SECONDS
             assert answers(other)
         proxy.wait_listed(1)
         assert [line["hint"] for line in proxy.log if line["event"] == "client key can not be read"] == [

@@ -206,6 +206,7 @@ def test_one_that_dies_costs_its_own_sessions_and_no_figure() -> None:
         assert (line["worker"], line["status"], line["level"]) == (0, -signal.SIGKILL, "error")
 
 
+@pytest.mark.deep
 def test_of_two_thousand_that_ask_all_the_time_only_those_of_the_dead_connect_again() -> None:
     count = 2000
     with (
