@@ -338,6 +338,9 @@ class Pump(ABC):
             return self._finish()
         if self._pending:
             return Wait.TURN
+        if self._retires and start == end and self._may_part():
+            self._part()  # right behind what was written: on a Unix socket the end does not travel with it
+            return Wait.TURN
         size = frame_size(source, start, end, self._source_dialect)
         if size > READ_SIZE:
             self._begin_large(size)

@@ -241,7 +241,7 @@ class Session:
 
         Between two requests is too late: the next one may be on its way already.
         """
-        if self.type_told not in ASKING:
+        if self.type_told not in ASKING or not self.messages_in:
             self.drain()
         elif self._parting == Parting.AT_ONCE:
             self._parting, self._replies = Parting.BEHIND_REPLY, self.messages_out

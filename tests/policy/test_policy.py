@@ -341,11 +341,11 @@ class TestTrial:
         assert not trial.down
         assert (trial.may_try(0.0), trial.may_look(0.0)) == (0, False)
 
-    def test_where_nobody_listens_the_proxy_looks_once_a_second_and_no_newcomer_tries(self) -> None:
+    def test_where_nobody_listens_the_proxy_looks_once_a_second_and_one_newcomer_tries(self) -> None:
         trial = Trial()
         trial.failed(0.0, nobody_listens=True)
         assert [trial.may_look(at) for at in (0.5, 1.0, 1.5, 2.0)] == [False, True, False, True]
-        assert not trial.may_try(10.0)
+        assert [trial.may_try(at) for at in (0.5, 1.0, 1.5, 2.0, 10.0)] == [0, 1, 0, 1, 1]
         trial.seen()
         assert not trial.down
 
@@ -353,7 +353,7 @@ class TestTrial:
         trial = Trial()
         for _ in range(2):
             trial.failed(0.0, nobody_listens=True)
-            assert trial.may_look(1.0)
+        assert trial.may_look(1.0)
         trial.seen()
         for _ in range(2):
             trial.failed(2.0, nobody_listens=True)

@@ -120,7 +120,7 @@ INITIATES: dict[str, tuple[Callable[[RawClient], object], str]] = {
         lambda client: client.send_raw(b"\x06" + (1 << 40).to_bytes(8, "big") + b"\x08INITIATE"),
         "initiate_too_large",
     ),
-    "nonce": (lambda client: client.initiate(nonce=1), "initiate_malformed"),
+    "nonce": (lambda client: client.initiate(nonce=3), "initiate_malformed"),
     "box": (lambda client: client.initiate(box=bytes(200)), "initiate_box"),
     "cookie": (lambda client: client.initiate(cookie=bytes(96)), "cookie"),
     "vouch for another client": (lambda client: client.initiate(vouch=client.vouch(transient=bytes(32))), "vouch"),

@@ -495,7 +495,7 @@ def test_a_probe_that_stays_is_no_session_to_work_with() -> None:
         with RawClient(proxy.public, proxy.server.public, keys) as client:
             assert client.handshake().recv() == [b"to whoever is there"]
             for properties in (PROBE, PROBE | {"Identity": b"desk-7"}):
-                assert refusal(proxy, keys, properties) == "sessions_limit"
+                assert refusal(proxy, keys, properties) == "client_sessions_limit"
             with suppress(OSError):
                 client.send([b"work"])
             wait_until(heard.is_set, "its own session works")
