@@ -6,21 +6,23 @@ import resource
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import trio
-from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
 from curveproxy.app import admin, logs
 from curveproxy.app.config import Config, ConfigError, load
 from curveproxy.app.files import LISTING_SECONDS, Stamp, stamp
 from curveproxy.app.logs import Log
 from curveproxy.app.notify import Manager
+from curveproxy.app.observer import BURST, LINES_PER_SECOND
 from curveproxy.app.pages import Pages
 from curveproxy.app.relay import NotTakenError, Relay, Relays
 from curveproxy.app.status import Trouble
 from curveproxy.app.workers import Workers
+from curveproxy.policy.ratelimit import RateLimit
 from curveproxy.proxy.endpoint import Endpoint
 from curveproxy.proxy.sockets import BindError
 from curveproxy.wire.codec import CODEC_FAULT
@@ -79,12 +81,12 @@ class Page:
         if self.address is not None:
             self._listener = admin.listen(self.address.host, self.address.port, reuse_port=reuse_port)
 
-    async def serve(self, app: Starlette, unexpected: Callable[[Exception], None]) -> None:
+    async def serve(self, app: ASGIApp) -> None:
         """Answer until it is closed."""
         listener, self._listener = self._listener, None
         if listener is not None:
             with self._scope:
-                await admin.serve(listener, app, unexpected)
+                await admin.serve(listener, app)
 
     def close(self) -> None:
         self._scope.cancel()
@@ -101,6 +103,7 @@ class Sidecar:
         self._troubles: list[Trouble] = []
         self._relays = relays
         self._page = Page(None)
+        self._limit = RateLimit(BURST, LINES_PER_SECOND)
         self._reloading = trio.Lock()
         self._bound = False
         self._nursery: trio.Nursery
@@ -171,7 +174,7 @@ class Sidecar:
             self._page = page
             pages = Pages(self._relays, self._not_ready, lambda: self._troubles, lambda: self._config.admin)
             app = admin.application(self._relays.collect, self._not_ready, self._unexpected, pages.routes)
-            self._nursery.start_soon(page.serve, app, self._unexpected)
+            self._nursery.start_soon(page.serve, app)
         self._config = config
         for sock in self._relays.unused:
             self._log.warning("a socket that was handed over is not used", address=sock.getsockname(), hint=UNUSED)
@@ -234,5 +237,9 @@ class Sidecar:
         return "" if self._bound else "starting"
 
     def _unexpected(self, error: Exception) -> None:
+        """The admin page has failed, and whoever asks again makes it fail again."""
         self._relays.metrics.unexpected.inc()
-        self._log.error("unexpected error", exc_info=error, hint=FAULT)
+        suppressed = self._limit.admit(("unexpected error", ""), trio.current_time())
+        if suppressed is not None:
+            told = {"suppressed": suppressed} if suppressed else {}
+            self._log.error("unexpected error", exc_info=error, **told, hint=FAULT)

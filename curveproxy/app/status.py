@@ -4,6 +4,7 @@ Names are the operator's, or keys; what a peer can choose is its address, and wh
 """
 
 import heapq
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
@@ -11,7 +12,6 @@ from typing import Any, Protocol
 import cattrs
 import trio
 from attrs import define, evolve, field, fields, frozen
-from attrs.validators import ge, in_, le
 
 from curveproxy import __version__
 from curveproxy.app.clients import NOBODY, NOBODY_HINT
@@ -23,6 +23,8 @@ from curveproxy.proxy.session import Session
 from curveproxy.reasons import Outcome, Reasoned
 from curveproxy.wire.codec import CODEC
 
+# How many sessions can be asked for, and how that is written.
+MOST_SESSIONS, SESSIONS = 1000, re.compile(r"[0-9]{1,18}")
 # The share of a limit from which on it is worth a word.
 NEAR = 0.8
 # The events of which some in the last two minutes are worth a word.
@@ -67,16 +69,22 @@ class Query:
     filter: a part of the client's name or of its address.
     """
 
-    sessions: int = field(default=100, validator=[ge(0), le(1000)])
+    sessions: int = 100
     service: str = ""
-    sort: str = field(default="age", validator=in_(list(SORTS)))
+    sort: str = "age"
     filter: str = ""
 
     @classmethod
     def parse(cls, parameters: Mapping[str, str]) -> "Query":
-        """Of what stands behind the question mark. Raises ValueError."""
-        told = {each.name: parameters[each.name] for each in fields(cls) if each.name in parameters}
-        return cls(**told | ({"sessions": int(told["sessions"])} if "sessions" in told else {}))  # type: ignore[arg-type]
+        """Of what stands behind the question mark. Raises ValueError with a sentence."""
+        told: dict[str, Any] = {each.name: parameters[each.name] for each in fields(cls) if each.name in parameters}
+        if "sessions" in told:
+            if not SESSIONS.fullmatch(told["sessions"]) or int(told["sessions"]) > MOST_SESSIONS:
+                raise ValueError(f"sessions is a whole number from 0 to {MOST_SESSIONS}")
+            told["sessions"] = int(told["sessions"])
+        if told.get("sort", "age") not in SORTS:
+            raise ValueError(f"sort is one of {', '.join(SORTS)}")
+        return cls(**told)
 
     def matches(self, session: Session) -> bool:
         return self.filter.lower() in f"{session.client} {session.peer}".lower()
