@@ -15,6 +15,8 @@ from curveproxy.policy.limits import BEFORE_HELLO
 from curveproxy.policy.sockettypes import DROPPING_HINT, HARMED_BY_DROPPING
 from curveproxy.proxy.endpoint import Endpoint
 
+PUBLIC_ACTIONS = "whoever reaches the port can end sessions, and so can any site that a browser there shows"
+
 
 @define
 class Findings:
@@ -44,6 +46,8 @@ def check(path: Path) -> Findings:
         found.errors = error.complaints
         return found
     found.services = len(config.service)
+    if config.admin.public_page and config.admin.allow_actions:
+        found.warnings.append(f"admin: allow_actions with public_page: {PUBLIC_ACTIONS}")
     first: dict[Endpoint, Service] = {}
     for service in config.service:
         found.place = f'service "{service.name}"'

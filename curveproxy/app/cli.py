@@ -187,7 +187,8 @@ def check(config: Path) -> None:
         tell(f"warning: {sentence}")
     if found.errors:
         sys.exit(2)
-    print(f"{config} is in order: {_counted(found.services, 'service')}, {_counted(found.clients, 'client key')}")
+    counts = f"{_counted(found.services, 'service')}, {_counted(found.clients, 'client key')}"
+    print(f"{printable(str(config))} is in order: {counts}")
 
 
 def _counted(number: int, what: str) -> str:

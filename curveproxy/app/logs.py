@@ -7,6 +7,8 @@ from collections.abc import MutableMapping
 from contextlib import suppress
 from typing import Any, TextIO
 
+from curveproxy.app.words import printable
+
 # structlog imports rich when it is installed, for tracebacks that we do not use: 4 MiB of an idle sidecar.
 _rich = sys.modules.get("rich")
 sys.modules["rich"] = None  # type: ignore[assignment]
@@ -100,12 +102,12 @@ def configure(level: str, form: str) -> Log:
 
 
 def _render_text(event: MutableMapping[str, Any]) -> str:
-    """``time level event key=value ...``, a hint last, a traceback below."""
+    """``time level event key=value ...``, a hint last, a traceback below; none can be taken for another line."""
     moment, level, text = event.pop("timestamp"), event.pop("level"), event.pop("event")
     hint, traceback = event.pop("hint", None), event.pop("exception", None)
     facts = " ".join(f"{name}={_value(value)}" for name, value in event.items())
-    line = f"{moment} {level:7} {text}" + (f"  {facts}" if facts else "") + (f"  ({hint})" if hint else "")
-    return f"{line}\n{traceback}" if traceback else line
+    line = f"{moment} {level:7} {text}" + (f"  {facts}" if facts else "") + (f"  ({printable(hint)})" if hint else "")
+    return "\n  ".join([line, *map(printable, traceback.split("\n"))]) if traceback else line
 
 
 def _value(value: object) -> str:

@@ -16,6 +16,7 @@ from curveproxy.app import admin, logs
 from curveproxy.app.config import Config, ConfigError, load
 from curveproxy.app.files import LISTING_SECONDS, Stamp, stamp
 from curveproxy.app.logs import Log
+from curveproxy.app.memory import hide_memory
 from curveproxy.app.notify import Manager
 from curveproxy.app.observer import BURST, LINES_PER_SECOND
 from curveproxy.app.pages import Pages
@@ -61,10 +62,10 @@ def run(config: Config, path: Path | None = None) -> int:
 
 
 def prepare_process() -> int:
-    """Take all the descriptors that we may have, and leave no core file with keys in it. Returns the descriptors."""
+    """Take all the descriptors that we may have, and hide our keys. Returns the descriptors."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    hide_memory()
     return sys.maxsize if hard == resource.RLIM_INFINITY else hard
 
 

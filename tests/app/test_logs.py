@@ -41,6 +41,19 @@ def test_what_could_pass_for_another_fact_or_line_is_quoted(value: str, capsys: 
     assert len(err.splitlines()) == 1
 
 
+@pytest.mark.parametrize("text", ["line\nfeed", "\x1b[31m", "\x9b2J", "\u202e", "\r"])
+def test_neither_a_hint_nor_a_traceback_is_obeyed_by_a_terminal_or_taken_for_a_line(
+    text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = configure("info", "text")
+    log.warning("two files hold one key", hint=f"the name of {text}.key is used")
+    log.error("unexpected error", exc_info=OSError(text))
+    hint, *traceback = capsys.readouterr().err.splitlines()
+    assert hint.endswith(f"(the name of {repr(text)[1:-1]}.key is used)")
+    assert all(line.isprintable() for line in [hint, *traceback])
+    assert all(line.startswith("  ") for line in traceback[1:])
+
+
 def test_a_list_is_told_item_by_item(capsys: pytest.CaptureFixture[str]) -> None:
     configure("info", "text").info("event", files=["a.key", "b c"])
     assert capsys.readouterr().err.endswith("event  files=a.key,'b c'\n")

@@ -6,10 +6,12 @@ import os
 import re
 import socket
 import subprocess
+import threading
 import urllib.parse
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import Any
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any, ClassVar
 
 import pytest
 from support.client import RawClient, answers
@@ -385,6 +387,53 @@ def test_top_says_why_there_is_nothing_to_show(service: RawService) -> None:
     shown = top("--admin", service.endpoint.removeprefix("tcp://"))
     assert shown.returncode == 1
     assert "Traceback" not in shown.stderr
+
+
+ESC = "\x1b]0;evil\x07\x9b2J\u202e\n"
+
+
+class Liar(BaseHTTPRequestHandler):
+    """Whoever has the port may answer as curveproxy does, and better. tree: what it says."""
+
+    tree: ClassVar[Any] = {}
+
+    def do_GET(self) -> None:
+        self.send_response(200, "\x1b[2J\x9b")
+        self.end_headers()
+        self.wfile.write(json.dumps(self.tree).encode())
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def tainted(tree: Any) -> Any:
+    """The same with ESC in each of its strings."""
+    if isinstance(tree, dict):
+        return {name: tainted(value) for name, value in tree.items()}
+    if isinstance(tree, list):
+        return [tainted(value) for value in tree]
+    return f"{tree}{ESC}" if isinstance(tree, str) else tree
+
+
+def test_top_shows_nothing_that_a_terminal_obeys(service: RawService) -> None:
+    with sidecar(f"tcp://127.0.0.1:{free_port()}") as proxy:
+        alice = proxy.new_client("alice")
+        proxy.wait_listed(1, "orders")
+        with suppress(EOFError), RawClient(proxy.public, proxy.server.public, alice) as client:
+            client.handshake()
+        found = status(proxy)
+    found["sessions"] = [
+        {"id": 1, "service": "a", "client": "b", "peer": "c", "seconds": 1, "socket_type": "d", "zmtp": "e"}
+        | dict.fromkeys(["messages_in", "messages_out", "octets_in", "octets_out"], 1)
+    ]
+    with HTTPServer(("127.0.0.1", 0), Liar) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        for tree, code in ((tainted(found), 0), (ESC, 1), ({}, 1)):
+            Liar.tree = tree
+            shown = top("--admin", f"127.0.0.1:{server.server_port}", COLUMNS="5000")
+            assert (shown.returncode, "evil" in shown.stdout) == (code, code == 0)
+            assert all(line.isprintable() for line in (shown.stdout + shown.stderr).split("\n"))
+        server.shutdown()
 
 
 def test_top_goes_on_until_it_is_interrupted(service: RawService) -> None:
