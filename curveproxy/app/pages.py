@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from curveproxy.app import page
+from curveproxy.app import logs, page
 from curveproxy.app.config import EVERYWHERE, Admin
 from curveproxy.app.relay import Relays
 from curveproxy.app.status import Query, Status, Trouble
@@ -98,6 +98,10 @@ class Pages:
     async def _look(self, query: Query) -> Status:
         status = await self._relays.look(query)
         troubles = [*status.troubles, *self._troubles()]
+        if status.log_lines_lost:
+            troubles.append(
+                Trouble("curveproxy", False, f"{status.log_lines_lost:,} {logs.LOST}", "log", logs.LOST_HINT)
+            )
         return attrs.evolve(status, state=self._not_ready() or "ready", troubles=troubles)
 
     def _query(self, request: Request) -> Query:

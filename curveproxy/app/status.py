@@ -14,6 +14,7 @@ import trio
 from attrs import define, evolve, field, fields, frozen
 
 from curveproxy import __version__
+from curveproxy.app import logs
 from curveproxy.app.clients import NOBODY, NOBODY_HINT
 from curveproxy.app.seen import History, Seen, Told, is_refusal, joined
 from curveproxy.app.server_keys import NO_KEY, NO_KEY_HINT
@@ -171,7 +172,10 @@ class SessionStatus:
 
 @frozen
 class Status:
-    """The whole. state: ready, or why not; matching: how many sessions there are of which ``sessions`` shows some."""
+    """The whole. state: ready, or why not; matching: how many sessions there are of which ``sessions`` shows some.
+
+    log_lines_lost: since the start.
+    """
 
     version: str
     codec: str
@@ -181,6 +185,7 @@ class Status:
     matching: int
     sessions: list[SessionStatus]
     state: str = "ready"
+    log_lines_lost: int = 0
 
 
 @define
@@ -210,6 +215,7 @@ class Overview:
             services=services,
             matching=len(wanted),
             sessions=[_session(session) for session in shown],
+            log_lines_lost=logs.lost(),
         )
 
     def find(self, number: int) -> Session | None:
@@ -238,6 +244,7 @@ def merged(found: Sequence[Status], query: Query) -> Status:
         services=services,
         matching=sum(status.matching for status in found),
         sessions=heapq.nsmallest(query.sessions, sessions, key=SORTS[query.sort]),
+        log_lines_lost=logs.lost() + sum(status.log_lines_lost for status in found),
     )
 
 
