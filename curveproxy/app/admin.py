@@ -1,6 +1,7 @@
 """The admin endpoint: /metrics for Prometheus, /healthz and /readyz for whoever starts and stops us.
 
-Those are for everybody who reaches it; the pages beside them (``pages``) have rules of their own.
+Those are for everybody who reaches it; the pages beside them (``pages``) have rules of their own. A liveness probe is
+answered whatever the others do: a connection has one request and little time, and the oldest makes room for a newcomer.
 """
 
 import socket
@@ -15,22 +16,29 @@ from hypercorn.utils import wrap_app
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from curveproxy.proxy.endpoint import Endpoint
 from curveproxy.proxy.sockets import listen as bind_listener
 
-# Scrapers, probes and a person: whoever is more must wait, and can not take the clients' descriptors.
+# Scrapers, probes and a person: more would take the clients' descriptors, so the oldest connection is closed.
 CONNECTIONS = 32
-# Also how long hypercorn holds on to a connection that was closed without a request.
-KEEP_ALIVE_SECONDS = 3
-REQUEST_SECONDS = 10
+# Until a request begins, and until its answer has been read.
+IDLE_SECONDS = 3
+CONNECTION_SECONDS = 20
 ACCEPT_RETRY_SECONDS = 0.1
+# What costs more than a probe is answered so often at once, then so often a second: the clients wait meanwhile.
+BURST, PER_SECOND = 25, 25
+
+PROBES = ("/healthz", "/readyz")
 
 # The requester went away; hypercorn was busy with one answer when it sent the next request.
-REQUESTERS_OWN = (OSError, trio.BrokenResourceError, trio.ClosedResourceError, trio.BusyResourceError)
+REQUESTERS_OWN = (OSError, ClientDisconnect, trio.BrokenResourceError, trio.ClosedResourceError, trio.BusyResourceError)
+ACCEPT = "the Accept header can not be read: leave it out, or send text/plain"
 
 
 def ignore(error: Exception) -> None:
@@ -47,12 +55,27 @@ class Figures:
         return self.metrics
 
 
+class Pace:
+    """So many at once, then so many a second: whoever comes faster waits. Those who give up cost the others nothing."""
+
+    def __init__(self, burst: int, per_second: float) -> None:
+        self._interval, self._ahead = 1 / per_second, burst / per_second
+        self._full_at = 0.0
+        self._next = trio.Lock()
+
+    async def turn(self) -> None:
+        """Return when it is the caller's turn."""
+        async with self._next:
+            await trio.sleep_until(self._full_at - self._ahead)
+            self._full_at = max(self._full_at, trio.current_time()) + self._interval
+
+
 def application(
     collect: Callable[[], Awaitable[Iterable[Metric]]],
     not_ready: Callable[[], str],
     unexpected: Callable[[Exception], None] = ignore,
     beside: Sequence[Route] = (),
-) -> Starlette:
+) -> ASGIApp:
     """The pages.
 
     collect: the figures; not_ready: why no client should be sent here, or nothing; unexpected: is told of an error of
@@ -60,7 +83,10 @@ def application(
     """
 
     async def metrics(request: Request) -> Response:
-        encoder, content_type = choose_encoder(request.headers.get("accept", ""))
+        try:
+            encoder, content_type = choose_encoder(request.headers.get("accept", ""))
+        except (ValueError, TypeError):  # a version that is none
+            raise HTTPException(400, f"{ACCEPT}\n") from None
         return Response(encoder(Figures(await collect())), headers={"content-type": content_type})
 
     async def healthz(_: Request) -> Response:
@@ -80,7 +106,14 @@ def application(
     routes = [*(Route(path, page) for path, page in pages.items()), *beside]
     app = Starlette(routes=routes, exception_handlers={Exception: failed})
     app.router.redirect_slashes = False
-    return app
+    pace = Pace(BURST, PER_SECOND)
+
+    async def in_turn(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] not in PROBES:
+            await pace.turn()
+        await app(scope, receive, send)
+
+    return in_turn
 
 
 def listen(host: str, port: int, *, reuse_port: bool = False) -> Sequence[socket.socket]:
@@ -88,33 +121,41 @@ def listen(host: str, port: int, *, reuse_port: bool = False) -> Sequence[socket
     return bind_listener(Endpoint("tcp", host, port), reuse_port=reuse_port).sockets
 
 
-async def serve(listener: socket.socket, app: Starlette, unexpected: Callable[[Exception], None] = ignore) -> None:
-    """Answer requests on a listening socket until cancelled. unexpected: as for ``application``."""
+async def serve(listener: socket.socket, app: ASGIApp) -> None:
+    """Answer requests on a listening socket until cancelled."""
     config = HypercornConfig()
-    config.keep_alive_timeout = KEEP_ALIVE_SECONDS
-    config.read_timeout = REQUEST_SECONDS
+    config.keep_alive_max_requests = config.h2_max_concurrent_streams = 1
+    config.keep_alive_timeout = IDLE_SECONDS
     config.errorlog = None  # what goes wrong there is a requester's own, and what is ours goes to our log
     context, wrapped = WorkerContext(None), wrap_app(app, config.wsgi_max_body_size, "asgi")  # type: ignore[arg-type]
-    room = trio.Semaphore(CONNECTIONS)
+    connections: dict[trio.SocketStream, trio.CancelScope] = {}  # the oldest first
     stream_listener = trio.SocketListener(trio.socket.from_stdlib_socket(listener))
 
+    def end(stream: trio.SocketStream) -> None:
+        connections.pop(stream).cancel()
+        stream.socket.close()  # hypercorn shields its writes, and the reader may never read
+
+    async def end_late(stream: trio.SocketStream) -> None:
+        await trio.sleep(CONNECTION_SECONDS)
+        end(stream)
+
     async def answer(stream: trio.SocketStream) -> None:
-        # The boundary: whatever goes wrong ends one connection, and never the proxy.
         try:
-            async with stream:  # which hypercorn leaves open when it is cancelled
+            async with stream, trio.open_nursery() as own:  # hypercorn leaves the stream open when it is cancelled
+                if len(connections) >= CONNECTIONS:
+                    end(next(iter(connections)))
+                connections[stream] = own.cancel_scope
+                own.start_soon(end_late, stream)
                 await TCPServer(wrapped, config, context, {}, stream)  # type: ignore[arg-type]  # not TLS
-        except* REQUESTERS_OWN:
+                own.cancel_scope.cancel()
+        except* Exception:  # noqa: S110  the application tells of its own: this is what hypercorn can not read
             pass
-        except* Exception as errors:
-            unexpected(errors)
         finally:
-            room.release()
+            connections.pop(stream, None)
 
     async with stream_listener, trio.open_nursery() as nursery:
         while True:
-            await room.acquire()  # before accept: who is too many waits in the backlog
             try:
                 nursery.start_soon(answer, await stream_listener.accept())
             except OSError:
-                room.release()
                 await trio.sleep(ACCEPT_RETRY_SECONDS)  # no descriptor is left: the clients have them

@@ -16,6 +16,8 @@ from curveproxy.policy.sockettypes import DROPPING_HINT, HARMED_BY_DROPPING, PAI
 from curveproxy.proxy.endpoint import Endpoint
 from curveproxy.proxy.sockets import INTERFACE, is_interface
 
+PUBLIC_ACTIONS = "whoever reaches the port can end sessions, and so can any site that a browser there shows"
+
 
 @define
 class Findings:
@@ -45,6 +47,8 @@ def check(path: Path) -> Findings:
         found.errors = error.complaints
         return found
     found.services = len(config.service)
+    if config.admin.public_page and config.admin.allow_actions:
+        found.warnings.append(f"admin: allow_actions with public_page: {PUBLIC_ACTIONS}")
     first: dict[Endpoint, Service] = {}
     for service in config.service:
         found.place = f'service "{service.name}"'

@@ -1,5 +1,6 @@
 """The command line. Data on stdout, everything else on stderr; no traceback for a user's mistake."""
 
+import io
 import os
 import sys
 from contextlib import suppress
@@ -27,12 +28,14 @@ class Group(click.Group):
     def main(self, *args: Any, **kwargs: Any) -> NoReturn:
         if sys.platform != "linux":
             fail("it runs on Linux only: it needs epoll and SO_COOKIE", 2)
+        unbuffer_stderr()
         try:
             status = super().main(*args, **kwargs | {"standalone_mode": False})
             print(end="", flush=True)
         except click.UsageError as error:
             if not sys.argv[1:]:
-                error.show()  # the help, to who says nothing
+                with suppress(OSError):
+                    error.show()  # the help, to who says nothing
                 sys.exit(2)
             command = error.ctx.command_path if error.ctx else "curveproxy"
             message = error.format_message().rstrip(".")
@@ -47,6 +50,14 @@ class Group(click.Group):
                 fail((error.strerror or str(error)).lower())
             status = 0
         sys.exit(status)
+
+
+def unbuffer_stderr() -> None:
+    """Keep nothing back of what is written there: at the end Python flushes what could not be, and fails by that."""
+    if sys.stderr is not None:
+        with suppress(OSError, ValueError):  # it has no descriptor
+            raw = io.FileIO(sys.stderr.fileno(), "w", closefd=False)
+            sys.stderr = io.TextIOWrapper(raw, sys.stderr.encoding, "backslashreplace", write_through=True)
 
 
 def fail(message: str, status: int = 1) -> NoReturn:
@@ -187,7 +198,8 @@ def check(config: Path) -> None:
         tell(f"warning: {sentence}")
     if found.errors:
         sys.exit(2)
-    print(f"{config} is in order: {_counted(found.services, 'service')}, {_counted(found.clients, 'client key')}")
+    counts = f"{_counted(found.services, 'service')}, {_counted(found.clients, 'client key')}"
+    print(f"{printable(str(config))} is in order: {counts}")
 
 
 def _counted(number: int, what: str) -> str:

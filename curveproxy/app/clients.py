@@ -21,6 +21,8 @@ from curveproxy.policy.limits import ClientLimits
 from curveproxy.policy.properties import identity_is_sane
 from curveproxy.policy.sockettypes import known
 
+# Regular files, and what tells of itself why it can not be read.
+FILES = {stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK}
 # The one warning that ``check`` calls an error: the client whose key it is can not connect.
 UNREADABLE = "client key can not be read"
 # What the limits of one client are called there, and how long they may be.
@@ -129,8 +131,8 @@ class Clients(Watched[Client]):
                 continue  # it went while we looked
             except OSError:  # one that can not be followed spoils only itself
                 status = file.lstat()
-            if stat.S_ISFIFO(status.st_mode):  # to open it would block
-                self._warn_once(file, "a pipe lies among the clients", "the file is passed over")
+            if stat.S_IFMT(status.st_mode) not in FILES:  # not even its times hold still
+                self._warn_once(file, "what lies among the clients is no regular file", "it is passed over")
                 continue
             found[file.name] = Stamp.of(status)
         return found

@@ -15,6 +15,7 @@ from attrs.validators import ge, in_, le
 from cattrs.gen import make_dict_unstructure_fn
 
 from curveproxy.app.keys import parse_key, read_key_pair, reason
+from curveproxy.app.reading import read_file
 from curveproxy.app.structure import Complaint, complaints, converter, readable
 from curveproxy.policy.limits import AdmissionLimits, ClientLimits, MessageLimits, whole
 from curveproxy.policy.sockettypes import ZMTP1_COUNTERPARTS
@@ -234,11 +235,14 @@ def read_admin(path: Path) -> Admin:
 def tables(path: Path) -> dict[str, Any]:
     """What a TOML file holds. Raises ConfigError."""
     try:
-        with path.open("rb") as file:
-            return tomllib.load(file)
+        octets = read_file(path)
+        return tomllib.loads(octets.decode("utf-8-sig"))  # editors of Windows write that mark
     except OSError as error:
         raise ConfigError([f"{path}: can not be read: {reason(error)}"]) from error
-    except ValueError as error:  # also what is not UTF-8, and numbers of thousands of digits
+    except UnicodeDecodeError as error:
+        line = octets.count(b"\n", 0, error.start) + 1
+        raise ConfigError([f"{path}: line {line} is not UTF-8, as TOML must be: save it in that encoding"]) from error
+    except ValueError as error:  # also numbers of thousands of digits
         raise ConfigError([f"{path}: not TOML: {str(error)[:1].lower()}{str(error)[1:]}"]) from error
     except RecursionError as error:
         raise ConfigError([f"{path}: not a configuration: it is nested too deeply"]) from error

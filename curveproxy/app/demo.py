@@ -44,18 +44,19 @@ SHOWN = (
 def demo(once: bool) -> None:
     """Run until interrupted; with ``once``, for ten messages."""
     console = Console(highlight=False, soft_wrap=True)
+    descriptors = prepare_process()
     try:
         with tempfile.TemporaryDirectory(prefix="curveproxy-demo-") as directory:
-            trio.run(_demo, console, Path(directory), once)
+            trio.run(_demo, console, Path(directory), once, descriptors)
     except KeyboardInterrupt:
         console.print("\nbye")
 
 
-async def _demo(console: Console, directory: Path, once: bool) -> None:
+async def _demo(console: Console, directory: Path, once: bool, descriptors: int) -> None:
     server, client = KeyPair.generate(), KeyPair.generate()
     server_file = write_key_pair(directory / "server.key_secret", server)
     write_key_pair(directory / "alice.key_secret", client)
-    metrics, proxy = Metrics(), Proxy(descriptors=prepare_process())
+    metrics, proxy = Metrics(), Proxy(descriptors=descriptors)
     observer = ServiceObserver("demo", metrics, logs.configure("warning", "text"))
     async with trio.open_nursery() as nursery:
         listeners = await nursery.start(partial(trio.serve_tcp, shout, 0, host=LOOPBACK))

@@ -20,6 +20,9 @@ from curveproxy.app.logs import Log
 LISTING_SECONDS = 1.0
 # A file that is missing is looked for once more, this much later, before it counts as gone.
 AGAIN_SECONDS = 0.25
+# A listing that takes longer is told: what has been taken away stays valid meanwhile.
+SLOW_SECONDS = 10.0
+SLOW_HINT = "no change is seen before that: look at the disk or the server that holds it"
 
 T = TypeVar("T")
 
@@ -138,12 +141,19 @@ class Watched(ABC, Generic[T]):
             await trio.sleep(AGAIN_SECONDS if self.files.some_are_missing else LISTING_SECONDS)
             try:
                 # In a thread, which a shutdown does not wait for: a disk may have gone to sleep, a server may hang.
-                changed = await trio.to_thread.run_sync(self.refresh, abandon_on_cancel=True)
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._warn_when_slow)
+                    changed = await trio.to_thread.run_sync(self.refresh, abandon_on_cancel=True)
+                    nursery.cancel_scope.cancel()
             except Exception as error:  # no thread to be had, or a fault of ours: a listing that failed
                 self._warn_of_failure(f"{type(error).__name__}: {error}")
             else:
                 if changed:
                     taken()
+
+    async def _warn_when_slow(self) -> None:
+        await trio.sleep(SLOW_SECONDS)
+        self._log.warning(f"{self._place} can not be listed yet", seconds=SLOW_SECONDS, hint=SLOW_HINT)
 
     def _warn_of_failure(self, detail: str) -> None:
         if self._failing != detail:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 
+from curveproxy.app.reading import read_file
 from curveproxy.wire import z85
 from curveproxy.wire.box import KeyPair
 
@@ -134,11 +135,10 @@ def _write(path: Path, public: bytes, secret: bytes | None, mode: int) -> None:
 
 def _text(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            octets = file.read(LARGEST + 1)
+        octets = read_file(path, LARGEST + 1)
     except (OSError, ValueError) as error:
         raise KeyFileError(f"{path} can not be read: {reason(error)}") from error
-    text = octets.decode(errors="replace")
+    text = octets.decode("utf-8-sig", errors="replace")  # editors of Windows write that mark
     if len(octets) > LARGEST or "\ufffd" in text:
         raise KeyFileError(f"{path} is not a certificate of CZMQ or zmq.auth")
     return text

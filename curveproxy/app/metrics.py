@@ -19,6 +19,7 @@ from prometheus_client import (
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from curveproxy import __version__
+from curveproxy.app import logs
 from curveproxy.proxy.buffers import Buffers
 from curveproxy.proxy.service import Service
 from curveproxy.proxy.session import Session
@@ -208,6 +209,9 @@ class _Standing:
             lambda s: None if s.clients.allow_any else len(s.clients.names),
         )
         yield gauge("curveproxy_backend_up", "Whether the last dial worked", lambda s: s.backend_up)
+        yield CounterMetricFamily(
+            "curveproxy_log_lines_lost", "Lines of the log that could not be written", value=logs.lost()
+        )
         messages = CounterMetricFamily("curveproxy_messages", "Whole messages relayed", labels=["service", "direction"])
         octets = CounterMetricFamily(
             "curveproxy_message_bytes", "Plain octets of messages relayed", labels=["service", "direction"]

@@ -12,6 +12,8 @@ from contextlib import suppress
 
 import trio
 
+from curveproxy.app.words import printable
+
 # SD_LISTEN_FDS_START of sd-daemon.h
 FIRST_DESCRIPTOR = 3
 
@@ -57,7 +59,7 @@ class Manager:
     def _tell(self, **facts: object) -> None:
         if not self._address:
             return
-        text = "\n".join(f"{name}={value}" for name, value in facts.items())
+        text = "\n".join(f"{name}={printable(str(value))}" for name, value in facts.items())
         with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
             sock.settimeout(TELL_SECONDS)
             sock.sendto(text.encode(), self._address)

@@ -4,9 +4,10 @@ A browser on this machine is loopback too, whatever site it shows. So the Host m
 that was rebound to it is not), and who acts must have the page's own token and come from the page itself.
 """
 
+import re
 import secrets
 from collections.abc import Callable
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 import attrs
 from starlette.exceptions import HTTPException
@@ -14,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from curveproxy.app import page
+from curveproxy.app import logs, page
 from curveproxy.app.config import EVERYWHERE, Admin
 from curveproxy.app.relay import Relays
 from curveproxy.app.status import Query, Status, Trouble
@@ -22,6 +23,10 @@ from curveproxy.proxy.endpoint import is_local
 
 # A form with a token in it is shorter.
 FORM_MAX = 1000
+# A session's number has no more digits.
+NUMBER = re.compile(r"[0-9]{1,18}")
+# uri-host of RFC 9110, 7.2, in brackets where it is IPv6; no user name.
+HOST_HEADER = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([0-9A-Za-z._-]+))(?::[0-9]{0,5})?")
 HEADERS = {
     "Cache-Control": "no-store",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -62,7 +67,7 @@ class Pages:
         return [
             Route("/", self._page),
             Route("/api/status", self._json),
-            Route("/sessions/{number:int}/end", self._end, methods=["POST"]),
+            Route("/sessions/{number}/end", self._end, methods=["POST"]),
         ]
 
     async def _page(self, request: Request) -> Response:
@@ -78,18 +83,25 @@ class Pages:
         self._admit(request)
         if not self._settings().allow_actions:
             raise refusal(403, NO_ACTIONS)
-        if urlsplit(request.headers.get("origin", "")).netloc != request.headers.get("host"):
+        scheme, _, place = request.headers.get("origin", "").partition("://")
+        if scheme not in ("http", "https") or place != request.headers.get("host"):
             raise refusal(403, FORGED)
         token = (await _form(request)).get("token", "")
         if not secrets.compare_digest(token.encode(), self._token.encode()):
             raise refusal(403, FORGED)
-        if not await self._relays.end(request.path_params["number"]):
+        number = request.path_params["number"]
+        if not NUMBER.fullmatch(number) or not await self._relays.end(int(number)):
             raise refusal(404, GONE)
-        return RedirectResponse(f"/?{request.url.query}", 303, headers=HEADERS)
+        query = request.scope["query_string"].decode("latin-1")  # request.url would read the Host too
+        return RedirectResponse(f"/?{query}", 303, headers=HEADERS)
 
     async def _look(self, query: Query) -> Status:
         status = await self._relays.look(query)
         troubles = [*status.troubles, *self._troubles()]
+        if status.log_lines_lost:
+            troubles.append(
+                Trouble("curveproxy", False, f"{status.log_lines_lost:,} {logs.LOST}", "log", logs.LOST_HINT)
+            )
         return attrs.evolve(status, state=self._not_ready() or "ready", troubles=troubles)
 
     def _query(self, request: Request) -> Query:
@@ -113,9 +125,13 @@ class Pages:
 
 def _is_ours(host: str, own: str) -> bool:
     """Whether a Host is a name of this machine. own: where the configuration says to listen."""
+    if (found := HOST_HEADER.fullmatch(host)) is None:
+        return False
+    name = (found[1] or found[2]).lower()
+    if name == "localhost" or (name == own.lower() and own not in EVERYWHERE):
+        return True
     try:
-        name = urlsplit(f"//{host}").hostname or ""
-        return name == "localhost" or (name == own.lower() and own not in EVERYWHERE) or is_local(name)
+        return is_local(name)
     except ValueError:
         return False
 

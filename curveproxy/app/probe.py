@@ -18,6 +18,7 @@ from attrs import define, field, frozen
 from rich.console import Console
 
 from curveproxy.app.keys import KeyFileError, parse_key, read_certificate, read_key_pair, reason
+from curveproxy.app.words import printable
 from curveproxy.policy.properties import PROBE
 from curveproxy.policy.sockettypes import fits, known
 from curveproxy.proxy.endpoint import Endpoint
@@ -111,13 +112,13 @@ def _show(console: Console, step: Step) -> None:
 
 def _print_step(console: Console, style: str, step: str, seconds: float, told: str) -> None:
     console.print(f"{step:9}", style=style, end="")
-    console.print(f"{seconds * 1000:9.1f} ms  {told}".rstrip())
+    console.print(f"{seconds * 1000:9.1f} ms  {printable(told)}".rstrip())
 
 
 def _conclude(console: Console, report: Report, *, fresh: bool) -> None:
     if (failure := report.failure) is None:
         for name, value in report.properties.items():
-            console.print(f"{'':23}{name}: {value}".rstrip())
+            console.print(printable(f"{'':23}{name}: {value}").rstrip())
         console.print("it is let in", style="bold green")
         return
     _print_step(console, "bold red", failure.step, failure.seconds, f"failed: {failure.reason}")
@@ -126,7 +127,7 @@ def _conclude(console: Console, report: Report, *, fresh: bool) -> None:
         lines["key"] = f"{report.client_key} ({'made for this probe: see --secret-key' if fresh else 'public'})"
     for title, text in lines.items():
         console.print(f"{title:9}", style="bold", end="")
-        console.print(text)
+        console.print(printable(text))
 
 
 # --- keys: what can be wrong with them is a finding too

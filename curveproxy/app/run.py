@@ -6,22 +6,25 @@ import resource
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import trio
-from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
 from curveproxy import __version__
 from curveproxy.app import admin, logs
 from curveproxy.app.config import Config, ConfigError, load
 from curveproxy.app.files import LISTING_SECONDS, Stamp, stamp
 from curveproxy.app.logs import Log
+from curveproxy.app.memory import hide_memory
 from curveproxy.app.notify import Manager
+from curveproxy.app.observer import BURST, LINES_PER_SECOND
 from curveproxy.app.pages import Pages
 from curveproxy.app.relay import NotTakenError, Relay, Relays
 from curveproxy.app.status import Trouble
 from curveproxy.app.workers import Workers
+from curveproxy.policy.ratelimit import RateLimit
 from curveproxy.proxy.endpoint import Endpoint
 from curveproxy.proxy.sockets import BindError
 from curveproxy.wire.codec import CODEC, CODEC_FAULT
@@ -68,10 +71,10 @@ def run(config: Config, path: Path | None = None) -> int:
 
 
 def prepare_process() -> int:
-    """Take all the descriptors that we may have, and leave no core file with keys in it. Returns the descriptors."""
+    """Take all the descriptors that we may have, and hide our keys. Returns the descriptors."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    hide_memory()
     return sys.maxsize if hard == resource.RLIM_INFINITY else hard
 
 
@@ -88,13 +91,13 @@ class Page:
         if self.address is not None:
             self._listeners = admin.listen(self.address.host, self.address.port, reuse_port=reuse_port)
 
-    async def serve(self, app: Starlette, unexpected: Callable[[Exception], None]) -> None:
+    async def serve(self, app: ASGIApp) -> None:
         """Answer until it is closed."""
         listeners, self._listeners = self._listeners, ()
         with self._scope:
             async with trio.open_nursery() as nursery:
                 for listener in listeners:
-                    nursery.start_soon(admin.serve, listener, app, unexpected)
+                    nursery.start_soon(admin.serve, listener, app)
 
     def close(self) -> None:
         self._scope.cancel()
@@ -111,6 +114,7 @@ class Sidecar:
         self._troubles: list[Trouble] = []
         self._relays = relays
         self._page = Page(None)
+        self._limit = RateLimit(BURST, LINES_PER_SECOND)
         self._reloading = trio.Lock()
         self._bound = False
         self._nursery: trio.Nursery
@@ -181,7 +185,7 @@ class Sidecar:
             self._page = page
             pages = Pages(self._relays, self._not_ready, lambda: self._troubles, lambda: self._config.admin)
             app = admin.application(self._relays.collect, self._not_ready, self._unexpected, pages.routes)
-            self._nursery.start_soon(page.serve, app, self._unexpected)
+            self._nursery.start_soon(page.serve, app)
         self._config = config
         for sock in self._relays.unused:
             self._log.warning("a socket that was handed over is not used", address=sock.getsockname(), hint=UNUSED)
@@ -250,5 +254,9 @@ class Sidecar:
         return "" if self._bound else "starting"
 
     def _unexpected(self, error: Exception) -> None:
+        """The admin page has failed, and whoever asks again makes it fail again."""
         self._relays.metrics.unexpected.inc()
-        self._log.error("unexpected error", exc_info=error, hint=FAULT)
+        suppressed = self._limit.admit(("unexpected error", ""), trio.current_time())
+        if suppressed is not None:
+            told = {"suppressed": suppressed} if suppressed else {}
+            self._log.error("unexpected error", exc_info=error, **told, hint=FAULT)

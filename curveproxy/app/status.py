@@ -4,6 +4,7 @@ Names are the operator's, or keys; what a peer can choose is its address, and wh
 """
 
 import heapq
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
@@ -11,9 +12,9 @@ from typing import Any, Protocol
 import cattrs
 import trio
 from attrs import define, evolve, field, fields, frozen
-from attrs.validators import ge, in_, le
 
 from curveproxy import __version__
+from curveproxy.app import logs
 from curveproxy.app.clients import NOBODY, NOBODY_HINT
 from curveproxy.app.seen import RIVALS, History, Seen, Told, is_refusal, joined
 from curveproxy.app.server_keys import NO_KEY, NO_KEY_HINT
@@ -23,6 +24,8 @@ from curveproxy.proxy.session import Session
 from curveproxy.reasons import Closed, Outcome, Reasoned
 from curveproxy.wire.codec import CODEC
 
+# How many sessions can be asked for, and how that is written.
+MOST_SESSIONS, SESSIONS = 1000, re.compile(r"[0-9]{1,18}")
 # The share of a limit from which on it is worth a word.
 NEAR = 0.8
 # The events of which some in the last two minutes are worth a word.
@@ -67,16 +70,22 @@ class Query:
     filter: a part of the client's name or of its address.
     """
 
-    sessions: int = field(default=100, validator=[ge(0), le(1000)])
+    sessions: int = 100
     service: str = ""
-    sort: str = field(default="age", validator=in_(list(SORTS)))
+    sort: str = "age"
     filter: str = ""
 
     @classmethod
     def parse(cls, parameters: Mapping[str, str]) -> "Query":
-        """Of what stands behind the question mark. Raises ValueError."""
-        told = {each.name: parameters[each.name] for each in fields(cls) if each.name in parameters}
-        return cls(**told | ({"sessions": int(told["sessions"])} if "sessions" in told else {}))  # type: ignore[arg-type]
+        """Of what stands behind the question mark. Raises ValueError with a sentence."""
+        told: dict[str, Any] = {each.name: parameters[each.name] for each in fields(cls) if each.name in parameters}
+        if "sessions" in told:
+            if not SESSIONS.fullmatch(told["sessions"]) or int(told["sessions"]) > MOST_SESSIONS:
+                raise ValueError(f"sessions is a whole number from 0 to {MOST_SESSIONS}")
+            told["sessions"] = int(told["sessions"])
+        if told.get("sort", "age") not in SORTS:
+            raise ValueError(f"sort is one of {', '.join(SORTS)}")
+        return cls(**told)
 
     def matches(self, session: Session) -> bool:
         return self.filter.lower() in f"{session.client} {session.peer}".lower()
@@ -163,7 +172,10 @@ class SessionStatus:
 
 @frozen
 class Status:
-    """The whole. state: ready, or why not; matching: how many sessions there are of which ``sessions`` shows some."""
+    """The whole. state: ready, or why not; matching: how many sessions there are of which ``sessions`` shows some.
+
+    log_lines_lost: since the start.
+    """
 
     version: str
     codec: str
@@ -173,6 +185,7 @@ class Status:
     matching: int
     sessions: list[SessionStatus]
     state: str = "ready"
+    log_lines_lost: int = 0
 
 
 @define
@@ -202,6 +215,7 @@ class Overview:
             services=services,
             matching=len(wanted),
             sessions=[_session(session) for session in shown],
+            log_lines_lost=logs.lost(),
         )
 
     def find(self, number: int) -> Session | None:
@@ -230,6 +244,7 @@ def merged(found: Sequence[Status], query: Query) -> Status:
         services=services,
         matching=sum(status.matching for status in found),
         sessions=heapq.nsmallest(query.sessions, sessions, key=SORTS[query.sort]),
+        log_lines_lost=logs.lost() + sum(status.log_lines_lost for status in found),
     )
 
 

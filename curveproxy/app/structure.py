@@ -23,7 +23,7 @@ T = TypeVar("T")
 KINDS = {
     bool: "a truth value",
     int: "a whole number",
-    float: "a number",
+    float: "a number with a point or an exponent",
     str: "a string",
     list: "a list",
     dict: "a table",

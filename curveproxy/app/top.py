@@ -4,6 +4,7 @@ import json
 import os
 import time
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import cattrs
 from rich.console import Console, Group, RenderableType
@@ -47,7 +48,7 @@ def top(address: Endpoint, *, once: bool) -> None:
             try:
                 shown = screen()
             except NobodyAnswersError as error:  # it may be on its way back: who watches a restart need not come again
-                shown = Text(f"{error}: asked again every second", "bold red")
+                shown = Text(printable(f"{error}: asked again every second"), "bold red")
             live.update(shown, refresh=True)
 
 
@@ -56,9 +57,18 @@ def _fetch(address: Endpoint, rows: int) -> Status:
     if status != 200:
         raise NobodyAnswersError(f"it does not show that here: {text}")
     try:
-        return status_of(json.loads(text))
-    except (ValueError, cattrs.BaseValidationError):
+        return status_of(_printable(json.loads(text)))
+    except (ValueError, RecursionError, cattrs.BaseValidationError):
         raise NobodyAnswersError(f"what answers on {address} is no curveproxy of this version") from None
+
+
+def _printable(tree: Any) -> Any:
+    """A tree of JSON without control characters: on that port may be somebody else, who draws on our terminal."""
+    if isinstance(tree, dict):
+        return {name: _printable(value) for name, value in tree.items()}
+    if isinstance(tree, list):
+        return [_printable(value) for value in tree]
+    return printable(tree) if isinstance(tree, str) else tree
 
 
 def _screen(status: Status, console: Console) -> RenderableType:
@@ -97,7 +107,7 @@ def _table(console: Console, columns: Sequence[str], rows: Iterable[Sequence[Tex
     for name in columns:
         table.add_column(name, no_wrap=True, max_width=NAME)
     for cells in rows:
-        table.add_row(*(cell if isinstance(cell, Text) else Text(printable(cell)) for cell in cells))
+        table.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in cells))
     while console.measure(table, options=console.options.update(width=ANY_WIDTH)).maximum > console.width:
         table.columns.pop()
     return table
@@ -105,7 +115,7 @@ def _table(console: Console, columns: Sequence[str], rows: Iterable[Sequence[Tex
 
 def _trouble(trouble: Trouble) -> Text:
     style = "bold red" if trouble.is_bad else "bold yellow"
-    text = printable(f"{trouble.service}: {trouble.what}")
+    text = f"{trouble.service}: {trouble.what}"
     return Text.assemble((trouble.word, style), "  ", text, (f"  ({trouble.hint})", "dim"))
 
 
@@ -113,7 +123,7 @@ def _service(service: ServiceStatus) -> list[Text | str]:
     history = service.history
     up = {None: Text("not dialled", "dim"), True: Text("up", "green"), False: Text("down", "bold red")}
     return [
-        Text(printable(service.name), "bold"),
+        Text(service.name, "bold"),
         up[service.backend_up],
         _level(service.sessions),
         _level(service.half_open),
@@ -140,7 +150,7 @@ def _count(service: ServiceStatus, count: Count) -> list[Text | str]:
 
 def _session(session: SessionStatus) -> list[Text | str]:
     return [
-        Text(printable(session.client), "bold"),
+        Text(session.client, "bold"),
         session.service,
         session.peer,
         duration(session.seconds),

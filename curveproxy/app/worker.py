@@ -17,6 +17,7 @@ import trio
 from curveproxy.app import logs
 from curveproxy.app.channel import GoneError, Line
 from curveproxy.app.config import ConfigError, structure
+from curveproxy.app.memory import hide_memory
 from curveproxy.app.relay import NotTakenError, Relay
 from curveproxy.app.services import Counts
 from curveproxy.app.status import Query
@@ -30,6 +31,7 @@ CHANNEL = 0
 
 def work(index: int, of: int, descriptors: int) -> None:
     """Relay until the channel says otherwise, or ends. descriptors: the soft limit."""
+    hide_memory()
     log = logs.configure("info", "text").bind(worker=index)
     channel = socket.socket(fileno=os.dup(CHANNEL))
     trio.run(Worker(Line(channel), Share(index, of), descriptors, log).run)

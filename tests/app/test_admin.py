@@ -3,9 +3,10 @@
 import http.client
 import socket
 import struct
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, MutableMapping
+from contextlib import asynccontextmanager, suppress
 from functools import partial
+from typing import Any
 
 import pytest
 import structlog
@@ -13,10 +14,15 @@ import trio
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
+from trio.testing import MockClock
 
 from curveproxy.app import admin
+from curveproxy.app.config import Config
 from curveproxy.app.metrics import Metrics
-from curveproxy.app.observer import ServiceObserver
+from curveproxy.app.notify import Manager
+from curveproxy.app.observer import BURST, ServiceObserver
+from curveproxy.app.relay import Relay
+from curveproxy.app.run import Sidecar
 from curveproxy.policy.clients import ClientList
 from curveproxy.proxy.endpoint import Endpoint
 from curveproxy.proxy.proxy import Proxy
@@ -58,7 +64,7 @@ async def page(
 
     async with trio.open_nursery() as nursery:
         app = admin.application(collect, not_ready, errors.append)
-        nursery.start_soon(admin.serve, listener, app, errors.append)
+        nursery.start_soon(admin.serve, listener, app)
         yield listener.getsockname()[1]
         nursery.cancel_scope.cancel()
 
@@ -85,6 +91,88 @@ async def test_why_it_is_not_ready() -> None:
         assert await ask(port, "/healthz") == (200, "ok\n")
         reasons.clear()
         assert await ask(port, "/readyz") == (200, "ok\n")
+
+
+class Large:
+    """A collector whose answer no kernel takes whole."""
+
+    def collect(self) -> Iterator[Metric]:
+        for number in range(200):
+            yield (metric := Metric(f"m{number}", "x" * 50_000, "gauge"))
+            metric.add_sample(f"m{number}", {}, 1)
+
+
+HOLDING = {
+    "silent": b"",
+    "slow": b"GET /healthz HTTP/1.1\r\nX: ",
+    "kept alive": b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n",
+    "pipelined": b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n" * 1000,
+    "not reading": b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n",
+    "a form that does not end": b"POST /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n",
+    "HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0]),
+}
+
+
+@pytest.mark.parametrize("octets", HOLDING.values(), ids=HOLDING)
+async def test_no_number_of_held_connections_takes_the_liveness_probe_away(octets: bytes) -> None:
+    registry, errors = CollectorRegistry(), list[Exception]()
+    registry.register(Large())
+    async with page(registry, errors) as port:
+        held = [await trio.open_tcp_stream("127.0.0.1", port) for _ in range(3 * admin.CONNECTIONS)]
+        for stream in held:
+            with suppress(trio.BrokenResourceError):  # it has made room already
+                await stream.send_all(octets)
+        for _ in range(3):
+            assert [await ask(port, path) for path in ("/healthz", "/readyz")] == [(200, "ok\n")] * 2
+        with trio.fail_after(10):  # the oldest one has gone, whatever it did
+            with suppress(trio.BrokenResourceError):
+                while await held[0].receive_some(65536):
+                    pass
+        for stream in held:
+            await stream.aclose()
+    assert errors == []
+
+
+async def test_a_connection_has_one_request_and_then_is_closed() -> None:
+    async with page(CollectorRegistry(), []) as port:
+        answered, request = b"", b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n"
+        async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
+            await stream.send_all(request)
+            with suppress(trio.BrokenResourceError), trio.fail_after(10):
+                while octets := await stream.receive_some():
+                    answered += octets
+                    await stream.send_all(request)
+        assert answered.count(b"HTTP/1.1 200") == 1
+        assert b"connection: close" in answered
+
+
+async def test_what_is_asked_too_often_waits_and_who_gives_up_costs_nothing(autojump_clock: MockClock) -> None:
+    pace = admin.Pace(2, 1)
+    began = trio.current_time()
+    for expected in (0, 0, 0, 1, 2):
+        await pace.turn()
+        assert trio.current_time() - began == pytest.approx(expected)
+    for _ in range(10):
+        with trio.move_on_after(0.01):
+            await pace.turn()
+    await pace.turn()
+    assert trio.current_time() - began == pytest.approx(3)
+
+
+async def test_an_error_that_anybody_can_repeat_is_counted_each_time_and_told_now_and_then() -> None:
+    lines: list[MutableMapping[str, Any]] = []
+
+    def keep(_: object, __: str, event: MutableMapping[str, Any]) -> str:
+        lines.append(event)
+        return ""
+
+    log = structlog.wrap_logger(structlog.ReturnLogger(), processors=[keep])
+    relay = Relay(descriptors=1024, handed_over=[], log=log)
+    sidecar = Sidecar(Config(), None, relay, Manager({}), log)
+    for _ in range(1000):
+        sidecar._unexpected(RuntimeError("a fault of ours"))
+    assert relay.metrics.registry.get_sample_value("curveproxy_unexpected_errors_total") == 1000
+    assert [line["event"] for line in lines] == ["unexpected error"] * BURST
 
 
 REQUEST = b"GET /metrics HTTP/1.1\r\nHost: x\r\n"

@@ -111,6 +111,13 @@ def test_an_old_pair_and_several_workers_are_a_warning(place: Path) -> None:
         assert any(PAIR_HINT in line for line in told) == (workers > 1)
 
 
+def test_a_page_on_which_everybody_can_act_is_a_warning(place: Path) -> None:
+    for settings, warned in (("public_page", False), ("allow_actions", False), ("public_page allow_actions", True)):
+        lines = "".join(f"{name} = true\n" for name in settings.split())
+        status, _, told = check(place, f"[admin]\n{lines}{SERVICE}")
+        assert (status, bool([line for line in told if "any site that a browser there" in line])) == (0, warned)
+
+
 def test_what_a_second_service_on_an_endpoint_may_not_decide_is_told(place: Path) -> None:
     certificate(place, "other")
     limits = "[service.admission]\nmax_half_open = 7\nmax_sessions = 7\n"

@@ -220,12 +220,25 @@ def test_a_key_file_that_is_missing_is_made_once_and_told_when_others_may_read_i
     assert secret.decode() not in stderr
 
 
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [("--version", 0), ("check missing.toml", 2), ("nonsense", 2), ("", 2), ("health --help", 0)],
+)
+def test_a_stderr_that_can_not_be_written_changes_no_exit_status(arguments: str, status: int) -> None:
+    """In an environment without PYTHONUNBUFFERED, for a buffer is flushed at the end, and Python would end with 120."""
+    bare = {name: value for name, value in environment().items() if name != "PYTHONUNBUFFERED"}
+    for stderr in ("/dev/full", "&-"):
+        shell = f"exec {shlex.join([*command(), *arguments.split()])} >/dev/null 2>{stderr}"
+        assert subprocess.run(["sh", "-c", shell], env=bare, check=False, timeout=30).returncode == status, stderr
+
+
 def test_a_log_that_can_not_be_written_stops_nothing() -> None:
     for stderr in ("/dev/full", "&-"):
         admin = free_port()
         arguments = ["run", "--listen", "tcp://127.0.0.1:0", "--backend", "tcp://127.0.0.1:1", "--allow-any"]
         shell = f"exec {shlex.join([*command(), *arguments])} --admin 127.0.0.1:{admin} 2>{stderr}"
-        process = subprocess.Popen(["sh", "-c", shell], env=environment(), stdout=subprocess.PIPE, text=True)
+        bare = {name: value for name, value in environment().items() if name != "PYTHONUNBUFFERED"}
+        process = subprocess.Popen(["sh", "-c", shell], env=bare, stdout=subprocess.PIPE, text=True)
         assert stopped(process, admin)[0] == 0
 
 

@@ -1,6 +1,7 @@
 """The allow-list: what a listing changes, and what it must not."""
 
 import os
+import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -176,15 +177,16 @@ def test_what_lies_there_and_is_no_file_spoils_only_itself(tmp_path: Path) -> No
     (tmp_path / "dangling.key").symlink_to(tmp_path / "nowhere")
     (tmp_path / "directory.key").mkdir()
     os.mkfifo(tmp_path / "pipe.key")  # to open it would wait for a writer, for good
+    (tmp_path / "kernel.key").symlink_to("/dev/zero")
     (tmp_path / "long.key").write_bytes(b"x" * 100_000)
     os.link(tmp_path / "alice.key", os.fsencode(tmp_path) + b"/\xff.key")
     clients = Clients(tmp_path, [], False, log)
     names = clients.load().names
     assert names == {pair.public: "alice"}
     assert sorted(log.lines) == [
-        "a pipe lies among the clients",
         *["client key can not be read"] * 3,
         "two files hold one client's key",
+        *["what lies among the clients is no regular file"] * 2,
     ]
     (tmp_path / "alice.key").unlink()
     for _ in range(2):
@@ -257,6 +259,29 @@ async def test_a_listing_that_can_not_be_made_changes_nothing_and_ends_nothing(
             await until(lambda: len(tried) > 3)
         assert log.lines == ["nobody can connect", "clients directory can not be listed"]
         write_key_pair(tmp_path / "carol.key_secret", KeyPair.generate())
+        await until(lambda: told)
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_listing_that_takes_long_is_told_once_and_waited_for(
+    tmp_path: Path, often: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("curveproxy.app.files.SLOW_SECONDS", 0.05)
+    log, told, hangs = Log(), list[ClientList](), threading.Event()
+
+    class Slow(Clients):
+        def _listing(self) -> Mapping[str, Stamp]:
+            hangs.wait(10)
+            return super()._listing()
+
+    clients = Slow(tmp_path, [], False, log)
+    write_key_pair(tmp_path / "carol.key_secret", KeyPair.generate())
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(clients.watch, lambda: told.append(clients.list))
+        await until(lambda: log.lines)
+        await trio.sleep(0.2)
+        assert log.lines == ["clients directory can not be listed yet"]
+        hangs.set()
         await until(lambda: told)
         nursery.cancel_scope.cancel()
 

@@ -1,7 +1,6 @@
 """The configuration: what is right is taken as written, what is wrong is told all at once."""
 
 import os
-import threading
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -252,15 +251,27 @@ def test_a_backend_by_its_name_may_have_the_port_of_the_proxy(place: Path) -> No
     assert load(place / "c.toml").service[0].backend.host == "orders"
 
 
-def test_a_key_is_read_once_so_that_it_may_come_through_a_pipe(place: Path) -> None:
-    pipe = place / "pipe"
-    os.mkfifo(pipe)
-    secret = (place / "keys" / "server.key_secret").read_text()
-    writer = threading.Thread(target=pipe.write_text, args=[secret])
-    writer.start()
-    (place / "c.toml").write_text(SERVICE.replace("keys/server.key_secret", "pipe") + CLIENTS)
-    assert len(load(place / "c.toml").service[0].secret_keys) == 1
-    writer.join(10)
+def test_what_is_no_regular_file_is_not_opened(place: Path) -> None:
+    """A terminal or a pipe would hold up whoever reads it, for good and at each listing again."""
+    os.mkfifo(place / "pipe")
+    ours, theirs = os.openpty()
+    for path in (str(place / "pipe"), os.ttyname(theirs), "/dev/zero"):
+        with pytest.raises(ConfigError, match="can not be read: it is no regular file"):
+            load(Path(path))
+        (place / "c.toml").write_text(SERVICE.replace("keys/server.key_secret", path) + CLIENTS)
+        with pytest.raises(ConfigError, match=r"secret_keys\[0\]: .* can not be read: "):
+            load(place / "c.toml")
+    for descriptor in (ours, theirs):
+        os.close(descriptor)
+
+
+def test_a_byte_order_mark_is_passed_over_and_another_encoding_is_named(place: Path) -> None:
+    (place / "c.toml").write_text(SERVICE + CLIENTS, encoding="utf-8-sig")
+    assert load(place / "c.toml").service
+    (place / "c.toml").write_text(f"{SERVICE}{CLIENTS}# caf\u00e9\n", encoding="latin-1")
+    line = len((SERVICE + CLIENTS).splitlines()) + 1
+    with pytest.raises(ConfigError, match=f"line {line} is not UTF-8, as TOML must be"):
+        load(place / "c.toml")
 
 
 def test_a_whole_number_of_seconds_is_a_number(place: Path) -> None:
@@ -272,7 +283,7 @@ def test_a_file_that_is_not_there_or_not_text(place: Path) -> None:
     with pytest.raises(ConfigError, match="no such file"):
         load(place / "missing.toml")
     (place / "binary.toml").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ConfigError, match="not TOML"):
+    with pytest.raises(ConfigError, match="not UTF-8"):
         load(place / "binary.toml")
 
 

@@ -3,9 +3,12 @@
 import json
 import os
 import re
+import resource
+import signal
 import sys
 from collections.abc import Iterator
 from io import StringIO
+from pathlib import Path
 
 import pytest
 import structlog
@@ -39,6 +42,19 @@ def test_what_could_pass_for_another_fact_or_line_is_quoted(value: str, capsys: 
     err = capsys.readouterr().err
     assert err.endswith(f"event  fact={value!r} last=1\n")
     assert len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("text", ["line\nfeed", "\x1b[31m", "\x9b2J", "\u202e", "\r"])
+def test_neither_a_hint_nor_a_traceback_is_obeyed_by_a_terminal_or_taken_for_a_line(
+    text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = configure("info", "text")
+    log.warning("two files hold one key", hint=f"the name of {text}.key is used")
+    log.error("unexpected error", exc_info=OSError(text))
+    hint, *traceback = capsys.readouterr().err.splitlines()
+    assert hint.endswith(f"(the name of {repr(text)[1:-1]}.key is used)")
+    assert all(line.isprintable() for line in [hint, *traceback])
+    assert all(line.startswith("  ") for line in traceback[1:])
 
 
 def test_a_list_is_told_item_by_item(capsys: pytest.CaptureFixture[str]) -> None:
@@ -104,3 +120,34 @@ def test_a_pipe_that_nobody_empties_costs_lines_and_no_time() -> None:
         assert [pipe.readline() for _ in range(held)] == [line] * held
         lossy.write(line)
         assert pipe.readline() == line
+
+
+def test_how_many_lines_were_lost_is_told_when_lines_can_be_written_again() -> None:
+    reader, writer = os.pipe()
+    with os.fdopen(reader) as pipe, os.fdopen(writer, "w") as stream:
+        lossy, line = LossyStream(stream, "{} lost\n".format), "x" * 99 + "\n"
+        for _ in range(1000):
+            lossy.write(line)
+        assert lossy.lost > 0
+        assert [pipe.readline() for _ in range(1000 - lossy.lost)] == [line] * (1000 - lossy.lost)
+        for _ in range(3):
+            lossy.write(line)
+        assert [pipe.readline() for _ in range(4)] == [line, f"{lossy.lost} lost\n", line, line]
+
+
+def test_a_line_of_which_a_part_was_written_is_lost_and_ended(tmp_path: Path) -> None:
+    """As on a disk that becomes full in the middle of it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    with (tmp_path / "log").open("w") as stream:
+        lossy = LossyStream(stream)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (15, hard))
+        try:
+            for _ in range(3):
+                lossy.write("ten octets")
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+            signal.signal(signal.SIGXFSZ, before)
+        lossy.write("again")
+    assert lossy.lost == 2
+    assert (tmp_path / "log").read_text() == "ten octetsten o\nagain"

@@ -178,6 +178,8 @@ def test_a_full_disk_costs_lines_of_the_log_and_nothing_else(warm: Sidecar) -> N
         told = len(warm.log)
         refusals(warm, 50)
         assert answers(inside)
+        [lost] = [line["lost"] for line in warm.log if line["event"] == "lines of the log are lost"]
+        assert lost == warm.metric("curveproxy_log_lines_lost_total") > 0
         outcomes = [line.get("outcome") for line in warm.log[told:]]
         assert outcomes.count("probe") >= 49
     spoiled = [line for line in warm.stderr.splitlines() if not line.startswith("{") or not line.endswith("}")]
@@ -208,6 +210,10 @@ def test_without_a_stderr_it_does_all_its_work(service: RawService, redirection:
         with baseline(proxy):
             refusals(proxy, 50)
             assert is_served(proxy)
+        lost = proxy.metric("curveproxy_log_lines_lost_total")
+        assert lost > 0
+        [trouble] = [each for each in json.loads(proxy.get("/api/status")[1])["troubles"] if each["word"] == "log"]
+        assert int(trouble["what"].split()[0].replace(",", "")) >= lost
         assert proxy.stop() == 0
 
 

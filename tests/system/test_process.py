@@ -2,6 +2,8 @@
 
 import signal
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,8 +12,19 @@ from support.baseline import settled, standing
 from support.client import RawClient, answers
 from support.libzmq import Libzmq
 from support.peer import connect
-from support.process import Sidecar, curveproxy, wait_until
+from support.process import Sidecar, curveproxy, environment, wait_until
 from support.service import RawService, echo
+
+# Runs the command up to its loop, and says there whether others may look at its memory and how large a core may be.
+HIDDEN = """
+import ctypes, resource, sys, trio
+from curveproxy.app.cli import main
+def look(*_):
+    print("dumpable", ctypes.CDLL(None).prctl(3), "core", resource.getrlimit(resource.RLIMIT_CORE)[0])
+    raise KeyboardInterrupt
+trio.run = look
+main(sys.argv[1:])
+"""
 
 IDLE_PSS = 48 * 1024 * 1024
 
@@ -129,3 +142,28 @@ def test_200_clients_that_came_and_went_leave_nothing() -> None:
         wait_until(lambda: not proxy.metric("curveproxy_sessions"), "all have gone")
         wait_until(lambda: standing(proxy).descriptors == before, "their descriptors are back")
         assert proxy.metric("curveproxy_sessions_closed_total", reason="client_closed") == 201
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["run", "--listen", "tcp://127.0.0.1:0", "--backend", "tcp://127.0.0.1:1", "--allow-any"],
+        ["worker", "0", "1", "100"],
+        ["demo", "--once"],
+    ],
+    ids=["run", "worker", "demo"],
+)
+@pytest.mark.parametrize("wanted", ["", "1"])
+def test_nobody_but_root_may_look_at_the_memory_of_what_has_keys(arguments: list[str], wanted: str) -> None:
+    channel, other = socket.socketpair()
+    with channel, other:
+        done = subprocess.run(
+            [sys.executable, "-c", HIDDEN, *arguments],
+            stdin=channel.fileno(),
+            env={**environment(), "CURVEPROXY_DUMPABLE": wanted},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=30,
+        )
+    assert f"dumpable {wanted or 0} core 0" in done.stdout, done.stderr
