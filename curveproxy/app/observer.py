@@ -42,10 +42,13 @@ class ServiceObserver:
     def accepted(self) -> None:
         self._metrics.accepted()
 
-    def refused(self, outcome: Outcome, peer: str, detail: str = "") -> None:
+    def refused(self, outcome: Outcome, peer: str, detail: str = "", client: str = "") -> None:
         self._metrics.refused(outcome)
         self.seen.add("client refused", outcome, peer, detail)
-        facts = {"outcome": str(outcome), "peer": peer, **_detail(detail), "hint": outcome.hint}
+        if outcome == Outcome.CLIENT_UNKNOWN:
+            self.seen.add_unknown(client, peer)
+        who = {"client": client} if client else {}
+        facts = {"outcome": str(outcome), **who, "peer": peer, **_detail(detail), "hint": outcome.hint}
         if outcome == Outcome.PROBE:
             # A load balancer looks whether the port is open: nothing to warn of, nor to tell how often.
             self._log.debug("client refused", **facts)

@@ -73,6 +73,7 @@ def render(status: Status, query: Query, token: str) -> str:
                 _troubles(status.troubles),
                 _services(status.services),
                 _counts(status.services),
+                _unknown_keys(status.services),
                 element("section", element("h2", "Sessions"), _form(status, query), _sessions(status, query, token)),
             ),
             element("script", SCRIPT),
@@ -171,6 +172,28 @@ def _service(service: ServiceStatus) -> list[Content]:
             _spark(history.refusals, "refused a second"),
         ),
     ]
+
+
+def _unknown_keys(services: Sequence[ServiceStatus]) -> Element:
+    """Clients that were refused for their keys, each with what lists it: to be pasted by who knows whose it is."""
+    rows: list[list[Content]] = [
+        [
+            service.name,
+            element("code", each.key),
+            f"{each.total:,}, the last {duration(each.ago)} ago, {each.peer}",
+            element("code", paste_line(each.key), class_="paste"),
+        ]
+        for service in services
+        for each in service.unknown_keys
+    ]
+    columns = ("service", "unknown key", "refused", "to let it in, give it a name in the clients directory")
+    content = [element("h2", "Unknown keys"), _table(columns, rows)] if rows else []
+    return element("section", *content, id="unknown")
+
+
+def paste_line(key: str) -> str:
+    """A line of a shell that makes a client's key file. Z85 has neither quotes nor backslashes of its own."""
+    return f"printf '%s\\n' curve '    public-key = \"{key}\"' > clients/NAME.key"
 
 
 def _level(level: Level) -> Element:

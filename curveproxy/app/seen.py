@@ -18,6 +18,9 @@ SAMPLE_SECONDS = 1.0
 SAMPLES = 120
 RECENT_SECONDS = SAMPLE_SECONDS * SAMPLES
 
+# So many unknown keys are remembered of a service: whoever makes keys at will takes no more than these places.
+UNKNOWN_MAX = 10
+
 # Two hosts with one key and identity.
 RIVALS = "clients replace each other"
 
@@ -36,6 +39,15 @@ class Last:
 
     peer: str
     detail: str
+    at: float
+
+
+@define
+class Unknown:
+    """A key that is not on the list. total: how often it was proved; peer, at: of the last time, by trio's clock."""
+
+    total: int
+    peer: str
     at: float
 
 
@@ -78,16 +90,27 @@ def joined(histories: Sequence[History]) -> History:
 
 @define
 class Seen:
-    """counts: how often each was told since the start; last: when it was told last, and of whom."""
+    """counts: how often each was told since the start; last: when it was told last, and of whom.
+
+    unknown: the last keys (Z85) that were not on the list, the newest at the end.
+    """
 
     counts: Counter[Told] = field(factory=Counter)
     last: dict[Told, Last] = field(factory=dict)
+    unknown: dict[str, Unknown] = field(factory=dict)
     _samples: deque[Sample] = field(factory=lambda: deque(maxlen=SAMPLES + 1))
 
     def add(self, event: str, word: Reasoned, peer: str = "", detail: str = "") -> None:
         """Something was told."""
         self.counts[event, word] += 1
         self.last[event, word] = Last(peer, detail, trio.current_time())
+
+    def add_unknown(self, key: str, peer: str) -> None:
+        """A client has proved a key that is not on the list."""
+        before = self.unknown.pop(key, None)
+        self.unknown[key] = Unknown(before.total + 1 if before else 1, peer, trio.current_time())
+        if len(self.unknown) > UNKNOWN_MAX:
+            del self.unknown[next(iter(self.unknown))]
 
     def recent(self, told: Told) -> int:
         """How often it was told within the last two minutes."""

@@ -15,6 +15,7 @@ from curveproxy.app.metrics import Metrics
 from curveproxy.app.observer import ServiceObserver
 from curveproxy.app.seen import Seen
 from curveproxy.app.server_keys import ServerKeys
+from curveproxy.policy.clients import ClientList
 from curveproxy.policy.limits import Share
 from curveproxy.proxy.proxy import Proxy
 from curveproxy.proxy.service import Service
@@ -26,6 +27,9 @@ SHORT_HINT = (
     "sessions wait for memory; those that hold much and move little will end (reason=memory): "
     "raise max_buffered_bytes, or find out whose clients or services hang"
 )
+
+# So many who came or went are named in one line.
+NAMES_MAX = 20
 
 # Sessions, by the names of services and the keys of clients in hexadecimal digits.
 Counts = Mapping[str, Mapping[str, int]]
@@ -191,7 +195,10 @@ class Services:
     def _clients_taken(self, each: AtWork) -> None:
         clients, log = each.lists.clients, self._log.bind(service=each.table.name)
         if clients.list != each.service.clients:
-            log.info("client list changed", clients=len(clients.list.names))
+            before, now = _names(each.service.clients), _names(clients.list)
+            moved = {"came": _some(now - before), "went": _some(before - now)}
+            facts = {word: names for word, names in moved.items() if names}
+            log.info("client list changed", clients=len(clients.list.names), **facts)
             clients.warn_if_empty()
             self._use_lists(each)
         self._metrics.reload(success=not clients.files.failed)
@@ -227,6 +234,17 @@ class Services:
                 max_sessions=wanted,
                 hint="raise the hard limit of descriptors",
             )
+
+
+def _names(clients: ClientList) -> set[str]:
+    """The operator's names for the clients, and the keys of those that have none."""
+    return {name or z85.encode(key) for key, name in clients.names.items()}
+
+
+def _some(names: set[str]) -> list[str]:
+    """So many of them as a line can hold."""
+    told = sorted(names)
+    return told[:NAMES_MAX] + [f"and {len(told) - NAMES_MAX} more"] * (len(told) > NAMES_MAX)
 
 
 def _texts(each: AtWork) -> list[str]:

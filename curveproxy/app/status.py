@@ -16,7 +16,7 @@ from attrs import define, evolve, field, fields, frozen
 from curveproxy import __version__
 from curveproxy.app import logs
 from curveproxy.app.clients import NOBODY, NOBODY_HINT
-from curveproxy.app.seen import RIVALS, History, Seen, Told, is_refusal, joined
+from curveproxy.app.seen import RIVALS, UNKNOWN_MAX, History, Seen, Told, is_refusal, joined
 from curveproxy.app.server_keys import NO_KEY, NO_KEY_HINT
 from curveproxy.app.words import duration
 from curveproxy.proxy.service import Service
@@ -132,8 +132,24 @@ class Level:
 
 
 @frozen
+class UnknownKey:
+    """A key, in Z85, that was proved and is not on the list.
+
+    total: how often; peer, ago: of the last time.
+    """
+
+    key: str
+    total: int
+    peer: str
+    ago: float
+
+
+@frozen
 class ServiceStatus:
-    """One service. backend_up: how the last dial ended; None before the first. client_keys: None where any will do."""
+    """One service. backend_up: how the last dial ended; None before the first. client_keys: None where any will do.
+
+    unknown_keys: the last ones that were refused, the newest first.
+    """
 
     name: str
     endpoint: str
@@ -151,6 +167,7 @@ class ServiceStatus:
     refused: int
     counts: list[Count]
     history: History
+    unknown_keys: list[UnknownKey] = field(factory=list)
 
 
 @frozen
@@ -264,6 +281,7 @@ def _merged_service(parts: Sequence[ServiceStatus]) -> ServiceStatus:
         **{name: total(name) for name in ADDED},
         counts=_by_importance([_merged_count(alike) for alike in counts.values()]),
         history=joined([part.history for part in parts]),
+        unknown_keys=_merged_keys([key for part in parts for key in part.unknown_keys]),
     )
 
 
@@ -274,6 +292,14 @@ def _merged_level(levels: Sequence[Level]) -> Level:
 def _merged_count(counts: Sequence[Count]) -> Count:
     last = min(counts, key=lambda count: count.ago)
     return evolve(last, total=sum(count.total for count in counts), recent=sum(count.recent for count in counts))
+
+
+def _merged_keys(found: Sequence[UnknownKey]) -> list[UnknownKey]:
+    alike: dict[str, UnknownKey] = {}
+    for each in sorted(found, key=lambda each: each.ago):
+        first = alike.get(each.key)
+        alike[each.key] = evolve(first, total=first.total + each.total) if first else each
+    return list(alike.values())[:UNKNOWN_MAX]
 
 
 def _by_importance(counts: list[Count]) -> list[Count]:
@@ -305,6 +331,10 @@ def _service(service: Service, seen: Seen) -> ServiceStatus:
         refused=sum(seen.recent(told) for told in seen.counts if is_refusal(told)),
         counts=_by_importance(counts),
         history=seen.history,
+        unknown_keys=[
+            UnknownKey(key, each.total, each.peer, trio.current_time() - each.at)
+            for key, each in reversed(seen.unknown.items())
+        ],
     )
 
 

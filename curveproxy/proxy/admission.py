@@ -238,23 +238,31 @@ class Admission:
         self.refuse(oldest, Outcome.EVICTED)
         return True
 
-    def refuse(self, stranger: Stranger, outcome: Outcome, detail: str = "", *, probe: bool = False) -> None:
-        """End a handshake."""
+    def refuse(
+        self, stranger: Stranger, outcome: Outcome, detail: str = "", initiate: curve_server.Initiate | None = None
+    ) -> None:
+        """End a handshake. initiate: what it has said, and proved its key by."""
         sock = self._forget(stranger)
         if stranger.source is not None and outcome in OWN_FAULT:
             self._sources.failed(stranger.source, trio.current_time())
         peer = sockets.peer_text(sock, stranger.source, stranger.told)
-        self.turn_away(stranger.service, sock, peer, outcome, detail, probe)
+        self.turn_away(stranger.service, sock, peer, outcome, detail, initiate)
 
     def turn_away(
-        self, service: "Service", sock: socket.socket, peer: str, outcome: Outcome, detail: str, probe: bool
+        self,
+        service: "Service",
+        sock: socket.socket,
+        peer: str,
+        outcome: Outcome,
+        detail: str,
+        initiate: curve_server.Initiate | None,
     ) -> None:
         """Tell the observer, tell the client if it is to know, and close.
 
-        probe: it has proved its key and asks why; whose key is not on the list hears no more than others.
+        A probe, which has proved its key, is told why; one whose key is not on the list hears no more than others.
         """
-        service.observer.refused(outcome, peer, detail)
-        if probe and outcome != Outcome.CLIENT_UNKNOWN:
+        service.observer.refused(outcome, peer, detail, service.name_of(initiate.client) if initiate else "")
+        if initiate is not None and is_probe(initiate.properties) and outcome != Outcome.CLIENT_UNKNOWN:
             self._bid_farewell(sock, outcome)
         elif outcome in FINAL and service.settings.refusal == "error":
             self._bid_farewell(sock, "400")
@@ -421,7 +429,7 @@ class Admission:
             stranger.service.check(initiate)
             stranger.service.check_room()
         except PeerError as error:
-            self.refuse(stranger, Outcome(error.reason), error.detail, probe=is_probe(initiate.properties))
+            self.refuse(stranger, Outcome(error.reason), error.detail, initiate)
             return
         if stranger.source is not None:
             self._sources.succeeded(stranger.source)

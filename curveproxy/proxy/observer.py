@@ -18,10 +18,11 @@ class Observer(Protocol):
     def accepted(self) -> None:
         """A connection came in. Exactly one ``refused`` or ``admitted`` follows."""
 
-    def refused(self, outcome: Outcome, peer: str, detail: str = "") -> None:
+    def refused(self, outcome: Outcome, peer: str, detail: str = "", client: str = "") -> None:
         """A handshake ended otherwise than by READY.
 
         peer: the source's address; detail: our own words, never a peer's.
+        client: of one that has proved its key, the operator's name for it, else the key in Z85.
         """
 
     def admitted(self, session: "Session", seconds: float) -> None:

@@ -181,6 +181,10 @@ class Service:
             return b""
         return self.clients.identity(initiate.client, find(initiate.properties, "Identity") or b"")
 
+    def name_of(self, key: bytes) -> str:
+        """The operator's name for a client, else its public key in Z85."""
+        return self.clients.name(key) or z85.encode(key)
+
     def check_room(self) -> None:
         """Whether there is a place for one more. Raises PeerError."""
         if self.taken >= self.sessions_limit or self._descriptors.is_full:
@@ -298,7 +302,7 @@ class Newcomer:
         accepted_at: float,
     ) -> None:
         self.service, self.peer, self.initiate, self.server = service, peer, initiate, server
-        self.name = service.clients.name(initiate.client) or z85.encode(initiate.client)
+        self.name = service.name_of(initiate.client)
         self.is_probe = is_probe(initiate.properties)
         self.identity = service.identity_of(initiate)
         self.key, self.number = initiate.client, next(_NUMBERS)
@@ -372,7 +376,7 @@ class Newcomer:
         self.service.has_come(self)
         self.service.release(self.identity, self.key, self.number)
         admission = self.service.door.admission
-        admission.turn_away(self.service, self._socket, self.peer, outcome, detail, self.is_probe)
+        admission.turn_away(self.service, self._socket, self.peer, outcome, detail, self.initiate)
 
 
 def _outcome_of(error: OSError) -> PeerError:

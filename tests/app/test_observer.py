@@ -14,6 +14,7 @@ from trio.testing import MockClock
 from curveproxy.app import logs
 from curveproxy.app.metrics import Metrics
 from curveproxy.app.observer import BURST, SUMMARY_SECONDS, ServiceObserver
+from curveproxy.app.seen import UNKNOWN_MAX
 from curveproxy.policy.ratelimit import RateLimit
 from curveproxy.proxy.session import Session
 from curveproxy.reasons import BackendFailure, Closed, Invalid, Outcome
@@ -71,6 +72,17 @@ async def test_a_refusal_is_counted_and_told_with_its_hint(told: Told, outcome: 
     assert (line["service"], line["outcome"], line["peer"]) == ("orders", outcome, "192.0.2.1:4242")
     assert (line["detail"], line["hint"]) == ("our own words", outcome.hint)
     assert told.count("handshakes_total", service="orders", outcome=outcome) == 1
+
+
+async def test_a_key_that_is_not_on_the_list_is_named_and_remembered(told: Told) -> None:
+    for number in range(UNKNOWN_MAX + 2):
+        told.observer.refused(Outcome.CLIENT_UNKNOWN, f"192.0.2.1:{number}", client=f"key {number}")
+    told.observer.refused(Outcome.CLIENT_UNKNOWN, "192.0.2.2:1", client="key 5")
+    told.observer.refused(Outcome.METADATA, "192.0.2.3:1", client="alice")
+    assert told.lines()[0]["client"] == "key 0"
+    unknown = told.observer.seen.unknown
+    assert [*unknown] == [f"key {number}" for number in range(2, UNKNOWN_MAX + 2) if number != 5] + ["key 5"]
+    assert (unknown["key 5"].total, unknown["key 5"].peer) == (2, "192.0.2.2:1")
 
 
 async def test_the_life_of_a_session(told: Told, autojump_clock: MockClock) -> None:

@@ -9,7 +9,7 @@ import trio
 from trio.testing import MockClock
 
 from curveproxy.app.seen import History, Seen, joined
-from curveproxy.app.status import Query, Status, Trouble, merged, status_of
+from curveproxy.app.status import Query, Status, Trouble, UnknownKey, merged, status_of
 from curveproxy.app.words import duration, printable, short
 from curveproxy.proxy.service import Service
 from curveproxy.reasons import Closed, Outcome
@@ -133,6 +133,21 @@ def test_several_processes_are_seen_as_one() -> None:
     assert (whole.matching, whole.seconds) == (43, 400)
     assert [session.seconds for session in whole.sessions] == [40, 39, 38, 37]
     assert [trouble.word for trouble in whole.troubles] == [unknown]
+
+
+def test_a_key_that_several_processes_have_refused_is_one() -> None:
+    def known(*keys: UnknownKey) -> Status:
+        one = status(True, 0)
+        return attrs.evolve(one, services=[attrs.evolve(one.services[0], unknown_keys=list(keys))])
+
+    parts = [
+        known(UnknownKey("a", 2, "192.0.2.1:1", 30), UnknownKey("b", 1, "192.0.2.1:2", 40)),
+        known(UnknownKey("a", 1, "192.0.2.1:3", 5)),
+    ]
+    assert merged(parts, Query()).services[0].unknown_keys == [
+        UnknownKey("a", 3, "192.0.2.1:3", 5),
+        UnknownKey("b", 1, "192.0.2.1:2", 40),
+    ]
 
 
 def test_a_backend_that_is_down_for_one_of_several_is_trouble() -> None:

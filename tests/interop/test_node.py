@@ -297,8 +297,14 @@ REFUSED: dict[str, tuple[dict[str, Any], str, tuple[str, int | None]]] = {
 
 @pytest.mark.parametrize(("options", "outcome", "told"), REFUSED.values(), ids=REFUSED)
 def test_who_is_refused_hears_of_it_and_is_counted(
-    tcp: Lane, libzmq: Libzmq, node: Node, options: dict[str, Any], outcome: str, told: tuple[str, int | None]
+    lanes: dict[str, Lane],
+    libzmq: Libzmq,
+    node: Node,
+    options: dict[str, Any],
+    outcome: str,
+    told: tuple[str, int | None],
 ) -> None:
+    tcp = lanes["named"]  # it has never had a service that a subscriber fits: the refusal of one is final
     tcp.bind(libzmq, zmq.ROUTER)
     before = tcp.metric("curveproxy_handshakes_total", outcome=outcome)
     once: dict[str, Any] = {"kind": "Dealer", "reconnectInterval": -1}

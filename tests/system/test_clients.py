@@ -1,5 +1,8 @@
 """The list of clients, as real libzmq clients meet it while the proxy runs."""
 
+import html
+import json
+import subprocess
 from collections.abc import Iterator
 
 import pytest
@@ -37,6 +40,26 @@ def proxy() -> Iterator[Sidecar]:
 
 def refused(proxy: Sidecar, service: str) -> float:
     return proxy.metric("curveproxy_handshakes_total", service=service, outcome="client_unknown")
+
+
+def test_an_unknown_key_is_named_and_its_line_lets_the_client_in() -> None:
+    with RawService(echo) as service, Sidecar(backend=service.endpoint, clients={"refusal": "close"}) as proxy:
+        bob = Keys.new()
+        key = z85.encode(bob.public).decode()
+        with RawClient(proxy.public, proxy.server.public, bob) as client, pytest.raises(EOFError):
+            client.handshake()
+        wait_until(lambda: any(line.get("client") == key for line in proxy.log), "its key is in the log")
+        [told] = json.loads(proxy.get("/api/status")[1])["services"][0]["unknown_keys"]
+        assert (told["key"], told["total"]) == (key, 1)
+        page = html.unescape(proxy.get("/")[1])
+        line = page[page.index("printf '%s") :].partition("</code>")[0]
+        assert key in line
+        subprocess.run(line, shell=True, check=True, cwd=proxy.directory)
+        wait_until(lambda: any(line.get("came") == ["NAME"] for line in proxy.log), "it is told who came")
+        with RawClient(proxy.public, proxy.server.public, bob) as client:
+            assert answers(client.handshake())
+            (proxy.directory / "clients" / "NAME.key").unlink()
+            wait_until(lambda: any(line.get("went") == ["NAME"] for line in proxy.log), "and who went")
 
 
 def test_a_refused_client_that_was_just_closed_gets_in_once_its_key_is_added(proxy: Sidecar) -> None:
