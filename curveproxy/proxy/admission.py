@@ -203,8 +203,11 @@ class Admission:
         try:
             sockets.prepare_stranger(sock, self._receive_buffer)
             self._room.enter(sock.fileno(), stranger)
-        except OSError as error:  # the system can watch no more descriptors
-            self.fail(stranger, error)
+        except OSError as error:
+            if error.errno in sockets.EXHAUSTED:
+                self.refuse(stranger, Outcome.SESSIONS_LIMIT, sockets.EXHAUSTED[error.errno])
+            else:
+                self.fail(stranger, error)
             return
         self.look(stranger, gone=False)  # many have sent their greeting by now, and have ours in one piece
 

@@ -19,7 +19,7 @@ from support.peer import Refused
 from support.service import RawService, echo
 
 from curveproxy.policy.clients import ClientList
-from curveproxy.proxy.admission import Admission, Farewell
+from curveproxy.proxy.admission import Admission, Farewell, Stranger
 from curveproxy.proxy.backend import Dial
 from curveproxy.proxy.door import Door
 from curveproxy.proxy.endpoint import Endpoint
@@ -138,13 +138,14 @@ def once(place: object, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(place, name, failing)
 
 
-@pytest.mark.parametrize("guest", [Peer, Dial], ids=["the client's", "the service's"])
+@pytest.mark.parametrize("guest", [Stranger, Peer, Dial], ids=["the stranger's", "the client's", "the service's"])
 def test_a_full_epoll_refuses_one_client_and_is_no_failure_of_the_backend(
     backend: str, guest: type, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def main() -> None:
         async with running(backend) as at_work:
-            full(at_work.proxy.sessions_room, guest, monkeypatch)
+            proxy = at_work.proxy
+            full(proxy.strangers_room if guest is Stranger else proxy.sessions_room, guest, monkeypatch)
             assert not await at_work.comes()
             await at_work.told.wait(("refused", "sessions_limit"))
             assert await at_work.is_empty()
