@@ -4,6 +4,7 @@ Names are the operator's, or keys; what a peer can choose is its address, and wh
 """
 
 import heapq
+import socket
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
@@ -163,7 +164,9 @@ class SessionStatus:
 
 @frozen
 class Status:
-    """The whole. state: ready, or why not; matching: how many sessions there are of which ``sessions`` shows some."""
+    """The whole. state: ready, or why not; matching: how many sessions there are of which ``sessions`` shows some;
+    host: the name of the machine, or of the container, that it runs on.
+    """
 
     version: str
     codec: str
@@ -173,6 +176,7 @@ class Status:
     matching: int
     sessions: list[SessionStatus]
     state: str = "ready"
+    host: str = field(factory=socket.gethostname)
 
 
 @define
