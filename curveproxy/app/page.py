@@ -85,7 +85,7 @@ def render(status: Status, query: Query, token: str) -> str:
 
 def _title(status: Status) -> str:
     wrong = f"({len(status.troubles)}) " if status.troubles else ""
-    return f"{wrong}curveproxy"
+    return f"{wrong}curveproxy on {status.host}"
 
 
 def _header(status: Status) -> Element:
@@ -93,6 +93,7 @@ def _header(status: Status) -> Element:
         "header",
         element("h1", "curveproxy"),
         _pill(status.state, "good" if status.state == "ready" else "warn"),
+        element("span", f"on {status.host}"),
         element("span", f"{status.version}, {status.codec} codec"),
         element("span", f"up {duration(status.seconds)}"),
         id="head",
@@ -107,7 +108,7 @@ def _troubles(troubles: Sequence[Trouble]) -> Element:
     rows = [
         element(
             "li",
-            _pill(trouble.word, "bad" if trouble.is_bad else "warn"),
+            _pill(f"down: {trouble.word}", "bad") if trouble.is_bad else _pill(trouble.word, "warn"),
             element("b", trouble.service),
             element("span", trouble.what),
             element("span", trouble.hint, class_="hint"),

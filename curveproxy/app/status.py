@@ -5,6 +5,7 @@ Names are the operator's, or keys; what a peer can choose is its address, and wh
 
 import heapq
 import re
+import socket
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
@@ -191,7 +192,7 @@ class SessionStatus:
 class Status:
     """The whole. state: ready, or why not; matching: how many sessions there are of which ``sessions`` shows some.
 
-    log_lines_lost: since the start.
+    log_lines_lost: since the start; host: the name of the machine, or of the container, that it runs on.
     """
 
     version: str
@@ -203,6 +204,7 @@ class Status:
     sessions: list[SessionStatus]
     state: str = "ready"
     log_lines_lost: int = 0
+    host: str = field(factory=socket.gethostname)
 
 
 @define

@@ -114,9 +114,9 @@ def _table(console: Console, columns: Sequence[str], rows: Iterable[Sequence[Tex
 
 
 def _trouble(trouble: Trouble) -> Text:
-    style = "bold red" if trouble.is_bad else "bold yellow"
+    word, style = (f"down: {trouble.word}", "bold red") if trouble.is_bad else (trouble.word, "bold yellow")
     text = f"{trouble.service}: {trouble.what}"
-    return Text.assemble((trouble.word, style), "  ", text, (f"  ({trouble.hint})", "dim"))
+    return Text.assemble((word, style), "  ", text, (f"  ({trouble.hint})", "dim"))
 
 
 def _service(service: ServiceStatus) -> list[Text | str]:

@@ -117,6 +117,18 @@ def test_what_is_wrong_is_told_first_with_its_remedy() -> None:
         assert (down["word"], down["hint"], down["is_bad"]) == ("refused", BackendFailure.REFUSED.hint, True)
         assert (refused["word"], refused["is_bad"]) == (Outcome.BACKEND_UNAVAILABLE, False)
         assert "tcp://127.0.0.1" in down["what"]
+        html = proxy.get("/")[1]
+        assert re.findall(r'<span class="pill bad">([^<]*)', html) == ["down: refused", "down"], "not by colour alone"
+        assert "down: refused" in top(str(proxy.config)).stdout
+
+
+def test_the_page_names_its_host(service: RawService) -> None:
+    with sidecar(service.endpoint) as proxy:
+        host = socket.gethostname()
+        html = proxy.get("/")[1]
+        assert f"curveproxy on {host}</title>" in html
+        assert f"<span>on {host}</span>" in html
+        assert status(proxy)["host"] == host
 
 
 def test_a_limit_that_is_near_is_told(service: RawService) -> None:
