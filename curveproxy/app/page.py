@@ -94,6 +94,7 @@ def _header(status: Status) -> Element:
         _pill(status.state, "good" if status.state == "ready" else "warn"),
         element("span", f"{status.version}, {status.codec} codec"),
         element("span", f"up {duration(status.seconds)}"),
+        element("span", _level(status.descriptors), " descriptors", title="of all services together"),
         id="head",
     )
 
