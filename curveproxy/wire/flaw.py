@@ -8,8 +8,8 @@ whether a message ended there. Senders number their frames without gaps, which s
   from this frame on up to the end of the message that it belongs to. Commands neither begin nor end a message.
 * A frame that opened and makes its message too large takes the whole message with it, up to its own last part.
 
-Every frame that opened moves the last nonce. A frame that is left out unopened leaves its nonce out, so the gap behind as
-many of them is the same damage, and is not counted again; what is given up is the same. In a stream without frames
+Every frame that opened moves the last nonce. A frame that is left out unopened leaves its nonce out, so the gap behind
+as many of them is the same damage, and is not counted again; what is given up is the same. In a stream without frames
 nothing can be followed.
 """
 
