@@ -218,12 +218,13 @@ class Invalid(Reasoned):
     TOO_SHORT = "too_short", "a MESSAGE too short to hold a box"
     OUTER_MORE = "outer_more", "the outer flags say that parts follow, and the sealed ones do not: changed on the way"
     NONCE = "nonce", "a nonce that was used before: a repeated frame"
-    GAP = "gap", "a nonce was left out: a frame was taken out on the way"
+    GAP = "gap", "a nonce was left out, and not by a frame that was dropped here: one was taken out on the way"
     BOX = "box", "a box that does not open: damaged or forged on the way"
     COMMAND = "command", "a command that is malformed, unknown, or a subscription between two parts of a message"
     TOO_LARGE = (
         "too_large",
         "a message larger than max_message_bytes, a subscription or group too long for a service, or too many of them",
+        'raise the limit, or send less at once; on_invalid = "drop" loses the message behind a part over the limit too',
     )
     NOT_ACCEPTED = (
         "not_accepted",

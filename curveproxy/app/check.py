@@ -3,6 +3,7 @@
 What a running proxy would only warn of is found by the same code, which here warns ``Findings``.
 """
 
+import errno
 import os
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from curveproxy.app.keys import warn_of_open_secret
 from curveproxy.policy.limits import BEFORE_HELLO
 from curveproxy.policy.sockettypes import DROPPING_HINT, HARMED_BY_DROPPING, PAIR, PAIR_HINT
 from curveproxy.proxy.endpoint import Endpoint
-from curveproxy.proxy.sockets import INTERFACE, is_interface
+from curveproxy.proxy.sockets import INTERFACE, BindError, is_interface, try_to_bind
 
 PUBLIC_ACTIONS = "whoever reaches the port can end sessions, and so can any site that a browser there shows"
 
@@ -49,12 +50,26 @@ def check(path: Path) -> Findings:
     found.services = len(config.service)
     if config.admin.public_page and config.admin.allow_actions:
         found.warnings.append(f"admin: allow_actions with public_page: {PUBLIC_ACTIONS}")
+    if config.admin.address is not None:
+        found.place = "admin"
+        _check_bind(config.admin.address, found)
     first: dict[Endpoint, Service] = {}
     for service in config.service:
         found.place = f'service "{service.name}"'
         _check(service, config.process.relays, found)
         _check_shared(service, first.setdefault(service.listen, service), found)
     return found
+
+
+def _check_bind(endpoint: Endpoint, found: Findings) -> None:
+    """Whether it could be listened on here. A port in use is no finding: the proxy may be running."""
+    try:
+        try_to_bind(endpoint)
+    except BindError as error:
+        if error.number == errno.EACCES:
+            found.warnings.append(f"{found.place}: {error}: or let systemd hold the port, see curveproxy.socket")
+        elif error.number != errno.EADDRINUSE:
+            found.errors.append(f"{found.place}: {error}")
 
 
 def _check_shared(service: Service, first: Service, found: Findings) -> None:
@@ -77,6 +92,8 @@ def _check(service: Service, relays: int, found: Findings) -> None:
     for name, endpoint in (("listen", service.listen), ("backend", service.backend)):
         if endpoint.transport == "tcp" and is_interface(endpoint.host):
             found.errors.append(f"{found.place}: {name}: {endpoint}: {INTERFACE}")
+        elif endpoint.transport == "tcp" and name == "listen":
+            _check_bind(endpoint, found)
         directory = Path(endpoint.host).parent
         if endpoint.transport == "ipc" and not endpoint.host.startswith("@") and not directory.is_dir():
             found.errors.append(f"{found.place}: {name}: {directory} is not a directory: make it, for the socket in it")

@@ -21,6 +21,7 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from curveproxy import __version__
 from curveproxy.app import logs
 from curveproxy.proxy.buffers import Buffers
+from curveproxy.proxy.descriptors import Descriptors
 from curveproxy.proxy.service import Service
 from curveproxy.proxy.session import Session
 from curveproxy.reasons import BackendFailure, Closed, Invalid, Outcome
@@ -96,6 +97,14 @@ class Metrics:
         self._buffered_waiting = Gauge(
             "curveproxy_buffered_waiting", "Ways of sessions that wait for memory", registry=registry
         )
+        self._descriptors = Gauge(
+            "curveproxy_descriptors_in_use",
+            "Descriptors of all connections: one each half-open, two each session, and a reserve for all else",
+            registry=registry,
+        )
+        self._descriptors_limit = Gauge(
+            "curveproxy_descriptors_limit", "How many the process may have, all services together", registry=registry
+        )
         self._services = _Standing()
         registry.register(self._services)
 
@@ -108,6 +117,11 @@ class Metrics:
         self._buffered.set_function(lambda: buffers.held)
         self._buffered_limit.set_function(lambda: buffers.limit)
         self._buffered_waiting.set_function(lambda: buffers.waiting)
+
+    def watch_descriptors(self, descriptors: Descriptors) -> None:
+        """Show how many there are, and may be, from now on."""
+        self._descriptors.set_function(lambda: descriptors.in_use)
+        self._descriptors_limit.set(descriptors.limit)
 
     def watch(self, service: Service) -> None:
         """Show a service's standing figures from now on."""

@@ -96,6 +96,7 @@ def _header(status: Status) -> Element:
         element("span", f"on {status.host}"),
         element("span", f"{status.version}, {status.codec} codec"),
         element("span", f"up {duration(status.seconds)}"),
+        element("span", _level(status.descriptors), " descriptors", title="of all services together"),
         id="head",
     )
 

@@ -85,8 +85,9 @@ class Relay:
         self.metrics = Metrics()
         self._proxy = Proxy(descriptors=descriptors, handed_over=handed_over, registry=registry)
         self.metrics.watch_buffers(self._proxy.buffers)
+        self.metrics.watch_descriptors(self._proxy.descriptors)
         self._services = Services(self._proxy, self.metrics, log, share)
-        self._overview = Overview(self._services.seen)
+        self._overview = Overview(self._services.seen, self._proxy.descriptors)
         self._nursery: trio.Nursery
 
     @property

@@ -30,6 +30,9 @@ SHORT_HINT = (
 
 # So many who came or went are named in one line.
 NAMES_MAX = 20
+FEWER_HINT = "descriptors allow no more, of all services together: raise the hard limit (LimitNOFILE, ulimit -n)"
+# One part in so many of the configured sessions, or less, is a warning.
+FEW_SHARE = 16
 
 # Sessions, by the names of services and the keys of clients in hexadecimal digits.
 Counts = Mapping[str, Mapping[str, int]]
@@ -228,11 +231,13 @@ class Services:
             clients="any" if clients.allow_any else len(clients.names),
         )
         if service.sessions_limit < (wanted := service.settings.admission.max_sessions):
-            log.info(
+            # So few that a service hardly works are an accident of how the process was started.
+            tell = log.warning if FEW_SHARE * service.sessions_limit <= wanted else log.info
+            tell(
                 "fewer sessions than configured",
                 sessions_limit=service.sessions_limit,
                 max_sessions=wanted,
-                hint="raise the hard limit of descriptors",
+                hint=FEWER_HINT,
             )
 
 

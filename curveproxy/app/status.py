@@ -20,6 +20,7 @@ from curveproxy.app.clients import NOBODY, NOBODY_HINT
 from curveproxy.app.seen import RIVALS, UNKNOWN_MAX, History, Seen, Told, is_refusal, joined
 from curveproxy.app.server_keys import NO_KEY, NO_KEY_HINT
 from curveproxy.app.words import duration
+from curveproxy.proxy.descriptors import Descriptors
 from curveproxy.proxy.service import Service
 from curveproxy.proxy.session import Session
 from curveproxy.reasons import Closed, Outcome, Reasoned
@@ -29,6 +30,9 @@ from curveproxy.wire.codec import CODEC
 MOST_SESSIONS, SESSIONS = 1000, re.compile(r"[0-9]{1,18}")
 # The share of a limit from which on it is worth a word.
 NEAR = 0.8
+DESCRIPTORS_HINT = (
+    "all services share them: raise the hard limit (LimitNOFILE, ulimit -n), or find out who holds so many connections"
+)
 # The events of which some in the last two minutes are worth a word.
 WORTH_A_WORD = {"client refused", "invalid message", "unexpected error", RIVALS}
 # A load balancer, and what an operator does.
@@ -193,6 +197,7 @@ class Status:
     """The whole. state: ready, or why not; matching: how many sessions there are of which ``sessions`` shows some.
 
     log_lines_lost: since the start; host: the name of the machine, or of the container, that it runs on.
+    descriptors: of connections, all services together; the limit is the process's.
     """
 
     version: str
@@ -205,13 +210,15 @@ class Status:
     state: str = "ready"
     log_lines_lost: int = 0
     host: str = field(factory=socket.gethostname)
+    descriptors: Level = Level(0, 0)
 
 
 @define
 class Overview:
-    """Looks at the services. services: each with what it has gone through."""
+    """Looks at the services. services: each with what it has gone through; descriptors: what they share."""
 
     _services: Callable[[], Iterable[tuple[Service, Seen]]]
+    _descriptors: Descriptors
     _began: float = field(factory=time.monotonic)
 
     def look(self, query: Query) -> Status:
@@ -226,15 +233,17 @@ class Overview:
         ]
         shown = heapq.nsmallest(query.sessions, wanted, key=SORTS[query.sort])
         services = [_service(service, seen) for service, seen in found]
+        descriptors = Level(self._descriptors.in_use, self._descriptors.limit)
         return Status(
             version=__version__,
             codec=CODEC,
             seconds=time.monotonic() - self._began,
-            troubles=_all_troubles(services),
+            troubles=_all_troubles(services, descriptors),
             services=services,
             matching=len(wanted),
             sessions=[_session(session) for session in shown],
             log_lines_lost=logs.lost(),
+            descriptors=descriptors,
         )
 
     def find(self, number: int) -> Session | None:
@@ -255,15 +264,17 @@ def merged(found: Sequence[Status], query: Query) -> Status:
         by_name.setdefault(service.name, []).append(service)
     services = [_merged_service(parts) for parts in by_name.values()]
     sessions = [session for status in found for session in status.sessions]
+    descriptors = _merged_level([status.descriptors for status in found])
     return Status(
         version=__version__,
         codec=CODEC,
         seconds=max((status.seconds for status in found), default=0.0),
-        troubles=_all_troubles(services),
+        troubles=_all_troubles(services, descriptors),
         services=services,
         matching=sum(status.matching for status in found),
         sessions=heapq.nsmallest(query.sessions, sessions, key=SORTS[query.sort]),
         log_lines_lost=logs.lost() + sum(status.log_lines_lost for status in found),
+        descriptors=descriptors,
     )
 
 
@@ -308,8 +319,11 @@ def _by_importance(counts: list[Count]) -> list[Count]:
     return sorted(counts, key=lambda count: (-count.recent, -count.total))
 
 
-def _all_troubles(services: Sequence[ServiceStatus]) -> list[Trouble]:
+def _all_troubles(services: Sequence[ServiceStatus], descriptors: Level) -> list[Trouble]:
     troubles = [trouble for service in services for trouble in _troubles(service)]
+    if descriptors.limit and descriptors.is_near:
+        what = f"{descriptors.value:,} of {descriptors.limit:,} descriptors are in use, of all services together"
+        troubles.append(Trouble("curveproxy", False, what, "descriptors", DESCRIPTORS_HINT))
     return sorted(troubles, key=lambda trouble: not trouble.is_bad)
 
 

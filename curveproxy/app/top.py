@@ -78,7 +78,7 @@ def _screen(status: Status, console: Console) -> RenderableType:
     counts.sort(key=lambda each: each[1].ago)
     shown = f"sessions, {len(status.sessions):,} of {status.matching:,}"
     return Group(
-        Text.assemble((told, "bold"), state),
+        Text.assemble((told, "bold"), state, "  descriptors ", _level(status.descriptors)),
         *(_trouble(trouble) for trouble in status.troubles),
         "",
         _table(

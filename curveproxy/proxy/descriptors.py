@@ -1,6 +1,6 @@
 """The descriptors of one process: how many there may be, and who holds them."""
 
-from curveproxy.policy.limits import half_open_in_force, sessions_in_force
+from curveproxy.policy.limits import RESERVED_DESCRIPTORS, half_open_in_force, sessions_in_force
 from curveproxy.proxy.queue import Count
 
 
@@ -15,6 +15,11 @@ class Descriptors:
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.strangers, self.sessions = Count(), Count()
+
+    @property
+    def in_use(self) -> int:
+        """How many the connections have, or are about to have, with the reserve for all else."""
+        return RESERVED_DESCRIPTORS + self.strangers.number + 2 * self.sessions.number
 
     @property
     def is_full(self) -> bool:

@@ -91,7 +91,7 @@ class Inbound(Pump):
                 return start, at, Stop.INCOMPLETE
             if flaw.reason is not None and not self._tolerates(flaw.reason):
                 return end, at, stop
-            command = go_on_behind(self._state, flaw, opened)
+            command = go_on_behind(self._state, opened)
             if self._dropping is not None and not self._state.held:
                 self._dropping.give_up_parts()
             self._to_skip = max(0, start + flaw.size - end)

@@ -50,11 +50,25 @@ USER_TIMEOUT_MS = 60_000
 
 
 class BindError(Exception):
-    """An endpoint can not be listened on."""
+    """An endpoint can not be listened on. number: of the system's error; None where a name does not resolve."""
 
-    def __init__(self, endpoint: Endpoint, reason: str) -> None:
+    def __init__(self, endpoint: Endpoint, reason: str, number: int | None = None) -> None:
         super().__init__(f"cannot listen on {endpoint}: {reason}")
-        self.endpoint = endpoint
+        self.endpoint, self.number = endpoint, number
+
+    @classmethod
+    def of(cls, endpoint: Endpoint, error: OSError | UnicodeError) -> "BindError":
+        """What the system, or the resolver, says of it."""
+        if isinstance(error, socket.gaierror | UnicodeError):
+            return cls(endpoint, INTERFACE if is_interface(endpoint.host) else "the host name does not resolve")
+        number = error.errno or 0
+        reasons = {
+            errno.EADDRINUSE: "the address is in use: is another process listening there",
+            errno.EADDRNOTAVAIL: "no interface of this machine has that address",
+            errno.EACCES: "permission denied: ports below 1024 need CAP_NET_BIND_SERVICE",
+            errno.ENOENT: "the directory does not exist",
+        }
+        return cls(endpoint, reasons.get(number, os.strerror(number).lower()), number)
 
 
 @frozen
@@ -103,17 +117,8 @@ def listen(endpoint: Endpoint, *, reuse_port: bool = False, handed_over: Sequenc
         listeners = (
             _listen_unix(endpoint, reuse_port) if endpoint.transport == "ipc" else _listen_tcp(endpoint, reuse_port)
         )
-    except (socket.gaierror, UnicodeError) as error:
-        reason = INTERFACE if is_interface(endpoint.host) else "the host name does not resolve"
-        raise BindError(endpoint, reason) from error
-    except OSError as error:
-        reasons = {
-            errno.EADDRINUSE: "the address is in use: is another process listening there",
-            errno.EADDRNOTAVAIL: "no interface of this machine has that address",
-            errno.EACCES: "permission denied: ports below 1024 need CAP_NET_BIND_SERVICE",
-            errno.ENOENT: "the directory does not exist",
-        }
-        raise BindError(endpoint, reasons.get(error.errno or 0, os.strerror(error.errno or 0).lower())) from error
+    except (OSError, UnicodeError) as error:
+        raise BindError.of(endpoint, error) from error
     for sock in listeners:
         sock.setblocking(False)
     if endpoint.transport == "ipc":
@@ -141,12 +146,22 @@ def listen_together(
     return found
 
 
+def try_to_bind(endpoint: Endpoint) -> None:
+    """Bind to the addresses of a TCP endpoint and let them go; nobody can connect meanwhile. Raises BindError."""
+    try:
+        for sock in _listen_tcp(endpoint, reuse_port=False, backlog=None):
+            sock.close()
+    except (OSError, UnicodeError) as error:
+        raise BindError.of(endpoint, error) from error
+
+
 def is_interface(host: str) -> bool:
     """Whether that is the name of a network interface of this machine, which libzmq takes for its address."""
     return any(host == name for _, name in socket.if_nameindex())
 
 
-def _listen_tcp(endpoint: Endpoint, reuse_port: bool) -> list[socket.socket]:
+def _listen_tcp(endpoint: Endpoint, reuse_port: bool, backlog: int | None = BACKLOG) -> list[socket.socket]:
+    """backlog: None to bind only."""
     everywhere = endpoint.host == "*"
     dual = everywhere and socket.has_dualstack_ipv6()
     host = ("::" if dual else "0.0.0.0") if everywhere else endpoint.host
@@ -157,7 +172,7 @@ def _listen_tcp(endpoint: Endpoint, reuse_port: bool) -> list[socket.socket]:
         for family, address in dict.fromkeys((family, address) for family, _, _, _, address in found):
             port = endpoint.port or (listeners[0].getsockname()[1] if listeners else 0)
             try:
-                listener = _listen_at(family, (address[0], port, *address[2:]), dual, reuse_port)
+                listener = _listen_at(family, (address[0], port, *address[2:]), dual, reuse_port, backlog)
             except OSError as error:
                 if error.errno not in ABSENT:
                     raise
@@ -171,7 +186,7 @@ def _listen_tcp(endpoint: Endpoint, reuse_port: bool) -> list[socket.socket]:
     return listeners
 
 
-def _listen_at(family: int, address: Any, dual: bool, reuse_port: bool) -> socket.socket:
+def _listen_at(family: int, address: Any, dual: bool, reuse_port: bool, backlog: int | None) -> socket.socket:
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -180,7 +195,8 @@ def _listen_at(family: int, address: Any, dual: bool, reuse_port: bool) -> socke
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, not dual)
         _configure_public(listener)
         listener.bind(address)
-        listener.listen(BACKLOG)
+        if backlog is not None:
+            listener.listen(backlog)
     except OSError:
         listener.close()
         raise

@@ -57,6 +57,7 @@ class Direction:
     discarding: what is opened is thrown away, up to the end of the message that it belongs to.
     command: where in the target the body of a command stands: offset, size.
     batch: how many frames are turned at once, at most.
+    left_out: a nonce, and how many frames were left out unopened behind the frame that had it.
     """
 
     key: bytes = field(repr=False)
@@ -69,6 +70,7 @@ class Direction:
     discarding: bool = False
     command: tuple[int, int] = (0, 0)
     batch: int = BATCH_FRAMES
+    left_out: tuple[int, int] = (0, 0)
 
 
 # (start, at, messages, octets, stop): where source and target stand, how many messages ended, how many octets of data

@@ -8,7 +8,9 @@ whether a message ended there. Senders number their frames without gaps, which s
   from this frame on up to the end of the message that it belongs to. Commands neither begin nor end a message.
 * A frame that opened and makes its message too large takes the whole message with it, up to its own last part.
 
-Every frame that opened moves the last nonce. In a stream without frames nothing can be followed.
+Every frame that opened moves the last nonce. A frame that is left out unopened leaves its nonce out, so the gap behind
+as many of them is the same damage, and is not counted again; what is given up is the same. In a stream without frames
+nothing can be followed.
 """
 
 from attrs import field, frozen
@@ -44,7 +46,8 @@ class Opened:
 class Flaw:
     """size: the frame's octets, header and all, which need not have come; 0 where that can not be told.
 
-    reason: None for a command in order, which only came when the message around it all but fills the limit.
+    reason: None where there is nothing to count: a command in order, which only came when the message around it all
+        but fills the limit, or a frame behind the gap that frames which were left out have made.
     """
 
     reason: Invalid | None
@@ -101,24 +104,35 @@ def examine(state: Direction, stop: Stop, opened: Opened | None, source: Buffer,
         return None
     if opened.flags is None:
         return Flaw(Invalid.BOX, size)
-    if opened.nonce != state.nonce + 1:
-        return Flaw(Invalid.GAP if opened.nonce > state.nonce else Invalid.NONCE, size)
+    if opened.nonce <= state.nonce:
+        return Flaw(Invalid.NONCE, size)
+    if missing := opened.nonce - state.nonce - 1:
+        return Flaw(None if missing <= _left_out(state) else Invalid.GAP, size)
     return Flaw(None if opened.command is not None else Invalid.TOO_LARGE, size)
 
 
-def go_on_behind(state: Direction, flaw: Flaw, opened: Opened | None) -> bytes | None:
+def go_on_behind(state: Direction, opened: Opened | None) -> bytes | None:
     """Follow the stream behind a frame that is dropped. What was held of a message is lost when ``held`` is 0 then.
 
     Returns the body of the command that the frame was, which is no part of what is lost.
     """
-    if opened is None or opened.flags is None or opened.nonce <= state.nonce:
-        return None  # it did not open, or is known: if something is lost with it, the next nonce tells
-    state.nonce = opened.nonce
+    if opened is None or opened.flags is None:  # if something is lost with it, the next nonce tells
+        state.left_out = state.nonce, _left_out(state) + 1
+        return None
+    if opened.nonce <= state.nonce:
+        return None  # it is known
+    is_torn, state.nonce = opened.nonce != state.nonce + 1, opened.nonce
     if opened.command is None:
         state.held, state.discarding = 0, opened.more
-    elif flaw.reason == Invalid.GAP:
+    elif is_torn:
         state.held, state.discarding = 0, True
     return opened.command
+
+
+def _left_out(state: Direction) -> int:
+    """How many frames were left out unopened behind the last one that opened."""
+    nonce, frames = state.left_out
+    return frames if nonce == state.nonce else 0
 
 
 def _data_size(size: int) -> int:

@@ -1,9 +1,12 @@
 """``curveproxy check``: all that is wrong at once, each with its place and what to do; exit 0 or 2."""
 
+import os
+import socket
+import subprocess
 from pathlib import Path
 
 import pytest
-from support.process import certificate, curveproxy
+from support.process import certificate, command, curveproxy
 
 from curveproxy.policy.sockettypes import DROPPING_HINT, PAIR_HINT
 
@@ -40,6 +43,35 @@ def check(place: Path, text: str) -> tuple[int, str, list[str]]:
 
 def test_what_is_in_order_is_said_so(place: Path) -> None:
     assert check(place, SERVICE) == (0, "c.toml is in order: 1 service, 1 client key\n", [])
+
+
+@pytest.mark.parametrize("where", ["admin", "service"])
+def test_an_address_that_can_not_be_bound_is_told_and_one_in_use_is_not(place: Path, where: str) -> None:
+    def found(address: str) -> tuple[int, list[str]]:
+        text = SERVICE.replace("*:5556", address) if where == "service" else f'[admin]\nlisten = "{address}"\n{SERVICE}'
+        status, _, told = check(place, text)
+        return status, told
+
+    named = "admin" if where == "admin" else 'service "orders"'
+    status, told = found("192.0.2.1:5999")
+    assert (status, told) == (
+        2,
+        [f"error: {named}: cannot listen on tcp://192.0.2.1:5999: no interface of this machine has that address"],
+    )
+    with socket.create_server(("127.0.0.1", 0)) as running:
+        assert found(f"127.0.0.1:{running.getsockname()[1]}") == (0, [])
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give its rights away")
+def test_a_port_that_this_user_may_not_bind_is_a_warning(place: Path) -> None:
+    """Another user, or systemd, may."""
+    (place / "c.toml").write_text(SERVICE.replace("*:5556", "127.0.0.1:81"))
+    limited = ["setpriv", "--bounding-set=-net_bind_service", "--inh-caps=-net_bind_service"]
+    done = subprocess.run(
+        [*limited, *command(), "check", "c.toml"], cwd=place, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0
+    assert 'warning: service "orders": cannot listen on tcp://127.0.0.1:81: permission denied' in done.stderr
 
 
 def test_the_name_of_an_interface_is_told_with_what_to_write(place: Path) -> None:

@@ -23,6 +23,8 @@ PROMISED = {
     "curveproxy_messages": ("counter", {"service", "direction"}),
     "curveproxy_message_bytes": ("counter", {"service", "direction"}),
     "curveproxy_throttled_seconds": ("counter", {"service"}),
+    "curveproxy_descriptors_in_use": ("gauge", set()),
+    "curveproxy_descriptors_limit": ("gauge", set()),
     "curveproxy_buffered_bytes": ("gauge", set()),
     "curveproxy_buffered_bytes_limit": ("gauge", set()),
     "curveproxy_buffered_waiting": ("gauge", set()),

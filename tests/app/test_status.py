@@ -9,7 +9,7 @@ import trio
 from trio.testing import MockClock
 
 from curveproxy.app.seen import History, Seen, joined
-from curveproxy.app.status import Query, Status, Trouble, UnknownKey, merged, status_of
+from curveproxy.app.status import Level, Query, Status, Trouble, UnknownKey, merged, status_of
 from curveproxy.app.words import duration, printable, short
 from curveproxy.proxy.service import Service
 from curveproxy.reasons import Closed, Outcome
@@ -160,6 +160,14 @@ def test_a_backend_that_is_down_for_one_of_several_is_trouble() -> None:
         "refused",
         "",
     )
+
+
+@pytest.mark.parametrize(("used", "told"), [((700, 100), []), ((700, 900), ["descriptors"])])
+def test_one_pool_of_descriptors_that_is_nearly_empty_is_one_trouble(used: tuple[int, int], told: list[str]) -> None:
+    parts = [attrs.evolve(status(True, 1), descriptors=Level(value, 1000)) for value in used]
+    whole = merged(parts, Query())
+    assert whole.descriptors == Level(sum(used), 2000)
+    assert [trouble.word for trouble in whole.troubles] == told
 
 
 def test_nobody_answering_is_nothing_to_see() -> None:

@@ -153,7 +153,11 @@ def test_compose_gives_the_service_no_network_and_the_proxy_its_socket() -> None
     [socket] = service["volumes"]
     assert f"{socket}:ro" in proxy["volumes"]
     assert f'backend = "ipc://{socket.partition(":")[2]}/' in hardened
-    [port] = proxy["ports"]
+    port, metrics = proxy["ports"]
+    assert metrics == "127.0.0.1:9464:9464", "for this host alone"
+    # A container's loopback is its own: the guide's line makes it listen on all addresses.
+    [edit] = re.findall(r"sed 's/(\S+)/(\S+)/' config/hardened.toml", (ROOT / "docs" / "deployment.md").read_text())
+    assert tomllib.loads(hardened.replace(*edit))["admin"]["listen"] == "*:9464"
     assert f'listen = "tcp://*:{port.partition(":")[2]}"' in hardened
     assert (proxy["read_only"], proxy["cap_drop"]) == (True, ["ALL"])
     assert proxy["security_opt"] == ["no-new-privileges:true"]

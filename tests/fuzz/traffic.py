@@ -367,7 +367,7 @@ def flaws(material: Material) -> None:
             break
         begin, size, _ = Claim.of(octets[start:])
         assert flaw.size == begin + size
-        go_on_behind(state, flaw, opened)
+        go_on_behind(state, opened)
         assert state.nonce >= nonce
         start += flaw.size
         assert start > begun

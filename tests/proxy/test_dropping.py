@@ -218,6 +218,18 @@ def expected(messages: list[list[bytes]], arrived: list[Sent]) -> tuple[list[lis
     return good, commands
 
 
+def unexplained(came: list[Sent | None]) -> int:
+    """How many gaps are wider than the frames that were left out there unopened. None: a frame that does not open."""
+    last, left_out, gaps = FIRST_NONCE - 1, 0, 0
+    for frame in came:
+        if frame is None or len(frame.body) > LIMIT:
+            left_out += 1
+        elif frame.nonce > last:
+            gaps += frame.nonce - last - 1 > left_out
+            last, left_out = frame.nonce, 0
+    return gaps
+
+
 FOREIGN: dict[str, bytes] = {
     "plain": zmtp.frame(b"x" * 60),
     "short": zmtp.frame(b"\x07MESSAGE" + bytes(12)),
@@ -267,7 +279,7 @@ def test_what_comes_out_is_whole_and_all_that_is_not_beside_damage(
 ) -> None:
     # Two small ones at the end: whatever was before them, the last must flow.
     messages, frames = frames_of([*given_items, [1], [1]])
-    stream, arrived = b"", list[Sent]()
+    stream, arrived, came = b"", list[Sent](), list[Sent | None]()
     for frame in frames:
         fate = (
             "good" if frame.nonce > frames[-1].nonce - 2 else data.draw(st.sampled_from(FATES), label=f"{frame.nonce}")
@@ -275,19 +287,24 @@ def test_what_comes_out_is_whole_and_all_that_is_not_beside_damage(
         if fate == "inserted":
             foreign = data.draw(st.sampled_from([*FOREIGN, "forged"]))
             stream += FOREIGN.get(foreign) or forged(frame.nonce, max(0, data.draw(sizes)))
+            came.append(None)
         elif fate == "repeated" and arrived:
             again = data.draw(st.sampled_from(arrived))
             stream += again.octets
             arrived.append(again)
+            came.append(again)
         elif fate == "early":
             ahead = data.draw(st.sampled_from(frames[frames.index(frame) : -2]))
             stream += ahead.octets
             arrived.append(ahead)
+            came.append(ahead)
         if fate == "damaged":
             stream += damaged(frame.octets, data.draw(st.integers(0, 10_000)))
+            came.append(None)
         elif fate != "lost":
             stream += frame.octets
             arrived.append(frame)
+            came.append(frame)
     with Relay() as relay:
         for octets in cut(stream, data):
             relay.send(octets)
@@ -296,6 +313,7 @@ def test_what_comes_out_is_whole_and_all_that_is_not_beside_damage(
         assert relay.commands == commands
         assert relay.messages[-1:] == messages[-1:]
         assert relay.ended is None
+        assert relay.invalid.count(Invalid.GAP) == unexplained(came)
         assert bool(relay.invalid) == (
             stream != b"".join(frame.octets for frame in frames) or len(good) != sum(map(bool, messages))
         )
@@ -455,6 +473,20 @@ def test_what_is_owed_does_not_keep_a_buffer_that_is_much_larger(policy: str, si
                 came += got
         parts = [body for _, body in zmtp.read_frames(came[padding:])]
         assert parts == [bytes(size) for size in sizes]
+
+
+@pytest.mark.parametrize("missing", [1, 2, 3])
+@pytest.mark.parametrize("kind", FOREIGN)
+def test_a_gap_is_counted_where_it_is_wider_than_what_was_dropped(kind: str, missing: int) -> None:
+    """Two frames are left out, in the place of so many nonces; what is beside the damage is lost either way."""
+    with Relay() as relay:
+        behind = FIRST_NONCE + 1 + missing
+        relay.send(sealed(FIRST_NONCE, b"a", curve.INNER_MORE) + FOREIGN[kind] * 2)
+        relay.send(b"".join(sealed(behind + n, body) for n, body in enumerate([b"b", b"c"])))
+        assert relay.messages == [[b"c"]]
+        assert relay.invalid.count(Invalid.GAP) == (missing > 2)
+        assert len(relay.invalid) == 2 + (missing > 2)
+        assert all(reason.hint for reason in relay.invalid)
 
 
 @pytest.mark.parametrize("size", [10, 600, LIMIT - 100])

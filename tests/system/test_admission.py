@@ -1,5 +1,6 @@
 """Strangers at the door of the running process: each is refused at once, for one reason, and nothing is dialled."""
 
+import json
 import socket
 import struct
 import time
@@ -14,7 +15,7 @@ from support.curve import Keys
 from support.door import Door
 from support.libzmq import Libzmq
 from support.peer import Peer, Refused, connect
-from support.process import Sidecar, wait_until
+from support.process import Sidecar, toml, wait_until
 from support.service import RawService, echo
 from support.zmtp import COMMAND, MORE
 
@@ -350,6 +351,33 @@ def test_one_source_may_come_so_often() -> None:
         assert 30 - 5 - 10 <= refused <= 25  # five at once, and some more while they came
         details = {line["detail"] for line in proxy.log if line.get("outcome") == "source_limit"}
         assert details == {"too often: handshakes_per_second_per_source"}
+
+
+def test_descriptors_are_one_pool_of_all_services_and_far_too_few_are_a_warning() -> None:
+    """128 for all else, one each half-open, two each session: on metrics, page and in ``/api/status``."""
+
+    def service(name: str, endpoint: str) -> str:
+        table = {"name": name, "listen": "tcp://127.0.0.1:0", "backend": endpoint, "secret_keys": ["server.key_secret"]}
+        return toml("[[service]]", table) + toml("[service.clients]", {"allow": "any"})
+
+    with RawService(echo) as behind, ExitStack() as stack:
+        config = service("orders", behind.endpoint) + service("prices", behind.endpoint)
+        proxy = stack.enter_context(Sidecar(config, descriptors=260))
+        lines = [line for line in proxy.log if line["event"] == "fewer sessions than configured"]
+        assert [(line["level"], line["sessions_limit"]) for line in lines] == [("warning", 2)] * 2
+        assert all("LimitNOFILE" in line["hint"] for line in lines)
+        for _ in range(2):
+            stack.enter_context(RawClient(proxy.public, proxy.server.public)).handshake()
+        proxy.wait_metric("curveproxy_descriptors_in_use", 128 + 4)
+        assert proxy.metric("curveproxy_descriptors_limit") == 260
+        for _ in range(90):
+            stack.enter_context(connect(proxy.public))
+        proxy.wait_metric("curveproxy_descriptors_in_use", 128 + 4 + 90)
+        status = json.loads(proxy.get("/api/status")[1])
+        assert status["descriptors"] == {"value": 222, "limit": 260}
+        [trouble] = [trouble for trouble in status["troubles"] if trouble["word"] == "descriptors"]
+        assert trouble["what"] == "222 of 260 descriptors are in use, of all services together"
+        assert "222</b> of 260" in proxy.get("/")[1]
 
 
 def test_a_full_table_of_descriptors_does_not_keep_an_honest_client_out() -> None:
