@@ -70,6 +70,26 @@ class Pace:
             self._full_at = max(self._full_at, trio.current_time()) + self._interval
 
 
+class Scrapes:
+    """One collection at a time: those who ask while they wait for it share the next one's figures."""
+
+    def __init__(self, collect: Callable[[], Awaitable[Iterable[Metric]]]) -> None:
+        self._collect = collect
+        self._collecting = trio.Lock()
+        self._begun = self._taken = 0  # collections; the last whose figures are here
+        self._figures: Sequence[Metric] = ()
+
+    async def figures(self) -> Sequence[Metric]:
+        """Figures whose collection began after they were asked for. Raises what the collection raises."""
+        asked_after = self._begun
+        async with self._collecting:
+            if self._taken <= asked_after:
+                self._begun = number = self._begun + 1
+                self._figures = list(await self._collect())
+                self._taken = number
+            return self._figures
+
+
 def application(
     collect: Callable[[], Awaitable[Iterable[Metric]]],
     not_ready: Callable[[], str],
@@ -82,12 +102,14 @@ def application(
     ours; beside: further ones.
     """
 
+    scrapes = Scrapes(collect)
+
     async def metrics(request: Request) -> Response:
         try:
             encoder, content_type = choose_encoder(request.headers.get("accept", ""))
         except (ValueError, TypeError):  # a version that is none
             raise HTTPException(400, f"{ACCEPT}\n") from None
-        return Response(encoder(Figures(await collect())), headers={"content-type": content_type})
+        return Response(encoder(Figures(await scrapes.figures())), headers={"content-type": content_type})
 
     async def healthz(_: Request) -> Response:
         return PlainTextResponse("ok\n")

@@ -159,6 +159,53 @@ async def test_what_is_asked_too_often_waits_and_who_gives_up_costs_nothing(auto
     assert trio.current_time() - began == pytest.approx(3)
 
 
+async def test_scrapes_that_wait_share_one_collection_that_began_after_they_asked(autojump_clock: MockClock) -> None:
+    begun = 0
+
+    async def collect() -> Iterable[Metric]:
+        nonlocal begun
+        begun += 1
+        number = begun
+        await trio.sleep(1)
+        return [Metric(f"collection_{number}", "", "gauge")]
+
+    scrapes, had = admin.Scrapes(collect), list[str]()
+
+    async def scrape() -> None:
+        had.append((await scrapes.figures())[0].name)
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(2):  # the first collection has begun when the others ask
+            nursery.start_soon(scrape)
+            await trio.sleep(0.25)
+        with trio.move_on_after(0.1):
+            await scrape()
+        for _ in range(30):
+            nursery.start_soon(scrape)
+    assert had == ["collection_1"] + ["collection_2"] * 31
+    await scrape()  # nobody is before it: it has figures of its own at once
+    assert had[-1] == "collection_3"
+    assert begun == 3
+
+
+async def test_scrapes_outlive_a_collection_that_fails_or_is_given_up(autojump_clock: MockClock) -> None:
+    fails = [True]
+
+    async def collect() -> Iterable[Metric]:
+        await trio.sleep(1)
+        if fails:
+            raise RuntimeError("a fault of ours")
+        return [Metric("whole", "", "gauge")]
+
+    scrapes = admin.Scrapes(collect)
+    with pytest.raises(RuntimeError):
+        await scrapes.figures()
+    fails.clear()
+    with trio.move_on_after(0.5):
+        await scrapes.figures()
+    assert [metric.name for metric in await scrapes.figures()] == ["whole"]
+
+
 async def test_an_error_that_anybody_can_repeat_is_counted_each_time_and_told_now_and_then() -> None:
     lines: list[MutableMapping[str, Any]] = []
 
