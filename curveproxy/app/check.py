@@ -5,6 +5,7 @@ What a running proxy would only warn of is found by the same code, which here wa
 
 import errno
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from attrs import define, field
@@ -38,6 +39,9 @@ class Findings:
         what = detail or " ".join([event, *(str(value) for value in facts.values())])
         (self.errors if event == UNREADABLE else self.warnings).append(f"{self.place}: {what}: {hint}")
 
+    def info(self, event: str, **facts: object) -> None:
+        """Nothing that anybody has to look at."""
+
 
 def check(path: Path) -> Findings:
     """Look at a configuration file and at all that it names."""
@@ -56,7 +60,7 @@ def check(path: Path) -> Findings:
     first: dict[Endpoint, Service] = {}
     for service in config.service:
         found.place = f'service "{service.name}"'
-        _check(service, config.process.relays, found)
+        _check(service, [other.name for other in config.service], config.process.relays, found)
         _check_shared(service, first.setdefault(service.listen, service), found)
     return found
 
@@ -82,13 +86,13 @@ def _check_shared(service: Service, first: Service, found: Findings) -> None:
         found.warning("proxy_protocol_from is not used", hint=hint)
 
 
-def _check(service: Service, relays: int, found: Findings) -> None:
+def _check(service: Service, services: Sequence[str], relays: int, found: Findings) -> None:
     for key in service.secret_keys:
         if key.file is not None:
             warn_of_open_secret(key.file, found)
     if service.clients.allow == "any" and (service.clients.directory or service.clients.keys):
         found.warning('allow = "any" lets everybody in', hint='the list only names them: with "listed" it decides')
-    found.clients += len(Clients.of(service, found).load().names)
+    found.clients += len(Clients.of(service, services, found).load().names)
     for name, endpoint in (("listen", service.listen), ("backend", service.backend)):
         if endpoint.transport == "tcp" and is_interface(endpoint.host):
             found.errors.append(f"{found.place}: {name}: {endpoint}: {INTERFACE}")

@@ -1,11 +1,14 @@
 """The allow-list: a directory of certificates, and the keys of the configuration beside it.
 
-A certificate's metadata may bind its key: ``identity``, ``socket-types``, ``services``, and limits of its own.
+Any file there may be a certificate, for CZMQ calls them as it likes; what is set aside by its name is not.
+A certificate's metadata may bind its key: ``identity``, ``socket-types``, ``services``, and limits of its own. A word
+there that is nearly one of these refuses the certificate: a misspelled restriction must not let anybody in.
 """
 
+import difflib
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Self
 
@@ -14,8 +17,9 @@ from attrs import field, frozen
 
 from curveproxy.app.config import Service
 from curveproxy.app.files import Files, Listing, Stamp, Watched
-from curveproxy.app.keys import PUBLIC_SUFFIX, SECRET_SUFFIX, KeyFileError, read_certificate
+from curveproxy.app.keys import PUBLIC_SUFFIX, KeyFileError, NoCertificateError, read_certificate
 from curveproxy.app.logs import Log
+from curveproxy.app.words import suggestion
 from curveproxy.policy.clients import UNBOUND, Binding, ClientList
 from curveproxy.policy.limits import ClientLimits
 from curveproxy.policy.properties import identity_is_sane
@@ -28,21 +32,42 @@ UNREADABLE = "client key can not be read"
 # What the limits of one client are called there, and how long they may be.
 DIGITS = 18
 LIMITS = {name.replace("_", "-"): name for name in attrs.fields_dict(ClientLimits)}
+# What a certificate's metadata may say to us.
+KNOWN = ("identity", "socket-types", "services", *LIMITS)
+# How much alike two names are of which one may be meant for the other, as difflib counts.
+ALIKE = 0.75
+# Ends of names: of a certificate, which its client's name is without; of a secret key, as CZMQ and zmq.auth call it; of
+# what has been set aside, so that its client stays out.
+SUFFIXES = (PUBLIC_SUFFIX, ".pub", ".cert")
+SECRET = "_secret"  # noqa: S105  a suffix
+ASIDE = ("~", ".bak", ".old", ".orig", ".save", ".tmp", ".swp", ".disabled", ".off", ".revoked", ".rpmsave", ".rpmnew")
+PASSED_OVER, ASIDE_HINT = (
+    "a file among the clients is passed over",
+    "by its name it has been set aside: call it NAME.key",
+)
+NO_SERVICE = "a client is for a service that does not exist"
 NOBODY, NOBODY_HINT = "nobody can connect", "put the clients' .key files into the clients directory"
 
 
 @frozen
 class Client:
-    """What a certificate says of its owner. services: those that it may use; empty for all."""
+    """What a certificate says of its owner. services: those that it may use; empty for all.
+
+    unknown: names in its metadata that say nothing to us.
+    """
 
     key: bytes
     binding: Binding = UNBOUND
     services: frozenset[str] = field(factory=frozenset)
+    unknown: frozenset[str] = field(factory=frozenset)
 
 
 def read_client(path: Path) -> Client:
     """Read a client's certificate. Raises KeyFileError."""
     certificate = read_certificate(path)
+    if certificate.secret is not None:
+        raise KeyFileError(f"{path} holds a secret key: leave it to its owner, and put the public half here")
+    _check_names(path, certificate.metadata, certificate.elsewhere)
     words = {name: text.replace(",", " ").split() for name, text in certificate.metadata.items()}
     identity = certificate.metadata.get("identity", "").encode()
     socket_types = frozenset(word.encode() for word in words.get("socket-types", ()))
@@ -57,27 +82,53 @@ def read_client(path: Path) -> Client:
             raise KeyFileError(f"{path}: its {name} is not a whole number of at most {DIGITS} digits")
         limits[LIMITS[name]] = int(text)
     binding = Binding(identity, socket_types, limits)
-    return Client(certificate.public, binding, frozenset(words.get("services", ())))
+    unknown = frozenset(certificate.metadata.keys() - set(KNOWN))
+    return Client(certificate.public, binding, frozenset(words.get("services", ())), unknown)
+
+
+def _check_names(path: Path, metadata: Mapping[str, str], elsewhere: Collection[str]) -> None:
+    """Nothing may look like a restriction and be none. Raises KeyFileError."""
+    for name in sorted({*metadata, *elsewhere}):
+        close = difflib.get_close_matches(name.lower().replace("_", "-"), KNOWN, 1, ALIKE)
+        if close and name != close[0]:
+            raise KeyFileError(f"{path}: no {name} is known: did you mean {close[0]}")
+        if close and name in elsewhere:
+            raise KeyFileError(f"{path}: its {name} is not in the section metadata")
+        if close and name not in LIMITS and not metadata[name].strip(", "):
+            raise KeyFileError(f"{path}: its {name} is empty: without any restriction leave the line out")
+
+
+def client_name(file: str) -> str:
+    """What a client is called whose certificate has that name.
+
+    It is told to the service, in UTF-8; a file name may be anything.
+    """
+    stem = next((file.removesuffix(suffix) for suffix in SUFFIXES if file.endswith(suffix)), file)
+    return os.fsencode(stem).decode(errors="replace")
 
 
 class Clients(Watched[Client]):
-    """The list of one service's clients. list: as it is now."""
+    """The list of one service's clients. list: as it is now; services: the names of all that there are."""
 
     _place = "clients directory"
 
     def __init__(self, path: Path | None, keys: list[bytes], allow_any: bool, log: Log, *, service: str = "") -> None:
         super().__init__(log)
         self._path, self._keys, self._allow_any, self._service = path, keys, allow_any, service
+        self.services: Collection[str] = ()
         self.files = Files(self._read, log.warning, UNREADABLE)
         self._warned: set[str] = set()
+        self._unknown: set[str] = set()
         self._taken()
 
     @classmethod
-    def of(cls, service: Service, log: Log) -> Self:
-        """The clients of a service of the configuration."""
+    def of(cls, service: Service, services: Collection[str], log: Log) -> Self:
+        """The clients of a service of the configuration, in which there are ``services``."""
         clients = service.clients
         keys = [key.octets for key in clients.keys]
-        return cls(clients.directory, keys, clients.allow == "any", log, service=service.name)
+        found = cls(clients.directory, keys, clients.allow == "any", log, service=service.name)
+        found.services = services
+        return found
 
     def load(self) -> ClientList:
         """The list as it is now; for the start, before there is anything to block."""
@@ -91,13 +142,13 @@ class Clients(Watched[Client]):
 
     def _taken(self) -> None:
         self._warn_of_twins()
+        self._tell_of_metadata()
         names: dict[bytes, str | None] = dict.fromkeys(self._keys)
         bindings = {}
         # Of two files with one key the first by name counts.
         for name, client in sorted(self._present().items(), reverse=True):
             if not client.services or self._service in client.services:
-                # It is told to the service, in UTF-8; a file name may be anything.
-                names[client.key] = os.fsencode(name.removesuffix(PUBLIC_SUFFIX)).decode(errors="replace")
+                names[client.key] = client_name(name)
                 bindings[client.key] = client.binding
         bound = {key: binding for key, binding in bindings.items() if binding != UNBOUND}
         self.list = ClientList(names, self._allow_any, bound)
@@ -106,8 +157,8 @@ class Clients(Watched[Client]):
         return {name: entry.value for name, entry in self.files.entries.items() if entry.value is not None}
 
     def _warn_of_twins(self) -> None:
-        """One key under two names. Of a file that was renamed the old name is missing: that is no twin."""
-        fresh, first = self.files.fresh, dict[bytes, str]()
+        """One key under two names, or one name for two keys. Of a file that was renamed the old name is missing."""
+        fresh, first, named = self.files.fresh, dict[bytes, str](), dict[str, str]()
         for name, client in sorted(self._present().items()) if fresh else ():
             if self.files.entries[name].missing:
                 continue
@@ -115,15 +166,32 @@ class Clients(Watched[Client]):
                 self._log.warning(
                     "two files hold one client's key", files=[other, name], hint=f"the name of {other} is used"
                 )
+            elif (other := named.setdefault(client_name(name), name)) != name and fresh & {name, other}:
+                self._log.warning(
+                    "two keys have one client's name", files=[other, name], hint="log, page and service see one client"
+                )
+
+    def _tell_of_metadata(self) -> None:
+        """What certificates say that can not be meant so, or that says nothing to us; each once."""
+        fresh = {name: client for name, client in self._present().items() if name in self.files.fresh}
+        for name, client in sorted(fresh.items()):
+            for missing in sorted(client.services - {*self.services, self._service}) if self.services else ():
+                detail = f"{self._path}/{name}: there is no service {missing}"
+                self._log.warning(NO_SERVICE, detail=detail, hint=suggestion(missing, self.services))
+        if unknown := {word for client in fresh.values() for word in client.unknown} - self._unknown:
+            self._unknown |= unknown
+            self._log.info("metadata of clients that binds nothing", names=sorted(unknown))
 
     def _listing(self) -> Listing:
         found: dict[str, Stamp] = {}
         for file in self._path.iterdir() if self._path is not None else ():
             if file.name.startswith("."):
                 continue
-            if file.suffix == SECRET_SUFFIX:
-                self._warn_once(file, "a secret key lies among the clients", "only .key files belong there")
-            if file.suffix != PUBLIC_SUFFIX:
+            if file.name.endswith(SECRET):
+                self._warn_once(file, "a secret key lies among the clients", "only public keys belong there")
+                continue
+            if file.name.endswith(ASIDE) or PUBLIC_SUFFIX in file.suffixes[:-1]:  # as alice.key.2026-11-26
+                self._warn_once(file, PASSED_OVER, ASIDE_HINT)
                 continue
             try:
                 status = file.stat()
@@ -137,9 +205,16 @@ class Clients(Watched[Client]):
             found[file.name] = Stamp.of(status)
         return found
 
-    def _read(self, name: str) -> Client:
+    def _read(self, name: str) -> Client | None:
+        """Raises KeyFileError; not for a file that is no certificate, was none before, and has no name of one."""
         assert self._path is not None
-        return read_client(self._path / name)
+        try:
+            return read_client(self._path / name)
+        except NoCertificateError as error:
+            if name.endswith(SUFFIXES) or name in self._present():
+                raise
+            self._warn_once(self._path / name, PASSED_OVER, str(error))
+            return None
 
     def _warn_once(self, file: Path, event: str, hint: str) -> None:
         if file.name not in self._warned:

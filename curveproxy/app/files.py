@@ -57,12 +57,12 @@ class Entry(Generic[T]):
 class Files(Generic[T]):
     """What the listings of some files amount to.
 
-    read: what the file of that name holds; raises KeyFileError.
+    read: what the file of that name holds; None for nothing; raises KeyFileError.
     unreadable: the event to warn of when it does, with a detail and a hint.
     fresh: the files that were read at the last listing; failed: whether one of them could not be.
     """
 
-    read: Callable[[str], T]
+    read: Callable[[str], T | None]
     warn: Callable[..., None]
     unreadable: str
     entries: dict[str, Entry[T]] = field(factory=dict)

@@ -31,13 +31,21 @@ class KeyFileError(Exception):
     """A key file can not be used; says why and what to do, in one sentence, and never what stands in it."""
 
 
+class NoCertificateError(KeyFileError):
+    """It can not be used because nothing in it looks like a certificate."""
+
+
 @frozen
 class Certificate:
-    """What a key file holds. public, secret: 32 octets each; metadata: what its owner wrote beside them."""
+    """What a key file holds. public, secret: 32 octets each; metadata: what its owner wrote beside them.
+
+    elsewhere: the names of what stands outside of both sections, or has no place in ``curve``.
+    """
 
     public: bytes
     secret: bytes | None = field(default=None, repr=False)
     metadata: dict[str, str] = field(factory=dict)
+    elsewhere: frozenset[str] = frozenset()
 
 
 def read_certificate(path: Path) -> Certificate:
@@ -50,8 +58,10 @@ def read_certificate(path: Path) -> Certificate:
     if secret is not None and KeyPair.from_secret(secret).public != public:
         raise KeyFileError(f"{path}: the public and the secret key do not belong together")
     if public is None:
-        raise KeyFileError(f"{path} holds no public key: is it a certificate of CZMQ or zmq.auth")
-    return Certificate(public, secret, sections.get("metadata", {}))
+        raise NoCertificateError(f"{path} holds no public key: is it a certificate of CZMQ or zmq.auth")
+    metadata = sections.pop("metadata", {})
+    elsewhere = {name for section in sections.values() for name in section} - {"public-key", "secret-key"}
+    return Certificate(public, secret, metadata, frozenset(elsewhere))
 
 
 def read_key_pair(path: Path) -> KeyPair:
@@ -137,15 +147,18 @@ def _text(path: Path) -> str:
     try:
         octets = read_file(path, LARGEST + 1)
     except (OSError, ValueError) as error:
-        raise KeyFileError(f"{path} can not be read: {reason(error)}") from error
+        raise NoCertificateError(f"{path} can not be read: {reason(error)}") from error
     text = octets.decode("utf-8-sig", errors="replace")  # editors of Windows write that mark
     if len(octets) > LARGEST or "\ufffd" in text:
-        raise KeyFileError(f"{path} is not a certificate of CZMQ or zmq.auth")
+        raise NoCertificateError(f"{path} is not a certificate of CZMQ or zmq.auth")
     return text
 
 
 def _parse(text: str, path: Path) -> dict[str, dict[str, str]]:
-    """The sections of a ZPL file and their values. Deeper levels are not used by certificates, and passed over."""
+    """The sections of a ZPL file and their values; "" for values outside of sections.
+
+    A name without a value has an empty one. Deeper levels are not used by certificates: they count as their section's.
+    """
     sections: dict[str, dict[str, str]] = {}
     section: dict[str, str] = {}
     for number, line in enumerate(text.splitlines(), 1):
@@ -154,13 +167,16 @@ def _parse(text: str, path: Path) -> dict[str, dict[str, str]]:
             continue
         name, equals, value = (part.strip() for part in stripped.partition("="))
         if not line[0].isspace():
-            section = sections.setdefault(name.partition("#")[0].strip(), {})
-        elif equals:
+            section = sections.setdefault("" if equals else name.partition("#")[0].strip(), {})
+        if equals:
             section[name] = (
                 value[1:].partition(value[0])[0] if value[:1] in ("'", '"') else value.partition("#")[0].strip()
             )
-        elif not name.replace("-", "").isalnum():
-            raise KeyFileError(f"{path}, line {number}: not a line of a certificate")
+        elif line[0].isspace():
+            if not name.replace("-", "").isalnum():
+                kind = KeyFileError if "public-key" in text else NoCertificateError
+                raise kind(f"{path}, line {number}: not a line of a certificate")
+            section.setdefault(name, "")
     return sections
 
 

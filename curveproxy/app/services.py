@@ -129,13 +129,14 @@ class Services:
 
         One that was there before is kept, for it knows more than its files may tell now.
         """
-        found = {}
+        found, names = {}, [table.name for table in config.service]
         for table in config.service:
             log, before = self._log.bind(service=table.name), self._at_work.get(table.name)
             if before is not None and before.table.clients.lists == table.clients.lists:
                 clients = before.lists.clients
+                clients.services = names
             else:
-                clients = Clients.of(table, log)
+                clients = Clients.of(table, names, log)
                 clients.load()
             keys = ServerKeys(table.secret_keys, log)
             keys.refresh()

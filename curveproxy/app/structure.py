@@ -3,7 +3,6 @@
 cattrs collects all errors of a tree; nothing here knows what a setting means.
 """
 
-import difflib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +13,8 @@ import cattrs
 from cattrs import AttributeValidationNote, ForbiddenExtraKeysError, IterableValidationNote
 from cattrs.cols import is_sequence, list_structure_factory
 from cattrs.gen import make_dict_structure_fn, override
+
+from curveproxy.app.words import suggestion
 
 # What is wrong: its place, and a sentence.
 Complaint = tuple[str, str]
@@ -56,7 +57,12 @@ def _exactly(kind: Any, words: str) -> Callable[[Any, Any], Any]:
         # bool is an int in Python; in a configuration it is not.
         if type(value) is kind or (kind is float and type(value) is int):
             return kind(value)
-        raise TypeError(f"{words} is wanted, not {_described(value)}")
+        hint = (
+            f": write {value:.0f}"
+            if kind is int and type(value) is float and abs(value) < 2**53 and value.is_integer()
+            else ""
+        )
+        raise TypeError(f"{words} is wanted, not {_described(value)}{hint}")
 
     return hook
 
@@ -157,12 +163,8 @@ def _sentences(place: str, error: BaseException, tables: Mapping[str, type]) -> 
         known = [attribute.name for attribute in attrs.fields(error.cl)]
         prefix = f"{place}: " if place.endswith('"') else f"{place}." if place else ""
         for name in sorted(error.extra_fields):
-            close = difflib.get_close_matches(name, known, 1)
             homes = [header for header, cls in tables.items() if hasattr(attrs.fields(cls), name)]
-            if homes:
-                hint = f"it belongs into {' or '.join(homes)}"
-            else:
-                hint = f"did you mean {close[0]}" if close else f"there are {', '.join(known)}"
+            hint = f"it belongs into {' or '.join(homes)}" if homes else suggestion(name, known)
             yield prefix + (name if name.isprintable() else repr(name)), f"no such setting: {hint}"
     elif isinstance(error, KeyError):
         yield place, "it is missing"

@@ -129,7 +129,7 @@ def test_what_may_be_wanted_is_a_warning(place: Path) -> None:
     assert (status, out) == (0, "c.toml is in order: 1 service, 0 client keys\n")
     assert [line.partition('"orders": ')[2] for line in told] == [
         "a secret key can be read by others server.key_secret: chmod 600 server.key_secret",
-        "a secret key lies among the clients clients/alice.key_secret: only .key files belong there",
+        "a secret key lies among the clients clients/alice.key_secret: only public keys belong there",
         "nobody can connect: put the clients' .key files into the clients directory",
         f"dropping does not suit a REP service: {DROPPING_HINT}",
     ]

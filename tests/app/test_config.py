@@ -151,6 +151,7 @@ def test_paths_are_relative_to_the_file(place: Path) -> None:
         (SERVICE + "forward_identity = 1\n" + CLIENTS, "forward_identity: true or false is wanted, not a whole number"),
         (SERVICE + "forward_identity = 'false'\n" + CLIENTS, "true or false is wanted, not a string"),
         (SERVICE + CLIENTS + "[service.admission]\nmax_half_open = 3.9", "a whole number is wanted, not a number"),
+        (SERVICE + CLIENTS + "[service.admission]\nmax_half_open = 1e3", "or an exponent: write 1000"),
         (SERVICE + CLIENTS + "[service.admission]\nmax_half_open = true", "a whole number is wanted, not a truth"),
         (SERVICE + CLIENTS + "[service.admission]\nmax_half_open = 0", "admission.max_half_open: must be >= 1"),
         (SERVICE + CLIENTS + "[service.admission]\nhandshake_seconds = 61", "handshake_seconds: must be <= 60"),
