@@ -273,7 +273,10 @@ def _admin_address(config: Path | None, text: str | None) -> "Endpoint":
 @click.option("--admin", metavar="ADDRESS", help="Where it is served.  [127.0.0.1:9464]")
 @click.option("--once", is_flag=True, help="Print it once; so it is where stdout is no terminal.")
 def top(config: Path | None, admin: str | None, once: bool) -> None:
-    """Show services, refusals and sessions of a running proxy, every second."""
+    """Show services, refusals and sessions of a running proxy, every second.
+
+    The arrow keys, j, k, PgUp, PgDn, Home and End scroll; q ends it.
+    """
     from curveproxy.app.ask import NobodyAnswersError
     from curveproxy.app.top import top as show
 

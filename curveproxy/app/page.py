@@ -109,7 +109,7 @@ def _troubles(troubles: Sequence[Trouble]) -> Element:
     rows = [
         element(
             "li",
-            _pill(f"down: {trouble.word}", "bad") if trouble.is_bad else _pill(trouble.word, "warn"),
+            _pill(trouble.label, "bad" if trouble.is_bad else "warn"),
             element("b", trouble.service),
             element("span", trouble.what),
             element("span", trouble.hint, class_="hint"),

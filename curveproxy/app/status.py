@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import cattrs
 import trio
-from attrs import define, evolve, field, fields, frozen
+from attrs import Factory, define, evolve, field, fields, frozen
 
 from curveproxy import __version__
 from curveproxy.app import logs
@@ -115,13 +115,22 @@ class Count:
 
 @frozen
 class Trouble:
-    """Something that an operator should look at. is_bad: clients are turned away by it now; what: the sentence."""
+    """Something that an operator should look at. what: the sentence.
+
+    is_bad: it is shown in red; is_down: clients are turned away by it now.
+    """
 
     service: str
     is_bad: bool
     what: str
     word: str
     hint: str
+    is_down: bool = Factory(lambda self: self.is_bad, takes_self=True)
+
+    @property
+    def label(self) -> str:
+        """The word, with what red stands for: not everybody sees it."""
+        return f"down: {self.word}" if self.is_down else self.word
 
 
 @frozen
@@ -401,7 +410,8 @@ def _troubles(service: ServiceStatus) -> Iterator[Trouble]:
     for count in service.counts:
         worth_a_word = count.event in WORTH_A_WORD or count.word == Closed.MEMORY
         if count.recent and worth_a_word and count.word not in EXPECTED:
-            yield trouble(_told(count), count.word, count.hint, bad=count.word == Outcome.INTERNAL)
+            is_bad = count.word == Outcome.INTERNAL
+            yield Trouble(service.name, is_bad, _told(count), count.word, count.hint, is_down=False)
 
 
 def _told(count: Count) -> str:

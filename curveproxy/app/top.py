@@ -2,18 +2,35 @@
 
 import json
 import os
+import re
+import select
+import signal
+import sys
+import termios
 import time
-from collections.abc import Iterable, Sequence
+import tty
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import cattrs
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.segment import SegmentLines
 from rich.table import Table
 from rich.text import Text
 
 from curveproxy.app.ask import NobodyAnswersError, ask
-from curveproxy.app.status import Count, Level, ServiceStatus, SessionStatus, Status, Trouble, status_of
+from curveproxy.app.status import (
+    MOST_SESSIONS,
+    Count,
+    Level,
+    ServiceStatus,
+    SessionStatus,
+    Status,
+    Trouble,
+    status_of,
+)
 from curveproxy.app.words import duration, printable, short
 from curveproxy.proxy.endpoint import Endpoint
 
@@ -26,30 +43,75 @@ SPARKLINES = ("sessions", "half-open", "messages/s", "refused/s")
 BARS = "▁▂▃▄▅▆▇█"
 # A name is cut behind so many characters, as many as a key has; and wider than any table.
 NAME, ANY_WIDTH = 40, 10_000
+STDIN = 0
+# A key that a terminal sends as a sequence (ECMA-48; after ESC O in its application mode), or else one octet.
+KEY = re.compile(rb"\x1b[\[O][0-9;]*[A-Za-z~]|[^\x1b]")
+QUIT = b"q"
+# By how many lines and by how many screens a key moves; the sequences with [ for O.
+FAR = 1_000_000
+MOVES = {
+    b"k": (-1, 0),
+    b"j": (1, 0),
+    b"\x1b[A": (-1, 0),
+    b"\x1b[B": (1, 0),
+    b"\x1b[5~": (0, -1),
+    b"\x1b[6~": (0, 1),
+    **dict.fromkeys((b"\x1b[H", b"\x1b[1~", b"\x1b[7~"), (-FAR, 0)),
+    **dict.fromkeys((b"\x1b[F", b"\x1b[4~", b"\x1b[8~"), (FAR, 0)),
+}
 
 
 def top(address: Endpoint, *, once: bool) -> None:
-    """Show it until interrupted; once where asked to, or where nobody watches. Raises NobodyAnswersError at first."""
+    """Show it until q or an interrupt; once where asked to or nobody watches. Raises NobodyAnswersError at first."""
     console = Console(highlight=False)
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = WIDTH
-    once = once or not console.is_terminal
+    if once or not console.is_terminal:
+        console.print(_screen(_fetch(address, ROWS), console))
+    else:
+        _watch(address, console)
 
-    def screen() -> RenderableType:
-        return _screen(_fetch(address, ROWS if once else console.height), console)
 
-    shown = screen()
-    if once:
-        console.print(shown)
-        return
-    with Live(shown, console=console, screen=True, auto_refresh=False, vertical_overflow="crop") as live:
+def _watch(address: Endpoint, console: Console) -> None:
+    """Show as much of it as there is room for, every second and after each key that moves."""
+    rows = min(2 * console.height, MOST_SESSIONS)
+    shown, line = _screen(_fetch(address, rows), console), 0
+    due = time.monotonic() + EVERY_SECONDS
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # by way of all that restores the terminal
+    with _keyboard() as keyboards, Live(console=console, screen=True, auto_refresh=False) as live:
         while True:
-            time.sleep(EVERY_SECONDS)
+            lines, height = console.render_lines(shown, pad=False), console.height
+            line = max(0, min(line, len(lines) - height))
+            live.update(SegmentLines(lines[line : line + height], new_lines=True), refresh=True)
+            if select.select(keyboards, [], [], max(0, due - time.monotonic()))[0]:
+                typed = os.read(STDIN, 4096)
+                keys = [key.replace(b"\x1bO", b"\x1b[") for key in KEY.findall(typed)]
+                if QUIT in keys or not typed:
+                    return
+                for by_lines, by_screens in (MOVES[key] for key in keys if key in MOVES):
+                    line = max(0, line + by_lines + by_screens * height)
+                if min(line + height, MOST_SESSIONS) <= rows and time.monotonic() < due:
+                    continue
+            # One screen more than is shown: not every key asks for more.
+            rows, due = min(line + 2 * height, MOST_SESSIONS), time.monotonic() + EVERY_SECONDS
             try:
-                shown = screen()
+                shown = _screen(_fetch(address, rows), console)
             except NobodyAnswersError as error:  # it may be on its way back: who watches a restart need not come again
                 shown = Text(printable(f"{error}: asked again every second"), "bold red")
-            live.update(shown, refresh=True)
+
+
+@contextmanager
+def _keyboard() -> Iterator[list[int]]:
+    """The terminal on stdin, if it is one: it hands over each key at once and shows none, until the end."""
+    if not os.isatty(STDIN):
+        yield []
+        return
+    before = termios.tcgetattr(STDIN)
+    try:
+        tty.setcbreak(STDIN)
+        yield [STDIN]
+    finally:
+        termios.tcsetattr(STDIN, termios.TCSADRAIN, before)
 
 
 def _fetch(address: Endpoint, rows: int) -> Status:
@@ -114,9 +176,9 @@ def _table(console: Console, columns: Sequence[str], rows: Iterable[Sequence[Tex
 
 
 def _trouble(trouble: Trouble) -> Text:
-    word, style = (f"down: {trouble.word}", "bold red") if trouble.is_bad else (trouble.word, "bold yellow")
+    style = "bold red" if trouble.is_bad else "bold yellow"
     text = f"{trouble.service}: {trouble.what}"
-    return Text.assemble((word, style), "  ", text, (f"  ({trouble.hint})", "dim"))
+    return Text.assemble((trouble.label, style), "  ", text, (f"  ({trouble.hint})", "dim"))
 
 
 def _service(service: ServiceStatus) -> list[Text | str]:

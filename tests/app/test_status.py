@@ -8,6 +8,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from curveproxy.app.page import render
 from curveproxy.app.seen import History, Seen, joined
 from curveproxy.app.status import Level, Query, Status, Trouble, UnknownKey, merged, status_of
 from curveproxy.app.words import duration, printable, short
@@ -168,6 +169,19 @@ def test_one_pool_of_descriptors_that_is_nearly_empty_is_one_trouble(used: tuple
     whole = merged(parts, Query())
     assert whole.descriptors == Level(sum(used), 2000)
     assert [trouble.word for trouble in whole.troubles] == told
+
+
+def test_an_unexpected_error_is_bad_and_turns_nobody_away() -> None:
+    failed = count("refused", 1, 1, 3, "backend failed")
+    internal = count(Outcome.INTERNAL, 1, 1, 5, "unexpected error")
+    whole = merged([status(False, 1, failed, internal)], Query())
+    assert [(each.label, each.is_bad, each.is_down) for each in whole.troubles] == [
+        ("down: refused", True, True),
+        ("internal", True, False),
+    ]
+    html = render(whole, Query(), "")
+    assert '<span class="pill bad">down: refused</span>' in html
+    assert '<span class="pill bad">internal</span>' in html
 
 
 def test_nobody_answering_is_nothing_to_see() -> None:

@@ -4,12 +4,15 @@ import http.client
 import json
 import os
 import re
+import select
+import signal
 import socket
 import subprocess
+import termios
 import threading
 import urllib.parse
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any, ClassVar
 
@@ -448,33 +451,132 @@ def test_top_shows_nothing_that_a_terminal_obeys(service: RawService) -> None:
         server.shutdown()
 
 
-def test_top_goes_on_until_it_is_interrupted(service: RawService) -> None:
-    with sidecar(service.endpoint) as proxy:
-        ours, theirs = os.openpty()
-        process = subprocess.Popen(
+class Terminal:
+    """A terminal in which ``top`` runs. seen: all that it has been sent; size in columns and lines."""
+
+    def __init__(self, address: str, *, columns: int = 120, lines: int = 30) -> None:
+        self.ours, self.theirs = os.openpty()
+        self.before, self.seen = termios.tcgetattr(self.theirs), bytearray()
+        self.process = subprocess.Popen(
             # Whoever runs the tests in the background has made them deaf to SIGINT.
-            ["env", "--default-signal=INT", *command(), "top", "--admin", proxy.admin.removeprefix("http://")],
-            stdin=theirs,
-            stdout=theirs,
+            ["env", "--default-signal=INT", *command(), "top", "--admin", address],
+            stdin=self.theirs,
+            stdout=self.theirs,
             stderr=subprocess.PIPE,
-            env={**environment(), "TERM": "xterm-256color", "COLUMNS": "120", "LINES": "30"},
+            env={**environment(), "TERM": "xterm-256color", "COLUMNS": str(columns), "LINES": str(lines)},
         )
-        os.close(theirs)
-        seen = bytearray()
 
-        def screens() -> int:
-            seen.extend(os.read(ours, 65536))
-            return seen.count(b"messages/s")
+    def __enter__(self) -> "Terminal":
+        wait_until(lambda: self.screens >= 1, "a screen")
+        return self
 
-        wait_until(lambda: screens() >= 3, "three screens")
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        with self.process:
+            os.close(self.ours)
+            os.close(self.theirs)
+
+    def read(self) -> None:
+        while select.select([self.ours], [], [], 0)[0]:
+            self.seen.extend(os.read(self.ours, 65536))
+
+    @property
+    def screens(self) -> int:
+        """How many of them were whole: the cursor goes home before each, and at the beginning."""
+        self.read()
+        return self.seen.count(b"\x1b[H") - 2
+
+    @property
+    def screen(self) -> str:
+        """The last whole one, without colours."""
+        self.read()
+        return re.sub(r"\x1b\[[0-9;?]*[a-z]", "", self.seen.split(b"\x1b[H")[-2].decode())
+
+    def press(self, keys: bytes) -> None:
+        os.write(self.ours, keys)
+
+    def ended(self) -> int:
+        """Its status, once it has ended by itself; the terminal is then as it was before."""
+        wait_until(lambda: self.screens and self.process.poll() is not None, "its end")
+        self.read()
+        assert self.process.stderr is not None
+        assert self.process.stderr.read() == b""
+        assert termios.tcgetattr(self.theirs) == self.before
+        assert self.seen.count(b"\x1b[?1049h") == self.seen.count(b"\x1b[?1049l") == 1, "the screen before is back"
+        assert self.seen.rindex(b"\x1b[?25l") < self.seen.rindex(b"\x1b[?25h"), "with its cursor"
+        return self.process.returncode
+
+
+def test_top_draws_nothing_that_a_stranger_chose(service: RawService) -> None:
+    with sidecar(service.endpoint) as proxy:
+        found = status(proxy)
+    with HTTPServer(("127.0.0.1", 0), Liar) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        Liar.tree = tainted(found)
+        with Terminal(f"127.0.0.1:{server.server_port}", columns=500) as terminal:
+            assert "evil" in terminal.screen
+            assert all(line.isprintable() for line in terminal.screen.splitlines())
+        server.shutdown()
+
+
+def test_top_goes_on_until_it_is_interrupted(service: RawService) -> None:
+    with sidecar(service.endpoint) as proxy, Terminal(proxy.admin.removeprefix("http://")) as terminal:
+        wait_until(lambda: terminal.screens >= 3, "three screens")
         proxy.stop()
-        wait_until(lambda: screens() and b"nobody answers" in seen, "it tells that the proxy has gone")
+        wait_until(lambda: "nobody answers" in terminal.screen, "it tells that the proxy has gone")
         proxy.start()
-        before = screens()
-        wait_until(lambda: screens() >= before + 3, "it goes on with the next one")
-        process.send_signal(2)
-        with process, suppress(OSError):
-            while os.read(ours, 65536):
-                pass
-        os.close(ours)
-        assert process.returncode == 0
+        wait_until(lambda: "messages/s" in terminal.screen, "it goes on with the next one")
+        terminal.process.send_signal(signal.SIGINT)
+        assert terminal.ended() == 0
+
+
+@pytest.mark.parametrize("keys", [b"q", b"x\x1b[Zq", signal.SIGTERM])
+def test_top_leaves_the_terminal_as_it_was(service: RawService, keys: bytes | signal.Signals) -> None:
+    with sidecar(service.endpoint) as proxy, Terminal(proxy.admin.removeprefix("http://")) as terminal:
+        assert termios.tcgetattr(terminal.theirs) != terminal.before, "keys come at once, and are not shown"
+        if isinstance(keys, bytes):
+            terminal.press(keys)
+        else:
+            terminal.process.send_signal(keys)
+        assert terminal.ended() == (0 if isinstance(keys, bytes) else 128 + signal.SIGTERM)
+
+
+def test_top_scrolls(service: RawService) -> None:
+    with sidecar(service.endpoint) as proxy, ExitStack() as stack:
+        alice = proxy.new_client("alice")
+        proxy.wait_listed(1, "orders")
+        for _ in range(60):
+            stack.enter_context(RawClient(proxy.public, proxy.server.public, alice)).handshake()
+        sessions = [each["peer"] for each in status(proxy)["sessions"]]
+        terminal = stack.enter_context(Terminal(proxy.admin.removeprefix("http://"), lines=12))
+
+        def shown() -> list[int]:
+            """Of the sessions, which ones can be seen: their places."""
+            return [
+                sessions.index(peer) for peer in re.findall(r"^alice +orders +(\S+)", terminal.screen, re.MULTILINE)
+            ]
+
+        def first(place: int | None, keys: bytes) -> None:
+            """After these keys it is the first one that can be seen, and the others of a screen follow."""
+            terminal.press(keys)
+            expected = list(range(3)) if place is None else list(range(place, min(place + 12, 60)))
+            wait_until(lambda: shown() == expected, f"{expected} after {keys!r}")
+            assert ("messages/s" in terminal.screen) == (place is None)
+
+        first(None, b"")
+        assert len(terminal.screen.splitlines()) == 12
+        first(3, b"\x1b[6~")
+        first(4, b"\x1b[B")
+        first(5, b"\x1bOB")
+        first(7, b"jj")
+        first(6, b"k")
+        first(5, b"\x1b[A")
+        first(29, b"\x1b[6~\x1b[6~")
+        first(48, b"\x1b[F")
+        first(47, b"k")
+        first(35, b"\x1b[5~")
+        first(None, b"\x1b[H")
+        first(48, b"\x1b[4~")
+        first(None, b"\x1b[1~")
+        terminal.press(b"q")
+        assert terminal.ended() == 0
