@@ -22,8 +22,17 @@ if TYPE_CHECKING:
 # The rest is imported where it is needed: --version and keygen are quick, and run carries nothing beside its own.
 
 
+class Command(click.Command):
+    """A part of the command, whose summary is told whole."""
+
+    def get_short_help_str(self, limit: int = 0) -> str:  # noqa: ARG002  lines are wrapped
+        return super().get_short_help_str(1000)
+
+
 class Group(click.Group):
     """The command, with the ending of all of its parts."""
+
+    command_class = Command
 
     def main(self, *args: Any, **kwargs: Any) -> NoReturn:
         if sys.platform != "linux":
@@ -178,11 +187,33 @@ def _server_key(path: Path | None) -> "ServerKey":
     elif os.path.lexists(path):
         pair = read_key_pair(path)
     else:
+        _demand_no_mistake(path)
         pair = KeyPair.generate()
         public_file = write_key_pair(path, pair)
-        tell(f"made {path}, and {public_file} for the clients")
+        tell(f"there was no key: made {path}, and {public_file} for the clients")
     print(z85.encode(pair.public), flush=True)
     return ServerKey(pair, path)
+
+
+def _demand_no_mistake(path: Path) -> None:
+    """End where a key file that is missing looks misspelled: another identity would shut out all clients."""
+    import difflib
+
+    from curveproxy.app.keys import reason
+
+    def stem(name: str) -> str:
+        return name.partition(".")[0].removesuffix("_secret")
+
+    try:
+        beside = [file.name for file in path.parent.iterdir() if file.name.endswith("_secret")]
+    except OSError as error:
+        fail(f"{path.parent}: {reason(error)}: correct --secret-key, or make the directory first", 2)
+    near = difflib.get_close_matches(stem(path.name), map(stem, beside), 1, 0.8)
+    for name in beside:
+        if near and stem(name) == near[0]:
+            fail(
+                f'there is no {path}: did you mean {path.with_name(name)}? A new key is made by "curveproxy keygen"', 2
+            )
 
 
 @main.command()

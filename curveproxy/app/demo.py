@@ -1,20 +1,25 @@
-"""``curveproxy demo``: a sample service, the proxy before it, and a client through it, in one process.
+"""``curveproxy demo``: a sample service, the proxy before it, a client through it and one refused, in one process.
 
 Service and client are our own wire room on sockets; no libzmq is needed.
 """
 
+import signal
 import tempfile
 from functools import partial
 from pathlib import Path
 
 import trio
+from attrs import frozen
 from rich.console import Console
 
 from curveproxy.app import admin, logs
+from curveproxy.app.config import Admin
 from curveproxy.app.keys import write_key_pair
 from curveproxy.app.metrics import Metrics
 from curveproxy.app.observer import ServiceObserver
+from curveproxy.app.pages import Pages
 from curveproxy.app.run import prepare_process
+from curveproxy.app.status import Overview, Query, Status
 from curveproxy.policy.clients import ClientList
 from curveproxy.proxy.endpoint import Endpoint
 from curveproxy.proxy.proxy import Proxy
@@ -24,6 +29,7 @@ from curveproxy.wire import box, sodium, spec
 from curveproxy.wire.box import KeyPair
 from curveproxy.wire.codec import Buffer, Direction, open_frames, seal_one
 from curveproxy.wire.curve_client import CurveClient
+from curveproxy.wire.errors import PeerError
 from curveproxy.wire.frame import frame, read_frame
 from curveproxy.wire.plain import PlainPeer
 
@@ -34,6 +40,7 @@ LIMIT = 1 << 20
 LOOPBACK = "127.0.0.1"
 SHOWN = (
     'curveproxy_handshakes_total{outcome="admitted",service="demo"}',
+    'curveproxy_handshakes_total{outcome="client_unknown",service="demo"}',
     'curveproxy_sessions{service="demo"}',
     'curveproxy_messages_total{direction="in",service="demo"}',
     'curveproxy_message_bytes_total{direction="in",service="demo"}',
@@ -41,8 +48,21 @@ SHOWN = (
 )
 
 
+@frozen
+class View:
+    """What the status page shows; nothing can be ended on it."""
+
+    overview: Overview
+
+    async def look(self, query: Query) -> Status:
+        return self.overview.look(query)
+
+    async def end(self, number: int) -> bool:  # noqa: ARG002
+        return False
+
+
 def demo(once: bool) -> None:
-    """Run until interrupted; with ``once``, for ten messages."""
+    """Run until a signal ends it; with ``once``, for ten messages. The keys that were made go with it."""
     console = Console(highlight=False, soft_wrap=True)
     descriptors = prepare_process()
     try:
@@ -53,6 +73,15 @@ def demo(once: bool) -> None:
 
 
 async def _demo(console: Console, directory: Path, once: bool, descriptors: int) -> None:
+    # Before any key is written: what kills by default would leave them behind.
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGHUP) as signals:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_show, console, directory, once, descriptors, nursery.cancel_scope)
+            async for _ in signals:
+                nursery.cancel_scope.cancel()
+
+
+async def _show(console: Console, directory: Path, once: bool, descriptors: int, everything: trio.CancelScope) -> None:
     server, client = KeyPair.generate(), KeyPair.generate()
     server_file = write_key_pair(directory / "server.key_secret", server)
     write_key_pair(directory / "alice.key_secret", client)
@@ -68,15 +97,20 @@ async def _demo(console: Console, directory: Path, once: bool, descriptors: int)
         proxy.open({service: settings})
         [page] = admin.listen(LOOPBACK, 0)
         nursery.start_soon(proxy.run)
-        nursery.start_soon(admin.serve, page, admin.application(metrics.collect, lambda: ""))
+        nursery.start_soon(observer.seen.keep, service)
+        view = View(Overview(lambda: [(service, observer.seen)], proxy.descriptors))
+        pages = Pages(view, lambda: "", list, Admin)
+        nursery.start_soon(admin.serve, page, admin.application(metrics.collect, lambda: "", beside=pages.routes))
         console.print(f"[bold]service[/]  plain ZMTP, no keys, answers in capitals   tcp://{LOOPBACK}:{plain}")
         console.print(f"[bold]proxy[/]    CURVE before it                            {service.bound}")
         console.print(
-            f"[bold]metrics[/]                                             http://{LOOPBACK}:{page.getsockname()[1]}/metrics"
+            f"[bold]page[/]     its status; /metrics for Prometheus        http://{LOOPBACK}:{page.getsockname()[1]}/"
         )
         console.print(f"[bold]keys[/]     made for this run                          {directory}\n")
         await _talk(console, service.bound.port, server.public, client, 0.05 if once else EVERY_SECONDS)
-        console.print("\nwhat that moved:\n")
+        console.print("\na client whose key is not on the list is refused, and the log says why:\n")
+        await _is_refused(service.bound.port, server.public)
+        console.print("what that moved:\n")
         for name in SHOWN:
             family, _, labels = name.partition("{")
             values = dict(item.split("=") for item in labels[:-1].replace('"', "").split(","))
@@ -87,6 +121,7 @@ async def _demo(console: Console, directory: Path, once: bool, descriptors: int)
             console.print("it runs until Ctrl-C")
             await trio.sleep_forever()
         nursery.cancel_scope.cancel()
+    everything.cancel()
 
 
 def _snippet(directory: Path, server_file: Path, endpoint: str) -> str:
@@ -124,6 +159,19 @@ async def shout(stream: trio.SocketStream) -> None:
 
 
 # --- the client: REQ, on a CURVE socket
+
+
+async def _is_refused(port: int, server: bytes) -> None:
+    """A handshake with a key that nobody has listed."""
+    stream = await trio.open_tcp_stream(LOOPBACK, port)
+    peer = CurveClient(server, KeyPair.generate(), KeyPair.generate(), sodium.randombytes(16), {"Socket-Type": b"REQ"})
+    async with stream:
+        await stream.send_all(peer.opening())
+        while octets := bytes(await stream.receive_some(CHUNK)):
+            try:
+                await stream.send_all(peer.receive_untrusted(octets))
+            except PeerError:
+                return
 
 
 async def _talk(console: Console, port: int, server: bytes, keys: KeyPair, pause: float) -> None:

@@ -7,6 +7,7 @@ that was rebound to it is not), and who acts must have the page's own token and 
 import re
 import secrets
 from collections.abc import Callable
+from typing import Protocol
 from urllib.parse import parse_qs
 
 import attrs
@@ -17,7 +18,6 @@ from starlette.routing import Route
 
 from curveproxy.app import logs, page
 from curveproxy.app.config import EVERYWHERE, Admin
-from curveproxy.app.relay import Relays
 from curveproxy.app.status import Query, Status, Trouble
 from curveproxy.proxy.endpoint import is_local
 
@@ -46,6 +46,16 @@ def refusal(status: int, why: str) -> HTTPException:
     return HTTPException(status, f"{why}\n", HEADERS)
 
 
+class Shown(Protocol):
+    """What the pages are of (``relay.Relays``)."""
+
+    async def look(self, query: Query) -> Status:
+        """What is to be seen, now."""
+
+    async def end(self, number: int) -> bool:
+        """End the session of that number. False when it has ended already."""
+
+
 class Pages:
     """What is shown, and to whom.
 
@@ -54,12 +64,12 @@ class Pages:
 
     def __init__(
         self,
-        relays: Relays,
+        shown: Shown,
         not_ready: Callable[[], str],
         troubles: Callable[[], list[Trouble]],
         settings: Callable[[], Admin],
     ) -> None:
-        self._relays, self._not_ready, self._troubles, self._settings = relays, not_ready, troubles, settings
+        self._shown, self._not_ready, self._troubles, self._settings = shown, not_ready, troubles, settings
         self._token = secrets.token_urlsafe()
 
     @property
@@ -90,13 +100,13 @@ class Pages:
         if not secrets.compare_digest(token.encode(), self._token.encode()):
             raise refusal(403, FORGED)
         number = request.path_params["number"]
-        if not NUMBER.fullmatch(number) or not await self._relays.end(int(number)):
+        if not NUMBER.fullmatch(number) or not await self._shown.end(int(number)):
             raise refusal(404, GONE)
         query = request.scope["query_string"].decode("latin-1")  # request.url would read the Host too
         return RedirectResponse(f"/?{query}", 303, headers=HEADERS)
 
     async def _look(self, query: Query) -> Status:
-        status = await self._relays.look(query)
+        status = await self._shown.look(query)
         troubles = [*status.troubles, *self._troubles()]
         if status.log_lines_lost:
             troubles.append(

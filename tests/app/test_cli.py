@@ -203,9 +203,11 @@ def test_a_key_for_this_run_only() -> None:
 def test_a_key_file_that_is_missing_is_made_once_and_told_when_others_may_read_it(tmp_path: Path) -> None:
     key, clients = tmp_path / "new" / "server", tmp_path / "clients"
     clients.mkdir()
+    key.parent.mkdir()
     options = ["--secret-key", str(key), "--clients", str(clients), "--name", "orders"]
     status, stdout, stderr = start(*options)
     assert status == 0, stderr
+    assert "there was no key: made" in stderr
     assert stat.S_IMODE(key.stat().st_mode) == 0o600
     assert zmq.auth.load_certificate(str(key) + ".key") == (stdout.strip().encode(), None)
     assert "nobody can connect" in stderr
@@ -259,9 +261,49 @@ def test_another_system_gets_a_sentence() -> None:
     assert done.stderr == "curveproxy: it runs on Linux only: it needs epoll and SO_COOKIE\n"
 
 
-def test_the_demo_shows_ten_messages_and_what_they_moved() -> None:
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("servr.key_secret", "did you mean"),
+        ("server", "did you mean"),
+        ("server_secret", "did you mean"),
+        ("no/server.key_secret", "correct --secret-key, or make the directory first"),
+    ],
+)
+def test_a_secret_key_that_looks_misspelled_makes_no_other_identity(tmp_path: Path, name: str, told: str) -> None:
+    assert curveproxy("keygen", "server", directory=tmp_path).returncode == 0
+    before = sorted(tmp_path.iterdir())
+    options = ["--listen", "tcp://127.0.0.1:0", "--backend", "tcp://127.0.0.1:1", "--allow-any", "--admin", ""]
+    done = curveproxy("run", *options, "--secret-key", name, directory=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert told in done.stderr
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_summaries_are_told_whole() -> None:
+    assert "..." not in curveproxy("--help").stdout.replace("[ARGS]...", "")
+
+
+def test_the_demo_leaves_no_keys_behind_when_it_is_ended(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [*command(), "demo"], env={**environment(), "TMPDIR": str(tmp_path)}, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    page = next(line.split()[-1] for line in process.stdout if line.startswith("page"))
+    assert list(tmp_path.glob("*/alice.key_secret"))
+    with urllib.request.urlopen(page, timeout=30) as answer:
+        assert "demo" in answer.read().decode()
+    process.terminate()
+    process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_demo_shows_ten_messages_what_they_moved_and_a_refusal() -> None:
     done = curveproxy("demo", "--once")
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("got 'MESSAGE") == 10
     assert re.search(r'10  curveproxy_messages_total\{direction="in",service="demo"\}', done.stdout)
-    assert done.stderr == ""
+    [line] = done.stderr.splitlines()
+    assert "client refused" in line
+    assert "outcome=client_unknown" in line
