@@ -14,6 +14,7 @@ TOOLS = {  # what a test needs beyond Python, by the marker it carries; each mar
     "haproxy": ("haproxy",),
     "image": ("apt-get", "buildah", "debootstrap", "runc"),
     "java": ("java", "javac", "/usr/share/java/jeromq-0.3.6.jar"),
+    "libzmq": ("gcc", "/usr/include/zmq.h"),
     "node": ("node", "npm"),
     "old": ("g++", "/usr/include/sodium.h", "/usr/include/uuid/uuid.h"),
     "prometheus": ("prometheus", "promtool"),
