@@ -1,6 +1,8 @@
 """docs/clients.md says what clients see and type; both are tried here as they stand there."""
 
+import os
 import re
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,7 +13,7 @@ import zmq
 from interop.node.peer import Node, installed
 from support.curve import Keys
 from support.libzmq import Libzmq
-from support.process import Sidecar, free_port, toml, wait_until
+from support.process import Sidecar, certificate, free_port, toml, wait_until
 from zmq.utils.monitor import recv_monitor_message
 
 TEXT = (Path(__file__).parent.parent.parent / "docs" / "clients.md").read_text()
@@ -295,3 +297,35 @@ def test_a_client_sees_what_the_page_says_when(connects: Callable[[str], Connect
         shows(client, row, library, admitted=True)
         assert [line["reason"] for line in proxy.log if line["event"] == "session closed"] == [row.word]
         client.close()
+
+
+# --- the clients that the page has in full
+
+
+@pytest.mark.parametrize(
+    ("language", "build", "run"),
+    [
+        pytest.param("c", ["gcc", "-o", "client", "client.c", "-lzmq"], ["./client"], marks=pytest.mark.libzmq),
+        pytest.param("js", None, ["node", "client.js"], marks=pytest.mark.node),
+    ],
+)
+def test_a_client_of_the_page_gets_an_answer(language: str, build: list[str] | None, run: list[str]) -> None:
+    """It reads its keys from files and speaks with a service through the proxy."""
+    code = re.search(rf"```{language}\n(.*?)```", TEXT, re.DOTALL)
+    assert code is not None
+    environment = {**os.environ, "NODE_PATH": str(installed())} if language == "js" else None
+    with Libzmq() as libzmq:
+        service, backend = libzmq.bind(zmq.REP)
+        with Sidecar(backend=backend, clients={"directory": "."}) as proxy:
+            certificate(proxy.directory, "alice")
+            proxy.wait_metric("curveproxy_client_keys", 2)  # the server's own is there too
+            (proxy.directory / f"client.{language}").write_text(code[1].replace("tcp://127.0.0.1:5556", proxy.public))
+            if build:
+                subprocess.run(build, cwd=proxy.directory, check=True, timeout=60)
+            with subprocess.Popen(run, cwd=proxy.directory, env=environment, stdout=subprocess.PIPE) as client:
+                try:
+                    service.send(b"answer to " + service.recv())
+                    assert client.stdout is not None
+                    assert client.stdout.readline() == b"answer to hello\n"
+                finally:
+                    client.kill()
