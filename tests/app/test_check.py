@@ -62,6 +62,7 @@ def test_an_address_that_can_not_be_bound_is_told_and_one_in_use_is_not(place: P
         assert found(f"127.0.0.1:{running.getsockname()[1]}") == (0, [])
 
 
+@pytest.mark.deep
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give its rights away")
 def test_a_port_that_this_user_may_not_bind_is_a_warning(place: Path) -> None:
     """Another user, or systemd, may."""
