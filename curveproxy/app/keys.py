@@ -93,7 +93,9 @@ def warn_of_open_secret(path: Path, log: "Log") -> None:
 
 def reason(error: OSError | ValueError) -> str:
     """Why a path can not be used, in the system's words; a ValueError is a path with a NUL in it."""
-    return (getattr(error, "strerror", None) or str(error)).lower()
+    if isinstance(error, ValueError):
+        return "embedded null byte"  # Python's words for it change
+    return (error.strerror or str(error)).lower()
 
 
 def write_key_pair(secret_file: Path, keys: KeyPair) -> Path:
