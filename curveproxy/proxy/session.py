@@ -35,7 +35,7 @@ QUIET_LOOKS = 8
 ASKING = frozenset({b"REQ", b"DEALER"})
 
 
-class Parting(Enum):
+class Leave(Enum):
     """When a session that is to leave may do so."""
 
     AT_ONCE = auto()
@@ -91,7 +91,7 @@ class Session:
         self.number, self.opened_at = who.number, trio.current_time()
         self.messages_in = self.messages_out = self.octets_in = self.octets_out = 0
         self.quiet = self._begun = 0
-        self._parting, self._replies = Parting.AT_ONCE, 0
+        self._parting, self._replies = Leave.AT_ONCE, 0
         self.reason: Closed | None = None
         self.ends_by = self._stays_until = inf
         self._near, self._far, self._is_closed = near, far, False
@@ -224,7 +224,7 @@ class Session:
         self.linger()
 
     def _leave_at_once(self, reason: Closed) -> None:
-        self._parting = Parting.AT_ONCE
+        self._parting = Leave.AT_ONCE
         self._leave(reason, AT_ONCE_SECONDS)
         self._near.reader.retire()
 
@@ -233,7 +233,7 @@ class Session:
 
         What it has said until it has heard of that is delivered.
         """
-        self._parting = Parting.NO_REPLY_OWED
+        self._parting = Leave.NO_REPLY_OWED
         self._leave(Closed.DRAINED, LINGER_SECONDS)
 
     def drain_behind_reply(self) -> None:
@@ -243,8 +243,8 @@ class Session:
         """
         if self.type_told not in ASKING or not self.messages_in:
             self.drain()
-        elif self._parting == Parting.AT_ONCE:
-            self._parting, self._replies = Parting.BEHIND_REPLY, self.messages_out
+        elif self._parting == Leave.AT_ONCE:
+            self._parting, self._replies = Leave.BEHIND_REPLY, self.messages_out
             self._far.reader.retire()
 
     def may_part(self) -> bool:
@@ -253,10 +253,10 @@ class Session:
         A reply is owed when more requests have come than replies have gone, which is true of services that answer each
         message once, and when something of the client's is still unread.
         """
-        if self._parting == Parting.AT_ONCE:
+        if self._parting == Leave.AT_ONCE:
             return True
         is_owed = self.messages_in > self.messages_out or not self._near.reader.has_nothing_to_do
-        if self._parting == Parting.BEHIND_REPLY:
+        if self._parting == Leave.BEHIND_REPLY:
             return not is_owed and self.messages_out > self._replies
         return not (is_owed and self.type_told == b"REQ")
 
