@@ -54,7 +54,7 @@ def test_arrows_point_one_way(room: str, path: Path) -> None:
 
 @pytest.mark.parametrize(("room", "path"), [(room, path) for room, path in FILES if room in PURE])
 def test_pure_rooms_know_no_clock_no_chance_and_no_socket(room: str, path: Path) -> None:
-    lawful = {"os.environ"} if path.name == "codec.py" else set()  # which twin is wanted
+    lawful = {"os.environ"} if path.name == "select.py" else set()  # which twin is wanted
     assert not {name.split(".")[0] for name in imports(path) - lawful} & IMPURE
 
 

@@ -11,13 +11,13 @@ import attrs
 import click
 
 from curveproxy import __version__
-from curveproxy.app.words import printable
-from curveproxy.policy.sockettypes import SOCKET_TYPES
+from curveproxy.app.observe.text import printable
+from curveproxy.policy.socket_types import SOCKET_TYPES
 from curveproxy.wire.errors import CodecError
 
 if TYPE_CHECKING:
-    from curveproxy.app.config import Config, ServerKey
-    from curveproxy.proxy.endpoint import Endpoint
+    from curveproxy.app.config.load import Config, ServerKey
+    from curveproxy.proxy.net.endpoint import Endpoint
 
 # The rest is imported where it is needed: --version and keygen are quick, and run carries nothing beside its own.
 
@@ -87,7 +87,7 @@ def show_version(context: click.Context, _: click.Parameter, wanted: bool) -> No
         return
     from importlib.metadata import version
 
-    from curveproxy.wire.codec import CODEC
+    from curveproxy.wire.codec.select import CODEC
 
     print(f"curveproxy {__version__}, {CODEC} codec, PyNaCl {version('PyNaCl')}")
     context.exit()
@@ -126,8 +126,8 @@ def run(
     name: str | None,
 ) -> None:
     """Run the proxy, by a CONFIG file or by options for one service."""
-    from curveproxy.app.config import ConfigError, load
-    from curveproxy.app.keys import KeyFileError
+    from curveproxy.app.config.certificates import KeyFileError
+    from curveproxy.app.config.load import ConfigError, load
 
     options = {
         "--listen": listen,
@@ -160,14 +160,14 @@ def run(
         sys.exit(2)
     except KeyFileError as error:
         fail(str(error), 2)
-    from curveproxy.app.run import run as run_process
+    from curveproxy.app.process.main import run as run_process
 
     sys.exit(run_process(loaded, config))
 
 
 def _of_options(service: dict[str, Any], tables: dict[str, Any], secret_key: Path | None) -> "Config":
     """A configuration without a file; a key is made only when the rest is right. Raises ConfigError, KeyFileError."""
-    from curveproxy.app.config import structure
+    from curveproxy.app.config.load import structure
 
     loaded = structure(tables | {"service": [service | {"secret_keys": []}]}, Path.cwd(), needs_keys=False)
     with_key = attrs.evolve(loaded.service[0], secret_keys=[_server_key(secret_key)])
@@ -176,10 +176,10 @@ def _of_options(service: dict[str, Any], tables: dict[str, Any], secret_key: Pat
 
 def _server_key(path: Path | None) -> "ServerKey":
     """The server's key: read, made where it is missing, or for this run only. Its public half is printed."""
-    from curveproxy.app.config import ServerKey
-    from curveproxy.app.keys import read_key_pair, write_key_pair
+    from curveproxy.app.config.certificates import read_key_pair, write_key_pair
+    from curveproxy.app.config.load import ServerKey
     from curveproxy.wire import z85
-    from curveproxy.wire.box import KeyPair
+    from curveproxy.wire.curve.box import KeyPair
 
     if path is None:
         pair = KeyPair.generate()
@@ -199,7 +199,7 @@ def _demand_no_mistake(path: Path) -> None:
     """End where a key file that is missing looks misspelled: another identity would shut out all clients."""
     import difflib
 
-    from curveproxy.app.keys import reason
+    from curveproxy.app.config.certificates import reason
 
     def stem(name: str) -> str:
         return name.partition(".")[0].removesuffix("_secret")
@@ -220,7 +220,7 @@ def _demand_no_mistake(path: Path) -> None:
 @click.argument("config", type=click.Path(path_type=Path))
 def check(config: Path) -> None:
     """Tell all that is wrong with a CONFIG file, its keys and its paths: exit 0 or 2."""
-    from curveproxy.app.check import check as look
+    from curveproxy.app.commands.check import check as look
 
     found = look(config)
     for sentence in found.errors:
@@ -243,7 +243,7 @@ def _counted(number: int, what: str) -> str:
 @click.argument("descriptors", type=int)
 def worker(index: int, of: int, descriptors: int) -> None:
     """Relay for the process that has started this one, by the channel on standard input."""
-    from curveproxy.app.worker import work
+    from curveproxy.app.process.worker import work
 
     work(index, of, descriptors)
 
@@ -253,9 +253,9 @@ def worker(index: int, of: int, descriptors: int) -> None:
 @click.option("--directory", default=".", type=click.Path(path_type=Path), help="Where to write; made if missing.  [.]")
 def keygen(name: str, directory: Path) -> None:
     """Write NAME.key and NAME.key_secret, and print the public key."""
-    from curveproxy.app.keys import SECRET_SUFFIX, KeyFileError, write_key_pair
+    from curveproxy.app.config.certificates import SECRET_SUFFIX, KeyFileError, write_key_pair
     from curveproxy.wire import z85
-    from curveproxy.wire.box import KeyPair
+    from curveproxy.wire.curve.box import KeyPair
 
     if not name or "/" in name or name.startswith("."):
         raise click.UsageError(f"{name!r} is not a name for a key: use --directory for where to write")
@@ -273,7 +273,7 @@ def keygen(name: str, directory: Path) -> None:
 @click.argument("config", required=False, type=click.Path(path_type=Path))
 def health(config: Path | None) -> None:
     """Ask a running proxy whether it is ready: exit 0 or 1."""
-    from curveproxy.app.ask import NobodyAnswersError, ask
+    from curveproxy.app.admin.client import NobodyAnswersError, ask
 
     try:
         status, reason = ask(_admin_address(config, None), "/readyz")
@@ -286,7 +286,7 @@ def health(config: Path | None) -> None:
 
 def _admin_address(config: Path | None, text: str | None) -> "Endpoint":
     """Where a running proxy can be asked: as its configuration says, or as the command line does."""
-    from curveproxy.app.config import Admin, ConfigError, read_admin
+    from curveproxy.app.config.load import Admin, ConfigError, read_admin
 
     try:
         address = (read_admin(config) if config else Admin() if text is None else Admin(text)).address
@@ -308,8 +308,8 @@ def top(config: Path | None, admin: str | None, once: bool) -> None:
 
     The arrow keys, j, k, PgUp, PgDn, Home and End scroll; q ends it.
     """
-    from curveproxy.app.ask import NobodyAnswersError
-    from curveproxy.app.top import top as show
+    from curveproxy.app.admin.client import NobodyAnswersError
+    from curveproxy.app.commands.top import top as show
 
     if config is not None and admin is not None:
         raise click.UsageError("a configuration file and --admin: use one or the other")
@@ -338,8 +338,8 @@ def probe(endpoint: str, server_key: str, secret_key: Path | None, socket_type: 
 
     It sends no message. A service that deals messages out, as PUSH does, may deal it one, which is lost.
     """
-    from curveproxy.app.probe import probe as look
-    from curveproxy.proxy.endpoint import Endpoint
+    from curveproxy.app.commands.probe import probe as look
+    from curveproxy.proxy.net.endpoint import Endpoint
 
     try:
         where = Endpoint.parse(endpoint)
@@ -352,6 +352,6 @@ def probe(endpoint: str, server_key: str, secret_key: Path | None, socket_type: 
 @click.option("--once", is_flag=True, help="End after ten messages.")
 def demo(once: bool) -> None:
     """Show a sample service, the proxy before it, and a client through it."""
-    from curveproxy.app.demo import demo as run_demo
+    from curveproxy.app.commands.demo import demo as run_demo
 
     run_demo(once)

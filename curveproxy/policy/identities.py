@@ -12,7 +12,7 @@ Process = TypeVar("Process")
 
 
 @frozen
-class Holder(Generic[Process]):
+class Claim(Generic[Process]):
     """Who has an identity: a client with this key, in this process. number: the client's there."""
 
     process: Process
@@ -50,16 +50,16 @@ class Identities(Generic[Process]):
     """Those of all services; a name is a service's and an identity's."""
 
     def __init__(self) -> None:
-        self._holders: dict[Hashable, Holder[Process]] = {}
+        self._holders: dict[Hashable, Claim[Process]] = {}
 
-    def claim(self, name: Hashable, newcomer: Holder[Process]) -> Holder[Process] | None:
+    def claim(self, name: Hashable, newcomer: Claim[Process]) -> Claim[Process] | None:
         """It is the newcomer's, unless a client with another key has it. Returns who has had it."""
         holder = self._holders.get(name)
         if holder is None or holder.key == newcomer.key:
             self._holders[name] = newcomer
         return holder
 
-    def release(self, name: Hashable, holder: Holder[Process]) -> None:
+    def release(self, name: Hashable, holder: Claim[Process]) -> None:
         """Its client has gone. Nothing changes where another has followed it."""
         if self._holders.get(name) == holder:
             del self._holders[name]

@@ -25,7 +25,7 @@ RESERVED_DESCRIPTORS = 128
 
 
 @frozen
-class Share:
+class WorkerShare:
     """The part of a limit that one of several processes has. index: from 0; of: how many there are."""
 
     index: int = 0
@@ -36,7 +36,7 @@ class Share:
         return max(least, whole // self.of + (self.index < whole % self.of))
 
 
-WHOLE = Share()
+WHOLE = WorkerShare()
 
 
 @frozen
@@ -51,7 +51,7 @@ class AdmissionLimits:
     max_sessions: int = whole(16384, least=1)
     backend_connect_seconds: float = positive(5.0, 3600)
 
-    def divided(self, share: Share) -> "AdmissionLimits":
+    def divided(self, share: WorkerShare) -> "AdmissionLimits":
         """The limits of a process that has this share of the connections."""
         return evolve(self, **{name: share.part(getattr(self, name)) for name in DIVIDED})
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from math import inf
 from typing import Generic, TypeVar
 
-from curveproxy.policy.limits import UNLIMITED, ClientLimits, Share
+from curveproxy.policy.limits import UNLIMITED, ClientLimits, WorkerShare
 
 Session = TypeVar("Session")
 
@@ -72,7 +72,7 @@ class Quota(Generic[Session]):
         self._messages.take(messages / part, now)
         self._octets.take(octets / part, now)
 
-    def surplus(self, share: Share) -> list[Session]:
+    def surplus(self, share: WorkerShare) -> list[Session]:
         """The newest sessions, where there are too many: those beyond this process's share of them."""
         here, most = len(self.sessions), self.limits.max_sessions
         over = min(here + self.elsewhere - most, here - share.part(most, least=0)) if most else 0
@@ -108,7 +108,7 @@ class Quotas(Generic[Session]):
         for key, quota in self._quotas.items():
             quota.elsewhere = elsewhere.get(key, 0)
 
-    def surplus(self, share: Share) -> Iterator[Session]:
+    def surplus(self, share: WorkerShare) -> Iterator[Session]:
         """Sessions of clients that have more than they may, which should end."""
         for quota in list(self._quotas.values()):
             yield from quota.surplus(share)

@@ -20,7 +20,7 @@ MOST_FAILING = 16384
 Member = TypeVar("Member", bound=Hashable)
 
 
-class Sources(Generic[Member]):
+class SourceLimits(Generic[Member]):
     """The sources of one door. A source is any number that stands for one: an IPv4 address, an IPv6 /64.
 
     The rate is a bucket that holds one second's worth; only the time at which it will be full again is kept.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from curveproxy.reasons import BackendFailure, Closed, Invalid, Outcome
 
 if TYPE_CHECKING:
-    from curveproxy.proxy.session import Session
+    from curveproxy.proxy.relay.session import Session
 
 
 class Observer(Protocol):

@@ -3,7 +3,7 @@
 from typing import Protocol
 
 
-class Registry(Protocol):
+class IdentityRegistry(Protocol):
     """Whose each identity is, in all of them. number: the client's, of which there is no other in this process."""
 
     async def claim(self, service: str, identity: bytes, key: bytes, number: int) -> bool:

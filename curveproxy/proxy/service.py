@@ -9,32 +9,34 @@ from typing import TYPE_CHECKING
 import trio
 from attrs import define
 
-from curveproxy.policy.clients import ClientList
+from curveproxy.policy.access import AccessList
 from curveproxy.policy.identities import Rivals
 from curveproxy.policy.limits import ClientLimits, sessions_in_force
-from curveproxy.policy.properties import droppable, for_service, is_probe
+from curveproxy.policy.metadata import droppable, for_service, is_probe
 from curveproxy.policy.quotas import Quotas
-from curveproxy.policy.sockettypes import known
-from curveproxy.proxy import sockets
-from curveproxy.proxy.backend import Backend, Connection, Dial
-from curveproxy.proxy.commands import Side
-from curveproxy.proxy.endpoint import Endpoint
+from curveproxy.policy.socket_types import known
+from curveproxy.proxy.connect.dialer import DialAttempt, Dialer, Established
+from curveproxy.proxy.net import sockets
+from curveproxy.proxy.net.endpoint import Endpoint
+from curveproxy.proxy.net.reactor import READ, WRITE
 from curveproxy.proxy.observer import Observer
-from curveproxy.proxy.pump import Peer
-from curveproxy.proxy.rounds import Rounds
-from curveproxy.proxy.session import Session
+from curveproxy.proxy.relay.commands import Side
+from curveproxy.proxy.relay.maintenance import Maintenance
+from curveproxy.proxy.relay.pump import Peer
+from curveproxy.proxy.relay.session import Session
 from curveproxy.proxy.settings import ServiceSettings
-from curveproxy.proxy.waiting_room import READ, WRITE
 from curveproxy.reasons import BackendFailure, Closed, Outcome
-from curveproxy.wire import curve_server, metadata, spec, z85
-from curveproxy.wire.box import KeyPair
-from curveproxy.wire.curve_server import Initiate
+from curveproxy.wire import spec, z85
+from curveproxy.wire.curve import server as curve_server
+from curveproxy.wire.curve.box import KeyPair
+from curveproxy.wire.curve.server import Initiate
 from curveproxy.wire.errors import PeerError
-from curveproxy.wire.metadata import find
+from curveproxy.wire.zmtp import metadata
+from curveproxy.wire.zmtp.metadata import find
 
 if TYPE_CHECKING:
-    from curveproxy.proxy.door import Door
-    from curveproxy.proxy.proxy import Proxy
+    from curveproxy.proxy.accept.listener import Listener
+    from curveproxy.proxy.server import Server
 
 # How long a service has to take the last messages of a client that has closed, before that one comes again: until its
 # program has read them, libzmq knows the identity as taken.
@@ -62,21 +64,21 @@ class Service:
     is_leaving: nobody is let in any more.
     """
 
-    door: "Door"
+    door: "Listener"
 
-    def __init__(self, proxy: "Proxy", settings: ServiceSettings, clients: ClientList, observer: Observer) -> None:
+    def __init__(self, proxy: "Server", settings: ServiceSettings, clients: AccessList, observer: Observer) -> None:
         self.settings, self.clients, self.observer = settings, clients, observer
         self.sessions: set[Session] = set()
         self.identities: dict[bytes, Session] = {}
-        self._coming: dict[bytes, Newcomer] = {}
+        self._coming: dict[bytes, PendingSession] = {}
         self._freed: dict[bytes, trio.Event] = {}
         self._rivals = Rivals()
-        self.quotas, self.rounds = Quotas[Session](), Rounds(self)
+        self.quotas, self.rounds = Quotas[Session](), Maintenance(self)
         self.traffic = Traffic()
         self.lingering: set[Session] = set()
         self.room, self.buffers, self.spawn = proxy.sessions_room, proxy.buffers, proxy.spawn
         self._descriptors = proxy.descriptors
-        self.backend = Backend(
+        self.backend = Dialer(
             settings, observer, proxy.sessions_room, proxy.spawn, proxy.evict, proxy.descriptors.sessions
         )
         self.is_leaving = False
@@ -123,7 +125,7 @@ class Service:
         self.backend.configure(settings)
         self._share_quotas()
 
-    def admit(self, clients: ClientList) -> None:
+    def admit(self, clients: AccessList) -> None:
         """Another list of clients. Sessions of those that may not be here any more end."""
         self.clients = clients
         self._share_quotas()
@@ -194,7 +196,7 @@ class Service:
         self, sock: socket.socket, peer: str, initiate: Initiate, server: KeyPair, minor: int, accepted_at: float
     ) -> None:
         """A client is vouched for and allowed: fetch it its backend."""
-        newcomer = Newcomer(self, sock, peer, initiate, server, minor, accepted_at)
+        newcomer = PendingSession(self, sock, peer, initiate, server, minor, accepted_at)
         identity, clear = newcomer.identity, None
         self.replace(identity)
         if identity:
@@ -227,7 +229,7 @@ class Service:
             await self._freed.setdefault(identity, trio.Event()).wait()
             await trio.sleep(SETTLE_SECONDS)
 
-    async def _clear(self, newcomer: "Newcomer") -> None:
+    async def _clear(self, newcomer: "PendingSession") -> None:
         """Have a newcomer's identity for it, whichever process has a session with it. Raises PeerError."""
         await self._until_free(newcomer.identity)
         registry, who = self._proxy.registry, (newcomer.identity, newcomer.key, newcomer.number)
@@ -246,7 +248,7 @@ class Service:
             self.replace(identity)
             await self._until_free(identity)
 
-    def has_come(self, newcomer: "Newcomer") -> None:
+    def has_come(self, newcomer: "PendingSession") -> None:
         """It is no newcomer any more: there is a backend for it, or none."""
         if self._coming.get(newcomer.identity) is newcomer:
             del self._coming[newcomer.identity]
@@ -281,7 +283,7 @@ class Service:
             session.close()
 
 
-class Newcomer:
+class PendingSession:
     """An allowed client whose backend is being dialled.
 
     name: the operator's for it, else its key in Z85; identity: who it is to the service; server: the key it was given.
@@ -289,7 +291,7 @@ class Newcomer:
     number: no other client of this process has it.
     """
 
-    dial: Dial
+    dial: DialAttempt
 
     def __init__(
         self,
@@ -321,7 +323,7 @@ class Newcomer:
             ours["Identity"] = self.identity
         return for_service(self.initiate.properties, ours)
 
-    def connected(self, connection: Connection) -> None:
+    def connected(self, connection: Established) -> None:
         """The backend is there: answer READY, and relay."""
         service = self.service
         service.has_come(self)

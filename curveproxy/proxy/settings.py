@@ -2,9 +2,9 @@
 
 from attrs import field, frozen
 
-from curveproxy.policy.limits import UNLIMITED, WHOLE, AdmissionLimits, ClientLimits, MessageLimits, Share
-from curveproxy.proxy.endpoint import Endpoint, Network
-from curveproxy.wire.box import KeyPair
+from curveproxy.policy.limits import UNLIMITED, WHOLE, AdmissionLimits, ClientLimits, MessageLimits, WorkerShare
+from curveproxy.proxy.net.endpoint import Endpoint, Network
+from curveproxy.wire.curve.box import KeyPair
 
 
 @frozen
@@ -33,6 +33,6 @@ class ServiceSettings:
     admission: AdmissionLimits = field(factory=AdmissionLimits)
     messages: MessageLimits = field(factory=MessageLimits)
     client_limits: ClientLimits = UNLIMITED
-    share: Share = WHOLE
+    share: WorkerShare = WHOLE
     idle_seconds: float = 0.0
     heartbeat_seconds: float = 0.0

@@ -8,7 +8,7 @@ import struct
 
 from curveproxy.reasons import Outcome
 from curveproxy.wire.errors import PeerError
-from curveproxy.wire.greeting import Octets
+from curveproxy.wire.zmtp.greeting import Octets
 
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 FIXED = 16  # signature, version and command, family and transport, length

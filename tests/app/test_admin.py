@@ -16,19 +16,19 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 from trio.testing import MockClock
 
-from curveproxy.app import admin
-from curveproxy.app.config import Config
-from curveproxy.app.metrics import Metrics
-from curveproxy.app.notify import Manager
-from curveproxy.app.observer import BURST, ServiceObserver
-from curveproxy.app.relay import Relay
-from curveproxy.app.run import Sidecar
-from curveproxy.policy.clients import ClientList
-from curveproxy.proxy.endpoint import Endpoint
-from curveproxy.proxy.proxy import Proxy
+from curveproxy.app.admin import server as admin
+from curveproxy.app.config.load import Config
+from curveproxy.app.observe.events import BURST, ServiceObserver
+from curveproxy.app.observe.metrics import Metrics
+from curveproxy.app.process.main import Sidecar
+from curveproxy.app.process.relay import LocalRelay
+from curveproxy.app.process.systemd import SystemdNotifier
+from curveproxy.policy.access import AccessList
+from curveproxy.proxy.net.endpoint import Endpoint
+from curveproxy.proxy.server import Server
 from curveproxy.proxy.service import Service
 from curveproxy.proxy.settings import ServiceSettings
-from curveproxy.wire.box import KeyPair
+from curveproxy.wire.curve.box import KeyPair
 
 
 class Broken:
@@ -214,8 +214,8 @@ async def test_an_error_that_anybody_can_repeat_is_counted_each_time_and_told_no
         return ""
 
     log = structlog.wrap_logger(structlog.ReturnLogger(), processors=[keep])
-    relay = Relay(descriptors=1024, handed_over=[], log=log)
-    sidecar = Sidecar(Config(), None, relay, Manager({}), log)
+    relay = LocalRelay(descriptors=1024, handed_over=[], log=log)
+    sidecar = Sidecar(Config(), None, relay, SystemdNotifier({}), log)
     for _ in range(1000):
         sidecar._unexpected(RuntimeError("a fault of ours"))
     assert relay.metrics.registry.get_sample_value("curveproxy_unexpected_errors_total") == 1000
@@ -252,11 +252,11 @@ async def test_what_a_requester_does_wrong_ends_its_own_connection(reset: bool) 
 
 
 async def test_what_stands_is_read_at_the_scrape() -> None:
-    metrics, proxy, pair = Metrics(), Proxy(descriptors=1024), KeyPair.generate()
+    metrics, proxy, pair = Metrics(), Server(descriptors=1024), KeyPair.generate()
     endpoint = Endpoint("tcp", "127.0.0.1", 0)
     observer = ServiceObserver("orders", metrics, structlog.get_logger())
     settings = ServiceSettings("orders", endpoint, endpoint, (pair,))
-    service = Service(proxy, settings, ClientList(), observer)
+    service = Service(proxy, settings, AccessList(), observer)
     proxy.open({service: settings})
     metrics.watch(service)
     async with page(metrics.registry, []) as port:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from support.process import certificate, command, curveproxy
 
-from curveproxy.policy.sockettypes import DROPPING_HINT, PAIR_HINT
+from curveproxy.policy.socket_types import DROPPING_HINT, PAIR_HINT
 
 SERVICE = """
 [[service]]

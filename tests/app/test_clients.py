@@ -14,12 +14,12 @@ import zmq.auth
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curveproxy.app.clients import Client, Clients, read_client
-from curveproxy.app.files import Stamp
-from curveproxy.app.keys import KeyFileError, write_key_pair
-from curveproxy.policy.clients import ClientList
+from curveproxy.app.config.certificates import KeyFileError, write_key_pair
+from curveproxy.app.watch.clients import Client, Clients, read_client
+from curveproxy.app.watch.files import Stamp
+from curveproxy.policy.access import AccessList
 from curveproxy.wire import z85
-from curveproxy.wire.box import KeyPair
+from curveproxy.wire.curve.box import KeyPair
 
 A, B = b"a" * 32, b"b" * 32
 
@@ -329,13 +329,13 @@ async def until(condition: Callable[[], object]) -> None:
 @pytest.fixture
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Listings follow each other fast."""
-    monkeypatch.setattr("curveproxy.app.files.LISTING_SECONDS", 0.01)
-    monkeypatch.setattr("curveproxy.app.files.AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr("curveproxy.app.watch.files.LISTING_SECONDS", 0.01)
+    monkeypatch.setattr("curveproxy.app.watch.files.AGAIN_SECONDS", 0.01)
 
 
 async def test_a_new_key_is_told_to_who_watches(tmp_path: Path, often: None) -> None:
     log, pair = Log(), KeyPair.generate()
-    clients, told = Clients(tmp_path, [A], False, log), list[ClientList]()
+    clients, told = Clients(tmp_path, [A], False, log), list[AccessList]()
     clients.load()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(clients.watch, lambda: told.append(clients.list))
@@ -355,7 +355,7 @@ async def test_a_new_key_is_told_to_who_watches(tmp_path: Path, often: None) -> 
 async def test_a_listing_that_can_not_be_made_changes_nothing_and_ends_nothing(
     tmp_path: Path, often: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    log, told, tried = Log(), list[ClientList](), list[None]()
+    log, told, tried = Log(), list[AccessList](), list[None]()
 
     async def no_thread(*_: Any, **__: Any) -> None:
         tried.append(None)
@@ -377,8 +377,8 @@ async def test_a_listing_that_can_not_be_made_changes_nothing_and_ends_nothing(
 async def test_a_listing_that_takes_long_is_told_once_and_waited_for(
     tmp_path: Path, often: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("curveproxy.app.files.SLOW_SECONDS", 0.05)
-    log, told, hangs = Log(), list[ClientList](), threading.Event()
+    monkeypatch.setattr("curveproxy.app.watch.files.SLOW_SECONDS", 0.05)
+    log, told, hangs = Log(), list[AccessList](), threading.Event()
 
     class Slow(Clients):
         def _listing(self) -> Mapping[str, Stamp]:

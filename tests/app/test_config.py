@@ -10,11 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from curveproxy.app.config import Clients, Config, ConfigError, load, structure, tree_of
-from curveproxy.app.keys import write_key_pair
-from curveproxy.proxy.endpoint import Endpoint
+from curveproxy.app.config.certificates import write_key_pair
+from curveproxy.app.config.load import Clients, Config, ConfigError, load, structure, tree_of
+from curveproxy.proxy.net.endpoint import Endpoint
 from curveproxy.wire import z85
-from curveproxy.wire.box import KeyPair
+from curveproxy.wire.curve.box import KeyPair
 
 ROOT = Path(__file__).parent.parent.parent
 EXAMPLES = sorted((ROOT / "config").glob("*.toml"))

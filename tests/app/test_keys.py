@@ -8,9 +8,15 @@ import pytest
 import zmq.auth
 from zmq.utils import z85 as their_z85
 
-from curveproxy.app.keys import KeyFileError, others_may_read, read_certificate, read_key_pair, write_key_pair
+from curveproxy.app.config.certificates import (
+    KeyFileError,
+    others_may_read,
+    read_certificate,
+    read_key_pair,
+    write_key_pair,
+)
 from curveproxy.wire import z85
-from curveproxy.wire.box import KeyPair
+from curveproxy.wire.curve.box import KeyPair
 
 
 def test_ours_are_read_by_pyzmq(tmp_path: Path) -> None:

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 import structlog
 
-from curveproxy.app.logs import LossyStream, configure
+from curveproxy.app.observe.log import LossyStream, configure
 from curveproxy.wire import z85
-from curveproxy.wire.box import KeyPair
+from curveproxy.wire.curve.box import KeyPair
 
 
 @pytest.fixture(autouse=True)

@@ -11,12 +11,12 @@ import structlog
 import trio
 from trio.testing import MockClock
 
-from curveproxy.app import logs
-from curveproxy.app.metrics import Metrics
-from curveproxy.app.observer import BURST, SUMMARY_SECONDS, ServiceObserver
-from curveproxy.app.seen import UNKNOWN_MAX
-from curveproxy.policy.ratelimit import RateLimit
-from curveproxy.proxy.session import Session
+from curveproxy.app.observe import log as logs
+from curveproxy.app.observe.events import BURST, SUMMARY_SECONDS, ServiceObserver
+from curveproxy.app.observe.history import UNKNOWN_MAX
+from curveproxy.app.observe.metrics import Metrics
+from curveproxy.policy.log_limit import LogLimit
+from curveproxy.proxy.relay.session import Session
 from curveproxy.reasons import BackendFailure, Closed, Invalid, Outcome
 
 FLOOD = 1000
@@ -187,7 +187,7 @@ async def test_an_error_of_ours_is_told_with_its_traceback(told: Told, autojump_
 
 
 def test_a_limit_gives_a_burst_and_then_its_rate() -> None:
-    limit, kind, other = RateLimit(3, 0.5), ("event", "a"), ("event", "b")
+    limit, kind, other = LogLimit(3, 0.5), ("event", "a"), ("event", "b")
     assert [limit.admit(kind, 0.0) for _ in range(5)] == [0, 0, 0, None, None]
     assert limit.admit(other, 0.0) == 0
     assert limit.admit(kind, 1.9) is None

@@ -8,10 +8,10 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from curveproxy.app.page import render
-from curveproxy.app.seen import History, Seen, joined
-from curveproxy.app.status import Level, Query, Status, Trouble, UnknownKey, merged, status_of
-from curveproxy.app.words import duration, printable, short
+from curveproxy.app.admin.page import render
+from curveproxy.app.observe.history import EventHistory, History, joined
+from curveproxy.app.observe.status import Level, Query, Status, Trouble, UnknownKey, merged, status_of
+from curveproxy.app.observe.text import duration, printable, short
 from curveproxy.proxy.service import Service
 from curveproxy.reasons import Closed, Outcome
 
@@ -25,7 +25,7 @@ def service(sessions: int = 0, messages: int = 0) -> Service:
 
 
 async def test_what_was_told_is_recent_for_two_minutes(autojump_clock: MockClock) -> None:
-    seen = Seen()
+    seen = EventHistory()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(seen.keep, service())
         seen.add(*REFUSED, "192.0.2.1:1")
@@ -44,7 +44,7 @@ async def test_what_was_told_is_recent_for_two_minutes(autojump_clock: MockClock
 
 
 async def test_what_flows_is_told_by_the_second(autojump_clock: MockClock) -> None:
-    seen = Seen()
+    seen = EventHistory()
     for second, messages in enumerate((0, 10, 30, 30)):
         seen.sample(service(second, messages))
         seen.add(*REFUSED)

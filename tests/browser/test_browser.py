@@ -19,8 +19,8 @@ from support.peer import Refused
 from support.service import RawService, echo
 from system.test_page import sidecar
 
-from curveproxy.app import page
-from curveproxy.app.status import Query, merged
+from curveproxy.app.admin import page
+from curveproxy.app.observe.status import Query, merged
 
 pytestmark = pytest.mark.browser
 

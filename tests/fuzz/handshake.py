@@ -12,11 +12,10 @@ from support.curve import Keys
 from support.zmtp import COMMAND, Malformed
 
 from curveproxy.reasons import BackendFailure, ClientFailure, Outcome
-from curveproxy.wire import metadata as properties_of
 from curveproxy.wire import proxy_protocol, spec
-from curveproxy.wire.box import KeyPair
-from curveproxy.wire.curve_client import CurveClient
-from curveproxy.wire.curve_server import (
+from curveproxy.wire.curve.box import KeyPair
+from curveproxy.wire.curve.client import CurveInitiator
+from curveproxy.wire.curve.server import (
     Hello,
     Initiate,
     hello_mark_untrusted,
@@ -25,10 +24,11 @@ from curveproxy.wire.curve_server import (
     read_initiate_untrusted,
 )
 from curveproxy.wire.errors import PeerError
-from curveproxy.wire.frame import Dialect, read_command_untrusted
-from curveproxy.wire.greeting import check_client_untrusted, check_greeting_untrusted
-from curveproxy.wire.null import Manner
-from curveproxy.wire.plain import Handshake, PlainPeer
+from curveproxy.wire.zmtp import metadata as properties_of
+from curveproxy.wire.zmtp.frame import Dialect, read_command_untrusted
+from curveproxy.wire.zmtp.greeting import check_client_untrusted, check_greeting_untrusted
+from curveproxy.wire.zmtp.negotiation import Handshake, PlainInitiator
+from curveproxy.wire.zmtp.null import Pacing
 from fuzz.material import Material
 from fuzz.targets import judged, refused, target
 
@@ -113,7 +113,7 @@ def balancer(material: Material) -> None:
         assert refused(found) or found is None
 
 
-@target("wire.greeting.check_greeting_untrusted", "wire.greeting.check_client_untrusted")
+@target("wire.zmtp.greeting.check_greeting_untrusted", "wire.zmtp.greeting.check_client_untrusted")
 def greeting(material: Material) -> None:
     """A greeting, octet by octet."""
     ours, theirs = (material.pick([b"CURVE", b"NULL", b"PLAIN"]) for _ in range(2))
@@ -142,9 +142,9 @@ def greeting(material: Material) -> None:
 
 
 @target(
-    "wire.frame.read_command_untrusted",
-    "wire.curve_server.hello_mark_untrusted",
-    "wire.curve_server.initiate_mark_untrusted",
+    "wire.zmtp.frame.read_command_untrusted",
+    "wire.curve.server.hello_mark_untrusted",
+    "wire.curve.server.initiate_mark_untrusted",
 )
 def command_marks(material: Material) -> None:
     """The frame of a handshake command, as much of it as has come."""
@@ -185,7 +185,7 @@ def command_marks(material: Material) -> None:
                 assert zmtp.read_frames(octets[:end]) == [(COMMAND, octets[begin:end])]
 
 
-@target("wire.metadata.read_untrusted")
+@target("wire.zmtp.metadata.read_untrusted")
 def metadata(material: Material) -> None:
     """Metadata is read as the other reader reads it, and written again it is the same."""
     octets = some_metadata(material)
@@ -206,7 +206,7 @@ def opened_by(server: Keys, body: bytes) -> curve.Hello | None:
         return None
 
 
-@target("wire.curve_server.read_hello_untrusted")
+@target("wire.curve.server.read_hello_untrusted")
 def hello(material: Material) -> None:
     """HELLO opens for whoever it was sealed to, and only then."""
     padding = bytearray(72)
@@ -232,8 +232,8 @@ def hello(material: Material) -> None:
 
 
 @target(
-    "wire.curve_server.read_initiate_untrusted",
-    "wire.curve_server._little_endian_untrusted",
+    "wire.curve.server.read_initiate_untrusted",
+    "wire.curve.server._little_endian_untrusted",
 )
 def initiate(material: Material) -> None:
     """INITIATE is accepted when cookie, nonce, box, vouch and metadata all are, and says what was said."""
@@ -299,12 +299,12 @@ def fed(
 
 
 @target(
-    "wire.curve_client.CurveClient.receive_untrusted",
-    "wire.curve_client.CurveClient._greeting_untrusted",
-    "wire.curve_client.CurveClient._command_untrusted",
-    "wire.curve_client.CurveClient._initiate_untrusted",
-    "wire.curve_client.CurveClient._ready_untrusted",
-    "wire.curve_client._reason_untrusted",
+    "wire.curve.client.CurveInitiator.receive_untrusted",
+    "wire.curve.client.CurveInitiator._greeting_untrusted",
+    "wire.curve.client.CurveInitiator._command_untrusted",
+    "wire.curve.client.CurveInitiator._initiate_untrusted",
+    "wire.curve.client.CurveInitiator._ready_untrusted",
+    "wire.curve.client._reason_untrusted",
 )
 def curve_client(material: Material) -> None:
     """Our own client, whatever the server says and however it is cut."""
@@ -322,7 +322,7 @@ def curve_client(material: Material) -> None:
     stream = b"".join(material.damaged(piece, 1) for piece in pieces)
 
     def feed(ends: list[int]) -> tuple[object, ...]:
-        client = CurveClient(S.public, pair(C), pair(C1), NONCE, {"Socket-Type": b"DEALER"})
+        client = CurveInitiator(S.public, pair(C), pair(C1), NONCE, {"Socket-Type": b"DEALER"})
         rest = lambda: client.rest if client.stage == "done" else None  # noqa: E731
         result = fed(client.receive_untrusted, rest, stream, ends, ClientFailure)
         return result, client.stage, client.minor, client.properties, client.shared
@@ -344,16 +344,16 @@ def curve_client(material: Material) -> None:
 
 
 @target(
-    "wire.plain.PlainPeer.receive_untrusted",
-    "wire.plain.spoken_untrusted",
-    "wire.null.NullPeer.receive_untrusted",
-    "wire.null.NullPeer._ready_untrusted",
-    "wire.zmtp1.Zmtp1Peer.receive_untrusted",
-    "wire.zmtp2.Zmtp2Peer.receive_untrusted",
+    "wire.zmtp.negotiation.PlainInitiator.receive_untrusted",
+    "wire.zmtp.negotiation.spoken_untrusted",
+    "wire.zmtp.null.NullInitiator.receive_untrusted",
+    "wire.zmtp.null.NullInitiator._ready_untrusted",
+    "wire.zmtp.v1.V1Initiator.receive_untrusted",
+    "wire.zmtp.v2.V2Initiator.receive_untrusted",
 )
 def plain_peer(material: Material) -> None:
     """A service's handshake in any version, whatever it says and however it is cut."""
-    said, manner = some_metadata(material), material.pick(list(Manner))
+    said, manner = some_metadata(material), material.pick(list(Pacing))
     body = zmtp.error(b"400") if material.number(3) == 3 else zmtp.null_ready(said)
     identity = material.octets(300)
     pieces = material.pick(
@@ -369,7 +369,7 @@ def plain_peer(material: Material) -> None:
     stream = b"".join(material.damaged(piece, 1) for piece in [*pieces, material.octets(20)])
 
     def feed(ends: list[int]) -> tuple[Handshake | None, tuple[bytes, bytes] | None]:
-        peer = PlainPeer({"Socket-Type": b"ROUTER", "Identity": b"us"}, manner, identity=ours)
+        peer = PlainInitiator({"Socket-Type": b"ROUTER", "Identity": b"us"}, manner, identity=ours)
         opening = peer.opening()
         rest = lambda: peer.spoken.rest if peer.spoken and peer.done else None  # noqa: E731
         result = fed(peer.receive_untrusted, rest, stream, ends, BackendFailure)

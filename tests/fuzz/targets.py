@@ -65,7 +65,8 @@ def untrusted_functions() -> set[str]:
                     found.add(inner)
             look(child, inner)
 
-    for path in set(PACKAGE.rglob("*.py")) - {PACKAGE / "wire" / "codec_c.py"}:  # that one is held against its twin
+    native = PACKAGE / "wire" / "codec" / "native.py"  # that one is held against its twin
+    for path in set(PACKAGE.rglob("*.py")) - {native}:
         look(ast.parse(path.read_text()), ".".join(path.relative_to(PACKAGE).with_suffix("").parts))
     return found
 

@@ -17,18 +17,19 @@ from support import curve, zmtp
 from support.zmtp import COMMAND, LONG, MORE, Frame, Malformed
 
 from curveproxy.policy.limits import MessageLimits
-from curveproxy.policy.sockettypes import PUBLISHERS, SENDERS
-from curveproxy.proxy.commands import Side, judge_untrusted
-from curveproxy.proxy.filter import ForPublisher, filter_for
-from curveproxy.proxy.inbound import Inbound
-from curveproxy.proxy.outbound import Outbound
-from curveproxy.proxy.pump import Peer, Pump
+from curveproxy.policy.socket_types import PUBLISHERS, SENDERS
+from curveproxy.proxy.relay.commands import Side, judge_untrusted
+from curveproxy.proxy.relay.filters.backend_filter import ForPublisher, filter_for
+from curveproxy.proxy.relay.opener import Opener
+from curveproxy.proxy.relay.pump import Peer, Pump
+from curveproxy.proxy.relay.sealer import Sealer
 from curveproxy.reasons import Invalid
-from curveproxy.wire import codec_python, sodium, spec
-from curveproxy.wire import command as commands
-from curveproxy.wire.codec import Batch, Buffer, Direction, Stop
-from curveproxy.wire.flaw import examine, go_on_behind, has_room, look_into
-from curveproxy.wire.frame import Dialect
+from curveproxy.wire import sodium, spec
+from curveproxy.wire.codec import python as codec_python
+from curveproxy.wire.codec.resync import diagnose, has_room, probe, resume
+from curveproxy.wire.codec.select import Batch, Buffer, CodecState, Stop
+from curveproxy.wire.zmtp import command as commands
+from curveproxy.wire.zmtp.frame import Dialect
 from fuzz.material import Material
 from fuzz.targets import judged, refused, target
 
@@ -40,13 +41,13 @@ GUARD = b"\xa5" * 64
 
 TWIN: ModuleType | None = None
 with suppress(ImportError):  # it was not built
-    TWIN = import_module("curveproxy.wire.codec_c")
+    TWIN = import_module("curveproxy.wire.codec.native")
 
 
-def agreed(name: str) -> Callable[[Direction, Buffer, int, int, Buffer, int], Batch]:
+def agreed(name: str) -> Callable[[CodecState, Buffer, int, int, Buffer, int], Batch]:
     """A function of the codec in Python, and the twin in C must do the very same."""
 
-    def turn(state: Direction, source: Buffer, start: int, end: int, target: Buffer, at: int) -> Batch:
+    def turn(state: CodecState, source: Buffer, start: int, end: int, target: Buffer, at: int) -> Batch:
         if TWIN is None:
             batch: Batch = getattr(codec_python, name)(state, source, start, end, target, at)
             return batch
@@ -176,7 +177,7 @@ class Stream:
             size = material.pick(CLAIMS)
             octets += zmtp.frame(body, outer, long=True if size is not None else material.pick([None, True]), size=size)
         self.octets = material.damaged(octets, 2)
-        self.state = Direction(
+        self.state = CodecState(
             KEY,
             curve.FROM_CLIENT,
             first,
@@ -195,7 +196,7 @@ class Stream:
 class Run:
     """One batch, run between guards, with what every batch must keep to."""
 
-    def __init__(self, codec: Any, state: Direction, octets: bytes, material: Material) -> None:
+    def __init__(self, codec: Any, state: CodecState, octets: bytes, material: Material) -> None:
         self.begin, self.at = material.number(20), material.number(40)
         self.end = self.begin + len(octets)
         near = max(0, len(octets) + material.number(255) - 127)
@@ -215,13 +216,13 @@ class Run:
         self.taken, self.rest = self.before[self.begin : self.start], self.before[self.start : self.end]
         self.given, self.room = bytes(self.target.view[self.at : at]), capacity - at
 
-    def stops_at_its_bound(self, frames: int, state: Direction) -> bool:
+    def stops_at_its_bound(self, frames: int, state: CodecState) -> bool:
         """Whether it stopped behind as many frames as it may turn, and no other reason is needed."""
         assert frames <= state.batch
         return self.stop == Stop.FULL and frames == state.batch
 
 
-@target("wire.codec_python.open_frames")
+@target("wire.codec.python.open_frames")
 def opening(material: Material) -> None:
     """``open_frames``: what it took was sealed, and comes out whole, in order and counted."""
     stream = Stream(material)
@@ -289,7 +290,7 @@ def _agree(outer: int, inner: int) -> bool:
     return not outer & MORE or inner & (curve.INNER_MORE | curve.INNER_COMMAND) == curve.INNER_MORE
 
 
-@target("wire.codec_python.seal_frames")
+@target("wire.codec.python.seal_frames")
 def sealing(material: Material) -> None:
     """``seal_frames``: what it gave opens, holds what it took, and ``open_frames`` makes the same of it."""
     dialect = material.pick([Dialect.V3, Dialect.V1])
@@ -300,7 +301,7 @@ def sealing(material: Material) -> None:
         before = material.pick([b"", b"", b"", b"\4\x07", b"\2" + bytes(8), b"\xff" * 9, b"\xff" + bytes(8), b"\x08"])
         octets += before + plain
     nonce, limit = material.pick([1, 1 << 32]), some_limit(material)
-    state = Direction(KEY, curve.FROM_SERVER, nonce, limit, dialect, held=some_held(material, limit))
+    state = CodecState(KEY, curve.FROM_SERVER, nonce, limit, dialect, held=some_held(material, limit))
     held = state.held
     run = Run(seal_frames, state, material.damaged(octets, 2), material)
     parts = read_plain(run.taken, dialect)
@@ -318,12 +319,12 @@ def sealing(material: Material) -> None:
         at += header + len(part.data)
     assert changed == run.before
     assert run.stops_at_its_bound(len(parts), state) or _may_stop_sealing(run, state)
-    back, target = Direction(KEY, curve.FROM_SERVER, nonce, 1 << 20, dialect), Buffer(1 << 14)
+    back, target = CodecState(KEY, curve.FROM_SERVER, nonce, 1 << 20, dialect), Buffer(1 << 14)
     _, at, _, _, stop = open_frames(back, run.target, run.at, run.at + len(run.given), target, 0)
     assert (bytes(target.view[:at]), stop) == (b"".join(part.plain(dialect) for part, _ in parts), Stop.INCOMPLETE)
 
 
-def _may_stop_sealing(run: Run, state: Direction) -> bool:
+def _may_stop_sealing(run: Run, state: CodecState) -> bool:
     begin, size, flags = claim = Claim.of(run.rest, state.dialect)
     is_whole, is_v1 = claim.is_whole(run.rest), state.dialect == Dialect.V1
     unlawful = begin and (flags not in (0, MORE, COMMAND) or not 0 <= size < 1 << 63)
@@ -352,13 +353,13 @@ def flaws(material: Material) -> None:
         if stop <= Stop.FULL:
             break
         assert has_room(state, batch, source, len(octets), target)
-        opened = look_into(state, batch, source, len(octets), target)
+        opened = probe(state, batch, source, len(octets), target)
         if stop == Stop.COMMAND:
             assert opened is not None
             assert opened.command is not None
             assert start > begun
             continue
-        flaw = examine(state, stop, opened, source, start, len(octets))
+        flaw = diagnose(state, stop, opened, source, start, len(octets))
         if flaw is None:
             assert not Claim.of(octets[start:]).is_whole(octets[start:])
             break
@@ -367,7 +368,7 @@ def flaws(material: Material) -> None:
             break
         begin, size, _ = Claim.of(octets[start:])
         assert flaw.size == begin + size
-        go_on_behind(state, opened)
+        resume(state, opened)
         assert state.nonce >= nonce
         start += flaw.size
         assert start > begun
@@ -389,7 +390,9 @@ def some_command(material: Material) -> bytes:
 
 
 @target(
-    "wire.command.split_command_untrusted", "wire.command.check_ping_untrusted", "wire.command.check_pong_untrusted"
+    "wire.zmtp.command.split_command_untrusted",
+    "wire.zmtp.command.check_ping_untrusted",
+    "wire.zmtp.command.check_pong_untrusted",
 )
 def command(material: Material) -> None:
     """Commands are what their octets say, and a PING that was passed on once passes again unchanged."""
@@ -436,7 +439,7 @@ def check_passed(sent: Frame, body: bytes, sink: Side) -> None:
     assert name not in (b"JOIN", b"LEAVE") or len(data) <= 255
 
 
-@target("proxy.commands.judge_untrusted")
+@target("proxy.relay.commands.judge_untrusted")
 def verdict(material: Material) -> None:
     """One thing becomes of a command: it goes on, or is answered, or is dropped."""
     body, source, sink = some_command(material), some_side(material), some_side(material)
@@ -449,7 +452,7 @@ def verdict(material: Material) -> None:
             assert found.answer == zmtp.command(b"PONG", zmtp.part(body, b"PING", 7, 23)[2:])
 
 
-@target("proxy.pump.Pump._command_untrusted")
+@target("proxy.relay.pump.Pump._command_untrusted")
 def pump_command(material: Material) -> None:
     """A pump passes a command on in a frame that is no longer than the one in which it came."""
     body, source, sink = some_command(material), some_side(material), some_side(material)
@@ -462,10 +465,10 @@ def pump_command(material: Material) -> None:
     back: Any = SimpleNamespace(say=said.append)
     nothing: Any = None  # for nothing is read or written
     ends = Peer(nothing, source), Peer(nothing, sink)
-    state = Direction(KEY, curve.FROM_SERVER, 1, 1 << 20)
+    state = CodecState(KEY, curve.FROM_SERVER, 1, 1 << 20)
     state.held = material.pick([0, 0, 0, 9])
     the_filter = filter_for(sink, drops=True, xpub_messages=False)
-    pumps: list[Pump] = [Inbound(session, *ends, state, the_filter), Outbound(session, *ends, state)]
+    pumps: list[Pump] = [Opener(session, *ends, state, the_filter), Sealer(session, *ends, state)]
     for pump, came in zip(pumps, (curve.message(KEY, curve.FROM_CLIENT, 1, body, 2), body), strict=True):
         said.clear()
         dropped.clear()
@@ -474,13 +477,13 @@ def pump_command(material: Material) -> None:
             passed = judged([Invalid.COMMAND, Invalid.TOO_LARGE], pump._command_untrusted, body)
         if refused(passed):
             continue
-        is_heeded = isinstance(pump, Inbound) and isinstance(the_filter, ForPublisher)
+        is_heeded = isinstance(pump, Opener) and isinstance(the_filter, ForPublisher)
         assert bool(passed) + len(said) + len(dropped) == 1 or (is_heeded and not passed)
         assert not is_heeded or b"SUBSCRIBE" not in body[:10] or not passed
         if not passed:
             continue
         (frame,) = zmtp.read_frames(passed)
-        if isinstance(pump, Outbound):
+        if isinstance(pump, Sealer):
             _, flags, data = curve.read_message(frame.body, KEY, curve.FROM_SERVER)
             frame = Frame(COMMAND if flags == curve.INNER_COMMAND else flags, data)
             assert len(passed) <= len(zmtp.frame(came, COMMAND)) + spec.LONG_HEADER + spec.MESSAGE_OVERHEAD
@@ -541,7 +544,7 @@ class Survivor:
         return None if self.takes_messages and self.side.dialect != Dialect.V1 else Invalid.NOT_ACCEPTED
 
 
-@target("proxy.filter.Filter.filter_untrusted")
+@target("proxy.relay.filters.backend_filter.Filter.filter_untrusted")
 def filtering(material: Material) -> None:
     """Whole messages are left out, those that the service must not see and no others; else the session has ended."""
     dialect = material.pick([Dialect.V3, Dialect.V2, Dialect.V1])

@@ -4,27 +4,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curveproxy.policy.clients import Binding, ClientList
-from curveproxy.policy.identities import RIVALS_SECONDS, Holder, Identities, Rivals
+from curveproxy.policy.access import AccessList, KeyTerms
+from curveproxy.policy.circuit_breaker import CircuitBreaker
+from curveproxy.policy.identities import RIVALS_SECONDS, Claim, Identities, Rivals
 from curveproxy.policy.limits import (
     UNLIMITED,
     AdmissionLimits,
     ClientLimits,
     MessageLimits,
-    Share,
+    WorkerShare,
     half_open_in_force,
     sessions_in_force,
 )
-from curveproxy.policy.properties import droppable, for_service, identity_is_sane
+from curveproxy.policy.metadata import droppable, for_service, is_safe_identity
 from curveproxy.policy.quotas import Quota, Quotas
-from curveproxy.policy.sockettypes import fits, known
-from curveproxy.policy.sources import MOST_FAILING, Sources
-from curveproxy.policy.trial import Trial
+from curveproxy.policy.socket_types import fits, known
+from curveproxy.policy.sources import MOST_FAILING, SourceLimits
 
 
 class TestSources:
     def test_who_fails_again_and_again_may_begin_half_of_the_handshakes(self) -> None:
-        sources, now = Sources[str](10, 20), 100.0
+        sources, now = SourceLimits[str](10, 20), 100.0
 
         def began(seconds: int) -> int:
             """How many of the handshakes that are tried a hundred times a second may begin."""
@@ -43,13 +43,13 @@ class TestSources:
         assert not sources.objection(2, now), "that is nobody else's"
 
     def test_the_one_handshake_a_second_of_who_fails_is_one_in_two(self) -> None:
-        sources = Sources[str](10, 1)
+        sources = SourceLimits[str](10, 1)
         for _ in range(5):
             sources.failed(1, 100.0)
         assert [not sources.objection(1, 100.0 + second) for second in range(9)].count(True) == 5
 
     def test_failures_are_forgiven(self) -> None:
-        sources = Sources[str](10, 1)
+        sources = SourceLimits[str](10, 1)
         for _ in range(3):
             sources.failed(1, 100.0)
         sources.succeeded(1)
@@ -61,7 +61,7 @@ class TestSources:
         assert not sources._failures
 
     def test_memory_of_failures_is_bounded(self) -> None:
-        sources = Sources[str](10, 1)
+        sources = SourceLimits[str](10, 1)
         for number in range(50_000):
             sources.failed(number, 100.0)
         assert len(sources) == MOST_FAILING
@@ -70,7 +70,7 @@ class TestSources:
     def test_the_oldest_of_a_source_goes_when_it_has_more_than_its_places(
         self, steps: list[tuple[bool, int, int]], most: int
     ) -> None:
-        sources, model = Sources[int](most, 1000), {source: list[int]() for source in range(3)}
+        sources, model = SourceLimits[int](most, 1000), {source: list[int]() for source in range(3)}
         for member, (comes, source, which) in enumerate(steps):
             inside = model[source]
             if comes:
@@ -84,7 +84,7 @@ class TestSources:
         assert len(sources) == sum(map(bool, model.values()))
 
     def test_one_source_may_begin_so_often_a_second(self) -> None:
-        sources = Sources[str](10_000, 10)
+        sources = SourceLimits[str](10_000, 10)
         assert sum(not sources.objection(1, 0.0) for _ in range(50)) == 10
         assert sources.objection(1, 0.05)
         assert not sources.objection(1, 0.11)
@@ -93,12 +93,12 @@ class TestSources:
 
     @pytest.mark.parametrize("rate", [1, 3, 7, 100, 9973])
     def test_a_full_bucket_holds_exactly_one_seconds_worth(self, rate: int) -> None:
-        sources = Sources[str](100_000, rate)
+        sources = SourceLimits[str](100_000, rate)
         assert sum(not sources.objection(1, 1e6) for _ in range(2 * rate)) == rate
 
     @given(st.lists(st.tuples(st.integers(0, 5), st.floats(0, 0.3), st.booleans()), max_size=60))
     def test_what_is_remembered_is_forgotten(self, steps: list[tuple[int, float, bool]]) -> None:
-        sources, now, inside = Sources[int](100, 5), 0.0, []
+        sources, now, inside = SourceLimits[int](100, 5), 0.0, []
         for member, (source, passed, leaves) in enumerate(steps):
             now += passed
             if not sources.objection(source, now):
@@ -112,7 +112,7 @@ class TestSources:
         assert len(sources) == 1  # only the one that has just been here
 
     def test_a_million_sources_that_came_and_went_leave_nothing(self) -> None:
-        sources = Sources[str](1, 100)
+        sources = SourceLimits[str](1, 100)
         for source in range(20_000):
             assert not sources.objection(source, source / 100)
             sources.enter(source, "it")
@@ -189,7 +189,7 @@ class TestQuotas:
             quotas.know({ALICE: sum(counts) - count})
             for number in range(count):
                 quotas.enter(ALICE, ClientLimits(max_sessions=most), number)
-            share = Share(index, len(counts))
+            share = WorkerShare(index, len(counts))
             surplus = list(quotas.surplus(share))
             assert surplus == list(range(count))[count - len(surplus) :]
             assert count - len(surplus) >= min(count, share.part(most, least=0))
@@ -223,7 +223,7 @@ class TestQuotas:
         assert len(quotas) == 0
 
     def test_a_certificate_goes_before_the_service(self) -> None:
-        clients = ClientList(bindings={ALICE: Binding(limits={"max_sessions": 0, "bytes_per_second": 5})})
+        clients = AccessList(bindings={ALICE: KeyTerms(limits={"max_sessions": 0, "bytes_per_second": 5})})
         of_all = ClientLimits(1, 2, 3)
         assert clients.limits(ALICE, of_all) == ClientLimits(0, 2, 5)
         assert clients.limits(BOB, of_all) == of_all
@@ -234,15 +234,15 @@ class TestIdentities:
 
     def test_who_comes_again_takes_it_from_its_older_self_wherever_that_was(self) -> None:
         identities = Identities[str]()
-        older, newer = Holder("one", "alice", 1), Holder("two", "alice", 7)
+        older, newer = Claim("one", "alice", 1), Claim("two", "alice", 7)
         assert identities.claim(self.NAME, older) is None
         assert identities.claim(self.NAME, newer) == older
         identities.release(self.NAME, older)
-        assert identities.claim(self.NAME, Holder("one", "bob", 2)) == newer
+        assert identities.claim(self.NAME, Claim("one", "bob", 2)) == newer
 
     def test_another_key_takes_nothing_until_it_is_free(self) -> None:
         identities = Identities[str]()
-        alice, bob = Holder("one", "alice", 1), Holder("two", "bob", 1)
+        alice, bob = Claim("one", "alice", 1), Claim("two", "bob", 1)
         identities.claim(self.NAME, alice)
         assert identities.claim(self.NAME, bob) == alice
         identities.release(self.NAME, bob)
@@ -254,12 +254,12 @@ class TestIdentities:
     def test_with_a_process_all_its_clients_are_forgotten(self) -> None:
         identities = Identities[str]()
         for number in range(3):
-            identities.claim(("orders", number), Holder("one", "alice", number))
-        other = Holder("two", "alice", 1)
+            identities.claim(("orders", number), Claim("one", "alice", number))
+        other = Claim("two", "alice", 1)
         identities.claim(self.NAME, other)
         identities.forget("one")
         assert len(identities) == 1
-        assert identities.claim(self.NAME, Holder("one", "bob", 4)) == other
+        assert identities.claim(self.NAME, Claim("one", "bob", 4)) == other
 
 
 class TestLimits:
@@ -329,7 +329,7 @@ class TestProperties:
         ],
     )
     def test_an_identity_that_kills_is_told(self, identity: bytes | None, sane: bool) -> None:
-        assert identity_is_sane(identity) is sane
+        assert is_safe_identity(identity) is sane
 
     def test_ready_loses_the_least_needed_first(self) -> None:
         assert droppable({"Socket-Type": b"", "Identity": b"", "X-A": b"", "x-b": b""}) == ["x-b", "X-A", "Identity"]
@@ -337,12 +337,12 @@ class TestProperties:
 
 class TestTrial:
     def test_nobody_tries_or_looks_while_the_backend_is_up(self) -> None:
-        trial = Trial()
+        trial = CircuitBreaker()
         assert not trial.down
         assert (trial.may_try(0.0), trial.may_look(0.0)) == (0, False)
 
     def test_where_nobody_listens_the_proxy_looks_once_a_second_and_one_newcomer_tries(self) -> None:
-        trial = Trial()
+        trial = CircuitBreaker()
         trial.failed(0.0, nobody_listens=True)
         assert [trial.may_look(at) for at in (0.5, 1.0, 1.5, 2.0)] == [False, True, False, True]
         assert [trial.may_try(at) for at in (0.5, 1.0, 1.5, 2.0, 10.0)] == [0, 1, 0, 1, 1]
@@ -350,7 +350,7 @@ class TestTrial:
         assert not trial.down
 
     def test_what_was_seen_but_can_not_be_dialled_is_left_to_newcomers(self) -> None:
-        trial = Trial()
+        trial = CircuitBreaker()
         for _ in range(2):
             trial.failed(0.0, nobody_listens=True)
         assert trial.may_look(1.0)
@@ -364,7 +364,7 @@ class TestTrial:
         assert trial.may_look(30.0)
 
     def test_twice_as_many_newcomers_try_each_time_until_one_has_dialled(self) -> None:
-        trial = Trial()
+        trial = CircuitBreaker()
         trial.failed(0.0, nobody_listens=False)
         assert [trial.may_try(at) for at in (0.5, 1.0, 1.25, 1.5, 1.75, 2.0, 2.25, 2.5)] == [0, 1, 2, 4, 8, 16, 32, 32]
         assert not trial.may_look(2.5)
@@ -374,11 +374,11 @@ class TestTrial:
 
 class TestClientList:
     def test_a_key_is_allowed_when_it_is_listed_or_all_are(self) -> None:
-        listed = ClientList({b"a" * 32: "alice", b"b" * 32: None})
+        listed = AccessList({b"a" * 32: "alice", b"b" * 32: None})
         assert listed.allows(b"a" * 32)
         assert listed.allows(b"b" * 32)
         assert not listed.allows(b"c" * 32)
-        assert ClientList(allow_any=True).allows(b"c" * 32)
+        assert AccessList(allow_any=True).allows(b"c" * 32)
         assert listed.name(b"a" * 32) == "alice"
         assert listed.name(b"b" * 32) is None
 

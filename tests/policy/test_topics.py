@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curveproxy.policy.topics import EACH, OCTETS_MAX, Topics
+from curveproxy.policy.subscriptions import EACH, OCTETS_MAX, Subscriptions
 
 # Octets at which an interval of strings has no end, or one that carries over.
 texts = st.text("\0\1\xfe\xff", max_size=4).map(lambda text: text.encode("latin-1"))
@@ -12,7 +12,7 @@ texts = st.text("\0\1\xfe\xff", max_size=4).map(lambda text: text.encode("latin-
 
 @given(st.lists(st.tuples(st.booleans(), texts)), st.lists(texts))
 def test_a_message_is_wanted_that_begins_with_a_topic(changes: list[tuple[bool, bytes]], messages: list[bytes]) -> None:
-    topics, meant = Topics(), set[bytes]()
+    topics, meant = Subscriptions(), set[bytes]()
     for adds, topic in changes:
         if adds:
             assert topics.add(topic)
@@ -26,7 +26,7 @@ def test_a_message_is_wanted_that_begins_with_a_topic(changes: list[tuple[bool, 
 
 
 def test_it_is_a_set() -> None:
-    topics = Topics()
+    topics = Subscriptions()
     assert topics.add(b"a")
     assert topics.add(b"a")
     assert topics.remove(b"a")
@@ -35,7 +35,7 @@ def test_it_is_a_set() -> None:
 
 
 def test_one_topic_of_each_length_is_found_among_all() -> None:
-    topics = Topics()
+    topics = Subscriptions()
     for length in range(4000):
         assert topics.add(b"b" * length + b"a")
     assert topics.match(memoryview(b"b" * 3999 + b"a" + b"more"))
@@ -46,7 +46,7 @@ def test_one_topic_of_each_length_is_found_among_all() -> None:
 
 @pytest.mark.parametrize("size", [0, 4000])
 def test_there_is_an_end_to_them_and_room_again_behind_it(size: int) -> None:
-    topics, each = Topics(), 2 * (size + 4) + EACH
+    topics, each = Subscriptions(), 2 * (size + 4) + EACH
     fit = OCTETS_MAX // each
     names = [number.to_bytes(4, "big") + bytes(size) for number in range(fit + 1)]
     assert [topics.add(name) for name in names] == [True] * fit + [False]

@@ -18,19 +18,19 @@ from support.curve import Keys
 from support.peer import Refused
 from support.service import RawService, echo
 
-from curveproxy.policy.clients import ClientList
-from curveproxy.proxy.admission import Admission, Farewell, Stranger
-from curveproxy.proxy.backend import Dial
-from curveproxy.proxy.door import Door
-from curveproxy.proxy.endpoint import Endpoint
-from curveproxy.proxy.proxy import Proxy
-from curveproxy.proxy.pump import Peer, Pump
+from curveproxy.policy.access import AccessList
+from curveproxy.proxy.accept.admission import Admission, HalfOpen, LingeringClose
+from curveproxy.proxy.accept.listener import Listener
+from curveproxy.proxy.connect.dialer import DialAttempt
+from curveproxy.proxy.net.endpoint import Endpoint
+from curveproxy.proxy.net.reactor import READ
+from curveproxy.proxy.relay.pump import Peer, Pump
+from curveproxy.proxy.relay.session import Session
+from curveproxy.proxy.server import Server
 from curveproxy.proxy.service import Service
-from curveproxy.proxy.session import Session
 from curveproxy.proxy.settings import ServiceSettings
-from curveproxy.proxy.waiting_room import READ
-from curveproxy.wire.box import KeyPair
-from curveproxy.wire.plain import PlainPeer
+from curveproxy.wire.curve.box import KeyPair
+from curveproxy.wire.zmtp.negotiation import PlainInitiator
 
 SECONDS = 20
 
@@ -63,12 +63,12 @@ class Running:
 
     def __init__(self, backend: str) -> None:
         self.told, self.keys = Told(), Keys.new()
-        self.proxy = Proxy(descriptors=4096)
+        self.proxy = Server(descriptors=4096)
         pair = KeyPair(self.keys.public, self.keys.secret)
         settings = ServiceSettings(
             "test", Endpoint.parse("tcp://127.0.0.1:0"), Endpoint.parse(backend), server_keys=(pair,)
         )
-        self.service = Service(self.proxy, settings, ClientList(allow_any=True), self.told)
+        self.service = Service(self.proxy, settings, AccessList(allow_any=True), self.told)
         self.proxy.open({self.service: settings})
 
     async def comes(self, **options: Any) -> bool:
@@ -138,14 +138,16 @@ def once(place: object, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(place, name, failing)
 
 
-@pytest.mark.parametrize("guest", [Stranger, Peer, Dial], ids=["the stranger's", "the client's", "the service's"])
+@pytest.mark.parametrize(
+    "guest", [HalfOpen, Peer, DialAttempt], ids=["the stranger's", "the client's", "the service's"]
+)
 def test_a_full_epoll_refuses_one_client_and_is_no_failure_of_the_backend(
     backend: str, guest: type, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def main() -> None:
         async with running(backend) as at_work:
             proxy = at_work.proxy
-            full(proxy.strangers_room if guest is Stranger else proxy.sessions_room, guest, monkeypatch)
+            full(proxy.strangers_room if guest is HalfOpen else proxy.sessions_room, guest, monkeypatch)
             assert not await at_work.comes()
             await at_work.told.wait(("refused", "sessions_limit"))
             assert await at_work.is_empty()
@@ -172,7 +174,7 @@ def test_what_goes_wrong_at_the_birth_of_a_session_ends_it_and_counts_it_once(
 def test_a_refusal_that_can_not_be_told_is_one_all_the_same(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
     async def main() -> None:
         async with running(f"tcp://{host}:1") as at_work:
-            full(at_work.proxy.strangers_room, Farewell, monkeypatch)
+            full(at_work.proxy.strangers_room, LingeringClose, monkeypatch)
             assert not await at_work.comes(properties={"Socket-Type": b"DEALER", "X-Curveproxy-Probe": b""})
             await at_work.told.wait(("backend_failed", "refused"), ("refused", "backend_unavailable"))
             assert not at_work.service.taken
@@ -183,9 +185,9 @@ def test_a_refusal_that_can_not_be_told_is_one_all_the_same(host: str, monkeypat
 @pytest.mark.parametrize(
     ("place", "name", "host"),
     [
-        (PlainPeer, "opening", "127.0.0.1"),
-        (PlainPeer, "receive_untrusted", "127.0.0.1"),
-        (PlainPeer, "opening", "localhost"),
+        (PlainInitiator, "opening", "127.0.0.1"),
+        (PlainInitiator, "receive_untrusted", "127.0.0.1"),
+        (PlainInitiator, "opening", "localhost"),
         (trio.socket, "getaddrinfo", "localhost"),
     ],
     ids=["at once", "in the room", "in a task", "in a task before the dial"],
@@ -206,7 +208,7 @@ def test_an_error_of_ours_while_the_backend_is_dialled_ends_one_client(
 
 @pytest.mark.parametrize(
     ("place", "name"),
-    [(Service, "expire"), (Admission, "expire"), (Door, "_accept")],
+    [(Service, "expire"), (Admission, "expire"), (Listener, "_accept")],
     ids=["of the tick", "of the tick at the door", "of the listener"],
 )
 def test_an_error_of_ours_in_what_all_share_is_told_and_all_goes_on(
@@ -234,9 +236,9 @@ def test_a_pump_that_fails_as_it_is_told_to_leave_ends_its_session_alone(
                 await trio.to_thread.run_sync(client.handshake)
                 at_work.told.words.clear()
                 once(Pump, "_exchange", monkeypatch)
-                at_work.service.admit(ClientList())  # nobody is listed any more: its session is told to leave
+                at_work.service.admit(AccessList())  # nobody is listed any more: its session is told to leave
                 await at_work.told.wait(("unexpected", ""), ("closed", "internal"))
-            at_work.service.admit(ClientList(allow_any=True))
+            at_work.service.admit(AccessList(allow_any=True))
             assert await at_work.is_well()
 
     trio.run(main)

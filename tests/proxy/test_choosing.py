@@ -8,13 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import curve, zmtp
 
-from curveproxy.policy.topics import Topics
-from curveproxy.proxy.commands import Side
-from curveproxy.proxy.outbound import Choosing
-from curveproxy.proxy.pump import Peer
-from curveproxy.wire import box
-from curveproxy.wire.codec import BATCH_FRAMES_IN_PYTHON, Buffer, Direction, Stop, plain_frame
-from curveproxy.wire.frame import Dialect
+from curveproxy.policy.subscriptions import Subscriptions
+from curveproxy.proxy.relay.commands import Side
+from curveproxy.proxy.relay.pump import Peer
+from curveproxy.proxy.relay.sealer import PublisherFilter
+from curveproxy.wire.codec.select import BATCH_FRAMES_IN_PYTHON, Buffer, CodecState, Stop, plain_frame
+from curveproxy.wire.curve import box
+from curveproxy.wire.zmtp.frame import Dialect
 
 KEY = bytes(range(32))
 LIMIT = 1000
@@ -22,14 +22,14 @@ LIMIT = 1000
 Message = list[bytes]
 
 
-def choosing(*topics: bytes) -> Choosing:
+def choosing(*topics: bytes) -> PublisherFilter:
     """One whose subscriber wants to hear these."""
-    wanted = Topics()
+    wanted = Subscriptions()
     for topic in topics:
         wanted.add(topic)
     nothing: Any = SimpleNamespace()
     peer = Peer(nothing, Side(0, b"PUB", Dialect.V1))
-    return Choosing(nothing, peer, peer, Direction(KEY, box.MESSAGE_FROM_SERVER, 1, LIMIT, Dialect.V1), wanted)
+    return PublisherFilter(nothing, peer, peer, CodecState(KEY, box.MESSAGE_FROM_SERVER, 1, LIMIT, Dialect.V1), wanted)
 
 
 def published(messages: list[Message]) -> bytes:
@@ -38,7 +38,7 @@ def published(messages: list[Message]) -> bytes:
     return b"".join(plain_frame(more, body, Dialect.V1) for more, body in parts)
 
 
-def run(pump: Choosing, stream: bytes, cuts: list[int], room: int) -> tuple[list[Message], int, Stop]:
+def run(pump: PublisherFilter, stream: bytes, cuts: list[int], room: int) -> tuple[list[Message], int, Stop]:
     """Let it turn a stream that comes in pieces, with so little room in its target: what is sent, what is left, why."""
     sent, kept, messages, stop = b"", b"", 0, Stop.INCOMPLETE
     for start, end in zip([0, *cuts], [*cuts, len(stream)], strict=True):

@@ -19,16 +19,17 @@ from hypothesis import strategies as st
 from support import curve, zmtp
 
 from curveproxy.policy.limits import MessageLimits
-from curveproxy.proxy import buffers, pump
-from curveproxy.proxy.buffers import Buffers
-from curveproxy.proxy.commands import Side
-from curveproxy.proxy.pump import Peer
-from curveproxy.proxy.session import Session
-from curveproxy.proxy.waiting_room import READ, WRITE
+from curveproxy.proxy.net import buffers
+from curveproxy.proxy.net.buffers import BufferPool
+from curveproxy.proxy.net.reactor import READ, WRITE
+from curveproxy.proxy.relay import pump
+from curveproxy.proxy.relay.commands import Side
+from curveproxy.proxy.relay.pump import Peer
+from curveproxy.proxy.relay.session import Session
 from curveproxy.reasons import Closed, Invalid
-from curveproxy.wire.box import KeyPair
-from curveproxy.wire.codec import BATCH
-from curveproxy.wire.curve_server import Initiate
+from curveproxy.wire.codec.select import BATCH
+from curveproxy.wire.curve.box import KeyPair
+from curveproxy.wire.curve.server import Initiate
 
 KEY = bytes(range(32))
 LIMIT = 2000
@@ -83,7 +84,7 @@ class Relay:
             backend=SimpleNamespace(take_back=self.take_back),
             settings=SimpleNamespace(messages=limits, xpub_messages=False),
             room=self.room,
-            buffers=Buffers(),
+            buffers=BufferPool(),
             spawn=lambda _, work: self.jobs.append(work),
             lingering=set(),
             observer=observer,

@@ -2,11 +2,11 @@
 
 import pytest
 
-from curveproxy.proxy.commands import Side
-from curveproxy.proxy.filter import Filter, ForPublisher, filter_for
+from curveproxy.proxy.relay.commands import Side
+from curveproxy.proxy.relay.filters.backend_filter import Filter, ForPublisher, filter_for
 from curveproxy.reasons import Invalid
-from curveproxy.wire.codec import Buffer, plain_frame
-from curveproxy.wire.frame import Dialect
+from curveproxy.wire.codec.select import Buffer, plain_frame
+from curveproxy.wire.zmtp.frame import Dialect
 
 V1, V2, V3 = Dialect.V1, Dialect.V2, Dialect.V3
 NOT_ACCEPTED, NOT_SUBSCRIBED, TOO_LARGE = Invalid.NOT_ACCEPTED, Invalid.NOT_SUBSCRIBED, Invalid.TOO_LARGE

@@ -15,22 +15,23 @@ import pytest
 import trio
 import trio.testing
 
-from curveproxy.proxy import waiting_room
-from curveproxy.proxy.buffers import (
+from curveproxy.proxy.accept.cookies import CookieKeys
+from curveproxy.proxy.accept.transient_keys import STOCK, TransientKeys
+from curveproxy.proxy.capacity import Capacity
+from curveproxy.proxy.net import reactor as waiting_room
+from curveproxy.proxy.net.buffers import (
     GRAIN,
     OVER_SECONDS,
     SPARE_MAX,
     SPARE_SECONDS,
     TURNOVER_SECONDS,
     WINDOW_SECONDS,
-    Buffers,
+    BufferPool,
 )
-from curveproxy.proxy.commands import Side, Verdict, judge_untrusted
-from curveproxy.proxy.cookies import CookieKeys
-from curveproxy.proxy.descriptors import Descriptors
-from curveproxy.proxy.endpoint import Endpoint, is_local
-from curveproxy.proxy.queue import Count, Queue, Queued
-from curveproxy.proxy.sockets import (
+from curveproxy.proxy.net.deadlines import Count, Deadline, DeadlineQueue
+from curveproxy.proxy.net.endpoint import Endpoint, is_local
+from curveproxy.proxy.net.reactor import GONE, LOOK_ON_SECONDS, READ, Reactor
+from curveproxy.proxy.net.sockets import (
     STRANGER_RECEIVE_BUFFER,
     BindError,
     all_has_arrived,
@@ -40,10 +41,9 @@ from curveproxy.proxy.sockets import (
     peer_text,
     source_of,
 )
-from curveproxy.proxy.transient import STOCK, TransientKeys
-from curveproxy.proxy.waiting_room import GONE, LOOK_ON_SECONDS, READ, WaitingRoom
+from curveproxy.proxy.relay.commands import CommandAction, Side, judge_untrusted
 from curveproxy.reasons import Invalid
-from curveproxy.wire.box import KeyPair
+from curveproxy.wire.curve.box import KeyPair
 from curveproxy.wire.errors import PeerError
 
 
@@ -107,8 +107,8 @@ class TestEndpoint:
 
 class TestQueue:
     def test_anything_leaves_and_the_order_stays(self) -> None:
-        queue: Queue[Queued] = Queue()
-        members = [Queued(float(at)) for at in range(100)]
+        queue: DeadlineQueue[Deadline] = DeadlineQueue()
+        members = [Deadline(float(at)) for at in range(100)]
         for member in members:
             queue.append(member)
         chosen = random.Random(7).sample(members, 60)
@@ -127,10 +127,10 @@ class TestQueue:
 
     def test_several_queues_count_together(self) -> None:
         count = Count()
-        one, other = Queue[Queued](count), Queue[Queued](count)
-        member = Queued(0.0)
+        one, other = DeadlineQueue[Deadline](count), DeadlineQueue[Deadline](count)
+        member = Deadline(0.0)
         one.append(member)
-        other.append(Queued(0.0))
+        other.append(Deadline(0.0))
         assert (count.number, len(one), len(other)) == (2, 1, 1)
         for _ in range(2):
             one.remove(member)
@@ -139,7 +139,7 @@ class TestQueue:
 
 class TestDescriptors:
     def test_sessions_and_strangers_share_what_there_is(self) -> None:
-        descriptors = Descriptors(1000)
+        descriptors = Capacity(1000)
         assert (descriptors.room, descriptors.is_full, descriptors.are_short) == (872, False, False)
         descriptors.sessions.number, descriptors.strangers.number = 371, 129
         assert (descriptors.room, descriptors.is_full, descriptors.are_short) == (130, False, False)
@@ -147,7 +147,7 @@ class TestDescriptors:
         assert (descriptors.room, descriptors.is_full, descriptors.are_short) == (128, True, True)
 
     def test_a_stranger_can_always_come(self) -> None:
-        descriptors = Descriptors(64)
+        descriptors = Capacity(64)
         assert (descriptors.room, descriptors.are_short) == (1, False)
 
 
@@ -194,7 +194,7 @@ class TestWaitingRoom:
             near.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             far.setblocking(False)
             far.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 10)
-            room, guest = WaitingRoom(4), Guest()
+            room, guest = Reactor(4), Guest()
             room.enter(far.fileno(), guest)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(room.run)
@@ -217,7 +217,7 @@ class TestWaitingRoom:
             room.close()
 
     async def test_a_room_that_sleeps_is_woken_by_a_call_from_elsewhere(self) -> None:
-        room, guest = WaitingRoom(4), Guest()
+        room, guest = Reactor(4), Guest()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(room.run)
             await trio.testing.wait_all_tasks_blocked()
@@ -230,8 +230,8 @@ class TestWaitingRoom:
 
     async def test_strangers_turns_end_when_a_session_waits(self) -> None:
         """Ten strangers and one session are there at once: the session has its turn before the last of them."""
-        first = WaitingRoom(2)
-        room = WaitingRoom(2, after=first)
+        first = Reactor(2)
+        room = Reactor(2, after=first)
         pairs = [socket.socketpair() for _ in range(11)]
         order: list[str] = []
 
@@ -262,7 +262,7 @@ class TestWaitingRoom:
     ) -> None:
         clock = itertools.count()
         monkeypatch.setattr(waiting_room, "perf_counter", lambda: next(clock) * LOOK_ON_SECONDS / 10)
-        room = WaitingRoom(4)
+        room = Reactor(4)
         looks = []
         for _ in range(200):
             before = next(clock)
@@ -274,7 +274,7 @@ class TestWaitingRoom:
         room.close()
 
     def test_what_comes_while_it_is_looked_for_is_served_without_a_sleep(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        room, guest = WaitingRoom(4), Guest()
+        room, guest = Reactor(4), Guest()
         near, far = socket.socketpair()
         with near, far:
             room.enter(far.fileno(), guest)
@@ -286,7 +286,7 @@ class TestWaitingRoom:
         room.close()
 
     def test_who_asks_again_and_again_has_one_turn(self) -> None:
-        room, busy, other = WaitingRoom(4), Guest(), Guest()
+        room, busy, other = Reactor(4), Guest(), Guest()
         for _ in range(100):
             room.wake_again(busy)
         room.wake_again(other, GONE)
@@ -296,7 +296,7 @@ class TestWaitingRoom:
         room.close()
 
     def test_behind_its_time_a_turn_goes_on_with_one_guest_of_each_queue_and_nobody_is_forgotten(self) -> None:
-        room, order = WaitingRoom(16), list[str]()
+        room, order = Reactor(16), list[str]()
 
         class Named(Guest):
             def __init__(self, name: str) -> None:
@@ -331,7 +331,7 @@ class TestWaitingRoom:
             far.close()
 
     async def test_an_error_ends_one_guest_and_no_other(self) -> None:
-        room, bad, good = WaitingRoom(1), Guest(), Guest()
+        room, bad, good = Reactor(1), Guest(), Guest()
         bad.error = ValueError("ours")
         room.wake_again(bad)
         room.wake_again(good)
@@ -350,7 +350,7 @@ class TestBuffers:
     async def test_a_buffer_that_was_given_back_is_lent_again_until_nobody_wants_one(
         self, autojump_clock: trio.testing.MockClock
     ) -> None:
-        buffers = Buffers()
+        buffers = BufferPool()
         first = buffers.borrow(3 * GRAIN - 5)
         assert len(first) == 3 * GRAIN
         async with trio.open_nursery() as nursery:
@@ -364,13 +364,13 @@ class TestBuffers:
             nursery.cancel_scope.cancel()
 
     def test_a_claim_alone_lends_what_lies_about_or_little(self) -> None:
-        buffers = Buffers()
+        buffers = BufferPool()
         assert len(buffers.borrow(SPARE_MAX, least=GRAIN)) == GRAIN
         buffers.give_back(large := buffers.borrow(SPARE_MAX))
         assert buffers.borrow(SPARE_MAX, least=GRAIN) is large
 
     def test_so_much_is_kept_and_no_more(self) -> None:
-        buffers = Buffers()
+        buffers = BufferPool()
         lent = [buffers.borrow(SPARE_MAX // 2) for _ in range(3)]
         for buffer in lent:
             buffers.give_back(buffer)
@@ -380,7 +380,7 @@ class TestBuffers:
 class Holding:
     """A pump that keeps something."""
 
-    def __init__(self, buffers: Buffers, key: bytes, held: int, partial: int | None = None) -> None:
+    def __init__(self, buffers: BufferPool, key: bytes, held: int, partial: int | None = None) -> None:
         self._buffers, self.key = buffers, key
         self.held = self.partial = self.moved = 0
         self.is_held_up = self.has_ended = False
@@ -401,13 +401,13 @@ class TestMemory:
     """A ceiling of 1000, of which one key may have 250 in what is not whole once 500 are held."""
 
     @pytest.fixture
-    def buffers(self) -> Buffers:
-        buffers = Buffers()
+    def buffers(self) -> BufferPool:
+        buffers = BufferPool()
         buffers.bound(1000)
         return buffers
 
     def look(
-        self, buffers: Buffers, seconds: float, *asking: Holding, moves: tuple[Holding, int] | None = None
+        self, buffers: BufferPool, seconds: float, *asking: Holding, moves: tuple[Holding, int] | None = None
     ) -> None:
         """Let so much time pass, in which these ask for 10 again and again, and one moves so much a second."""
         for _ in range(round(seconds)):
@@ -421,7 +421,7 @@ class TestMemory:
 
     now = 0.0
 
-    def test_one_key_has_a_share_in_what_is_not_whole_once_memory_is_short(self, buffers: Buffers) -> None:
+    def test_one_key_has_a_share_in_what_is_not_whole_once_memory_is_short(self, buffers: BufferPool) -> None:
         first, second = Holding(buffers, b"a", 400), Holding(buffers, b"a", 90)
         assert buffers.allow(second, 300), "there is enough"
         third, other, reader = Holding(buffers, b"a", 20), Holding(buffers, b"b", 10), Holding(buffers, b"c", 300, 0)
@@ -433,7 +433,7 @@ class TestMemory:
         assert buffers.allow(reader, 100), "what a reader has not taken is whole"
         assert not buffers.allow(other, 300), "and nobody has more than a share"
 
-    def test_of_those_that_wait_the_one_that_holds_least_is_the_next_that_goes_over(self, buffers: Buffers) -> None:
+    def test_of_those_that_wait_the_one_that_holds_least_is_the_next_that_goes_over(self, buffers: BufferPool) -> None:
         over, large, small = (Holding(buffers, bytes([held % 255]), held) for held in (980, 9, 3))
         assert buffers.allow(over, 100)
         assert not buffers.allow(large, 100)
@@ -446,7 +446,7 @@ class TestMemory:
         assert buffers.allow(small, 100)
         assert buffers.waiting == 1
 
-    def test_who_moves_too_little_is_ended_while_somebody_waits_the_largest_first(self, buffers: Buffers) -> None:
+    def test_who_moves_too_little_is_ended_while_somebody_waits_the_largest_first(self, buffers: BufferPool) -> None:
         slow, _, steady = (Holding(buffers, key, held) for key, held in ((b"a", 300), (b"b", 200), (b"c", 480)))
         Holding(buffers, b"d", 15, 0)
         waiting = Holding(buffers, b"e", 5)
@@ -463,7 +463,7 @@ class TestMemory:
         assert buffers.ended == 1
         assert buffers.held == 700
 
-    def test_a_trickle_is_no_movement_and_a_pace_is(self, buffers: Buffers) -> None:
+    def test_a_trickle_is_no_movement_and_a_pace_is(self, buffers: BufferPool) -> None:
         trickling, moving, waiting = (Holding(buffers, bytes([held % 255]), held) for held in (600, 380, 15))
         assert buffers.allow(trickling, 10)
         waiting.is_held_up = True
@@ -473,7 +473,7 @@ class TestMemory:
         assert trickling.has_ended
         assert not moving.has_ended
 
-    def test_who_waits_itself_is_ended_after_a_minute(self, buffers: Buffers) -> None:
+    def test_who_waits_itself_is_ended_after_a_minute(self, buffers: BufferPool) -> None:
         over, *waiting = (Holding(buffers, bytes([number]), 199) for number in range(5))
         assert buffers.allow(over, 100)
         for holder in waiting:
@@ -484,7 +484,7 @@ class TestMemory:
         assert buffers.ended == 1
         assert not over.has_ended
 
-    def test_who_waits_for_its_share_ends_only_sessions_of_its_own_key(self, buffers: Buffers) -> None:
+    def test_who_waits_for_its_share_ends_only_sessions_of_its_own_key(self, buffers: BufferPool) -> None:
         one, other = Holding(buffers, b"a", 200), Holding(buffers, b"a", 100)
         reader = Holding(buffers, b"b", 400, 0)
         third = Holding(buffers, b"a", 20)
@@ -494,7 +494,7 @@ class TestMemory:
         assert one.has_ended
         assert not reader.has_ended
 
-    def test_it_is_told_once_that_memory_is_short_and_once_that_it_is_over(self, buffers: Buffers) -> None:
+    def test_it_is_told_once_that_memory_is_short_and_once_that_it_is_over(self, buffers: BufferPool) -> None:
         told: list[bool] = []
         buffers.tell = told.append
         over, waiting = Holding(buffers, b"a", 990), Holding(buffers, b"b", 9)
@@ -627,26 +627,26 @@ PING = b"\x04PING\x00\x0actx"
 
 class TestCommands:
     def test_a_ping_is_passed_on_only_to_who_knows_it(self) -> None:
-        assert judge_untrusted(PING, Side(1, b"REQ"), Side(1, b"REP")) == Verdict(PING)
-        assert judge_untrusted(PING, Side(1, b"REQ"), Side(0, b"REP")) == Verdict(answer=b"\x04PONGctx")
+        assert judge_untrusted(PING, Side(1, b"REQ"), Side(1, b"REP")) == CommandAction(PING)
+        assert judge_untrusted(PING, Side(1, b"REQ"), Side(0, b"REP")) == CommandAction(answer=b"\x04PONGctx")
 
     def test_a_pong_is_passed_on_only_to_who_asked(self) -> None:
         client, service = Side(1, b"REQ"), Side(1, b"REP")
         assert judge_untrusted(b"\x04PONG", client, service).dropped
         judge_untrusted(PING, service, client)
-        assert judge_untrusted(b"\x04PONG", client, service) == Verdict(b"\x04PONG")
+        assert judge_untrusted(b"\x04PONG", client, service) == CommandAction(b"\x04PONG")
 
     @pytest.mark.parametrize(
         ("service", "dropped"), [(b"PUB", False), (b"XPUB", False), (b"ROUTER", True), (None, True)]
     )
     def test_a_subscription_goes_to_publishers_as_a_message(self, service: bytes | None, dropped: bool) -> None:
         verdict = judge_untrusted(b"\x09SUBSCRIBEtopic", Side(1, b"SUB"), Side(1, service))
-        assert verdict == (Verdict(dropped=True) if dropped else Verdict(b"\x01topic", flags=0))
+        assert verdict == (CommandAction(dropped=True) if dropped else CommandAction(b"\x01topic", flags=0))
         verdict = judge_untrusted(b"\x06CANCELtopic", Side(1, b"SUB"), Side(1, service))
-        assert verdict == (Verdict(dropped=True) if dropped else Verdict(b"\x00topic", flags=0))
+        assert verdict == (CommandAction(dropped=True) if dropped else CommandAction(b"\x00topic", flags=0))
 
     def test_groups_go_to_radio(self) -> None:
-        assert judge_untrusted(b"\x04JOINgroup", Side(1, b"DISH"), Side(1, b"RADIO")) == Verdict(b"\x04JOINgroup")
+        assert judge_untrusted(b"\x04JOINgroup", Side(1, b"DISH"), Side(1, b"RADIO")) == CommandAction(b"\x04JOINgroup")
         assert judge_untrusted(b"\x04JOINgroup", Side(1, b"DISH"), Side(1, b"ROUTER")).dropped
 
     def test_what_is_not_known_is_dropped(self) -> None:

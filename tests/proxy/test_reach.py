@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from curveproxy.proxy.endpoint import Endpoint
-from curveproxy.proxy.reach import listens
+from curveproxy.proxy.connect.reach import listens
+from curveproxy.proxy.net.endpoint import Endpoint
 
 
 async def looks(endpoint: str, *, allow_remote: bool = False) -> bool:

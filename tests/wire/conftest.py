@@ -5,7 +5,7 @@ from types import ModuleType
 
 import pytest
 
-TWINS = {"py": "curveproxy.wire.codec_python", "c": "curveproxy.wire.codec_c"}
+TWINS = {"py": "curveproxy.wire.codec.python", "c": "curveproxy.wire.codec.native"}
 
 
 @pytest.fixture(params=TWINS, scope="session")

@@ -7,18 +7,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from nacl.bindings import crypto_box_easy_afternm
 
-from curveproxy.wire import box, spec
-from curveproxy.wire.codec import Buffer, Direction, Stop, frame_size, open_frames, open_one, seal_one
-from curveproxy.wire.flaw import Opened, has_room, look_into
-from curveproxy.wire.frame import Dialect, frame
+from curveproxy.wire import spec
+from curveproxy.wire.codec.resync import Probed, has_room, probe
+from curveproxy.wire.codec.select import Buffer, CodecState, Stop, frame_size, open_frames, open_one, seal_one
+from curveproxy.wire.curve import box
+from curveproxy.wire.zmtp.frame import Dialect, frame
 
 KEY = bytes(range(32))
 LIMIT = 1 << 20
 SIZES = [0, 1, 221, 222, 223, 252, 253, 254, 255, 256, 65535, 65536]
 
 
-def direction(dialect: Dialect = Dialect.V3, limit: int = LIMIT, nonce: int = 0, *, little: bool = False) -> Direction:
-    return Direction(KEY, box.MESSAGE_FROM_CLIENT, nonce, limit, dialect, little)
+def direction(dialect: Dialect = Dialect.V3, limit: int = LIMIT, nonce: int = 0, *, little: bool = False) -> CodecState:
+    return CodecState(KEY, box.MESSAGE_FROM_CLIENT, nonce, limit, dialect, little)
 
 
 def plain(parts: list[tuple[bytes, bool]], dialect: Dialect = Dialect.V3) -> bytes:
@@ -55,7 +56,7 @@ def filled(octets: bytes, size: int = 0) -> Buffer:
 
 
 def run(
-    twin: ModuleType, name: str, state: Direction, octets: bytes, capacity: int = 1 << 20
+    twin: ModuleType, name: str, state: CodecState, octets: bytes, capacity: int = 1 << 20
 ) -> tuple[bytes, int, Stop]:
     """What a batch makes of octets, how many it leaves, and why it stopped."""
     target = Buffer(capacity)
@@ -294,7 +295,7 @@ def test_of_a_frame_behind_a_gap_only_a_command_is_kept_and_only_a_small_one(
     batch = open_frames(state, filled(octets), 0, len(octets), target, 0)
     assert batch[-1] == Stop.NONCE
     assert has_room(state, batch, filled(octets), len(octets), target)
-    assert look_into(state, batch, filled(octets), len(octets), target) == Opened(9, flags, command)
+    assert probe(state, batch, filled(octets), len(octets), target) == Probed(9, flags, command)
     small = Buffer(len(octets) - 1)
     assert not has_room(state, batch, filled(octets), len(octets), small)
 
@@ -303,4 +304,4 @@ def test_a_command_in_order_that_is_larger_than_any_is_not_copied() -> None:
     octets, state, target = message(7, 2, bytes(100_000)), direction(nonce=6), Buffer(1 << 17)
     batch = open_frames(state, filled(octets), 0, len(octets), target, 0)
     assert batch[-1] == Stop.COMMAND
-    assert look_into(state, batch, filled(octets), len(octets), target) == Opened(7, 2, b"")
+    assert probe(state, batch, filled(octets), len(octets), target) == Probed(7, 2, b"")

@@ -3,8 +3,8 @@
 import pytest
 
 from curveproxy.reasons import Invalid
-from curveproxy.wire import command
 from curveproxy.wire.errors import PeerError
+from curveproxy.wire.zmtp import command
 
 
 @pytest.mark.parametrize("body", [b"", b"\x00", b"\x00PING", b"\x05PING", b"\xff"])

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from curveproxy.reasons import Outcome
 from curveproxy.wire import spec
 from curveproxy.wire.errors import PeerError
-from curveproxy.wire.frame import command, frame, read_command_untrusted
+from curveproxy.wire.zmtp.frame import command, frame, read_command_untrusted
 
 WRONG, SMALL, LARGE = Outcome.COMMAND, Outcome.INITIATE_MALFORMED, Outcome.INITIATE_TOO_LARGE
 

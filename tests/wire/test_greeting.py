@@ -5,7 +5,7 @@ import pytest
 from curveproxy.reasons import Outcome
 from curveproxy.wire import spec
 from curveproxy.wire.errors import PeerError
-from curveproxy.wire.greeting import check_client_untrusted, greeting
+from curveproxy.wire.zmtp.greeting import check_client_untrusted, greeting
 
 GOOD = greeting(spec.CURVE, as_server=False)
 

@@ -5,13 +5,16 @@ from collections.abc import Callable
 import pytest
 
 from curveproxy.reasons import ClientFailure, Outcome
-from curveproxy.wire import box, curve_server, metadata, sodium, spec
-from curveproxy.wire.box import KeyPair
-from curveproxy.wire.cookie import cookie_key, open_cookie, seal_cookie
-from curveproxy.wire.curve_client import CurveClient
-from curveproxy.wire.curve_server import Initiate
+from curveproxy.wire import sodium, spec
+from curveproxy.wire.curve import box
+from curveproxy.wire.curve import server as curve_server
+from curveproxy.wire.curve.box import KeyPair
+from curveproxy.wire.curve.client import CurveInitiator
+from curveproxy.wire.curve.cookie import cookie_key, open_cookie, seal_cookie
+from curveproxy.wire.curve.server import Initiate
 from curveproxy.wire.errors import LocalError, PeerError
-from curveproxy.wire.frame import command
+from curveproxy.wire.zmtp import metadata
+from curveproxy.wire.zmtp.frame import command
 
 SERVER, OTHER_SERVER, CLIENT = KeyPair.generate(), KeyPair.generate(), KeyPair.generate()
 KEY = cookie_key(bytes(range(32)), b"socket 1")
@@ -41,8 +44,8 @@ class Server:
         return curve_server.ready(self.initiate.shared, {"Socket-Type": b"ROUTER"})
 
 
-def client(server: bytes = SERVER.public, keys: KeyPair = CLIENT) -> CurveClient:
-    return CurveClient(server, keys, KeyPair.generate(), sodium.randombytes(16), PROPERTIES)
+def client(server: bytes = SERVER.public, keys: KeyPair = CLIENT) -> CurveInitiator:
+    return CurveInitiator(server, keys, KeyPair.generate(), sodium.randombytes(16), PROPERTIES)
 
 
 def hello_and_initiate(server: Server) -> tuple[bytes, bytes]:

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curveproxy.reasons import Outcome
-from curveproxy.wire import metadata
 from curveproxy.wire.errors import LocalError, PeerError
+from curveproxy.wire.zmtp import metadata
 
 names = st.text("abcXYZ019-_.+", min_size=1, max_size=255)
 properties = st.dictionaries(names, st.binary(max_size=300), max_size=5).filter(

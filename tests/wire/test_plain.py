@@ -5,10 +5,10 @@ import pytest
 from curveproxy.reasons import BackendFailure
 from curveproxy.wire import spec
 from curveproxy.wire.errors import PeerError
-from curveproxy.wire.frame import Dialect, command
-from curveproxy.wire.greeting import greeting
-from curveproxy.wire.null import Manner
-from curveproxy.wire.plain import PlainPeer
+from curveproxy.wire.zmtp.frame import Dialect, command
+from curveproxy.wire.zmtp.greeting import greeting
+from curveproxy.wire.zmtp.negotiation import PlainInitiator
+from curveproxy.wire.zmtp.null import Pacing
 
 READY = command(b"READY", b"\x0bSocket-Type\x00\x00\x00\x03REP")
 NULL_GREETING = greeting(spec.NULL, as_server=False)
@@ -16,12 +16,12 @@ SIGNATURE = b"\xff" + bytes(7) + b"\x01\x7f"
 DEALER = {"Socket-Type": b"DEALER", "Identity": b"me", "X-Colour": b"green"}
 
 
-def feed(peer: PlainPeer, octets: bytes, step: int = 1) -> bytes:
+def feed(peer: PlainInitiator, octets: bytes, step: int = 1) -> bytes:
     """What it answers to these octets, in pieces."""
     return b"".join(peer.receive_untrusted(octets[at : at + step]) for at in range(0, len(octets), step))
 
 
-def end(peer: PlainPeer) -> tuple[Dialect, dict[str, bytes], bytes]:
+def end(peer: PlainInitiator) -> tuple[Dialect, dict[str, bytes], bytes]:
     """What is known of the service, and what came behind its handshake."""
     assert peer.done
     assert peer.spoken is not None
@@ -29,9 +29,9 @@ def end(peer: PlainPeer) -> tuple[Dialect, dict[str, bytes], bytes]:
 
 
 @pytest.mark.parametrize("step", [1, 1000], ids=["octet by octet", "in one piece"])
-@pytest.mark.parametrize("manner", list(Manner), ids=lambda manner: manner.name)
-def test_two_peers_agree(manner: Manner, step: int) -> None:
-    ours, theirs = PlainPeer({"Socket-Type": b"REQ"}, manner), PlainPeer({"Socket-Type": b"REP"})
+@pytest.mark.parametrize("manner", list(Pacing), ids=lambda manner: manner.name)
+def test_two_peers_agree(manner: Pacing, step: int) -> None:
+    ours, theirs = PlainInitiator({"Socket-Type": b"REQ"}, manner), PlainInitiator({"Socket-Type": b"REP"})
     to_theirs, to_ours = ours.opening(), theirs.opening()
     for _ in range(1000):
         piece, to_theirs = to_theirs[:step], to_theirs[step:]
@@ -45,7 +45,7 @@ def test_two_peers_agree(manner: Manner, step: int) -> None:
 
 
 def test_an_unknown_service_is_asked_step_by_step() -> None:
-    peer = PlainPeer({})
+    peer = PlainInitiator({})
     assert peer.opening() == SIGNATURE
     assert peer.receive_untrusted(NULL_GREETING[:9]) == b""
     assert peer.receive_untrusted(NULL_GREETING[9:10]) == b"\x03"
@@ -55,14 +55,14 @@ def test_an_unknown_service_is_asked_step_by_step() -> None:
 
 
 def test_one_that_listens_says_ready_behind_the_other() -> None:
-    peer = PlainPeer({}, Manner.LISTENING)
+    peer = PlainInitiator({}, Pacing.LISTENING)
     assert peer.receive_untrusted(NULL_GREETING[:11]) == NULL_GREETING[10:]
     assert peer.receive_untrusted(NULL_GREETING[11:] + READY[:-1]) == b""
     assert peer.receive_untrusted(READY[-1:]) == command(b"READY", b"")
 
 
 def test_the_minor_version_is_told() -> None:
-    peer = PlainPeer({}, Manner.AT_ONCE)
+    peer = PlainInitiator({}, Pacing.AT_ONCE)
     peer.receive_untrusted(NULL_GREETING[:11] + b"\x01" + NULL_GREETING[12:] + READY)
     assert peer.spoken is not None
     assert peer.spoken.minor == 1
@@ -82,7 +82,7 @@ def test_the_minor_version_is_told() -> None:
     ids=["no flags", "flags of 2.1", "an identity", "long, none", "long, of 255 octets"],
 )
 def test_zmtp_1(theirs: bytes, identity: bytes, ours: bytes, step: int) -> None:
-    peer = PlainPeer(DEALER, identity=ours)
+    peer = PlainInitiator(DEALER, identity=ours)
     said = peer.opening() + feed(peer, theirs + b"\x02\x00x", step)
     assert said == b"\xff" + (len(ours) + 1).to_bytes(8, "big") + b"\x7f" + ours
     assert end(peer) == (Dialect.V1, {"Identity": identity} if identity else {}, b"\x02\x00x")
@@ -100,7 +100,7 @@ def test_zmtp_1(theirs: bytes, identity: bytes, ours: bytes, step: int) -> None:
 )
 @pytest.mark.parametrize("identity", [b"", b"name"], ids=len)
 def test_zmtp_2(client: dict[str, bytes], sent: bytes, identity: bytes, step: int) -> None:
-    peer = PlainPeer(client)
+    peer = PlainInitiator(client)
     theirs = SIGNATURE + b"\x01\x06\x00" + bytes([len(identity)]) + identity
     assert peer.opening() + feed(peer, theirs, step) == SIGNATURE + b"\x03" + sent
     told = {"Socket-Type": b"ROUTER"} | ({"Identity": identity} if identity else {})
@@ -108,7 +108,7 @@ def test_zmtp_2(client: dict[str, bytes], sent: bytes, identity: bytes, step: in
 
 
 def test_what_comes_behind_zmtp_2_is_kept() -> None:
-    peer = PlainPeer(DEALER)
+    peer = PlainInitiator(DEALER)
     peer.receive_untrusted(SIGNATURE + b"\x01\x06\x00\x00\x00\x01x")
     assert end(peer) == (Dialect.V2, {"Socket-Type": b"ROUTER"}, b"\x00\x01x")
 
@@ -135,20 +135,20 @@ def test_what_comes_behind_zmtp_2_is_kept() -> None:
 )
 def test_what_is_no_plain_service_has_its_reason(octets: bytes, reason: BackendFailure) -> None:
     with pytest.raises(PeerError) as caught:
-        feed(PlainPeer(DEALER), octets)
+        feed(PlainInitiator(DEALER), octets)
     assert caught.value.reason == reason
 
 
 @pytest.mark.parametrize("octets", [b"\x01\x00", b"\x01\x7e", SIGNATURE + b"\x01\x06\x00\x00"])
 def test_an_old_service_where_a_new_one_was_known_is_no_zmtp_3_greeting(octets: bytes) -> None:
     with pytest.raises(PeerError) as caught:
-        feed(PlainPeer(DEALER, Manner.AT_ONCE), octets)
+        feed(PlainInitiator(DEALER, Pacing.AT_ONCE), octets)
     assert caught.value.reason == BackendFailure.GREETING
 
 
 @pytest.mark.parametrize("kind", [b"CLIENT", b"RADIO", b"", b"other"])
 def test_a_type_that_zmtp_2_does_not_know_is_not_told_to_it(kind: bytes) -> None:
-    peer = PlainPeer({"Socket-Type": kind})
+    peer = PlainInitiator({"Socket-Type": kind})
     with pytest.raises(PeerError) as caught:
         feed(peer, SIGNATURE + b"\x01\x06\x00\x00")
     assert caught.value.reason == BackendFailure.SOCKET_TYPE

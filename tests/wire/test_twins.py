@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from support.process import ROOT, curveproxy
 
-from curveproxy.wire import codec, codec_python
+from curveproxy.wire.codec import python as codec_python
+from curveproxy.wire.codec import select as codec
 
-SOURCE = ROOT / "curveproxy" / "wire" / "_codec.c"
+SOURCE = ROOT / "curveproxy" / "wire" / "codec" / "_codec.c"
 STRICT = ["-std=c11", "-Wall", "-Wextra", "-Werror", "-fPIC", "-shared", f"-I{sysconfig.get_path('include')}"]
 SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g", "-O1"]
 
@@ -57,10 +58,10 @@ def test_sanitizers_find_nothing_in_it(tmp_path: Path) -> None:
     ]
     code = (
         "import importlib.util, sys, pytest\n"
-        f"spec = importlib.util.spec_from_file_location('curveproxy.wire._codec', {str(extension)!r})\n"
+        f"spec = importlib.util.spec_from_file_location('curveproxy.wire.codec._codec', {str(extension)!r})\n"
         "module = importlib.util.module_from_spec(spec); spec.loader.exec_module(module)\n"
-        "import curveproxy.wire\n"
-        "sys.modules['curveproxy.wire._codec'] = curveproxy.wire._codec = module\n"
+        "import curveproxy.wire.codec\n"
+        "sys.modules['curveproxy.wire.codec._codec'] = curveproxy.wire.codec._codec = module\n"
         "sys.exit(pytest.main(['-q', '-p', 'no:cacheprovider', 'tests/wire/test_codec.py', 'tests/fuzz/test_fuzz.py',"
         " '-k', 'codec or opening or sealing']))\n"
     )

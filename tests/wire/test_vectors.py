@@ -7,13 +7,16 @@ from support import vectors
 from support.vectors import Malformed, Message
 
 from curveproxy.reasons import Invalid, Outcome
-from curveproxy.wire import box, cookie, curve_server, metadata, sodium, spec
-from curveproxy.wire.box import KeyPair
-from curveproxy.wire.codec import Buffer, Direction, Stop, open_frames, seal_frames, seal_one
+from curveproxy.wire import sodium, spec
+from curveproxy.wire.codec.select import Buffer, CodecState, Stop, open_frames, seal_frames, seal_one
+from curveproxy.wire.curve import box, cookie
+from curveproxy.wire.curve import server as curve_server
+from curveproxy.wire.curve.box import KeyPair
 from curveproxy.wire.errors import PeerError
-from curveproxy.wire.frame import command, frame
-from curveproxy.wire.greeting import check_client_untrusted, greeting
-from curveproxy.wire.null import Manner, NullPeer
+from curveproxy.wire.zmtp import metadata
+from curveproxy.wire.zmtp.frame import command, frame
+from curveproxy.wire.zmtp.greeting import check_client_untrusted, greeting
+from curveproxy.wire.zmtp.null import NullInitiator, Pacing
 
 GIVEN = vectors.load()
 KEYS = {name: KeyPair(keys.public, keys.secret) for name, keys in GIVEN.keys.items()}
@@ -92,7 +95,7 @@ def test_ready_and_error() -> None:
 
 
 def test_null_ready() -> None:
-    peer = NullPeer({}, Manner.AT_ONCE)
+    peer = NullInitiator({}, Pacing.AT_ONCE)
     peer.receive_untrusted(GIVEN.greetings["null"] + GIVEN.frames["null_ready"])
     assert peer.done
     assert command(b"READY", metadata.encode(peer.properties)) == GIVEN.frames["null_ready"]
@@ -104,9 +107,9 @@ def test_message(given: Message) -> None:
     data = vectors.data(given.size)
     source, target = Buffer(len(given.frame)), Buffer(len(given.frame) + 64)
     source.view[:] = given.frame
-    opening = Direction(GIVEN.session, prefix, given.nonce - 1, LIMIT)
+    opening = CodecState(GIVEN.session, prefix, given.nonce - 1, LIMIT)
     _, at, _, _, stop = open_frames(opening, source, 0, len(source), target, 0)
-    sealing = Direction(GIVEN.session, prefix, given.nonce - 1, LIMIT)
+    sealing = CodecState(GIVEN.session, prefix, given.nonce - 1, LIMIT)
     if given.flags & spec.INNER_COMMAND:
         offset, size = opening.command
         assert stop == Stop.COMMAND
@@ -125,10 +128,10 @@ def test_malformed_neighbours_have_their_reason(given: Malformed) -> None:
     if given.of == "message":
         source, target = Buffer(len(given.octets)), Buffer(1024)
         source.view[:] = given.octets
-        state = Direction(GIVEN.session, box.MESSAGE_FROM_CLIENT, 3, LIMIT)
+        state = CodecState(GIVEN.session, box.MESSAGE_FROM_CLIENT, 3, LIMIT)
         _, at, _, _, stop = open_frames(state, source, 0, len(source), target, 0)
         assert at == 0
-        # Which of the two a wrong nonce is, its box decides (proxy/pump.py).
+        # Which of the two a wrong nonce is, its box decides (wire/codec/resync.py).
         assert stop == (Stop.NONCE if given.outcome in ("nonce", "gap") else Stop[Invalid(given.outcome).name])
         return
     judges: dict[str, Callable[[], object]] = {

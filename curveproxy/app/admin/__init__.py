@@ -1,0 +1,1 @@
+"""The admin endpoint: metrics, readiness, and the status page."""

@@ -1,0 +1,1 @@
+"""The subcommands that are programs of their own: check, probe, demo, top."""

@@ -1,0 +1,209 @@
+"""``curveproxy demo``: a sample service, the proxy before it, a client through it and one refused, in one process.
+
+Service and client are our own wire room on sockets; no libzmq is needed.
+"""
+
+import signal
+import tempfile
+from functools import partial
+from pathlib import Path
+
+import trio
+from attrs import frozen
+from rich.console import Console
+
+from curveproxy.app.admin import server as admin
+from curveproxy.app.admin.routes import Routes
+from curveproxy.app.config.certificates import write_key_pair
+from curveproxy.app.config.load import Admin
+from curveproxy.app.observe import log as logs
+from curveproxy.app.observe.events import ServiceObserver
+from curveproxy.app.observe.metrics import Metrics
+from curveproxy.app.observe.status import Overview, Query, Status
+from curveproxy.app.process.main import prepare_process
+from curveproxy.policy.access import AccessList
+from curveproxy.proxy.net.endpoint import Endpoint
+from curveproxy.proxy.server import Server
+from curveproxy.proxy.service import Service
+from curveproxy.proxy.settings import ServiceSettings
+from curveproxy.wire import sodium, spec
+from curveproxy.wire.codec.select import Buffer, CodecState, open_frames, seal_one
+from curveproxy.wire.curve import box
+from curveproxy.wire.curve.box import KeyPair
+from curveproxy.wire.curve.client import CurveInitiator
+from curveproxy.wire.errors import PeerError
+from curveproxy.wire.zmtp.frame import frame, read_frame
+from curveproxy.wire.zmtp.negotiation import PlainInitiator
+
+MESSAGES = 10
+EVERY_SECONDS = 1.0
+CHUNK = 65536
+LIMIT = 1 << 20
+LOOPBACK = "127.0.0.1"
+SHOWN = (
+    'curveproxy_handshakes_total{outcome="admitted",service="demo"}',
+    'curveproxy_handshakes_total{outcome="client_unknown",service="demo"}',
+    'curveproxy_sessions{service="demo"}',
+    'curveproxy_messages_total{direction="in",service="demo"}',
+    'curveproxy_message_bytes_total{direction="in",service="demo"}',
+    'curveproxy_messages_total{direction="out",service="demo"}',
+)
+
+
+@frozen
+class View:
+    """What the status page shows; nothing can be ended on it."""
+
+    overview: Overview
+
+    async def look(self, query: Query) -> Status:
+        return self.overview.look(query)
+
+    async def end(self, number: int) -> bool:  # noqa: ARG002
+        return False
+
+
+def demo(once: bool) -> None:
+    """Run until a signal ends it; with ``once``, for ten messages. The keys that were made go with it."""
+    console = Console(highlight=False, soft_wrap=True)
+    descriptors = prepare_process()
+    try:
+        with tempfile.TemporaryDirectory(prefix="curveproxy-demo-") as directory:
+            trio.run(_demo, console, Path(directory), once, descriptors)
+    except KeyboardInterrupt:
+        console.print("\nbye")
+
+
+async def _demo(console: Console, directory: Path, once: bool, descriptors: int) -> None:
+    # Before any key is written: what kills by default would leave them behind.
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGHUP) as signals:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_show, console, directory, once, descriptors, nursery.cancel_scope)
+            async for _ in signals:
+                nursery.cancel_scope.cancel()
+
+
+async def _show(console: Console, directory: Path, once: bool, descriptors: int, everything: trio.CancelScope) -> None:
+    server, client = KeyPair.generate(), KeyPair.generate()
+    server_file = write_key_pair(directory / "server.key_secret", server)
+    write_key_pair(directory / "alice.key_secret", client)
+    metrics, proxy = Metrics(), Server(descriptors=descriptors)
+    observer = ServiceObserver("demo", metrics, logs.configure("warning", "text"))
+    async with trio.open_nursery() as nursery:
+        listeners = await nursery.start(partial(trio.serve_tcp, shout, 0, host=LOOPBACK))
+        plain = listeners[0].socket.getsockname()[1]
+        backend, listen = Endpoint("tcp", LOOPBACK, plain), Endpoint("tcp", LOOPBACK, 0)
+        settings = ServiceSettings("demo", listen, backend, (server,))
+        service = Service(proxy, settings, AccessList({client.public: "alice"}), observer)
+        metrics.watch(service)
+        proxy.open({service: settings})
+        [page] = admin.listen(LOOPBACK, 0)
+        nursery.start_soon(proxy.run)
+        nursery.start_soon(observer.seen.keep, service)
+        view = View(Overview(lambda: [(service, observer.seen)], proxy.descriptors))
+        pages = Routes(view, lambda: "", list, Admin)
+        nursery.start_soon(admin.serve, page, admin.application(metrics.collect, lambda: "", beside=pages.routes))
+        console.print(f"[bold]service[/]  plain ZMTP, no keys, answers in capitals   tcp://{LOOPBACK}:{plain}")
+        console.print(f"[bold]proxy[/]    CURVE before it                            {service.bound}")
+        console.print(
+            f"[bold]page[/]     its status; /metrics for Prometheus        http://{LOOPBACK}:{page.getsockname()[1]}/"
+        )
+        console.print(f"[bold]keys[/]     made for this run                          {directory}\n")
+        await _talk(console, service.bound.port, server.public, client, 0.05 if once else EVERY_SECONDS)
+        console.print("\na client whose key is not on the list is refused, and the log says why:\n")
+        await _is_refused(service.bound.port, server.public)
+        console.print("what that moved:\n")
+        for name in SHOWN:
+            family, _, labels = name.partition("{")
+            values = dict(item.split("=") for item in labels[:-1].replace('"', "").split(","))
+            console.print(f"  {metrics.registry.get_sample_value(family, values):6.0f}  {name}", markup=False)
+        if not once:
+            console.print("\nconnect to it yourself, with pyzmq:\n")
+            console.print(_snippet(directory, server_file, str(service.bound)), markup=False)
+            console.print("it runs until Ctrl-C")
+            await trio.sleep_forever()
+        nursery.cancel_scope.cancel()
+    everything.cancel()
+
+
+def _snippet(directory: Path, server_file: Path, endpoint: str) -> str:
+    return f"""\
+    import zmq, zmq.auth
+    socket = zmq.Context.instance().socket(zmq.REQ)
+    socket.curve_publickey, socket.curve_secretkey = zmq.auth.load_certificate("{directory}/alice.key_secret")
+    socket.curve_serverkey, _ = zmq.auth.load_certificate("{server_file}")
+    socket.connect("{endpoint}")
+    socket.send(b"hello"); print(socket.recv())
+"""
+
+
+# --- the service: REP, on a plain socket
+
+
+async def shout(stream: trio.SocketStream) -> None:
+    """Serve one connection: answer each request in capitals."""
+    peer = PlainInitiator({"Socket-Type": b"REP"})
+    await stream.send_all(peer.opening())
+    while not peer.done:
+        if not (octets := await stream.receive_some(CHUNK)):
+            return
+        await stream.send_all(peer.receive_untrusted(octets))
+    assert peer.spoken is not None
+    seen = peer.spoken.rest
+    while True:
+        while (found := read_frame(seen)) is not None:
+            flags, body, seen = found
+            if not flags & spec.COMMAND:  # the envelope goes back as it came
+                await stream.send_all(frame(flags & spec.MORE, body.upper()))
+        if not (octets := await stream.receive_some(CHUNK)):
+            return
+        seen += octets
+
+
+# --- the client: REQ, on a CURVE socket
+
+
+async def _is_refused(port: int, server: bytes) -> None:
+    """A handshake with a key that nobody has listed."""
+    stream = await trio.open_tcp_stream(LOOPBACK, port)
+    peer = CurveInitiator(
+        server, KeyPair.generate(), KeyPair.generate(), sodium.randombytes(16), {"Socket-Type": b"REQ"}
+    )
+    async with stream:
+        await stream.send_all(peer.opening())
+        while octets := bytes(await stream.receive_some(CHUNK)):
+            try:
+                await stream.send_all(peer.receive_untrusted(octets))
+            except PeerError:
+                return
+
+
+async def _talk(console: Console, port: int, server: bytes, keys: KeyPair, pause: float) -> None:
+    stream = await trio.open_tcp_stream(LOOPBACK, port)
+    peer = CurveInitiator(server, keys, KeyPair.generate(), sodium.randombytes(16), {"Socket-Type": b"REQ"})
+    async with stream:
+        await stream.send_all(peer.opening())
+        while peer.stage != "done":
+            octets = bytes(await stream.receive_some(CHUNK))
+            if not octets:
+                raise SystemExit(f"the proxy closed the handshake while {peer.stage} was due")
+            await stream.send_all(peer.receive_untrusted(octets))
+        sealing = CodecState(peer.shared, box.MESSAGE_FROM_CLIENT, 2, LIMIT)  # HELLO was 1, INITIATE 2
+        opening = CodecState(peer.shared, box.MESSAGE_FROM_SERVER, 1, LIMIT)  # READY was 1
+        source, target = Buffer(CHUNK), Buffer(CHUNK)
+        for number in range(1, MESSAGES + 1):
+            request = f"message {number}".encode()
+            sealed = seal_one(sealing, spec.INNER_MORE, b"") + seal_one(sealing, 0, request)
+            await stream.send_all(sealed)
+            end, plain, answered = 0, b"", 0
+            while not answered:
+                octets = await stream.receive_some(CHUNK - end)
+                source.view[end : end + len(octets)] = octets
+                end += len(octets)
+                start, at, answered, _, _ = open_frames(opening, source, 0, end, target, 0)
+                plain += bytes(target.view[:at])
+                source.view[: end - start], end = bytes(source.view[start:end]), end - start
+            _, _, answer = read_frame(plain) or (0, b"", b"")  # the empty delimiter of REQ and REP
+            _, body, _ = read_frame(answer) or (0, b"", b"")
+            console.print(f"  sent {request.decode()!r:14} got {body.decode()!r}", markup=False)
+            await trio.sleep(pause)

@@ -1,0 +1,1 @@
+"""The configuration file and the key files that it names."""

@@ -1,0 +1,183 @@
+"""From TOML's types to ours without coercion, and from cattrs' errors to sentences with their place.
+
+cattrs collects all errors of a tree; nothing here knows what a setting means.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+import attrs
+import cattrs
+from cattrs import AttributeValidationNote, ForbiddenExtraKeysError, IterableValidationNote
+from cattrs.cols import is_sequence, list_structure_factory
+from cattrs.gen import make_dict_structure_fn, override
+
+from curveproxy.app.observe.text import suggestion
+
+# What is wrong: its place, and a sentence.
+Complaint = tuple[str, str]
+
+T = TypeVar("T")
+
+KINDS = {
+    bool: "a truth value",
+    int: "a whole number",
+    float: "a number with a point or an exponent",
+    str: "a string",
+    list: "a list",
+    dict: "a table",
+}
+
+
+def converter(directory: Path, texts: dict[type, Callable[[str], Any]]) -> cattrs.Converter:
+    """A converter which takes each type for itself only, except that a whole number will do for a number.
+
+    directory: what relative paths are relative to; texts: for types that are written as strings, their readers,
+    which raise ValueError with a sentence.
+    """
+    result = cattrs.Converter(forbid_extra_keys=True, detailed_validation=True)
+    for exact, words in ((bool, "true or false"), (int, "a whole number"), (float, "a number"), (str, "a string")):
+        result.register_structure_hook(exact, _exactly(exact, words))
+    result.register_structure_hook_factory(attrs.has, lambda cls: _table(cls, result))
+    result.register_structure_hook_factory(is_sequence, lambda kind: _list(kind, result))
+    for kind, read in {**texts, Path: directory.joinpath}.items():
+        result.register_structure_hook(kind, _text(read))
+    result.register_structure_hook(Path | None, _text(directory.joinpath))
+    return result
+
+
+def _described(value: object) -> str:
+    return KINDS.get(type(value), "a date or time")
+
+
+def _exactly(kind: Any, words: str) -> Callable[[Any, Any], Any]:
+    def hook(value: Any, _: object) -> Any:
+        # bool is an int in Python; in a configuration it is not.
+        if type(value) is kind or (kind is float and type(value) is int):
+            return kind(value)
+        hint = (
+            f": write {value:.0f}"
+            if kind is int and type(value) is float and abs(value) < 2**53 and value.is_integer()
+            else ""
+        )
+        raise TypeError(f"{words} is wanted, not {_described(value)}{hint}")
+
+    return hook
+
+
+def _text(read: Callable[[str], Any]) -> Callable[[Any, Any], Any]:
+    def hook(value: Any, _: object) -> Any:
+        if not isinstance(value, str):
+            raise TypeError(f"a string is wanted, not {_described(value)}")
+        return read(value)
+
+    return hook
+
+
+def _list(kind: Any, within: cattrs.Converter) -> Callable[[Any, Any], Any]:
+    inner = list_structure_factory(kind, within)
+
+    def hook(value: Any, _: object) -> Any:
+        if not isinstance(value, list):
+            tables = isinstance(value, dict) and any(map(attrs.has, get_args(kind)))
+            hint = ": there may be several, each in a table of its own with double brackets" if tables else ""
+            raise TypeError(f"a list is wanted, not {_described(value)}{hint}")
+        return inner(value, kind)
+
+    return hook
+
+
+def _table(cls: Any, within: cattrs.Converter) -> Callable[[Any, Any], Any]:
+    checked: dict[str, Any] = {
+        attribute.name: override(struct_hook=_checked(attribute, within))
+        for attribute in attrs.fields(cls)
+        if attribute.validator is not None
+    }
+    inner = make_dict_structure_fn(cls, within, **checked)
+
+    def hook(value: Any, _: object) -> Any:
+        if not isinstance(value, dict):
+            hint = ": write it once, in single brackets" if isinstance(value, list) else ""
+            raise TypeError(f"a table is wanted, not {_described(value)}{hint}")
+        return inner(value, cls)
+
+    return hook
+
+
+def _checked(attribute: "attrs.Attribute[Any]", within: cattrs.Converter) -> Callable[[Any, Any], Any]:
+    """A value with its bounds checked at its own place, so that one mistake does not hide another."""
+
+    def hook(value: Any, kind: Any) -> Any:
+        result = within.structure(value, kind)
+        assert attribute.validator is not None
+        try:
+            attribute.validator(None, attribute, result)
+        except ValueError as error:
+            # It begins with the attribute's name, which the place says already.
+            raise ValueError(str(error.args[0]).removeprefix(f"'{attribute.name}' ")) from None
+        return result
+
+    return hook
+
+
+def readable(value: object, cls: type[T], within: cattrs.Converter, **instead: Any) -> T | None:
+    """An object of those settings of a table that can be read; None when a required one is not among them.
+
+    instead: what stands for some that can not.
+    """
+    kept = instead
+    for attribute in attrs.fields(cls):  # type: ignore[arg-type]
+        if isinstance(value, dict) and attribute.name in value:
+            with suppress(Exception):
+                kept[attribute.name] = within.structure(value[attribute.name], attribute.type)
+    try:
+        return cls(**kept)
+    except (TypeError, ValueError):
+        return None
+
+
+def complaints(error: cattrs.BaseValidationError, tree: dict[str, Any], tables: Mapping[str, type]) -> list[Complaint]:
+    """All that is wrong with a tree, each with its place. tables: header -> what that table is structured as."""
+    return [
+        complaint for path, leaf in _leaves(error, "") for complaint in _sentences(_named(path, tree), leaf, tables)
+    ]
+
+
+def _leaves(error: BaseException, path: str) -> Iterator[tuple[str, BaseException]]:
+    for note in getattr(error, "__notes__", []):
+        if isinstance(note, AttributeValidationNote):
+            path = f"{path}.{note.name}" if path else note.name
+        elif isinstance(note, IterableValidationNote):
+            path = f"{path}[{note.index}]"
+    if isinstance(error, cattrs.BaseValidationError):
+        for inner in error.exceptions:
+            yield from _leaves(inner, path)
+    else:
+        yield path, error
+
+
+def _sentences(place: str, error: BaseException, tables: Mapping[str, type]) -> Iterator[Complaint]:
+    if isinstance(error, ForbiddenExtraKeysError):
+        known = [attribute.name for attribute in attrs.fields(error.cl)]
+        prefix = f"{place}: " if place.endswith('"') else f"{place}." if place else ""
+        for name in sorted(error.extra_fields):
+            homes = [header for header, cls in tables.items() if hasattr(attrs.fields(cls), name)]
+            hint = f"it belongs into {' or '.join(homes)}" if homes else suggestion(name, known)
+            yield prefix + (name if name.isprintable() else repr(name)), f"no such setting: {hint}"
+    elif isinstance(error, KeyError):
+        yield place, "it is missing"
+    else:
+        yield place, str(error)
+
+
+def _named(path: str, tree: dict[str, Any]) -> str:
+    """``service[0].listen`` as ``service "orders": listen``, when it has a name."""
+    services = tree.get("service")
+    for number, service in enumerate(services if isinstance(services, list) else []):
+        name = service.get("name") if isinstance(service, dict) else None
+        if isinstance(name, str) and name and path.startswith(f"service[{number}]"):
+            rest = path.removeprefix(f"service[{number}]").removeprefix(".")
+            return f'service "{name}": {rest}' if rest else f'service "{name}"'
+    return path

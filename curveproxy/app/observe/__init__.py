@@ -1,0 +1,1 @@
+"""What is told: log, metrics, history, status."""

@@ -1,0 +1,1 @@
+"""The process at work: configuration applied, signals, workers, the service manager."""

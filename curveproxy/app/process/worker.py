@@ -1,0 +1,133 @@
+"""A worker: a process that relays its share, and does what the process that started it says.
+
+It was started by exec, so no secret of that process is in its memory, and it ends when that process does.
+"""
+
+import gc
+import os
+import signal
+import socket
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+import trio
+
+from curveproxy.app.config.load import ConfigError, structure
+from curveproxy.app.observe import log as logs
+from curveproxy.app.observe.aggregate import told
+from curveproxy.app.observe.status import Query
+from curveproxy.app.process.channel import ControlChannel, GoneError
+from curveproxy.app.process.memory import hide_memory
+from curveproxy.app.process.relay import ConfigRejectedError, LocalRelay
+from curveproxy.app.process.services import Counts
+from curveproxy.policy.limits import WorkerShare
+from curveproxy.proxy.net.sockets import BindError
+
+# Where it finds its end of the channel.
+CHANNEL = 0
+
+
+def work(index: int, of: int, descriptors: int) -> None:
+    """Relay until the channel says otherwise, or ends. descriptors: the soft limit."""
+    hide_memory()
+    log = logs.configure("info", "text").bind(worker=index)
+    channel = socket.socket(fileno=os.dup(CHANNEL))
+    trio.run(WorkerProcess(ControlChannel(channel), WorkerShare(index, of), descriptors, log).run)
+
+
+class WorkerProcess:
+    """What is asked over the line. Each word that may come over it is a method here."""
+
+    def __init__(self, line: ControlChannel, share: WorkerShare, descriptors: int, log: logs.Log) -> None:
+        self._line = line
+        self._listeners: list[socket.socket] = []
+        self._relay = LocalRelay(
+            descriptors=descriptors, handed_over=self._listeners, log=log, share=share, registry=self
+        )
+        self._words: dict[str, Callable[..., Awaitable[Any]]] = {
+            "take": self._take,
+            "drain": self._drain,
+            "reloaded": self._reloaded,
+            "collect": self._collect,
+            "look": self._look,
+            "share": self._share,
+            "make_way": self._make_way,
+            "end": self._end,
+        }
+
+    async def run(self) -> None:
+        # A terminal or a service manager tells all processes of a group: whoever started us says what that means.
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+        async with trio.open_nursery() as nursery:
+            await nursery.start(self._relay_all, nursery.cancel_scope)
+            await self._line.listen(self._words, self._keep)
+            nursery.cancel_scope.cancel()  # whoever started us is gone
+
+    async def _relay_all(self, everything: trio.CancelScope, *, task_status: trio.TaskStatus[None]) -> None:
+        await self._relay.run(task_status=task_status)
+        everything.cancel()
+
+    def _keep(self, descriptors: Sequence[int]) -> None:
+        self._listeners += [socket.socket(fileno=descriptor) for descriptor in descriptors]
+
+    # --- as the registry of the proxy's identities
+
+    async def claim(self, service: str, identity: bytes, key: bytes, number: int) -> bool:
+        try:
+            found = await self._line.ask(
+                "claim", service=service, identity=identity.hex(), key=key.hex(), number=number
+            )
+        except GoneError:
+            return False
+        return bool(found)
+
+    def release(self, service: str, identity: bytes, key: bytes, number: int) -> None:
+        self._line.tell("release", service=service, identity=identity.hex(), key=key.hex(), number=number)
+
+    # --- words
+
+    async def _take(self, tree: dict[str, Any]) -> list[str]:
+        """Complaints, or none: then it is taken."""
+        try:
+            config = structure(tree, Path())
+            logs.restyle(config.log.level, config.log.format)
+            await self._relay.take(config)
+        except (ConfigError, ConfigRejectedError) as error:
+            return error.complaints
+        except BindError as error:
+            return [str(error)]
+        finally:
+            self._close(self._relay.unused)
+        gc.collect()
+        gc.freeze()
+        return []
+
+    async def _drain(self, seconds: float) -> None:
+        self._relay.drain(seconds)
+        self._close(self._listeners)
+
+    def _close(self, listeners: Sequence[socket.socket]) -> None:
+        for sock in list(listeners):
+            self._listeners.remove(sock)
+            sock.close()
+
+    async def _reloaded(self, success: bool) -> None:
+        self._relay.reloaded(success=success)
+
+    async def _collect(self) -> list[Any]:
+        return told(await self._relay.collect())
+
+    async def _look(self, **query: Any) -> dict[str, Any]:
+        return attrs.asdict(await self._relay.look(Query(**query)))
+
+    async def _share(self, elsewhere: Counts) -> Counts:
+        return self._relay.share_clients(elsewhere)
+
+    async def _make_way(self, service: str, identity: str, number: int) -> None:
+        await self._relay.make_way(service, bytes.fromhex(identity), number)
+
+    async def _end(self, session: int) -> bool:
+        return await self._relay.end(session)

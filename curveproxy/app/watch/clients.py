@@ -1,0 +1,222 @@
+"""The allow-list: a directory of certificates, and the keys of the configuration beside it.
+
+Any file there may be a certificate, for CZMQ calls them as it likes; what is set aside by its name is not.
+A certificate's metadata may bind its key: ``identity``, ``socket-types``, ``services``, and limits of its own. A word
+there that is nearly one of these refuses the certificate: a misspelled restriction must not let anybody in.
+"""
+
+import difflib
+import os
+import stat
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Self
+
+import attrs
+from attrs import field, frozen
+
+from curveproxy.app.config.certificates import PUBLIC_SUFFIX, KeyFileError, NoCertificateError, read_certificate
+from curveproxy.app.config.load import Service
+from curveproxy.app.observe.log import Log
+from curveproxy.app.observe.text import suggestion
+from curveproxy.app.watch.files import Files, Listing, Stamp, Watched
+from curveproxy.policy.access import UNBOUND, AccessList, KeyTerms
+from curveproxy.policy.limits import ClientLimits
+from curveproxy.policy.metadata import is_safe_identity
+from curveproxy.policy.socket_types import known
+
+# Regular files, and what tells of itself why it can not be read.
+FILES = {stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK}
+# The one warning that ``check`` calls an error: the client whose key it is can not connect.
+UNREADABLE = "client key can not be read"
+# What the limits of one client are called there, and how long they may be.
+DIGITS = 18
+LIMITS = {name.replace("_", "-"): name for name in attrs.fields_dict(ClientLimits)}
+# What a certificate's metadata may say to us.
+KNOWN = ("identity", "socket-types", "services", *LIMITS)
+# How much alike two names are of which one may be meant for the other, as difflib counts.
+ALIKE = 0.75
+# Ends of names: of a certificate, which its client's name is without; of a secret key, as CZMQ and zmq.auth call it; of
+# what has been set aside, so that its client stays out.
+SUFFIXES = (PUBLIC_SUFFIX, ".pub", ".cert")
+SECRET = "_secret"  # noqa: S105  a suffix
+ASIDE = ("~", ".bak", ".old", ".orig", ".save", ".tmp", ".swp", ".disabled", ".off", ".revoked", ".rpmsave", ".rpmnew")
+PASSED_OVER, ASIDE_HINT = (
+    "a file among the clients is passed over",
+    "by its name it has been set aside: call it NAME.key",
+)
+NO_SERVICE = "a client is for a service that does not exist"
+NOBODY, NOBODY_HINT = "nobody can connect", "put the clients' .key files into the clients directory"
+
+
+@frozen
+class Client:
+    """What a certificate says of its owner. services: those that it may use; empty for all.
+
+    unknown: names in its metadata that say nothing to us.
+    """
+
+    key: bytes
+    binding: KeyTerms = UNBOUND
+    services: frozenset[str] = field(factory=frozenset)
+    unknown: frozenset[str] = field(factory=frozenset)
+
+
+def read_client(path: Path) -> Client:
+    """Read a client's certificate. Raises KeyFileError."""
+    certificate = read_certificate(path)
+    if certificate.secret is not None:
+        raise KeyFileError(f"{path} holds a secret key: leave it to its owner, and put the public half here")
+    _check_names(path, certificate.metadata, certificate.elsewhere)
+    words = {name: text.replace(",", " ").split() for name, text in certificate.metadata.items()}
+    identity = certificate.metadata.get("identity", "").encode()
+    socket_types = frozenset(word.encode() for word in words.get("socket-types", ()))
+    if not is_safe_identity(identity):
+        raise KeyFileError(f"{path}: its identity is longer than 255 octets")
+    if "unknown" in map(known, socket_types):
+        raise KeyFileError(f"{path}: among its socket-types is one that nobody knows")
+    limits = {}
+    for name in LIMITS.keys() & certificate.metadata.keys():
+        text = certificate.metadata[name]
+        if not (text.isascii() and text.isdecimal() and len(text) <= DIGITS):
+            raise KeyFileError(f"{path}: its {name} is not a whole number of at most {DIGITS} digits")
+        limits[LIMITS[name]] = int(text)
+    binding = KeyTerms(identity, socket_types, limits)
+    unknown = frozenset(certificate.metadata.keys() - set(KNOWN))
+    return Client(certificate.public, binding, frozenset(words.get("services", ())), unknown)
+
+
+def _check_names(path: Path, metadata: Mapping[str, str], elsewhere: Collection[str]) -> None:
+    """Nothing may look like a restriction and be none. Raises KeyFileError."""
+    for name in sorted({*metadata, *elsewhere}):
+        close = difflib.get_close_matches(name.lower().replace("_", "-"), KNOWN, 1, ALIKE)
+        if close and name != close[0]:
+            raise KeyFileError(f"{path}: no {name} is known: did you mean {close[0]}")
+        if close and name in elsewhere:
+            raise KeyFileError(f"{path}: its {name} is not in the section metadata")
+        if close and name not in LIMITS and not metadata[name].strip(", "):
+            raise KeyFileError(f"{path}: its {name} is empty: without any restriction leave the line out")
+
+
+def client_name(file: str) -> str:
+    """What a client is called whose certificate has that name.
+
+    It is told to the service, in UTF-8; a file name may be anything.
+    """
+    stem = next((file.removesuffix(suffix) for suffix in SUFFIXES if file.endswith(suffix)), file)
+    return os.fsencode(stem).decode(errors="replace")
+
+
+class Clients(Watched[Client]):
+    """The list of one service's clients. list: as it is now; services: the names of all that there are."""
+
+    _place = "clients directory"
+
+    def __init__(self, path: Path | None, keys: list[bytes], allow_any: bool, log: Log, *, service: str = "") -> None:
+        super().__init__(log)
+        self._path, self._keys, self._allow_any, self._service = path, keys, allow_any, service
+        self.services: Collection[str] = ()
+        self.files = Files(self._read, log.warning, UNREADABLE)
+        self._warned: set[str] = set()
+        self._unknown: set[str] = set()
+        self._taken()
+
+    @classmethod
+    def of(cls, service: Service, services: Collection[str], log: Log) -> Self:
+        """The clients of a service of the configuration, in which there are ``services``."""
+        clients = service.clients
+        keys = [key.octets for key in clients.keys]
+        found = cls(clients.directory, keys, clients.allow == "any", log, service=service.name)
+        found.services = services
+        return found
+
+    def load(self) -> AccessList:
+        """The list as it is now; for the start, before there is anything to block."""
+        self.refresh()
+        self.warn_if_empty()
+        return self.list
+
+    def warn_if_empty(self) -> None:
+        if not self.list.names and not self._allow_any:
+            self._log.warning(NOBODY, hint=NOBODY_HINT)
+
+    def _taken(self) -> None:
+        self._warn_of_twins()
+        self._tell_of_metadata()
+        names: dict[bytes, str | None] = dict.fromkeys(self._keys)
+        bindings = {}
+        # Of two files with one key the first by name counts.
+        for name, client in sorted(self._present().items(), reverse=True):
+            if not client.services or self._service in client.services:
+                names[client.key] = client_name(name)
+                bindings[client.key] = client.binding
+        bound = {key: binding for key, binding in bindings.items() if binding != UNBOUND}
+        self.list = AccessList(names, self._allow_any, bound)
+
+    def _present(self) -> Mapping[str, Client]:
+        return {name: entry.value for name, entry in self.files.entries.items() if entry.value is not None}
+
+    def _warn_of_twins(self) -> None:
+        """One key under two names, or one name for two keys. Of a file that was renamed the old name is missing."""
+        fresh, first, named = self.files.fresh, dict[bytes, str](), dict[str, str]()
+        for name, client in sorted(self._present().items()) if fresh else ():
+            if self.files.entries[name].missing:
+                continue
+            if (other := first.setdefault(client.key, name)) != name and fresh & {name, other}:
+                self._log.warning(
+                    "two files hold one client's key", files=[other, name], hint=f"the name of {other} is used"
+                )
+            elif (other := named.setdefault(client_name(name), name)) != name and fresh & {name, other}:
+                self._log.warning(
+                    "two keys have one client's name", files=[other, name], hint="log, page and service see one client"
+                )
+
+    def _tell_of_metadata(self) -> None:
+        """What certificates say that can not be meant so, or that says nothing to us; each once."""
+        fresh = {name: client for name, client in self._present().items() if name in self.files.fresh}
+        for name, client in sorted(fresh.items()):
+            for missing in sorted(client.services - {*self.services, self._service}) if self.services else ():
+                detail = f"{self._path}/{name}: there is no service {missing}"
+                self._log.warning(NO_SERVICE, detail=detail, hint=suggestion(missing, self.services))
+        if unknown := {word for client in fresh.values() for word in client.unknown} - self._unknown:
+            self._unknown |= unknown
+            self._log.info("metadata of clients that binds nothing", names=sorted(unknown))
+
+    def _listing(self) -> Listing:
+        found: dict[str, Stamp] = {}
+        for file in self._path.iterdir() if self._path is not None else ():
+            if file.name.startswith("."):
+                continue
+            if file.name.endswith(SECRET):
+                self._warn_once(file, "a secret key lies among the clients", "only public keys belong there")
+                continue
+            if file.name.endswith(ASIDE) or PUBLIC_SUFFIX in file.suffixes[:-1]:  # as alice.key.2026-11-26
+                self._warn_once(file, PASSED_OVER, ASIDE_HINT)
+                continue
+            try:
+                status = file.stat()
+            except FileNotFoundError:
+                continue  # it went while we looked
+            except OSError:  # one that can not be followed spoils only itself
+                status = file.lstat()
+            if stat.S_IFMT(status.st_mode) not in FILES:  # not even its times hold still
+                self._warn_once(file, "what lies among the clients is no regular file", "it is passed over")
+                continue
+            found[file.name] = Stamp.of(status)
+        return found
+
+    def _read(self, name: str) -> Client | None:
+        """Raises KeyFileError; not for a file that is no certificate, was none before, and has no name of one."""
+        assert self._path is not None
+        try:
+            return read_client(self._path / name)
+        except NoCertificateError as error:
+            if name.endswith(SUFFIXES) or name in self._present():
+                raise
+            self._warn_once(self._path / name, PASSED_OVER, str(error))
+            return None
+
+    def _warn_once(self, file: Path, event: str, hint: str) -> None:
+        if file.name not in self._warned:
+            self._warned.add(file.name)
+            self._log.warning(event, file=str(file), hint=hint)

@@ -1,0 +1,37 @@
+"""Transient key pairs (S'), made ahead while nobody waits: a burst of newcomers then pays a curve operation less each.
+
+A pair is used for one connection and forgotten with it.
+"""
+
+import trio
+
+from curveproxy.wire.curve.box import KeyPair
+
+STOCK = 128
+# Refilled in so small pieces, and only when a burst has had this long to pass.
+PIECE = 8
+PAUSE_SECONDS = 0.25
+
+
+class TransientKeys:
+    """A stock of key pairs, shared by all services."""
+
+    def __init__(self) -> None:
+        self._stock: list[KeyPair] = []
+        self._wanted = trio.Event()
+        self._wanted.set()
+
+    def take(self) -> KeyPair:
+        """A pair that nobody else ever had or will have."""
+        self._wanted.set()
+        return self._stock.pop() if self._stock else KeyPair.generate()
+
+    async def run(self) -> None:
+        """Keep the stock full."""
+        while True:
+            await self._wanted.wait()
+            self._wanted = trio.Event()
+            await trio.sleep(PAUSE_SECONDS)
+            while len(self._stock) < STOCK and not self._wanted.is_set():
+                self._stock += [KeyPair.generate() for _ in range(PIECE)]
+                await trio.lowlevel.checkpoint()

@@ -1,0 +1,1 @@
+"""What the operating system gives: sockets, readiness, deadlines, buffers. No ZMTP."""

@@ -1,0 +1,1 @@
+"""Two established peers, and the octets between them."""

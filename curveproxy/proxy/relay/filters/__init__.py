@@ -1,0 +1,1 @@
+"""What is left out on the way, message by message."""

@@ -1,0 +1,40 @@
+"""What a session keeps whose invalid messages are dropped: the parts of a message that has not ended.
+
+A multipart message is forwarded only when its last part has been opened, for what is dropped may be in its middle.
+"""
+
+from curveproxy.wire import spec
+from curveproxy.wire.codec.select import Buffer
+
+# A command may follow what is returned.
+COMMAND_ROOM = spec.COMMAND_MAX + spec.LONG_HEADER
+
+
+class PartialMessages:
+    """For the direction from the client to the service."""
+
+    __slots__ = ("_parts",)
+
+    def __init__(self) -> None:
+        self._parts = bytearray()
+
+    def whole_messages(self, frames: Buffer, end: int, ended: int, held: int) -> tuple[Buffer, int]:
+        """What of ``frames[:end]``, and of the parts that are held, may go on: a buffer, and its end in it.
+
+        ended: how many messages end in these frames; held: octets of the one that has begun and not ended.
+        """
+        if not ended:
+            self._parts += frames.view[:end]
+            return frames, 0
+        parts, end = self._parts, end - held
+        self._parts = bytearray(frames.view[end : end + held])
+        if not parts:
+            return frames, end
+        parts += frames.view[:end]
+        end = len(parts)
+        parts += bytes(COMMAND_ROOM)
+        return Buffer(parts), end
+
+    def give_up_parts(self) -> None:
+        """The message that has begun is torn."""
+        self._parts.clear()

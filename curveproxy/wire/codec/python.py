@@ -1,0 +1,191 @@
+"""The codec's two functions in Python: the definition, which the twin in C (``_codec.c``) keeps to octet by octet.
+
+A box is opened straight into the target, at the place where the flags within it fall on the last octet of the plain
+frame's header, which is then written over them; sealing does the same the other way round. So nothing is copied.
+
+# MESSAGE, 33 + n octets: name[8] nonce[8] Box [flags[1] + data[n]]
+"""
+
+import struct
+
+from curveproxy.wire import sodium, spec
+from curveproxy.wire.codec.state import Batch, Buffer, CodecState, Stop
+from curveproxy.wire.zmtp.frame import LONG_HEADER, Dialect
+
+NAME_NONCE = struct.Struct(">8sQ")
+U64 = struct.Struct(">Q")
+_NONCE_PREFIX = 16
+_BOX_AT = len(spec.MESSAGE_NAME) + spec.SHORT_NONCE
+_NONCE_MAX = 2**64 - 1
+_V1_SHORT_MAX = 253
+
+
+def open_frames(state: CodecState, source: Buffer, start: int, end: int, target: Buffer, at: int) -> Batch:
+    """Open the MESSAGEs in ``source[start:end]`` into plain frames at ``target[at:]``.
+
+    Returns (start, at, messages, octets, stop): where source and target stand now, how many messages ended and how
+    many octets of data came out. The next nonce is the only one that is opened (senders count without gaps).
+    """
+    frames, out, from_, to = source.data, target.data, source.pointer, target.pointer
+    key, limit, held, dialect, discarding = state.key, state.limit, state.held, state.dialect, state.discarding
+    nonce_octets = bytearray(state.prefix + bytes(spec.SHORT_NONCE))
+    nonce_pointer = sodium.address("unsigned char[]", nonce_octets)
+    expected = _reversed(state.nonce + 1) if state.little_endian else state.nonce + 1
+    capacity, messages, octets, opened = len(out), 0, 0, 0
+    short_max, long_header = (_V1_SHORT_MAX, 10) if dialect == Dialect.V1 else (spec.SHORT_BODY_MAX, spec.LONG_HEADER)
+    stop = Stop.INCOMPLETE
+    while end - start >= spec.SHORT_HEADER:
+        if opened == state.batch:
+            stop = Stop.FULL
+            break
+        flags = frames[start]
+        if flags & ~(spec.LONG | spec.COMMAND) and flags & ~spec.LONG != spec.MORE:
+            stop = Stop.FRAMING
+            break
+        if flags & spec.LONG:
+            body = start + spec.LONG_HEADER
+            if body > end:
+                break
+            size = U64.unpack_from(frames, start + 1)[0]
+        else:
+            body = start + spec.SHORT_HEADER
+            size = frames[start + 1]
+        if size < spec.MESSAGE_OVERHEAD:
+            stop = Stop.TOO_SHORT
+            break
+        plain = size - spec.MESSAGE_OVERHEAD
+        header = spec.SHORT_HEADER if plain <= short_max else long_header
+        if held + header + plain > limit:
+            stop = Stop.FRAMING if size > spec.FRAME_MAX else Stop.TOO_LARGE
+            break
+        if body + size > end:
+            break
+        name, nonce = NAME_NONCE.unpack_from(frames, body)
+        if name != spec.MESSAGE_NAME:
+            stop = Stop.NOT_MESSAGE
+            break
+        if nonce != expected:
+            stop = Stop.NONCE
+            break
+        if at + header + plain > capacity:
+            stop = Stop.FULL
+            break
+        nonce_octets[_NONCE_PREFIX:] = frames[body + 8 : body + _BOX_AT]
+        inner_at = at + header - 1
+        if sodium.open_at(to + inner_at, from_ + (body + _BOX_AT), size - _BOX_AT, nonce_pointer, key):
+            stop = Stop.BOX
+            break
+        inner = out[inner_at]
+        if flags & spec.MORE and inner & (spec.INNER_MORE | spec.INNER_COMMAND) != spec.INNER_MORE:
+            stop = Stop.OUTER_MORE
+            break
+        start = body + size
+        opened += 1
+        expected = _reversed(state.nonce + opened + 1) if state.little_endian else expected + 1
+        if inner & spec.INNER_COMMAND:
+            state.command = inner_at + 1, plain
+            stop = Stop.COMMAND
+            break
+        more = inner & spec.INNER_MORE
+        if discarding:
+            discarding = bool(more)
+            continue
+        if dialect == Dialect.V1:
+            out[inner_at] = more
+            if header == spec.SHORT_HEADER:
+                out[at] = plain + 1
+            else:
+                LONG_HEADER.pack_into(out, at, 0xFF, plain + 1)
+        elif header == spec.SHORT_HEADER:
+            out[at], out[inner_at] = more, plain
+        else:
+            LONG_HEADER.pack_into(out, at, more | spec.LONG, plain)
+        at = inner_at + 1 + plain
+        octets += plain
+        if more:
+            held += header + plain
+        else:
+            held = 0
+            messages += 1
+    state.nonce += opened
+    state.held, state.discarding = held, discarding
+    return start, at, messages, octets, stop
+
+
+def seal_frames(state: CodecState, source: Buffer, start: int, end: int, target: Buffer, at: int) -> Batch:
+    """Seal the plain frames in ``source[start:end]`` as MESSAGEs at ``target[at:]``; see ``open_frames``.
+
+    The last octet of each frame's header in the source is overwritten.
+    """
+    frames, out, from_, to = source.data, target.data, source.pointer, target.pointer
+    key, limit, held, v1 = state.key, state.limit, state.held, state.dialect == Dialect.V1
+    nonce, last, nonce_octets = (
+        state.nonce,
+        state.nonce + state.batch,
+        bytearray(state.prefix + bytes(spec.SHORT_NONCE)),
+    )
+    nonce_pointer = sodium.address("unsigned char[]", nonce_octets)
+    capacity, messages, octets = len(out), 0, 0
+    stop = Stop.INCOMPLETE
+    while end - start >= spec.SHORT_HEADER:
+        if nonce == last:
+            stop = Stop.FULL
+            break
+        # 1.0: size first, flags last, of which MORE alone means something; FF is the long form.
+        flags = frames[start]
+        long = flags == 0xFF if v1 else flags & spec.LONG
+        body = start + (10 if v1 else spec.LONG_HEADER) if long else start + spec.SHORT_HEADER
+        if body > end:
+            break
+        if v1:
+            size = (U64.unpack_from(frames, start + 1)[0] if long else flags) - 1
+            flags = frames[body - 1] & spec.MORE
+        else:
+            size = U64.unpack_from(frames, start + 1)[0] if long else frames[start + 1]
+            if flags & ~(spec.MORE | spec.LONG) and flags & ~spec.LONG != spec.COMMAND:
+                stop = Stop.FRAMING
+                break
+        if not 0 <= size <= spec.FRAME_MAX:
+            stop = Stop.FRAMING
+            break
+        weight = body - start + size
+        if held + weight > limit:
+            stop = Stop.TOO_LARGE
+            break
+        if body + size > end:
+            break
+        if flags & spec.COMMAND:
+            stop = Stop.COMMAND
+            break
+        sealed = size + spec.MESSAGE_OVERHEAD
+        header = spec.SHORT_HEADER if sealed <= spec.SHORT_BODY_MAX else spec.LONG_HEADER
+        message_at = at + header
+        if message_at + sealed > capacity:
+            stop = Stop.FULL
+            break
+        nonce += 1
+        more = flags & spec.MORE
+        frames[body - 1] = more
+        if header == spec.SHORT_HEADER:
+            out[at], out[at + 1] = 0, sealed
+        else:
+            LONG_HEADER.pack_into(out, at, spec.LONG, sealed)
+        NAME_NONCE.pack_into(out, message_at, spec.MESSAGE_NAME, nonce)
+        nonce_octets[_NONCE_PREFIX:] = out[message_at + 8 : message_at + _BOX_AT]
+        sodium.seal_at(to + (message_at + _BOX_AT), from_ + (body - 1), size + 1, nonce_pointer, key)
+        at = message_at + sealed
+        start = body + size
+        octets += size
+        if more:
+            held += weight
+        else:
+            held = 0
+            messages += 1
+    state.nonce = nonce
+    state.held = held
+    return start, at, messages, octets, stop
+
+
+def _reversed(counter: int) -> int:
+    """A counter as a client shows it that counts in little-endian order, read big-endian; none behind the last."""
+    return int.from_bytes(counter.to_bytes(8, "little"), "big") if counter <= _NONCE_MAX else counter

@@ -1,0 +1,1 @@
+"""The CurveZMQ handshake (RFC 26): its boxes, its cookie, its two sides."""

@@ -1,0 +1,144 @@
+"""The client's side of the CURVE handshake, without I/O: octets in, octets out (RFC 26).
+
+For ``demo`` and ``probe``; the proxy's own clients bring their own.
+"""
+
+from collections.abc import Mapping
+
+from curveproxy.reasons import ClientFailure, Outcome
+from curveproxy.wire import sodium, spec
+from curveproxy.wire.curve import box
+from curveproxy.wire.curve.box import KeyPair, short_nonce
+from curveproxy.wire.errors import LocalError, PeerError
+from curveproxy.wire.zmtp import metadata
+from curveproxy.wire.zmtp.frame import command, read_command_untrusted, read_frame
+from curveproxy.wire.zmtp.greeting import MINOR_AT, check_greeting_untrusted, greeting
+
+# What a server may answer at most to INITIATE: READY's metadata is unbounded by the RFC.
+READY_MAX = spec.READY_OVERHEAD + 65536
+
+# Who else answers on a port, by the first octets.
+FAMILIAR = {b"HTTP/": "HTTP", b"\x15\x03": "TLS", b"\x16\x03": "TLS", b"SSH-": "SSH"}
+
+# What may come where another command is due: from another client, and from a server that refuses.
+SHORT_COMMAND = bytes([spec.COMMAND])
+INSTEAD = {b"WELCOME": b"\x05HELLO", b"READY": b"\x05ERROR"}
+
+
+class CurveInitiator:
+    """One handshake. Send ``opening()`` after connecting, then feed ``receive_untrusted`` until ``done``.
+
+    stage: ``greeting``, ``welcome``, ``ready``, then ``done``: what is awaited.
+    properties: the server's metadata, once done.
+    shared: the key of the session, once done.
+    rest: octets that came behind READY.
+    """
+
+    def __init__(
+        self,
+        server: bytes,
+        keys: KeyPair,
+        transient: KeyPair,
+        vouch_nonce: bytes,
+        properties: Mapping[str, bytes],
+    ) -> None:
+        self.stage = "greeting"
+        self.minor = 0
+        self.properties: dict[str, bytes] = {}
+        self.shared = b""
+        self.rest = b""
+        self._server, self._keys, self._transient = server, keys, transient
+        self._vouch_nonce, self._metadata = vouch_nonce, metadata.encode(properties)
+        self._seen = b""
+
+    def opening(self) -> bytes:
+        """The greeting. HELLO follows when the server's has been seen."""
+        return greeting(spec.CURVE, as_server=False)
+
+    def receive_untrusted(self, octets: bytes) -> bytes:
+        """Take octets from the server, give those to send back. Raises PeerError with a ClientFailure."""
+        if self.stage == "done":
+            raise LocalError("the handshake is over")
+        self._seen += octets
+        answer = b""
+        if self.stage == "greeting" and self._greeting_untrusted():
+            self.stage, answer = "welcome", self._hello()
+        if self.stage == "welcome" and (
+            body := self._command_untrusted(b"WELCOME", spec.WELCOME_SIZE, spec.WELCOME_SIZE)
+        ):
+            self.stage, answer = "ready", answer + self._initiate_untrusted(body)
+        if self.stage == "ready" and (body := self._command_untrusted(b"READY", spec.READY_OVERHEAD, READY_MAX)):
+            self._ready_untrusted(body)
+            self.stage, self.rest = "done", self._seen
+        return answer
+
+    def _greeting_untrusted(self) -> bool:
+        for sign, protocol in FAMILIAR.items():
+            if self._seen.startswith(sign):
+                raise PeerError(ClientFailure.NOT_ZMTP, f"it looks like {protocol}")
+            if sign.startswith(self._seen):
+                return False
+        mark = check_greeting_untrusted(
+            self._seen[: spec.GREETING_SIZE],
+            spec.CURVE,
+            not_zmtp=ClientFailure.NOT_ZMTP,
+            version=ClientFailure.ZMTP_VERSION,
+            other_mechanism=ClientFailure.MECHANISM,
+        )
+        if len(self._seen) < mark:
+            return False
+        self.minor = self._seen[MINOR_AT]
+        self._seen = self._seen[mark:]
+        return True
+
+    def _command_untrusted(self, name: bytes, least: int, most: int) -> bytes:
+        """The body of the command that is due, or nothing while it is not whole."""
+        if self._seen[:1] == SHORT_COMMAND and INSTEAD[name].startswith(self._seen[2:8]):
+            if (found := read_frame(self._seen)) is None:
+                return b""
+            if found[1].startswith(INSTEAD[b"WELCOME"]):
+                raise PeerError(ClientFailure.ROLE)  # as-server tells nothing: libzmq's servers write 0
+            if found[1].startswith(INSTEAD[b"READY"]):
+                raise PeerError(ClientFailure.REFUSED, _reason_untrusted(found[1][6:]))
+        failure = ClientFailure(name.decode().lower())
+        mark, begin, end = read_command_untrusted(
+            self._seen, name, least, most, wrong=ClientFailure.COMMAND, small=failure, large=failure
+        )
+        if len(self._seen) < mark:
+            return b""
+        body, self._seen = self._seen[begin:end], self._seen[end:]
+        return body
+
+    def _hello(self) -> bytes:
+        nonce = short_nonce(1)
+        shared = sodium.shared_key(self._server, self._transient.secret)
+        sealed = sodium.seal(box.HELLO_PLAIN, box.HELLO + nonce, shared)
+        return command(b"HELLO", spec.CURVE_VERSION + bytes(72) + self._transient.public + nonce + sealed)
+
+    def _initiate_untrusted(self, body: bytes) -> bytes:
+        try:
+            shared = sodium.shared_key(self._server, self._transient.secret)
+            plain = sodium.open_box(body[24:], box.WELCOME + body[8:24], shared)
+            server_transient, cookie = plain[:32], plain[32:]
+            self.shared = sodium.shared_key(server_transient, self._transient.secret)
+            vouch = box.seal_vouch(
+                self._keys, self._transient.public, self._server, server_transient, self._vouch_nonce
+            )
+        except sodium.BoxError as error:
+            raise PeerError(ClientFailure.WELCOME, str(error)) from None
+        nonce = short_nonce(2)
+        sealed = sodium.seal(self._keys.public + vouch + self._metadata, box.INITIATE + nonce, self.shared)
+        return command(b"INITIATE", cookie + nonce + sealed)
+
+    def _ready_untrusted(self, body: bytes) -> None:
+        try:
+            plain = sodium.open_box(body[14:], box.READY + body[6:14], self.shared)
+        except sodium.BoxError as error:
+            raise PeerError(ClientFailure.READY, str(error)) from None
+        self.properties = metadata.read_untrusted(plain, ClientFailure.READY)
+
+
+def _reason_untrusted(data: bytes) -> str:
+    """The reason in an ERROR: a status code of ZAP (RFC 27), or to a probe an outcome's name; nothing else is kept."""
+    text = data[1:].decode("ascii", "replace")
+    return text if text in list(Outcome) or (len(text) == 3 and text.isdecimal()) else ""

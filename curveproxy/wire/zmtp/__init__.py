@@ -1,0 +1,1 @@
+"""What every ZMTP peer speaks: greeting, frames, metadata, commands, and the handshakes without security."""

@@ -1,0 +1,78 @@
+"""ZMTP frames: a header of flags and size, then a body (RFC 23, section "Framing").
+
+# 2.0 and 3.x, short: flags[1] size[1] body    long: flags[1] size[8] body     flags: MORE 1, LONG 2, COMMAND 4
+# 1.0,         short: size[1] flags[1] body    long: FF size[8] flags[1] body  size counts the flags too (RFC 13)
+"""
+
+import struct
+from enum import IntEnum
+
+from curveproxy.wire import spec
+from curveproxy.wire.errors import PeerError, Reason
+from curveproxy.wire.zmtp.command import body_of
+from curveproxy.wire.zmtp.greeting import Octets
+
+LONG_HEADER = struct.Struct(">BQ")
+
+
+class Dialect(IntEnum):
+    """How a plain peer frames: the major version of ZMTP that it speaks."""
+
+    V1 = 1
+    V2 = 2
+    V3 = 3
+
+
+def frame(flags: int, body: bytes) -> bytes:
+    """One whole frame of ZMTP 3. flags: MORE or COMMAND or neither; LONG is set here where it is due."""
+    if len(body) <= spec.SHORT_BODY_MAX:
+        return bytes([flags, len(body)]) + body
+    return LONG_HEADER.pack(flags | spec.LONG, len(body)) + body
+
+
+def command(name: bytes, data: bytes) -> bytes:
+    """One command as a whole frame: its body is the name with its length before it, then the data."""
+    return frame(spec.COMMAND, body_of(name, data))
+
+
+def read_frame(seen: bytes) -> tuple[int, bytes, bytes] | None:
+    """The flags and the body of the first frame in ``seen``, and what is behind it; None while it is not whole."""
+    begin = spec.LONG_HEADER if seen[:1] and seen[0] & spec.LONG else spec.SHORT_HEADER
+    end = begin + int.from_bytes(seen[1:begin], "big")
+    return (seen[0], seen[begin:end], seen[end:]) if begin <= len(seen) >= end else None
+
+
+def read_command_untrusted(
+    seen: Octets, name: bytes, least: int, most: int, *, wrong: Reason, small: Reason, large: Reason
+) -> tuple[int, int, int]:
+    """Judge as much of a handshake command as has come.
+
+    seen: octets from the frame's first on.
+    name: the only command that may come here.
+    least, most: the bounds of its body in octets.
+    Returns (mark, begin, end): how many octets there must be before there is more to say, and when mark is
+    no more than there is, the body is ``seen[begin:end]``.
+    Raises PeerError: ``wrong`` for other commands and messages, ``small`` and ``large`` for a size that can not be.
+    """
+    have = len(seen)
+    if have < spec.SHORT_HEADER:
+        if have and seen[0] & ~spec.LONG != spec.COMMAND:
+            raise PeerError(wrong, "not a command")
+        return spec.SHORT_HEADER, 0, 0
+    if seen[0] & ~spec.LONG != spec.COMMAND:
+        raise PeerError(wrong, "not a command")
+    begin = spec.LONG_HEADER if seen[0] & spec.LONG else spec.SHORT_HEADER
+    if have < begin:
+        return begin, 0, 0
+    size = int.from_bytes(seen[1:begin], "big")
+    # The name before the size: a HELLO where INITIATE is due is the wrong command, not a small INITIATE.
+    # What is shorter than the name that is due can not be it.
+    opening = bytes([len(name)]) + name
+    if not opening.startswith(bytes(seen[begin : min(begin + len(opening), begin + size)])):
+        raise PeerError(wrong, "another command")
+    if size < least:
+        raise PeerError(small, "too short")
+    if size > most:
+        raise PeerError(large, "too long")
+    named = begin + len(opening)
+    return named if have < named else begin + size, begin, begin + size
