@@ -14,7 +14,7 @@ from curveproxy.proxy.capacity import Capacity
 from curveproxy.proxy.net import sockets
 from curveproxy.proxy.net.buffers import BufferPool
 from curveproxy.proxy.net.endpoint import Endpoint
-from curveproxy.proxy.net.reactor import Owner, Reactor
+from curveproxy.proxy.net.reactor import FailsAlone, Reactor
 from curveproxy.proxy.registry import IdentityRegistry
 from curveproxy.proxy.relay.session import Session
 from curveproxy.proxy.service import Service
@@ -50,8 +50,8 @@ class Server:
         self.descriptors, self.registry = Capacity(descriptors), registry
         self._handed_over = handed_over
         self.services: list[Service] = []
-        self.sessions_room = Reactor(SESSIONS_TURN)
-        self.strangers_room = Reactor(STRANGERS_TURN, after=self.sessions_room)
+        self.sessions_reactor = Reactor(SESSIONS_TURN)
+        self.strangers_reactor = Reactor(STRANGERS_TURN, yields_to=self.sessions_reactor)
         self.cookies, self.transient_keys, self.buffers = CookieKeys(), TransientKeys(), BufferPool()
         self._doors: dict[DoorKey, Listener] = {}
         self._former: list[Service] = []  # those with sessions that have not left yet
@@ -113,8 +113,8 @@ class Server:
     async def run(self) -> None:
         """Serve what was opened, until it has been drained."""
         async with trio.open_nursery() as self._nursery:
-            self._nursery.start_soon(self.strangers_room.run)
-            self._nursery.start_soon(self.sessions_room.run)
+            self._nursery.start_soon(self.strangers_reactor.run)
+            self._nursery.start_soon(self.sessions_reactor.run)
             self._nursery.start_soon(self.cookies.run)
             self._nursery.start_soon(self.transient_keys.run)
             self._nursery.start_soon(self.buffers.run)
@@ -127,8 +127,8 @@ class Server:
                 for session in list(service.sessions):
                     session.cut(Closed.DRAINED)
             self._nursery.cancel_scope.cancel()
-        self.strangers_room.close()
-        self.sessions_room.close()
+        self.strangers_reactor.close()
+        self.sessions_reactor.close()
 
     def drain(self, seconds: float) -> None:
         """Stop listening, serve those inside for so long, then leave.
@@ -188,14 +188,14 @@ class Server:
         """
         return max((door.admission for door in self._doors.values()), key=lambda admission: admission.held).evict()
 
-    def spawn(self, owner: Owner, work: Callable[[], Awaitable[None]]) -> None:
-        """Start a task that lives as long as the proxy does. What it raises ends its owner by ``fail``, nobody else."""
+    def spawn(self, owner: FailsAlone, work: Callable[[], Awaitable[None]]) -> None:
+        """Start a task that lives as long as the proxy does. What it raises ends its owner alone."""
 
         async def guarded() -> None:
             try:
                 await work()
             except Exception as error:  # the boundary: one owner ends, not the proxy
-                owner.fail(error)
+                owner.failed(error)
 
         assert self._nursery is not None
         self._nursery.start_soon(guarded)

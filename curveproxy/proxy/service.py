@@ -76,10 +76,10 @@ class Service:
         self.quotas, self.rounds = Quotas[Session](), Maintenance(self)
         self.traffic = Traffic()
         self.lingering: set[Session] = set()
-        self.room, self.buffers, self.spawn = proxy.sessions_room, proxy.buffers, proxy.spawn
+        self.reactor, self.buffers, self.spawn = proxy.sessions_reactor, proxy.buffers, proxy.spawn
         self._descriptors = proxy.descriptors
         self.backend = Dialer(
-            settings, observer, proxy.sessions_room, proxy.spawn, proxy.evict, proxy.descriptors.sessions
+            settings, observer, proxy.sessions_reactor, proxy.spawn, proxy.evict, proxy.descriptors.sessions
         )
         self.is_leaving = False
         self._proxy = proxy
@@ -333,10 +333,10 @@ class PendingSession:
             service.check(self.initiate)  # once more, for much may have changed meanwhile
             sockets.prepare_session(self._socket)
             # Before READY, for whoever has that is in. Nothing is woken before this turn is over.
-            service.room.enter(self._socket.fileno(), near, READ | WRITE)
+            service.reactor.register(self._socket.fileno(), near, READ | WRITE)
             self._answer(curve_server.ready(self.initiate.shared, _ready_for_any(connection.properties)))
         except (PeerError, OSError) as error:
-            service.room.leave(self._socket.fileno())
+            service.reactor.unregister(self._socket.fileno())
             service.backend.take_back(connection.socket)
             self.refused(error if isinstance(error, PeerError) else _outcome_of(error))
             return
@@ -350,7 +350,7 @@ class PendingSession:
             if self.is_probe:
                 session.dismiss()
         except Exception as error:  # the boundary: it has been admitted, and what ends from now on is the session
-            session.fail(error)
+            session.failed(error)
 
     def _answer(self, ready: bytes) -> None:
         """Send READY, which fits into a send buffer that is all but empty. Raises OSError, and PeerError if not."""
@@ -370,7 +370,7 @@ class PendingSession:
                 return
         self._turn_away(Outcome.BACKEND_UNAVAILABLE, str(error))
 
-    def fail(self, error: Exception) -> None:
+    def failed(self, error: Exception) -> None:
         self.service.observer.unexpected(error)
         self._turn_away(Outcome.INTERNAL)
 

@@ -277,5 +277,5 @@ async def test_what_stands_is_read_at_the_scrape() -> None:
         assert await value("curveproxy_sessions_limit") == service.sessions_limit
         assert await value("curveproxy_half_open_limit") == service.half_open_limit
     proxy.drain(0)
-    proxy.strangers_room.close()
-    proxy.sessions_room.close()
+    proxy.strangers_reactor.close()
+    proxy.sessions_reactor.close()

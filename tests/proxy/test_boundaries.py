@@ -110,17 +110,17 @@ async def running(backend: str) -> AsyncIterator[Running]:
         at_work.proxy.drain(0)
 
 
-def full(room: Any, guest: type, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The next guest of this kind finds the room's epoll full."""
-    enter = room.enter
+def full(reactor: Any, guest: type, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next guest of this kind finds the reactor's epoll full."""
+    register = reactor.register
 
     def refuse(descriptor: int, who: object, events: int = READ) -> None:
         if isinstance(who, guest):
-            monkeypatch.setattr(room, "enter", enter)
+            monkeypatch.setattr(reactor, "register", register)
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        enter(descriptor, who, events)
+        register(descriptor, who, events)
 
-    monkeypatch.setattr(room, "enter", refuse)
+    monkeypatch.setattr(reactor, "register", refuse)
 
 
 def fails(*_: object, **__: object) -> None:
@@ -147,7 +147,7 @@ def test_a_full_epoll_refuses_one_client_and_is_no_failure_of_the_backend(
     async def main() -> None:
         async with running(backend) as at_work:
             proxy = at_work.proxy
-            full(proxy.strangers_room if guest is HalfOpen else proxy.sessions_room, guest, monkeypatch)
+            full(proxy.strangers_reactor if guest is HalfOpen else proxy.sessions_reactor, guest, monkeypatch)
             assert not await at_work.comes()
             await at_work.told.wait(("refused", "sessions_limit"))
             assert await at_work.is_empty()
@@ -174,7 +174,7 @@ def test_what_goes_wrong_at_the_birth_of_a_session_ends_it_and_counts_it_once(
 def test_a_refusal_that_can_not_be_told_is_one_all_the_same(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
     async def main() -> None:
         async with running(f"tcp://{host}:1") as at_work:
-            full(at_work.proxy.strangers_room, LingeringClose, monkeypatch)
+            full(at_work.proxy.strangers_reactor, LingeringClose, monkeypatch)
             assert not await at_work.comes(properties={"Socket-Type": b"DEALER", "X-Curveproxy-Probe": b""})
             await at_work.told.wait(("backend_failed", "refused"), ("refused", "backend_unavailable"))
             assert not at_work.service.taken
@@ -190,7 +190,7 @@ def test_a_refusal_that_can_not_be_told_is_one_all_the_same(host: str, monkeypat
         (PlainInitiator, "opening", "localhost"),
         (trio.socket, "getaddrinfo", "localhost"),
     ],
-    ids=["at once", "in the room", "in a task", "in a task before the dial"],
+    ids=["at once", "in the reactor", "in a task", "in a task before the dial"],
 )
 def test_an_error_of_ours_while_the_backend_is_dialled_ends_one_client(
     backend: str, place: object, name: str, host: str, monkeypatch: pytest.MonkeyPatch

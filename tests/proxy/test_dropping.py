@@ -8,6 +8,7 @@ import os
 import socket
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from types import SimpleNamespace
 from typing import Any, Self
 
@@ -59,12 +60,12 @@ class Room:
 
     again: list[Any] = field(factory=list)
 
-    def wake_again(self, who: Any) -> None:
+    def schedule(self, who: Any) -> None:
         self.again.append(who)
 
-    def enter(self, *_: object) -> None: ...
+    def register(self, *_: object) -> None: ...
 
-    replace = leave = expect = enter
+    hand_over = unregister = spin = register
 
 
 class Relay:
@@ -83,7 +84,7 @@ class Relay:
         service: Any = SimpleNamespace(
             backend=SimpleNamespace(take_back=self.take_back),
             settings=SimpleNamespace(messages=limits, xpub_messages=False),
-            room=self.room,
+            reactor=self.room,
             buffers=BufferPool(),
             spawn=lambda _, work: self.jobs.append(work),
             lingering=set(),
@@ -112,13 +113,13 @@ class Relay:
 
     def take_back(self, sock: socket.socket) -> None:
         """As of the backend."""
-        self.room.leave(sock.fileno())
+        self.room.unregister(sock.fileno())
         sock.close()
 
     def send(self, octets: bytes) -> None:
         """Let the proxy have these, and do all that it then wants to do."""
         self.client.send(octets)
-        self.near.wake(READ)
+        self.near.ready(READ)
         self.go_on()
         with suppress(BlockingIOError):
             while got := self.service.recv(1 << 20):
@@ -130,7 +131,7 @@ class Relay:
             while self.jobs:
                 trio.run(self.jobs.pop())
             if self.room.again:
-                self.room.again.pop().wake(READ)
+                self.room.again.pop().resume()
 
     def __enter__(self) -> Self:
         return self
@@ -384,12 +385,12 @@ def turns(relay: Relay, octets: bytes, peer: str) -> list[int]:
         side.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8 << 20)
     state, found = end.reader._state, []
     assert sock.send(octets) == len(octets)
-    before, again = state.nonce, [end]
+    before, again = state.nonce, list[Callable[[], None]]([partial(end.ready, READ)])
     while again:
-        again.pop(0).wake(READ)
+        again.pop(0)()
         found.append(state.nonce - before)
         before = state.nonce
-        again += relay.room.again
+        again += [pump.resume for pump in relay.room.again]
         assert len(again) <= 2, "each way waits for its turn once"
         relay.room.again.clear()
     return found
@@ -456,7 +457,7 @@ def test_what_is_owed_does_not_keep_a_buffer_that_is_much_larger(policy: str, si
                 padding += far.socket.send(bytes(100))
         for number, size in enumerate(sizes):
             relay.client.send(sealed(FIRST_NONCE + number, bytes(size), curve.INNER_MORE * (number == 0)))
-            relay.near.wake(READ)
+            relay.near.ready(READ)
             relay.go_on()
         assert reader.held > 0
         assert policy == "disconnect" or sum(sizes) < len(reader._owed) < sum(sizes) + 50
@@ -467,7 +468,7 @@ def test_what_is_owed_does_not_keep_a_buffer_that_is_much_larger(policy: str, si
                 assert not reader._large.is_turned or reader._large.buffer.data is reader._owed.obj
             with suppress(BlockingIOError):
                 came += relay.service.recv(50)
-            far.wake(WRITE)
+            far.ready(WRITE)
             relay.go_on()
         with suppress(BlockingIOError):
             while got := relay.service.recv(1 << 20):

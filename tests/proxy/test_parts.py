@@ -1,14 +1,12 @@
 """The parts of the proxy room that can be tried without a proxy."""
 
 import fcntl
-import itertools
 import random
 import socket
 import struct
 import termios
 import time
 from contextlib import closing, suppress
-from math import inf
 from pathlib import Path
 
 import pytest
@@ -18,7 +16,6 @@ import trio.testing
 from curveproxy.proxy.accept.cookies import CookieKeys
 from curveproxy.proxy.accept.transient_keys import STOCK, TransientKeys
 from curveproxy.proxy.capacity import Capacity
-from curveproxy.proxy.net import reactor as waiting_room
 from curveproxy.proxy.net.buffers import (
     GRAIN,
     OVER_SECONDS,
@@ -30,7 +27,6 @@ from curveproxy.proxy.net.buffers import (
 )
 from curveproxy.proxy.net.deadlines import Count, Deadline, DeadlineQueue
 from curveproxy.proxy.net.endpoint import Endpoint, is_local
-from curveproxy.proxy.net.reactor import GONE, LOOK_ON_SECONDS, READ, Reactor
 from curveproxy.proxy.net.sockets import (
     STRANGER_RECEIVE_BUFFER,
     BindError,
@@ -171,181 +167,6 @@ class TestPublicSockets:
             assert scale >= 7, "of tcp_rmem's largest, 6 MiB or more"
 
 
-class Guest:
-    def __init__(self) -> None:
-        self.events: list[int] = []
-        self.failed: list[Exception] = []
-        self.error: Exception | None = None
-
-    def wake(self, events: int) -> None:
-        self.events.append(events)
-        if self.error:
-            raise self.error
-
-    def fail(self, error: Exception) -> None:
-        self.failed.append(error)
-
-
-class TestWaitingRoom:
-    async def test_the_mark_keeps_a_guest_asleep_until_a_unit_is_whole(self) -> None:
-        """Real sockets: SO_RCVLOWAT under an edge-triggered epoll inside another."""
-        listener = socket.create_server(("127.0.0.1", 0))
-        with socket.create_connection(listener.getsockname()) as near, listener, listener.accept()[0] as far:
-            near.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            far.setblocking(False)
-            far.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 10)
-            room, guest = Reactor(4), Guest()
-            room.enter(far.fileno(), guest)
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(room.run)
-                for _ in range(9):
-                    near.send(b"x")
-                    await trio.sleep(0.005)
-                assert guest.events == []
-                near.send(b"x")
-                with trio.fail_after(5):
-                    while not guest.events:
-                        await trio.sleep(0.001)
-                assert guest.events[-1] & READ
-                near.shutdown(socket.SHUT_WR)
-                with trio.fail_after(5):
-                    while not guest.events[-1] & GONE:
-                        await trio.sleep(0.001)
-                nursery.cancel_scope.cancel()
-            room.leave(far.fileno())
-            assert len(room) == 0
-            room.close()
-
-    async def test_a_room_that_sleeps_is_woken_by_a_call_from_elsewhere(self) -> None:
-        room, guest = Reactor(4), Guest()
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(room.run)
-            await trio.testing.wait_all_tasks_blocked()
-            room.wake_again(guest)
-            with trio.fail_after(5):
-                while not guest.events:
-                    await trio.sleep(0.001)
-            nursery.cancel_scope.cancel()
-        room.close()
-
-    async def test_strangers_turns_end_when_a_session_waits(self) -> None:
-        """Ten strangers and one session are there at once: the session has its turn before the last of them."""
-        first = Reactor(2)
-        room = Reactor(2, after=first)
-        pairs = [socket.socketpair() for _ in range(11)]
-        order: list[str] = []
-
-        class Named(Guest):
-            def wake(self, events: int) -> None:
-                order.append("session" if self is session else "stranger")
-
-        session = Named()
-        for near, far in pairs:
-            near.send(b"x")
-            (first if near is pairs[-1][0] else room).enter(far.fileno(), session if near is pairs[-1][0] else Named())
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(room.run)
-            nursery.start_soon(first.run)
-            with trio.fail_after(5):
-                while len(order) < 11:
-                    await trio.sleep(0.001)
-            nursery.cancel_scope.cancel()
-        assert order.index("session") <= 4
-        for near, far in pairs:
-            near.close()
-            far.close()
-        room.close()
-        first.close()
-
-    def test_what_is_expected_is_looked_for_a_moment_and_less_often_each_time_it_stays_away(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        clock = itertools.count()
-        monkeypatch.setattr(waiting_room, "perf_counter", lambda: next(clock) * LOOK_ON_SECONDS / 10)
-        room = Reactor(4)
-        looks = []
-        for _ in range(200):
-            before = next(clock)
-            room.expect()
-            room._serve(inf)
-            looks.append(next(clock) - before > 2)
-        assert looks[:3] == [True] * 3
-        assert looks.count(True) == 3 + 7  # after 1, 2, 4 ... 64 that passed
-        room.close()
-
-    def test_what_comes_while_it_is_looked_for_is_served_without_a_sleep(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        room, guest = Reactor(4), Guest()
-        near, far = socket.socketpair()
-        with near, far:
-            room.enter(far.fileno(), guest)
-            monkeypatch.setattr(waiting_room, "perf_counter", lambda: float(near.send(b"x")))  # behind the first look
-            assert room._serve(inf) == 0
-            room.expect()
-            assert room._serve(inf) == 1
-        assert guest.events
-        room.close()
-
-    def test_who_asks_again_and_again_has_one_turn(self) -> None:
-        room, busy, other = Reactor(4), Guest(), Guest()
-        for _ in range(100):
-            room.wake_again(busy)
-        room.wake_again(other, GONE)
-        room.wake_again(busy, GONE)
-        room._serve(inf)
-        assert (busy.events, other.events) == ([READ | GONE], [GONE])
-        room.close()
-
-    def test_behind_its_time_a_turn_goes_on_with_one_guest_of_each_queue_and_nobody_is_forgotten(self) -> None:
-        room, order = Reactor(16), list[str]()
-
-        class Named(Guest):
-            def __init__(self, name: str) -> None:
-                super().__init__()
-                self.name = name
-
-            def wake(self, events: int) -> None:
-                super().wake(events)
-                order.append(self.name)
-                if self.name == "busy":
-                    room.wake_again(self)
-
-        busy, pairs = [Named("busy") for _ in range(3)], [socket.socketpair() for _ in range(4)]
-        ready = [Named("ready") for _ in pairs]
-        for guest, (near, far) in zip(ready, pairs, strict=True):
-            near.send(b"x")
-            room.enter(far.fileno(), guest)
-        for guest in busy:
-            room.wake_again(guest)
-        for _ in range(2):
-            assert room._serve(-inf)
-        assert order == ["busy", "ready"] * 2
-        assert room.is_busy
-        room.leave(pairs[2][1].fileno())  # with what was fetched for it
-        for _ in range(2):
-            room._serve(-inf)
-        assert [len(guest.events) for guest in ready] == [1, 1, 0, 1]
-        assert [len(guest.events) for guest in busy] == [2, 1, 1]
-        room.close()
-        for near, far in pairs:
-            near.close()
-            far.close()
-
-    async def test_an_error_ends_one_guest_and_no_other(self) -> None:
-        room, bad, good = Reactor(1), Guest(), Guest()
-        bad.error = ValueError("ours")
-        room.wake_again(bad)
-        room.wake_again(good)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(room.run)
-            with trio.fail_after(5):
-                while not good.events:
-                    await trio.sleep(0)
-            nursery.cancel_scope.cancel()
-        assert bad.failed == [bad.error]
-        assert good.failed == []
-        room.close()
-
-
 class TestBuffers:
     async def test_a_buffer_that_was_given_back_is_lent_again_until_nobody_wants_one(
         self, autojump_clock: trio.testing.MockClock
@@ -393,7 +214,7 @@ class Holding:
         self.has_ended = True
         self.keep(0)
 
-    def fail(self, error: Exception) -> None:
+    def failed(self, error: Exception) -> None:
         raise error
 
 

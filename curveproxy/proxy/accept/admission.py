@@ -112,12 +112,15 @@ class HalfOpen(Deadline):
         self.binding: bytes | None = None
         self.told: Address | None = None
 
-    def wake(self, events: int) -> None:
+    def ready(self, events: int) -> None:
         if self in self.admission.half_open:
             self.admission.look(self, gone=bool(events & GONE))
 
-    def fail(self, error: Exception) -> None:
-        self.admission.fail(self, error)
+    def resume(self) -> None:
+        self.ready(0)
+
+    def failed(self, error: Exception) -> None:
+        self.admission.failed(self, error)
 
 
 class LingeringClose(Deadline):
@@ -129,7 +132,7 @@ class LingeringClose(Deadline):
         super().__init__(deadline)
         self._admission, self.socket = admission, sock
 
-    def wake(self, events: int) -> None:
+    def ready(self, events: int) -> None:
         if events & GONE or not self._read_away():
             self._admission.part(self)
 
@@ -141,7 +144,7 @@ class LingeringClose(Deadline):
         except OSError:
             return False
 
-    def fail(self, error: Exception) -> None:
+    def failed(self, error: Exception) -> None:
         self._admission.part(self)
         self._admission.door.first.observer.unexpected(error)
 
@@ -155,7 +158,7 @@ class Admission:
     def __init__(
         self,
         door: "Listener",
-        room: Reactor,
+        reactor: Reactor,
         cookies: CookieKeys,
         transient_keys: TransientKeys,
         descriptors: Capacity,
@@ -164,7 +167,7 @@ class Admission:
         self.door = door
         self._descriptors, self._make_room = descriptors, make_room
         self.half_open: DeadlineQueue[HalfOpen] = DeadlineQueue(descriptors.strangers)
-        self._room, self._cookies, self._transient_keys = room, cookies, transient_keys
+        self._reactor, self._cookies, self._transient_keys = reactor, cookies, transient_keys
         self._sources = SourceLimits[HalfOpen]()
         self.configure()
         self._held: dict[HalfOpen, None] = {}
@@ -203,12 +206,12 @@ class Admission:
             self._count_to(source, stranger)
         try:
             sockets.prepare_stranger(sock, self._receive_buffer)
-            self._room.enter(sock.fileno(), stranger)
+            self._reactor.register(sock.fileno(), stranger)
         except OSError as error:
             if error.errno in sockets.EXHAUSTED:
                 self.refuse(stranger, Outcome.SESSIONS_LIMIT, sockets.EXHAUSTED[error.errno])
             else:
-                self.fail(stranger, error)
+                self.failed(stranger, error)
             return
         self.look(stranger, gone=False)  # many have sent their greeting by now, and have ours in one piece
 
@@ -273,7 +276,7 @@ class Admission:
         else:
             sock.close()
 
-    def fail(self, stranger: HalfOpen, error: Exception) -> None:
+    def failed(self, stranger: HalfOpen, error: Exception) -> None:
         stranger.service.observer.unexpected(error)
         if stranger in self.half_open:
             self.refuse(stranger, Outcome.INTERNAL)
@@ -287,7 +290,7 @@ class Admission:
 
     def _forget(self, stranger: HalfOpen) -> socket.socket:
         """Everything but the socket itself."""
-        self._room.leave(stranger.socket.fileno())
+        self._reactor.unregister(stranger.socket.fileno())
         self.half_open.remove(stranger)
         if stranger.source is not None:
             self._sources.leave(stranger.source, stranger)
@@ -300,7 +303,7 @@ class Admission:
             sock.shutdown(socket.SHUT_WR)
             sockets.set_mark(sock, 1)
             farewell = LingeringClose(self, sock, trio.current_time() + FAREWELL_SECONDS)
-            self._room.enter(sock.fileno(), farewell)
+            self._reactor.register(sock.fileno(), farewell)
         except OSError:  # it has gone, or the system can watch no more descriptors: it was refused all the same
             sock.close()
             return
@@ -310,7 +313,7 @@ class Admission:
 
     def part(self, farewell: LingeringClose) -> None:
         self._farewells.remove(farewell)
-        self._room.leave(farewell.socket.fileno())
+        self._reactor.unregister(farewell.socket.fileno())
         farewell.socket.close()
 
     def expire(self, now: float) -> None:
@@ -459,7 +462,7 @@ class Admission:
         return all(service.backend.trial.down for service in self.door.services)
 
     def backend_is_up(self) -> None:
-        """Those who waited for a backend go on, in the turns of the waiting room."""
+        """Those who waited for a backend go on, in the turns of the reactor."""
         for stranger in self._held:
             self._let_go_on(stranger, Stage.HELLO)
         self._held.clear()
@@ -478,4 +481,4 @@ class Admission:
     def _let_go_on(self, stranger: HalfOpen, stage: Stage) -> None:
         """Open its HELLO in its turn: each costs two curve operations."""
         stranger.stage = stage
-        self._room.wake_again(stranger)
+        self._reactor.schedule(stranger)

@@ -35,7 +35,7 @@ class Listener:
         self.bound, self.addresses = listener.endpoint, listener.addresses
         self._lead_to(services)
         self.admission = Admission(
-            self, proxy.strangers_room, proxy.cookies, proxy.transient_keys, proxy.descriptors, proxy.evict
+            self, proxy.strangers_reactor, proxy.cookies, proxy.transient_keys, proxy.descriptors, proxy.evict
         )
         self._proxy = proxy
         self._listener: ListeningSocket | None = listener

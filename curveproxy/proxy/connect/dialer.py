@@ -19,7 +19,7 @@ from curveproxy.proxy.connect.reach import listens
 from curveproxy.proxy.net import sockets
 from curveproxy.proxy.net.deadlines import Count, Deadline, DeadlineQueue
 from curveproxy.proxy.net.endpoint import Endpoint, is_local
-from curveproxy.proxy.net.reactor import READ, WRITE, Owner, Reactor
+from curveproxy.proxy.net.reactor import READ, WRITE, FailsAlone, Reactor
 from curveproxy.proxy.observer import Observer
 from curveproxy.proxy.settings import ServiceSettings
 from curveproxy.reasons import BackendFailure, Outcome
@@ -76,7 +76,7 @@ class DialHandler(Protocol):
     def refused(self, error: PeerError) -> None:
         """It can not be had: a BackendFailure, or an Outcome where that is no fault of the backend's."""
 
-    def fail(self, error: Exception) -> None:
+    def failed(self, error: Exception) -> None:
         """It can not be had, for an error of ours."""
 
 
@@ -86,7 +86,7 @@ class Established:
 
     properties: those of its handshake, Socket-Type among them wherever that is known.
     socket_type, dialect, minor: what it is, and speaks; rest: what it sent behind its handshake.
-    Its socket is in the sessions' waiting room already, and whoever takes it over replaces the guest there.
+    Its socket is registered with the sessions' reactor, and whoever takes it over replaces the handler there.
     """
 
     socket: socket.socket
@@ -172,14 +172,14 @@ class DialAttempt(Deadline):
                 return
         with suppress(BlockingIOError):
             self._greet(sock)  # on loopback the connection stands by now, whatever connect said
-        self._backend.room.enter(sock.fileno(), self, READ | WRITE)
+        self._backend.reactor.register(sock.fileno(), self, READ | WRITE)
 
     async def _try_again(self) -> None:
         await trio.sleep(BACKLOG_RETRY_SECONDS)
         if self in self._backend.dials:
             self._connect_or_fail()
 
-    def wake(self, events: int) -> None:  # noqa: ARG002  what has happened is seen by trying
+    def ready(self, _events: int) -> None:
         """Connected, or an answer has come."""
         sock = self._socket
         assert sock is not None
@@ -248,14 +248,14 @@ class DialAttempt(Deadline):
         ):
             self._ask_again(Pacing.LISTENING)  # so does libzmq at a socket type that does not fit
         else:
-            self._backend.failed(self, error)
+            self._backend.dial_failed(self, error)
 
     def _try_next(self, error: PeerError) -> None:
         self.failures.append((self._addresses.pop(0), error))
         if self._addresses:
             self._connect_or_fail()
         else:
-            self._backend.failed(self, error if self._backend.is_fixed else _all_in_one(self.failures))
+            self._backend.dial_failed(self, error if self._backend.is_fixed else _all_in_one(self.failures))
 
     def _ask_again(self, manner: Pacing) -> None:
         self._manner, self._peer = manner, self._backend.peer_for(self.properties, manner)
@@ -266,7 +266,9 @@ class DialAttempt(Deadline):
         self._drop_socket()
         if self.failures and self._addresses:
             self.failures.append((self.address, PeerError(BackendFailure.TIMEOUT, "no answer")))
-        self._backend.failed(self, _all_in_one(self.failures) if self.failures else PeerError(BackendFailure.TIMEOUT))
+        self._backend.dial_failed(
+            self, _all_in_one(self.failures) if self.failures else PeerError(BackendFailure.TIMEOUT)
+        )
 
     def cancel(self, reason: PeerError) -> None:
         """It ends by no fault of the backend's."""
@@ -274,10 +276,10 @@ class DialAttempt(Deadline):
         self._backend.forget(self)
         self.dialler.refused(reason)
 
-    def fail(self, error: Exception) -> None:
+    def failed(self, error: Exception) -> None:
         self._drop_socket()
         if self._backend.forget(self):
-            self.dialler.fail(error)
+            self.dialler.failed(error)
         else:  # it has been told what became of it
             self._backend.observer.unexpected(error)
 
@@ -290,29 +292,32 @@ class DialAttempt(Deadline):
 class FinishingConnection:
     """A connection on its way out, of a service that must not have another before this one has ended."""
 
-    def __init__(self, sock: socket.socket, room: Reactor, ended: Callable[[], None]) -> None:
-        self._socket, self._room, self._ended = sock, room, ended
+    def __init__(self, sock: socket.socket, reactor: Reactor, ended: Callable[[], None]) -> None:
+        self._socket, self._reactor, self._ended = sock, reactor, ended
 
     def begin(self) -> None:
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_WR)
-        self._room.enter(self._socket.fileno(), self)
+        self._reactor.register(self._socket.fileno(), self)
 
-    def wake(self, events: int) -> None:  # noqa: ARG002  what has happened is seen by trying
+    def ready(self, _events: int) -> None:
+        self.resume()
+
+    def resume(self) -> None:
         """Read away what comes, up to the end."""
         try:
             if self._socket.recv(spec.BACKEND_HANDSHAKE_MAX):
-                self._room.wake_again(self)
+                self._reactor.schedule(self)
                 return
         except BlockingIOError:
             return
         except OSError:
             pass
-        self._room.leave(self._socket.fileno())
+        self._reactor.unregister(self._socket.fileno())
         self._socket.close()
         self._ended()
 
-    def fail(self, error: Exception) -> None:
+    def failed(self, error: Exception) -> None:
         raise error  # it raises nothing
 
 
@@ -331,8 +336,8 @@ class Dialer:
         self,
         settings: ServiceSettings,
         observer: Observer,
-        room: Reactor,
-        spawn: Callable[[Owner, Callable[[], Awaitable[None]]], None],
+        reactor: Reactor,
+        spawn: Callable[[FailsAlone, Callable[[], Awaitable[None]]], None],
         make_room: Callable[[], bool],
         count: Count,
     ) -> None:
@@ -343,7 +348,7 @@ class Dialer:
         self.waiting: set[DialAttempt] = set()
         self._count = count
         self.served: set[str] = set()
-        self.room, self.spawn = room, spawn
+        self.reactor, self.spawn = reactor, spawn
         self.observer, self._make_room = observer, make_room
         self._noticed: set[str] = set()
         self._lent = self._parting = 0  # connections that sessions have, and that are on their way out
@@ -385,8 +390,8 @@ class Dialer:
             return
         try:
             self._begin(dial)
-        except Exception as error:  # the boundary, as in the waiting room: whoever has called has handed it over
-            dial.fail(error)
+        except Exception as error:  # the boundary, as in the reactor: whoever has called has handed it over
+            dial.failed(error)
 
     async def _begin_when_clear(self, dial: DialAttempt, clear: Callable[[], Awaitable[None]]) -> None:
         error = None
@@ -442,12 +447,12 @@ class Dialer:
 
     def close(self, sock: socket.socket) -> None:
         """Close a connection to the service, at once or when the service has seen its end."""
-        self.room.leave(sock.fileno())
+        self.reactor.unregister(sock.fileno())
         if not self._takes_one:
             sock.close()
             return
         self._parting += 1
-        FinishingConnection(sock, self.room, partial(self.spawn, self, self._let_it_notice)).begin()
+        FinishingConnection(sock, self.reactor, partial(self.spawn, self, self._let_it_notice)).begin()
 
     async def _let_it_notice(self) -> None:
         await trio.sleep(PAIR_REST_SECONDS)
@@ -458,7 +463,7 @@ class Dialer:
         self._lent -= 1
         self.close(sock)
 
-    def fail(self, error: Exception) -> None:
+    def failed(self, error: Exception) -> None:
         """A task of the backend's own has raised what it should not have."""
         self.observer.unexpected(error)
 
@@ -499,7 +504,7 @@ class Dialer:
         self.observer.backend_up(trio.current_time() - dial.began)
         dial.dialler.connected(connection)
 
-    def failed(self, dial: DialAttempt, error: PeerError) -> None:
+    def dial_failed(self, dial: DialAttempt, error: PeerError) -> None:
         self.dials.remove(dial)
         if error.reason == BackendFailure.SOCKET_TYPE:  # it is well, and the client another's
             self.up = True
@@ -539,9 +544,9 @@ class Dialer:
         if allowed:
             dial.begin(allowed)
         elif addresses:
-            self.failed(dial, _all_in_one(dial.failures))
+            self.dial_failed(dial, _all_in_one(dial.failures))
         else:
-            self.failed(dial, PeerError(BackendFailure.UNREACHABLE, f"{host} does not resolve"))
+            self.dial_failed(dial, PeerError(BackendFailure.UNREACHABLE, f"{host} does not resolve"))
 
     def type_behind(self, client: Mapping[str, bytes], dialect: Dialect, told: bytes | None = None) -> bytes | None:
         """The service's socket type: as told, else as configured, else what such a client most likely faces.

@@ -70,7 +70,7 @@ class Holder(Protocol):
     def give_up(self) -> None:
         """End its session, for what it holds."""
 
-    def fail(self, error: Exception) -> None:
+    def failed(self, error: Exception) -> None:
         """End its session, for an error of ours."""
 
 
@@ -238,7 +238,7 @@ class BufferPool:
         try:
             holder.give_up()
         except Exception as error:  # the boundary: one session ends, not the tick
-            holder.fail(error)
+            holder.failed(error)
 
     def _tell_of_shortage(self, now: float) -> None:
         if self._waiting:

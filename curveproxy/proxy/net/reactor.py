@@ -1,11 +1,11 @@
-"""Where connections wait: one epoll, on whose own descriptor one trio task waits.
+"""The reactor: one epoll for all connections, on whose own descriptor one trio task waits.
 
-No connection has a task. Guests are registered once, edge-triggered, and never modified (re-arming spins). So a guest
-goes on until there is too little for it, each time it is woken; what it must leave for a later turn it says itself.
+No connection has a task. A handler is registered once, edge-triggered, and never modified, because re-arming spins. So
+a handler goes on until there is nothing left for it to do; what it leaves for a later turn it schedules itself.
 
-Nobody gets more turns by asking more often: a guest waits in each of the two queues (those whose descriptor has
-something, those who are to be woken again) at most once, and one guest of each is served in turn. Who has just been
-idle does not wait behind all who keep the process busy.
+Nobody gets more turns by asking more often: there are two queues, one of ready descriptors and one of scheduled
+handlers; a handler stands in each at most once, and one of each is served in turn. A handler that has just been idle
+does not wait behind all those that keep the process busy.
 """
 
 import select
@@ -16,79 +16,85 @@ from typing import Protocol
 
 import trio
 
-# How long guests may follow each other, while there is something, before everything else in the process has its turn: a
-# round of trio costs as much as a guest does. Who comes behind others stops for them in between.
+# How long to serve without yielding to trio, whose round costs as much as a handler does. A reactor that yields to
+# another one stops for it in between.
 SECONDS = 0.001
-# How long to look on for an answer that is expected, instead of sleeping: a sleep and its end cost more than most
-# answers take. From the third time in vain on, in a row, ever more occasions pass before the next: 1, 2, 4, up to 256.
-LOOK_ON_SECONDS = 0.00015
-IN_VAIN_MAX = 11
+# How long to spin for an answer that is expected, instead of sleeping: to sleep and be woken costs more than most
+# answers take. From the third spin in a row that was in vain, ever more occasions pass before the next: 1, 2, 4 ... 256.
+SPIN_SECONDS = 0.00015
+SPINS_IN_VAIN_MAX = 11
 
 READ = select.EPOLLIN
 WRITE = select.EPOLLOUT
 GONE = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
 
 
-class Owner(Protocol):
-    """Somebody for whom something is done apart: an error in it ends its owner, and nobody else."""
+class FailsAlone(Protocol):
+    """Somebody whose errors end nobody else."""
 
-    def fail(self, error: Exception) -> None:
-        """What is done for it has raised what it should not have."""
+    def failed(self, error: Exception) -> None:
+        """An error of ours in what was done for it."""
 
 
-class Handler(Owner, Protocol):
-    """Somebody who waits."""
+class Scheduled(FailsAlone, Protocol):
+    """Somebody who goes on in a later turn. Does not block; what it raises is told to its ``failed``."""
 
-    def wake(self, events: int) -> None:
-        """Something has come: READ, WRITE, GONE. Does not block; what it raises ends the guest by ``fail``."""
+    def resume(self) -> None: ...
+
+
+class Handler(FailsAlone, Protocol):
+    """Somebody who waits for a descriptor. Does not block; what it raises is told to its ``failed``."""
+
+    def ready(self, events: int) -> None:
+        """The descriptor is ready: READ, WRITE, GONE."""
 
 
 class Reactor:
-    """Guests by descriptor. A guest leaves before its descriptor is closed, for the number comes back at once.
+    """Handlers by descriptor. Unregister a descriptor before it is closed, because its number comes back at once.
 
-    turn: how many guests are served at once. No more events are fetched than are handled.
-    after: a room whose guests come first.
+    turn: how many handlers are served in one turn. No more events are fetched than are handled.
+    yields_to: a reactor whose handlers come first.
     """
 
-    def __init__(self, turn: int, *, after: "Reactor | None" = None) -> None:
-        self._turn, self._after = turn, after
+    def __init__(self, turn: int, *, yields_to: "Reactor | None" = None) -> None:
+        self._turn, self._yields_to = turn, yields_to
         self._epoll = select.epoll()
         self._asleep = False
-        self._look = select.poll()
-        self._look.register(self._epoll.fileno(), select.POLLIN)
-        self._guests: dict[int, Handler] = {}
+        self._poll = select.poll()
+        self._poll.register(self._epoll.fileno(), select.POLLIN)
+        self._handlers: dict[int, Handler] = {}
         self._ready: dict[int, int] = {}  # events that were fetched and not handled, by descriptor
-        self._again: OrderedDict[Handler, int] = OrderedDict()
-        self._expects = False
+        self._scheduled: OrderedDict[Scheduled, None] = OrderedDict()
+        self._spins = False
         self._in_vain = self._to_pass = 0
 
     def __len__(self) -> int:
-        return len(self._guests)
+        return len(self._handlers)
 
-    def enter(self, descriptor: int, guest: Handler, events: int = READ) -> None:
-        """Wake ``guest`` from now on, also for what is there already, and always for the end."""
+    def register(self, descriptor: int, handler: Handler, events: int = READ) -> None:
+        """Call ``handler`` from now on, also for what is there already, and always for the end. Raises OSError."""
         self._epoll.register(descriptor, events | select.EPOLLRDHUP | select.EPOLLET)
-        self._guests[descriptor] = guest
+        self._handlers[descriptor] = handler
 
-    def replace(self, descriptor: int, guest: Handler) -> None:
-        """Wake ``guest`` for a descriptor that another has entered, with the same events."""
-        self._guests[descriptor] = guest
+    def hand_over(self, descriptor: int, handler: Handler) -> None:
+        """Call ``handler`` for a descriptor that is registered for another one, with the same events."""
+        self._handlers[descriptor] = handler
 
-    def leave(self, descriptor: int) -> None:
-        """Wake its guest no more; nothing when there is none."""
-        if self._guests.pop(descriptor, None) is not None:
+    def unregister(self, descriptor: int) -> None:
+        """Call its handler no more; nothing when there is none."""
+        if self._handlers.pop(descriptor, None) is not None:
             self._epoll.unregister(descriptor)
             self._ready.pop(descriptor, None)
 
-    def wake_again(self, guest: Handler, events: int = READ) -> None:
-        """Wake ``guest`` in the next turn, once. It may have left by then, and must bear that."""
-        self._again[guest] = self._again.get(guest, 0) | events
+    def schedule(self, handler: Scheduled) -> None:
+        """Resume ``handler`` in the next turn, once. It may have ended by then, and must bear that."""
+        self._scheduled[handler] = None
         if self._asleep:
             trio.lowlevel.notify_closing(self._epoll.fileno())  # wakes the one who waits on it; it closes nothing
 
-    def expect(self) -> None:
+    def spin(self) -> None:
         """Something small has passed, as a request or an answer does: the next may follow at once."""
-        self._expects = True
+        self._spins = True
 
     def close(self) -> None:
         self._epoll.close()
@@ -96,7 +102,7 @@ class Reactor:
     async def run(self) -> None:
         """Serve the guests in turns."""
         while True:
-            if self.is_busy or self._expects:
+            if self.is_busy or self._spins:
                 await trio.lowlevel.checkpoint()
             else:
                 await self._sleep()
@@ -105,59 +111,65 @@ class Reactor:
                 pass
 
     async def _sleep(self) -> None:
-        """Until a descriptor has something, or somebody is to be woken again."""
+        """Until a descriptor is ready, or a handler is scheduled."""
         self._asleep = True
         with suppress(trio.ClosedResourceError):
             await trio.lowlevel.wait_readable(self._epoll.fileno())
         self._asleep = False
 
     def _serve(self, until: float) -> bool:
-        """One turn: whether a descriptor had something. One guest of each queue is served also behind ``until``."""
-        for _ in range(min(len(self._again), self._turn)):
-            self._wake(*self._again.popitem(last=False))
+        """Serve one turn; whether a descriptor was ready. One handler of each queue is served also after ``until``."""
+        for _ in range(min(len(self._scheduled), self._turn)):
+            scheduled, _ = self._scheduled.popitem(last=False)
+            try:
+                scheduled.resume()
+            except Exception as error:  # the boundary: one connection ends, not the proxy
+                scheduled.failed(error)
             if perf_counter() >= until:
                 break
         if not self._ready:
             ready = self._epoll.poll(0, self._turn)
-            if not ready and self._expects and not self._again:
-                ready = self._look_on()
+            if not ready and self._spins and not self._scheduled:
+                ready = self._spin_once()
             if not ready:
                 return False
             self._ready.update(ready)
         while self._ready:
             descriptor = next(iter(self._ready))
             events = self._ready.pop(descriptor)
-            self._wake(self._guests[descriptor], events)
+            handler = self._handlers[descriptor]
+            try:
+                handler.ready(events)
+            except Exception as error:  # the boundary, as above
+                handler.failed(error)
             if perf_counter() >= until:
                 break
         return True
 
     @property
     def is_busy(self) -> bool:
-        """Whether a guest is known to wait for its turn."""
-        return bool(self._ready or self._again)
+        """Whether a handler is known to wait for its turn."""
+        return bool(self._ready or self._scheduled)
 
-    def _look_on(self) -> list[tuple[int, int]]:
-        """What comes within a moment, where something is expected to."""
-        self._expects = False
+    @property
+    def has_something(self) -> bool:
+        """Whether a handler waits for its turn, or a descriptor is ready that has not been fetched."""
+        return self.is_busy or bool(self._poll.poll(0))
+
+    def _spin_once(self) -> list[tuple[int, int]]:
+        """What becomes ready within a moment, where something is expected to."""
+        self._spins = False
         if self._to_pass:
             self._to_pass -= 1
             return []
-        until = perf_counter() + LOOK_ON_SECONDS
+        until = perf_counter() + SPIN_SECONDS
         while perf_counter() < until:
             if ready := self._epoll.poll(0, self._turn):
                 self._in_vain = 0
                 return ready
-        self._in_vain = min(self._in_vain + 1, IN_VAIN_MAX)
+        self._in_vain = min(self._in_vain + 1, SPINS_IN_VAIN_MAX)
         self._to_pass = 2**self._in_vain // 8
         return []
 
     def _must_yield(self) -> bool:
-        return self._after is not None and bool(self._after.is_busy or self._after._look.poll(0))
-
-    @staticmethod
-    def _wake(guest: Handler, events: int) -> None:
-        try:
-            guest.wake(events)
-        except Exception as error:  # the boundary: one connection ends, not the proxy
-            guest.fail(error)
+        return self._yields_to is not None and self._yields_to.has_something

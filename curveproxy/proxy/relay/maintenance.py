@@ -58,4 +58,4 @@ class Maintenance:
             try:
                 look(session)
             except Exception as error:  # the boundary: one session ends, not the tick
-                session.fail(error)
+                session.failed(error)

@@ -79,14 +79,14 @@ class Peer:
         self.socket, self.side, self.come = sock, side, come
         self.is_silent = False
 
-    def wake(self, events: int) -> None:
+    def ready(self, events: int) -> None:
         if events & (READ | GONE):
             self.reader.source_moves(gone=bool(events & GONE))
         if events & (WRITE | GONE):
             self.writer.sink_moves()
 
-    def fail(self, error: Exception) -> None:
-        self.reader.fail(error)
+    def failed(self, error: Exception) -> None:
+        self.reader.failed(error)
 
 
 class Blocked(Enum):
@@ -186,25 +186,25 @@ class Pump(ABC):
             self._source_gone = True
             self._session.linger()  # a pump that is blocked would not notice
         if self._wants != Blocked.TURN:  # else its turn comes anyway, and no sooner
-            self.wake(READ)
+            self.resume()
 
     def sink_moves(self) -> None:
         """The sink takes something."""
         if self._wants == Blocked.SINK:
             self._go_on()
 
-    def wake(self, events: int) -> None:  # noqa: ARG002  there is one thing to do
+    def resume(self) -> None:
         """There may be something to read, or a word to say; not while the sink is blocked."""
         if self._wants != Blocked.SINK:
             self._go_on()
 
-    def fail(self, error: Exception) -> None:
-        self._session.fail(error)
+    def failed(self, error: Exception) -> None:
+        self._session.failed(error)
 
     def say(self, word: bytes) -> None:
         """Say one command to the sink at the next boundary of frames. A newer one replaces it."""
         if not self._word:
-            self._session.service.room.wake_again(self)
+            self._session.service.reactor.schedule(self)
         self._word = word
 
     def ask(self, word: bytes) -> bool:
@@ -219,15 +219,15 @@ class Pump(ABC):
         self._session.progress()  # that nothing moves is our doing
         if self._wants == Blocked.REST and (self.quota is None or self.quota.room(now, SMALLEST_MESSAGE) > 0):
             self._wants = Blocked.RESTED
-            self._session.service.room.wake_again(self)
+            self._session.service.reactor.schedule(self)
 
     def retire(self) -> None:
         """End as soon as no message is in the middle of its parts, and the session may part.
 
-        In a turn of the waiting room, for whoever calls this has no boundary around each session.
+        In a turn of the reactor, for whoever calls this has no boundary around each session.
         """
         self._retires = True
-        self._session.service.room.wake_again(self)
+        self._session.service.reactor.schedule(self)
 
     def stop(self) -> None:
         """The session has been closed. What is held goes now: it may be large, and the garbage collector slow."""
@@ -264,7 +264,7 @@ class Pump(ABC):
             if self.has_ended:
                 return
         if wants == Blocked.TURN:
-            self._session.service.room.wake_again(self)
+            self._session.service.reactor.schedule(self)
         elif wants == Blocked.THREAD:
             self._session.service.spawn(self, self._turn_large_in_thread)
         elif wants == Blocked.END:
@@ -385,7 +385,7 @@ class Pump(ABC):
             self._count(messages, octets)
             self._session.quiet = 0
         if messages == 1:
-            self._session.service.room.expect()
+            self._session.service.reactor.spin()
         target, at = self._sift(target, at, messages)
         if stop > Stop.FULL and not self._ending:
             start, at, stop = self._judge(stop, source, start, end, target, at)

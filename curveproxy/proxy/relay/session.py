@@ -121,12 +121,12 @@ class Session:
             outbound.subscribe_to_all()
 
     def begin(self) -> None:
-        """Relay from now on. Both sockets are in the room already."""
-        room = self.service.room
+        """Relay from now on. Both sockets are registered already."""
+        reactor = self.service.reactor
         for end in (self._near, self._far):
-            room.replace(end.socket.fileno(), end)
+            reactor.hand_over(end.socket.fileno(), end)
         if self._far.come:
-            room.wake_again(self._far.reader)
+            reactor.schedule(self._far.reader)
 
     @property
     def socket_type(self) -> str:
@@ -282,7 +282,7 @@ class Session:
             self.reason = reason
         self.close()
 
-    def fail(self, error: Exception) -> None:
+    def failed(self, error: Exception) -> None:
         """An error of ours ends this session, and no other."""
         self.service.observer.unexpected(error)
         self.reason = Closed.INTERNAL
@@ -295,7 +295,7 @@ class Session:
         self._is_closed = True
         for end in (self._near, self._far):
             end.reader.stop()
-        self.service.room.leave(self._near.socket.fileno())
+        self.service.reactor.unregister(self._near.socket.fileno())
         self._near.socket.close()
         self.service.backend.take_back(self._far.socket)
         self.service.session_has_ended(self)

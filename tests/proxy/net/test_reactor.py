@@ -1,0 +1,208 @@
+"""The reactor: real sockets under an edge-triggered epoll, and the order in which handlers are served."""
+
+import itertools
+import socket
+from math import inf
+
+import pytest
+import trio
+import trio.testing
+
+from curveproxy.proxy.net import reactor as reactor_module
+from curveproxy.proxy.net.reactor import GONE, READ, SPIN_SECONDS, Reactor
+
+
+class Handler:
+    """Keeps what it is told; a resumption is an event of 0."""
+
+    def __init__(self) -> None:
+        self.events: list[int] = []
+        self.errors: list[Exception] = []
+        self.error: Exception | None = None
+
+    def ready(self, events: int) -> None:
+        self.events.append(events)
+        if self.error:
+            raise self.error
+
+    def resume(self) -> None:
+        self.ready(0)
+
+    def failed(self, error: Exception) -> None:
+        self.errors.append(error)
+
+
+async def test_the_mark_keeps_a_handler_asleep_until_a_unit_is_whole() -> None:
+    """Real sockets: SO_RCVLOWAT under an edge-triggered epoll inside another."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    with socket.create_connection(listener.getsockname()) as near, listener, listener.accept()[0] as far:
+        near.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        far.setblocking(False)
+        far.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 10)
+        reactor, handler = Reactor(4), Handler()
+        reactor.register(far.fileno(), handler)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(reactor.run)
+            for _ in range(9):
+                near.send(b"x")
+                await trio.sleep(0.005)
+            assert handler.events == []
+            near.send(b"x")
+            with trio.fail_after(5):
+                while not handler.events:
+                    await trio.sleep(0.001)
+            assert handler.events[-1] & READ
+            near.shutdown(socket.SHUT_WR)
+            with trio.fail_after(5):
+                while not handler.events[-1] & GONE:
+                    await trio.sleep(0.001)
+            nursery.cancel_scope.cancel()
+        reactor.unregister(far.fileno())
+        assert len(reactor) == 0
+        reactor.close()
+
+
+async def test_a_reactor_that_sleeps_is_woken_when_somebody_is_scheduled() -> None:
+    reactor, handler = Reactor(4), Handler()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(reactor.run)
+        await trio.testing.wait_all_tasks_blocked()
+        reactor.schedule(handler)
+        with trio.fail_after(5):
+            while not handler.events:
+                await trio.sleep(0.001)
+        nursery.cancel_scope.cancel()
+    reactor.close()
+
+
+async def test_strangers_turns_end_when_a_session_waits() -> None:
+    """Ten strangers and one session are there at once: the session has its turn before the last of them."""
+    first = Reactor(2)
+    reactor = Reactor(2, yields_to=first)
+    pairs = [socket.socketpair() for _ in range(11)]
+    order: list[str] = []
+
+    class Named(Handler):
+        def ready(self, events: int) -> None:
+            order.append("session" if self is session else "stranger")
+
+    session = Named()
+    for near, far in pairs:
+        near.send(b"x")
+        (first if near is pairs[-1][0] else reactor).register(
+            far.fileno(), session if near is pairs[-1][0] else Named()
+        )
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(reactor.run)
+        nursery.start_soon(first.run)
+        with trio.fail_after(5):
+            while len(order) < 11:
+                await trio.sleep(0.001)
+        nursery.cancel_scope.cancel()
+    assert order.index("session") <= 4
+    for near, far in pairs:
+        near.close()
+        far.close()
+    reactor.close()
+    first.close()
+
+
+def test_what_is_expected_is_looked_for_a_moment_and_less_often_each_time_it_stays_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = itertools.count()
+    monkeypatch.setattr(reactor_module, "perf_counter", lambda: next(clock) * SPIN_SECONDS / 10)
+    reactor = Reactor(4)
+    looks = []
+    for _ in range(200):
+        before = next(clock)
+        reactor.spin()
+        reactor._serve(inf)
+        looks.append(next(clock) - before > 2)
+    assert looks[:3] == [True] * 3
+    assert looks.count(True) == 3 + 7  # after 1, 2, 4 ... 64 that passed
+    reactor.close()
+
+
+def test_what_comes_while_it_is_looked_for_is_served_without_a_sleep(monkeypatch: pytest.MonkeyPatch) -> None:
+    reactor, handler = Reactor(4), Handler()
+    near, far = socket.socketpair()
+    with near, far:
+        reactor.register(far.fileno(), handler)
+        monkeypatch.setattr(reactor_module, "perf_counter", lambda: float(near.send(b"x")))  # behind the first look
+        assert reactor._serve(inf) == 0
+        reactor.spin()
+        assert reactor._serve(inf) == 1
+    assert handler.events
+    reactor.close()
+
+
+def test_who_asks_again_and_again_has_one_turn() -> None:
+    reactor, busy, other = Reactor(4), Handler(), Handler()
+    for _ in range(100):
+        reactor.schedule(busy)
+    reactor.schedule(other)
+    reactor.schedule(busy)
+    reactor._serve(inf)
+    assert (busy.events, other.events) == ([0], [0])
+    reactor.close()
+
+
+def test_behind_its_time_a_turn_goes_on_with_one_handler_of_each_queue_and_nobody_is_forgotten() -> None:
+    reactor, order = Reactor(16), list[str]()
+
+    class Named(Handler):
+        def __init__(self, name: str) -> None:
+            super().__init__()
+            self.name = name
+
+        def ready(self, events: int) -> None:
+            super().ready(events)
+            order.append(self.name)
+            if self.name == "busy":
+                reactor.schedule(self)
+
+    busy, pairs = [Named("busy") for _ in range(3)], [socket.socketpair() for _ in range(4)]
+    ready = [Named("ready") for _ in pairs]
+    for handler, (near, far) in zip(ready, pairs, strict=True):
+        near.send(b"x")
+        reactor.register(far.fileno(), handler)
+    for handler in busy:
+        reactor.schedule(handler)
+    for _ in range(2):
+        assert reactor._serve(-inf)
+    assert order == ["busy", "ready"] * 2
+    assert reactor.is_busy
+    reactor.unregister(pairs[2][1].fileno())  # with what was fetched for it
+    for _ in range(2):
+        reactor._serve(-inf)
+    assert [len(handler.events) for handler in ready] == [1, 1, 0, 1]
+    assert [len(handler.events) for handler in busy] == [2, 1, 1]
+    reactor.close()
+    for near, far in pairs:
+        near.close()
+        far.close()
+
+
+@pytest.mark.parametrize("how", ["ready", "scheduled"])
+async def test_an_error_is_told_to_its_handler_and_nobody_else(how: str) -> None:
+    reactor, bad, good = Reactor(1), Handler(), Handler()
+    bad.error = ValueError("ours")
+    near, far = socket.socketpair()
+    if how == "ready":
+        near.send(b"x")
+        reactor.register(far.fileno(), bad)
+    else:
+        reactor.schedule(bad)
+    reactor.schedule(good)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(reactor.run)
+        with trio.fail_after(5):
+            while not good.events:
+                await trio.sleep(0)
+        nursery.cancel_scope.cancel()
+    assert bad.errors == [bad.error]
+    assert good.errors == []
+    reactor.close()
+    near.close()
+    far.close()
