@@ -7,7 +7,6 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 import trio
-from attrs import define
 
 from curveproxy.policy.access import AccessList
 from curveproxy.policy.identities import Rivals
@@ -15,23 +14,27 @@ from curveproxy.policy.limits import ClientLimits, sessions_in_force
 from curveproxy.policy.metadata import droppable, for_service, is_probe
 from curveproxy.policy.quotas import Quotas
 from curveproxy.policy.socket_types import known
-from curveproxy.proxy.connect.dialer import DialAttempt, Dialer, Established
+from curveproxy.proxy.connect.dialer import DialAttempt, Dialer
+from curveproxy.proxy.established import Established
 from curveproxy.proxy.net import sockets
 from curveproxy.proxy.net.endpoint import Endpoint
 from curveproxy.proxy.net.reactor import READ, WRITE
 from curveproxy.proxy.observer import Observer
-from curveproxy.proxy.relay.commands import Side
+from curveproxy.proxy.relay.env import AdmittedClient, RelayEnv, Traffic
 from curveproxy.proxy.relay.maintenance import Maintenance
-from curveproxy.proxy.relay.pump import Peer
 from curveproxy.proxy.relay.session import Session
+from curveproxy.proxy.relay.throttle import Throttle
 from curveproxy.proxy.settings import ServiceSettings
 from curveproxy.reasons import BackendFailure, Closed, Outcome
 from curveproxy.wire import spec, z85
+from curveproxy.wire.curve import box
 from curveproxy.wire.curve import server as curve_server
 from curveproxy.wire.curve.box import KeyPair
 from curveproxy.wire.curve.server import Initiate
 from curveproxy.wire.errors import PeerError
+from curveproxy.wire.security import Curve, Version
 from curveproxy.wire.zmtp import metadata
+from curveproxy.wire.zmtp.frame import Dialect
 from curveproxy.wire.zmtp.metadata import find
 
 if TYPE_CHECKING:
@@ -43,16 +46,6 @@ if TYPE_CHECKING:
 SETTLE_SECONDS = 0.1
 
 _NUMBERS = count(1)
-
-
-@define
-class Traffic:
-    """What was relayed since the start: whole messages and plain octets. ``in`` is from client to service."""
-
-    messages_in: int = 0
-    octets_in: int = 0
-    messages_out: int = 0
-    octets_out: int = 0
 
 
 class Service:
@@ -73,10 +66,11 @@ class Service:
         self._coming: dict[bytes, PendingSession] = {}
         self._freed: dict[bytes, trio.Event] = {}
         self._rivals = Rivals()
-        self.quotas, self.rounds = Quotas[Session](), Maintenance(self)
-        self.traffic = Traffic()
+        self.quotas, self._maintenance = Quotas[Session](), Maintenance()
+        self.traffic, self.throttle = Traffic(), Throttle()
         self.lingering: set[Session] = set()
-        self.reactor, self.buffers, self.spawn = proxy.sessions_reactor, proxy.buffers, proxy.spawn
+        self.reactor = proxy.sessions_reactor
+        self._env = RelayEnv(proxy.sessions_reactor, proxy.buffers, self.throttle, self.traffic, observer, proxy.spawn)
         self._descriptors = proxy.descriptors
         self.backend = Dialer(
             settings, observer, proxy.sessions_reactor, proxy.spawn, proxy.evict, proxy.descriptors.sessions
@@ -130,7 +124,7 @@ class Service:
         self.clients = clients
         self._share_quotas()
         for session in list(self.sessions):
-            if clients.objection(session.key, session.type_told, session.identity) is not None:
+            if clients.objection(session.who.key, session.type_told, session.who.identity) is not None:
                 session.revoke()
 
     def share_clients(self, elsewhere: Mapping[bytes, int]) -> None:
@@ -148,7 +142,7 @@ class Service:
             session.give_way()
 
     def _share_quota(self, session: Session) -> None:
-        session.share(self.quotas.enter(session.key, self._limits(session.key), session))
+        session.share(self.quotas.enter(session.who.key, self._limits(session.who.key), session))
 
     def _limits(self, key: bytes) -> ClientLimits:
         return self.clients.limits(key, self.settings.client_limits)
@@ -169,7 +163,7 @@ class Service:
             raise PeerError(*objection)
         identity = self.identity_of(initiate)
         holder = self.identities.get(identity)
-        if any(other is not None and other.key != key for other in (holder, self._coming.get(identity))):
+        if any(other is not None and other.who.key != key for other in (holder, self._coming.get(identity))):
             raise PeerError(Outcome.IDENTITY_IN_USE)
         if self.is_leaving:
             raise PeerError(Outcome.SHUTDOWN)
@@ -197,7 +191,7 @@ class Service:
     ) -> None:
         """A client is vouched for and allowed: fetch it its backend."""
         newcomer = PendingSession(self, sock, peer, initiate, server, minor, accepted_at)
-        identity, clear = newcomer.identity, None
+        identity, clear = newcomer.who.identity, None
         self.replace(identity)
         if identity:
             self._coming[identity] = newcomer
@@ -231,8 +225,8 @@ class Service:
 
     async def _clear(self, newcomer: "PendingSession") -> None:
         """Have a newcomer's identity for it, whichever process has a session with it. Raises PeerError."""
-        await self._until_free(newcomer.identity)
-        registry, who = self._proxy.registry, (newcomer.identity, newcomer.key, newcomer.number)
+        await self._until_free(newcomer.who.identity)
+        registry, who = self._proxy.registry, (newcomer.who.identity, newcomer.who.key, newcomer.who.number)
         if registry is not None and not await registry.claim(self.settings.name, *who):
             raise PeerError(Outcome.IDENTITY_IN_USE)
 
@@ -244,33 +238,40 @@ class Service:
     async def make_way(self, identity: bytes, number: int) -> None:
         """The client with that number, which has this identity, has come again in another process."""
         holder = self.identities.get(identity) or self._coming.get(identity)
-        if holder is not None and holder.number == number:
+        if holder is not None and holder.who.number == number:
             self.replace(identity)
             await self._until_free(identity)
 
     def has_come(self, newcomer: "PendingSession") -> None:
         """It is no newcomer any more: there is a backend for it, or none."""
-        if self._coming.get(newcomer.identity) is newcomer:
-            del self._coming[newcomer.identity]
+        if self._coming.get(newcomer.who.identity) is newcomer:
+            del self._coming[newcomer.who.identity]
+
+    def new_session(self, client: AdmittedClient, downstream: Established, upstream: Established) -> Session:
+        return Session(client, downstream, upstream, self.settings, self._env, self)
 
     def session_has_begun(self, session: Session) -> None:
         self.sessions.add(session)
         self._descriptors.sessions.number += 1
         self._share_quota(session)
-        if session.identity:
-            self.identities[session.identity] = session
+        if session.who.identity:
+            self.identities[session.who.identity] = session
 
-    def session_has_ended(self, session: Session) -> None:
+    def session_lingers(self, session: Session) -> None:
+        self.lingering.add(session)
+
+    def session_ended(self, session: Session, upstream: socket.socket) -> None:
+        self.backend.take_back(upstream)
         if session in self.sessions:
             self.sessions.remove(session)
             self._descriptors.sessions.number -= 1
         self.lingering.discard(session)
-        self.quotas.leave(session.key, session)
-        if self.identities.get(session.identity) is session:
-            del self.identities[session.identity]
-            if (freed := self._freed.pop(session.identity, None)) is not None:
+        self.quotas.leave(session.who.key, session)
+        if self.identities.get(session.who.identity) is session:
+            del self.identities[session.who.identity]
+            if (freed := self._freed.pop(session.who.identity, None)) is not None:
                 freed.set()
-        self.release(session.identity, session.key, session.number)
+        self.release(session.who.identity, session.who.key, session.who.number)
         self.observer.closed(session, session.reason or Closed.INTERNAL)
 
     def expire(self, now: float) -> None:
@@ -278,18 +279,14 @@ class Service:
         self.backend.expire(now)
         self.quotas.forget(now)
         self._rivals.forget(now)
-        self.rounds.make(now)
+        self.throttle.tick(now)
+        self._maintenance.tick(now, self.sessions, self.settings)
         for session in [late for late in self.lingering if late.ends_by <= now]:
             session.close()
 
 
 class PendingSession:
-    """An allowed client whose backend is being dialled.
-
-    name: the operator's for it, else its key in Z85; identity: who it is to the service; server: the key it was given.
-    is_probe: it wants to see whether it would be let in, and nothing else.
-    number: no other client of this process has it.
-    """
+    """An allowed client whose backend is being dialled."""
 
     dial: DialAttempt
 
@@ -303,11 +300,16 @@ class PendingSession:
         minor: int,
         accepted_at: float,
     ) -> None:
-        self.service, self.peer, self.initiate, self.server = service, peer, initiate, server
-        self.name = service.name_of(initiate.client)
-        self.is_probe = is_probe(initiate.properties)
-        self.identity = service.identity_of(initiate)
-        self.key, self.number = initiate.client, next(_NUMBERS)
+        self.service, self.initiate = service, initiate
+        self.who = AdmittedClient(
+            service.name_of(initiate.client),
+            peer,
+            initiate.client,
+            server.public,
+            service.identity_of(initiate),
+            next(_NUMBERS),
+            is_probe(initiate.properties),
+        )
         self._socket, self._minor, self._accepted_at = sock, minor, accepted_at
 
     def properties(self) -> dict[str, bytes]:
@@ -315,39 +317,43 @@ class PendingSession:
         ours = {}
         if self.service.settings.forward_identity:
             ours = {
-                "User-Id": self.name.encode(),
+                "User-Id": self.who.name.encode(),
                 "X-Curve-Key": z85.encode(self.initiate.client).encode(),
-                "X-Peer-Address": self.peer.encode(),
+                "X-Peer-Address": self.who.address.encode(),
             }
-        if self.identity:
-            ours["Identity"] = self.identity
+        if self.who.identity:
+            ours["Identity"] = self.who.identity
         return for_service(self.initiate.properties, ours)
 
-    def connected(self, connection: Established) -> None:
+    def connected(self, upstream: Established) -> None:
         """The backend is there: answer READY, and relay."""
         service = self.service
         service.has_come(self)
         service.door.admission.backend_is_up()
-        near = Peer(self._socket, Side(self._minor, find(self.initiate.properties, "Socket-Type")))
+        initiate = self.initiate
+        # READY is the first box that we seal with the key of the session.
+        security = Curve(
+            initiate.shared, box.MESSAGE_FROM_SERVER, 1, box.MESSAGE_FROM_CLIENT, initiate.nonce, initiate.little_endian
+        )
+        downstream = Established(self._socket, initiate.properties, Version(Dialect.V3, self._minor), security)
         try:
-            service.check(self.initiate)  # once more, for much may have changed meanwhile
+            service.check(initiate)  # once more, for much may have changed meanwhile
             sockets.prepare_session(self._socket)
             # Before READY, for whoever has that is in. Nothing is woken before this turn is over.
-            service.reactor.register(self._socket.fileno(), near, READ | WRITE)
-            self._answer(curve_server.ready(self.initiate.shared, _ready_for_any(connection.properties)))
+            service.reactor.register(self._socket.fileno(), self, READ | WRITE)
+            self._answer(curve_server.ready(self.initiate.shared, _ready_for_any(upstream.metadata)))
         except (PeerError, OSError) as error:
             service.reactor.unregister(self._socket.fileno())
-            service.backend.take_back(connection.socket)
+            service.backend.take_back(upstream.socket)
             self.refused(error if isinstance(error, PeerError) else _outcome_of(error))
             return
-        service.replace(self.identity)
-        far = Side(connection.minor, connection.socket_type, connection.dialect)
-        session = Session(self, near, Peer(connection.socket, far, connection.rest))
+        service.replace(self.who.identity)
+        session = service.new_session(self.who, downstream, upstream)
         service.session_has_begun(session)
         try:
             service.observer.admitted(session, max(0.0, trio.current_time() - self._accepted_at))
             session.begin()
-            if self.is_probe:
+            if self.who.is_probe:
                 session.dismiss()
         except Exception as error:  # the boundary: it has been admitted, and what ends from now on is the session
             session.failed(error)
@@ -370,15 +376,18 @@ class PendingSession:
                 return
         self._turn_away(Outcome.BACKEND_UNAVAILABLE, str(error))
 
+    def ready(self, _events: int) -> None:
+        """Its session takes the socket over before anything can be ready."""
+
     def failed(self, error: Exception) -> None:
         self.service.observer.unexpected(error)
         self._turn_away(Outcome.INTERNAL)
 
     def _turn_away(self, outcome: Outcome, detail: str = "") -> None:
         self.service.has_come(self)
-        self.service.release(self.identity, self.key, self.number)
+        self.service.release(self.who.identity, self.who.key, self.who.number)
         admission = self.service.door.admission
-        admission.turn_away(self.service, self._socket, self.peer, outcome, detail, self.initiate)
+        admission.turn_away(self.service, self._socket, self.who.address, outcome, detail, self.initiate)
 
 
 def _outcome_of(error: OSError) -> PeerError:

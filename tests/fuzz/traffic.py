@@ -18,6 +18,7 @@ from support.zmtp import COMMAND, LONG, MORE, Frame, Malformed
 
 from curveproxy.policy.limits import MessageLimits
 from curveproxy.policy.socket_types import PUBLISHERS, SENDERS
+from curveproxy.proxy.established import Established
 from curveproxy.proxy.relay.commands import Side, judge_untrusted
 from curveproxy.proxy.relay.filters.backend_filter import ForPublisher, filter_for
 from curveproxy.proxy.relay.opener import Opener
@@ -28,6 +29,7 @@ from curveproxy.wire import sodium, spec
 from curveproxy.wire.codec import python as codec_python
 from curveproxy.wire.codec.resync import diagnose, has_room, probe, resume
 from curveproxy.wire.codec.select import Batch, Buffer, CodecState, Stop
+from curveproxy.wire.security import Plain, Version
 from curveproxy.wire.zmtp import command as commands
 from curveproxy.wire.zmtp.frame import Dialect
 from fuzz.material import Material
@@ -452,6 +454,13 @@ def verdict(material: Material) -> None:
             assert found.answer == zmtp.command(b"PONG", zmtp.part(body, b"PING", 7, 23)[2:])
 
 
+def peer_of(side: Side, sock: Any) -> Peer:
+    """An end of a session as it is there: the side's type and version."""
+    peer = Peer(Established(sock, {}, Version(side.dialect, side.minor), Plain()))
+    peer.side = side
+    return peer
+
+
 @target("proxy.relay.pump.Pump._command_untrusted")
 def pump_command(material: Material) -> None:
     """A pump passes a command on in a frame that is no longer than the one in which it came."""
@@ -460,11 +469,13 @@ def pump_command(material: Material) -> None:
     dropped: list[Invalid] = []
     session: Any = SimpleNamespace(
         invalid=lambda reason, _: dropped.append(reason),
-        service=SimpleNamespace(settings=SimpleNamespace(messages=MessageLimits())),
+        env=None,
+        drops_invalid=False,
+        max_invalid_per_minute=MessageLimits().max_invalid_per_minute,
     )
     back: Any = SimpleNamespace(say=said.append)
     nothing: Any = None  # for nothing is read or written
-    ends = Peer(nothing, source), Peer(nothing, sink)
+    ends = peer_of(source, nothing), peer_of(sink, nothing)
     state = CodecState(KEY, curve.FROM_SERVER, 1, 1 << 20)
     state.held = material.pick([0, 0, 0, 9])
     the_filter = filter_for(sink, drops=True, xpub_messages=False)

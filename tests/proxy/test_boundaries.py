@@ -24,10 +24,10 @@ from curveproxy.proxy.accept.listener import Listener
 from curveproxy.proxy.connect.dialer import DialAttempt
 from curveproxy.proxy.net.endpoint import Endpoint
 from curveproxy.proxy.net.reactor import READ
-from curveproxy.proxy.relay.pump import Peer, Pump
+from curveproxy.proxy.relay.pump import Pump
 from curveproxy.proxy.relay.session import Session
 from curveproxy.proxy.server import Server
-from curveproxy.proxy.service import Service
+from curveproxy.proxy.service import PendingSession, Service
 from curveproxy.proxy.settings import ServiceSettings
 from curveproxy.wire.curve.box import KeyPair
 from curveproxy.wire.zmtp.negotiation import PlainInitiator
@@ -139,7 +139,7 @@ def once(place: object, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    "guest", [HalfOpen, Peer, DialAttempt], ids=["the stranger's", "the client's", "the service's"]
+    "guest", [HalfOpen, PendingSession, DialAttempt], ids=["the stranger's", "the client's", "the service's"]
 )
 def test_a_full_epoll_refuses_one_client_and_is_no_failure_of_the_backend(
     backend: str, guest: type, monkeypatch: pytest.MonkeyPatch

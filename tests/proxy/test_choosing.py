@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 from support import curve, zmtp
 
 from curveproxy.policy.subscriptions import Subscriptions
-from curveproxy.proxy.relay.commands import Side
+from curveproxy.proxy.established import Established
 from curveproxy.proxy.relay.pump import Peer
 from curveproxy.proxy.relay.sealer import PublisherFilter
 from curveproxy.wire.codec.select import BATCH_FRAMES_IN_PYTHON, Buffer, CodecState, Stop, plain_frame
 from curveproxy.wire.curve import box
+from curveproxy.wire.security import Plain, Version
 from curveproxy.wire.zmtp.frame import Dialect
 
 KEY = bytes(range(32))
@@ -27,8 +28,8 @@ def choosing(*topics: bytes) -> PublisherFilter:
     wanted = Subscriptions()
     for topic in topics:
         wanted.add(topic)
-    nothing: Any = SimpleNamespace()
-    peer = Peer(nothing, Side(0, b"PUB", Dialect.V1))
+    nothing: Any = SimpleNamespace(env=None)
+    peer = Peer(Established(nothing, {"Socket-Type": b"PUB"}, Version(Dialect.V1, 0), Plain()))
     return PublisherFilter(nothing, peer, peer, CodecState(KEY, box.MESSAGE_FROM_SERVER, 1, LIMIT, Dialect.V1), wanted)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from types import SimpleNamespace
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import pytest
 import trio
@@ -20,17 +20,21 @@ from hypothesis import strategies as st
 from support import curve, zmtp
 
 from curveproxy.policy.limits import MessageLimits
+from curveproxy.proxy.established import Established
 from curveproxy.proxy.net import buffers
 from curveproxy.proxy.net.buffers import BufferPool
+from curveproxy.proxy.net.endpoint import Endpoint
 from curveproxy.proxy.net.reactor import READ, WRITE
 from curveproxy.proxy.relay import pump
-from curveproxy.proxy.relay.commands import Side
-from curveproxy.proxy.relay.pump import Peer
+from curveproxy.proxy.relay.env import AdmittedClient, RelayEnv, Traffic
 from curveproxy.proxy.relay.session import Session
+from curveproxy.proxy.relay.throttle import Throttle
+from curveproxy.proxy.settings import ServiceSettings
 from curveproxy.reasons import Closed, Invalid
 from curveproxy.wire.codec.select import BATCH
-from curveproxy.wire.curve.box import KeyPair
-from curveproxy.wire.curve.server import Initiate
+from curveproxy.wire.curve import box
+from curveproxy.wire.security import Curve, Plain, Version
+from curveproxy.wire.zmtp.frame import Dialect
 
 KEY = bytes(range(32))
 LIMIT = 2000
@@ -81,40 +85,31 @@ class Relay:
         observer = SimpleNamespace(
             invalid=lambda _, reason, detail="": self.invalid.append(reason), unexpected=self.errors.append
         )
-        service: Any = SimpleNamespace(
-            backend=SimpleNamespace(take_back=self.take_back),
-            settings=SimpleNamespace(messages=limits, xpub_messages=False),
-            reactor=self.room,
-            buffers=BufferPool(),
-            spawn=lambda _, work: self.jobs.append(work),
-            lingering=set(),
-            observer=observer,
-            traffic=SimpleNamespace(messages_in=0, octets_in=0, messages_out=0, octets_out=0),
-            session_has_ended=lambda session: setattr(self, "ended", session.reason),
-        )
         self.client, near = socket.socketpair()
         self.service, far = socket.socketpair()
         for sock in (self.client, near, self.service, far):
             sock.setblocking(False)
-        self.near = Peer(near, Side(1, b"DEALER"))
-        who: Any = SimpleNamespace(
-            service=service,
-            initiate=Initiate(bytes(32), {}, FIRST_NONCE - 1, False, KEY),
-            server=KeyPair(bytes(32), bytes(32)),
-            name="a",
-            peer="b",
-            identity=b"",
-            is_probe=False,
-            number=1,
-        )
-        self.far = Peer(far, Side(1, b"ROUTER"))
-        self.session = Session(who, self.near, self.far)
+        key, server = bytes(32), bytes(32)
+        settings = ServiceSettings("s", Endpoint("ipc", "a"), Endpoint("ipc", "b"), (), messages=limits)
+        env = RelayEnv(cast(Any, self.room), BufferPool(), Throttle(), Traffic(), cast(Any, observer), self.spawn)
+        curve = Curve(KEY, box.MESSAGE_FROM_SERVER, 1, box.MESSAGE_FROM_CLIENT, FIRST_NONCE - 1)
+        downstream = Established(near, {"Socket-Type": b"DEALER"}, Version(Dialect.V3, 1), curve)
+        upstream = Established(far, {"Socket-Type": b"ROUTER"}, Version(Dialect.V3, 1), Plain())
+        client = AdmittedClient("a", "b", key, server, b"", 1)
+        self.session = Session(client, downstream, upstream, settings, env, self)
+        self.near, self.far = self.session._near, self.session._far
         self.came = b""
 
-    def take_back(self, sock: socket.socket) -> None:
-        """As of the backend."""
-        self.room.unregister(sock.fileno())
-        sock.close()
+    def spawn(self, _: object, work: Callable[[], Awaitable[None]]) -> None:
+        self.jobs.append(work)
+
+    def session_lingers(self, session: Session) -> None:
+        """As of a service."""
+
+    def session_ended(self, session: Session, upstream: socket.socket) -> None:
+        """As of a service."""
+        self.ended = session.reason
+        upstream.close()
 
     def send(self, octets: bytes) -> None:
         """Let the proxy have these, and do all that it then wants to do."""

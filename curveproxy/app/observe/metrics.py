@@ -176,7 +176,7 @@ class ServiceMetrics:
         self._handshakes[outcome].inc()
 
     def admitted(self, session: Session, seconds: float) -> None:
-        if (key := self._keys.get(session.server)) is not None:  # else it was removed at this moment
+        if (key := self._keys.get(session.server_key)) is not None:  # else it was removed at this moment
             key.inc()
         self._handshakes[Outcome.ADMITTED].inc()
         self._handshake_seconds.observe(seconds)
@@ -239,7 +239,7 @@ class _Standing:
             messages.add_metric([name, "out"], traffic.messages_out)
             octets.add_metric([name, "in"], traffic.octets_in)
             octets.add_metric([name, "out"], traffic.octets_out)
-            throttled.add_metric([name], service.rounds.throttled_seconds)
+            throttled.add_metric([name], service.throttle.seconds)
         yield messages
         yield octets
         yield throttled

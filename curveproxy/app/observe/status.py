@@ -372,7 +372,7 @@ def _count(told: EventKey, seen: EventHistory) -> Count:
 def _session(session: Session) -> SessionStatus:
     return SessionStatus(
         id=session.number,
-        service=session.service.settings.name,
+        service=session.service,
         client=session.client,
         peer=session.peer,
         seconds=session.seconds,

@@ -135,7 +135,7 @@ class LocalRelay:
         session = self._overview.find(number)
         if session is None:
             return False
-        observer = session.service.observer
+        observer = session.env.observer
         observer.notice("session ended on the status page", client=session.client, peer=session.peer, hint=COMES_AGAIN)
         session.drain()
         return True

@@ -10,12 +10,12 @@ from math import inf
 from typing import Any, Protocol
 
 import trio
-from attrs import frozen
 
 from curveproxy.policy.circuit_breaker import CircuitBreaker
 from curveproxy.policy.metadata import is_safe_identity
 from curveproxy.policy.socket_types import DROPPING_HINT, HARMED_BY_DROPPING, PAIR, ZMTP1_COUNTERPARTS, fits, known
 from curveproxy.proxy.connect.reach import listens
+from curveproxy.proxy.established import Established
 from curveproxy.proxy.net import sockets
 from curveproxy.proxy.net.deadlines import Count, Deadline, DeadlineQueue
 from curveproxy.proxy.net.endpoint import Endpoint, is_local
@@ -25,6 +25,7 @@ from curveproxy.proxy.settings import ServiceSettings
 from curveproxy.reasons import BackendFailure, Outcome
 from curveproxy.wire import spec
 from curveproxy.wire.errors import PeerError
+from curveproxy.wire.security import Plain, Version
 from curveproxy.wire.zmtp.frame import Dialect
 from curveproxy.wire.zmtp.greeting import MAJOR_END
 from curveproxy.wire.zmtp.metadata import find
@@ -78,23 +79,6 @@ class DialHandler(Protocol):
 
     def failed(self, error: Exception) -> None:
         """It can not be had, for an error of ours."""
-
-
-@frozen
-class Established:
-    """A backend that has been greeted, and whose socket type fits the client's.
-
-    properties: those of its handshake, Socket-Type among them wherever that is known.
-    socket_type, dialect, minor: what it is, and speaks; rest: what it sent behind its handshake.
-    Its socket is registered with the sessions' reactor, and whoever takes it over replaces the handler there.
-    """
-
-    socket: socket.socket
-    properties: Mapping[str, bytes]
-    socket_type: bytes | None
-    dialect: Dialect
-    minor: int
-    rest: bytes
 
 
 class DialAttempt(Deadline):
@@ -229,7 +213,7 @@ class DialAttempt(Deadline):
             raise PeerError(BackendFailure.HANDSHAKE, "its socket type is too long")
         socket_type = self._backend.type_behind(self.properties, spoken.dialect, told)
         properties = spoken.properties if told or not socket_type else {"Socket-Type": socket_type, **spoken.properties}
-        return Established(sock, properties, socket_type, spoken.dialect, spoken.minor, spoken.rest)
+        return Established(sock, properties, Version(spoken.dialect, spoken.minor), Plain(), spoken.rest)
 
     def _failed(self, error: PeerError | OSError) -> None:
         if isinstance(error, OSError) and error.errno in sockets.EXHAUSTED:
@@ -492,13 +476,13 @@ class Dialer:
     def succeeded(self, dial: DialAttempt, connection: Established) -> None:
         self.dials.remove(dial)
         self._lent += 1
-        self.up, self.dialect = True, connection.dialect
+        self.up, self.dialect = True, connection.version.dialect
         self.served.add(known(find(dial.properties, "Socket-Type")))
         self._answered = dial.address
-        self._takes_one &= connection.dialect == Dialect.V1
-        if connection.dialect == Dialect.V1:
+        self._takes_one &= connection.version.dialect == Dialect.V1
+        if connection.version.dialect == Dialect.V1:
             self._notice("the service speaks ZMTP 1.0", hint=OLD_SERVICE_HINT)
-        if self._settings.xpub_messages and connection.socket_type == b"XPUB" and connection.minor < 1:
+        if self._settings.xpub_messages and connection.socket_type == b"XPUB" and connection.version.minor < 1:
             self._notice("xpub_messages does not suit the service", service_says="XPUB", hint=XPUB_MESSAGES_HINT)
         self.trial.succeeded()
         self.observer.backend_up(trio.current_time() - dial.began)

@@ -20,7 +20,7 @@ import trio
 # another one stops for it in between.
 SECONDS = 0.001
 # How long to spin for an answer that is expected, instead of sleeping: to sleep and be woken costs more than most
-# answers take. From the third spin in a row that was in vain, ever more occasions pass before the next: 1, 2, 4 ... 256.
+# answers take. From the third spin in a row that was in vain, ever more occasions pass before another: 1, 2, .. 256.
 SPIN_SECONDS = 0.00015
 SPINS_IN_VAIN_MAX = 11
 

@@ -42,8 +42,7 @@ class Opener(Pump):
         self, session: "Session", source: Peer, sink: Peer, state: CodecState, the_filter: Filter | None
     ) -> None:
         super().__init__(session, source, sink, state)
-        limits = session.service.settings.messages
-        self._dropping = PartialMessages() if limits.on_invalid == "drop" else None
+        self._dropping = PartialMessages() if session.drops_invalid else None
         self._filter = the_filter
         self._opened: Probed | None = None  # what stopped the batch
         if the_filter is not None:
@@ -128,7 +127,7 @@ class Opener(Pump):
         return framed[: self._filtered(self._filter, message, len(framed))]
 
     def _count(self, messages: int, octets: int) -> None:
-        traffic = self._session.service.traffic
+        traffic = self._env.traffic
         self._session.messages_in += messages
         self._session.octets_in += octets
         traffic.messages_in += messages

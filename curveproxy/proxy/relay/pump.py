@@ -26,6 +26,7 @@ import trio
 
 from curveproxy.policy.invalid_budget import InvalidBudget
 from curveproxy.policy.quotas import Quota, weight
+from curveproxy.proxy.established import Established
 from curveproxy.proxy.net import sockets
 from curveproxy.proxy.net.buffers import GRAIN, LARGE_KEPT, NEAR_READ_SIZE, READ_SIZE, READ_SIZE_MAX, TARGET_ROOM
 from curveproxy.proxy.net.reactor import GONE, READ, WRITE
@@ -75,8 +76,9 @@ class Peer:
     reader: "Pump"
     writer: "Pump"
 
-    def __init__(self, sock: socket.socket, side: Side, come: bytes = b"") -> None:
-        self.socket, self.side, self.come = sock, side, come
+    def __init__(self, peer: Established) -> None:
+        self.socket, self.come = peer.socket, peer.leftover
+        self.side = Side(peer.version.minor, peer.socket_type, peer.version.dialect)
         self.is_silent = False
 
     def ready(self, events: int) -> None:
@@ -110,6 +112,7 @@ class Pump(ABC):
 
     __slots__ = (
         "_ending",
+        "_env",
         "_kept",
         "_large",
         "_owed",
@@ -141,6 +144,7 @@ class Pump(ABC):
 
     def __init__(self, session: "Session", source: Peer, sink: Peer, state: CodecState) -> None:
         self._session, self._source, self._sink, self._state = session, source, sink, state
+        self._env = session.env
         self._kept = source.come  # read and not turned into its other form
         self._pending = bool(source.come)  # whole frames may be in it
         self._owed = NOTHING  # turned and not written
@@ -204,7 +208,7 @@ class Pump(ABC):
     def say(self, word: bytes) -> None:
         """Say one command to the sink at the next boundary of frames. A newer one replaces it."""
         if not self._word:
-            self._session.service.reactor.schedule(self)
+            self._env.reactor.schedule(self)
         self._word = word
 
     def ask(self, word: bytes) -> bool:
@@ -214,12 +218,12 @@ class Pump(ABC):
         self.say(word)
         return True
 
-    def rest_is_over(self, now: float) -> None:
+    def may_resume(self, now: float) -> None:
         """It may read again, unless its client's quota is still used up."""
         self._session.progress()  # that nothing moves is our doing
         if self._wants == Blocked.REST and (self.quota is None or self.quota.room(now, SMALLEST_MESSAGE) > 0):
             self._wants = Blocked.RESTED
-            self._session.service.reactor.schedule(self)
+            self._env.reactor.schedule(self)
 
     def retire(self) -> None:
         """End as soon as no message is in the middle of its parts, and the session may part.
@@ -227,13 +231,13 @@ class Pump(ABC):
         In a turn of the reactor, for whoever calls this has no boundary around each session.
         """
         self._retires = True
-        self._session.service.reactor.schedule(self)
+        self._env.reactor.schedule(self)
 
     def stop(self) -> None:
         """The session has been closed. What is held goes now: it may be large, and the garbage collector slow."""
         self._wants = Blocked.END
         self._kept, self._owed, self._large = b"", NOTHING, None
-        self._session.service.buffers.account(self, 0, 0)
+        self._env.pool.account(self, 0, 0)
 
     @property
     def is_finishing(self) -> bool:
@@ -254,19 +258,19 @@ class Pump(ABC):
         partial = self._octets_partial()
         held = partial + len(self._owed.obj)  # type: ignore[arg-type]  # all of it stays until the last is written
         if held != self.held or partial != self.partial:
-            self._session.service.buffers.account(self, held, partial)
+            self._env.pool.account(self, held, partial)
         if wants == Blocked.REST:
-            self._session.service.rounds.rest(self)
+            self._env.throttle.pause(self)
         elif before in (Blocked.REST, Blocked.RESTED):
-            self._session.service.rounds.has_rested(self)
+            self._env.throttle.resume(self)
         if self._sink_gone and self.back.has_ended:
             self.back._finish()  # perhaps there is nothing left to wait for
             if self.has_ended:
                 return
         if wants == Blocked.TURN:
-            self._session.service.reactor.schedule(self)
+            self._env.reactor.schedule(self)
         elif wants == Blocked.THREAD:
-            self._session.service.spawn(self, self._turn_large_in_thread)
+            self._env.spawn(self, self._turn_large_in_thread)
         elif wants == Blocked.END:
             self._session.pump_has_ended()
 
@@ -285,7 +289,7 @@ class Pump(ABC):
             self._part()
         if self._ending:
             return self._finish()
-        if self._session.service.buffers.are_short and not (self._sink_gone or sockets.is_writable(self._sink.socket)):
+        if self._env.pool.are_short and not (self._sink_gone or sockets.is_writable(self._sink.socket)):
             return Blocked.SINK
         if self._large is not None:
             return self._read_large(self._large)
@@ -296,7 +300,7 @@ class Pump(ABC):
 
     def _batch(self) -> Blocked:
         """Read once, and turn and write whole frames: all of them, or as many as may be in one turn."""
-        buffers = self._session.service.buffers
+        buffers = self._env.pool
         source, target, state = buffers.source, buffers.target, self._state
         start, end = 0, len(self._kept)
         if end:
@@ -346,7 +350,7 @@ class Pump(ABC):
             return reach
         if self._wants == Blocked.REST:
             return 0
-        buffers = self._session.service.buffers
+        buffers = self._env.pool
         if buffers.are_short:
             reach = end + NEAR_READ_SIZE
             if self.held and not buffers.allow(self, NEAR_READ_SIZE):
@@ -362,7 +366,7 @@ class Pump(ABC):
 
     def _read_away(self) -> Blocked:
         """Read what has come of a frame that is dropped, and of nothing behind it."""
-        got = self._read(self._session.service.buffers.source.view[: min(self._to_skip, READ_SIZE)])
+        got = self._read(self._env.pool.source.view[: min(self._to_skip, READ_SIZE)])
         if got is None:
             return Blocked.SOURCE
         if not got:
@@ -385,7 +389,7 @@ class Pump(ABC):
             self._count(messages, octets)
             self._session.quiet = 0
         if messages == 1:
-            self._session.service.reactor.spin()
+            self._env.reactor.spin()
         target, at = self._sift(target, at, messages)
         if stop > Stop.FULL and not self._ending:
             start, at, stop = self._judge(stop, source, start, end, target, at)
@@ -499,7 +503,7 @@ class Pump(ABC):
 
     @property
     def key(self) -> bytes:
-        return self._session.key
+        return self._session.who.key
 
     @property
     def is_held_up(self) -> bool:
@@ -530,20 +534,20 @@ class Pump(ABC):
         """Count what is not passed on; False when there has been more of it in a minute than a session may send."""
         self._session.invalid(reason, self._source_name)
         if self._tolerance is None:
-            self._tolerance = InvalidBudget(self._session.service.settings.messages.max_invalid_per_minute)
+            self._tolerance = InvalidBudget(self._session.max_invalid_per_minute)
         return self._tolerance.admit(trio.current_time())
 
     # --- frames that are larger than the buffers
 
     def _begin_large(self, size: int) -> None:
-        have, buffers = len(self._kept), self._session.service.buffers
+        have, buffers = len(self._kept), self._env.pool
         self._large = Large(buffers.borrow(size, min(size, have if buffers.are_short else GROWTH * have)), have)
         self._large.buffer.view[:have] = self._kept
         self._kept = b""
 
     def _read_large(self, large: Large) -> Blocked:
         """Read what has come of a large frame, and of nothing behind it."""
-        buffers, have = self._session.service.buffers, large.have
+        buffers, have = self._env.pool, large.have
         size = frame_size(large.buffer, 0, have, self._source_dialect)
         if have == len(large.buffer) < size:
             larger = min(size, GROWTH * have)
@@ -570,7 +574,7 @@ class Pump(ABC):
         large = self._large
         if large is None:
             return  # the session was closed before it came to this
-        target = self._session.service.buffers.borrow(large.have + TARGET_ROOM)
+        target = self._env.pool.borrow(large.have + TARGET_ROOM)
         batch = await trio.to_thread.run_sync(self._turn, large.buffer, 0, large.have, target, 0)
         if self._wants == Blocked.END:
             return  # the session was cut meanwhile
@@ -582,7 +586,7 @@ class Pump(ABC):
         """What a large frame became is owed from now on."""
         _, turned, _ = self._settle(batch, large.buffer, 0, large.have, target)
         self._owed = turned or NOTHING  # an empty view would keep all that it is of
-        self._session.service.buffers.give_back(large.buffer)
+        self._env.pool.give_back(large.buffer)
         large.buffer, large.is_turned = target, True
         if self._owed.obj is not target.data:
             self._give_back_large()  # it is owed in memory of its own
@@ -590,5 +594,5 @@ class Pump(ABC):
     def _give_back_large(self) -> None:
         """The buffer of a frame that was turned, once nothing is owed from it."""
         if self._large is not None and self._large.is_turned:
-            self._session.service.buffers.give_back(self._large.buffer)
+            self._env.pool.give_back(self._large.buffer)
             self._large = None

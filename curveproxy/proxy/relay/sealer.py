@@ -69,7 +69,7 @@ class Sealer(Pump):
         return seal_one(self._state, spec.INNER_COMMAND if flags & spec.COMMAND else 0, body)
 
     def _count(self, messages: int, octets: int) -> None:
-        traffic = self._session.service.traffic
+        traffic = self._env.traffic
         self._session.messages_out += messages
         self._session.octets_out += octets
         traffic.messages_out += messages

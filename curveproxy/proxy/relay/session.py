@@ -1,25 +1,26 @@
 """A session: an admitted client, its own connection to the service, and the two pumps between them."""
 
+import socket
 from enum import Enum, auto
 from math import inf
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import trio
 
 from curveproxy.policy.quotas import Quota
 from curveproxy.policy.socket_types import known
+from curveproxy.proxy.established import Established
 from curveproxy.proxy.relay.commands import OUR_PING
+from curveproxy.proxy.relay.env import AdmittedClient, RelayEnv
 from curveproxy.proxy.relay.filters.backend_filter import ForPublisher, filter_for
 from curveproxy.proxy.relay.opener import Opener
 from curveproxy.proxy.relay.pump import Peer
 from curveproxy.proxy.relay.sealer import PublisherFilter, Sealer
+from curveproxy.proxy.settings import ServiceSettings
 from curveproxy.reasons import Closed, Invalid
 from curveproxy.wire.codec.select import BATCH, CodecState
-from curveproxy.wire.curve import box
+from curveproxy.wire.security import Curve
 from curveproxy.wire.zmtp.frame import Dialect
-
-if TYPE_CHECKING:
-    from curveproxy.proxy.service import PendingSession
 
 # How long the other side may take none of what it is owed, once one side has ended.
 LINGER_SECONDS = 10.0
@@ -27,8 +28,8 @@ LINGER_SECONDS = 10.0
 AT_ONCE_SECONDS = 0.5
 # An unfinished frame of which fewer octets come in ``idle_seconds`` does not keep its session from being idle.
 LEAST_PROGRESS = 1024
-# So often in ``idle_seconds`` is it looked whether a session is idle, which ends at most one such part late.
-QUIET_LOOKS = 8
+# Idle checks per ``idle_seconds``: an idle session ends at most one check late.
+IDLE_CHECKS = 8
 
 
 # The types of clients that wait for the replies of their service.
@@ -43,14 +44,23 @@ class Leave(Enum):
     BEHIND_REPLY = auto()  # in the same segment as the reply to the last request
 
 
+class SessionOwner(Protocol):
+    """A service, to its sessions."""
+
+    def session_lingers(self, session: "Session") -> None:
+        """It is ending: close it when ``ends_by`` has come."""
+
+    def session_ended(self, session: "Session", upstream: socket.socket) -> None:
+        """It has ended, and the connection to the service is given back."""
+
+
 class Session:
     """One client's. It ends when both pumps have ended, or when nothing moves any more after one side has.
 
-    client: the operator's name for it, else its key in Z85; peer: where it comes from.
-    type_told, identity: what it says it is, and who it is to the service; server: the public key it was given.
-    is_probe: it came to see whether it would be let in.
+    who: the client.
+    type_told: the socket type that the client says it is.
     messages_in, octets_in, messages_out, octets_out: what was relayed; ``in`` is from client to service.
-    number: no other session of this process has it.
+    service: the name of its service.
     reason: why the session ended; the first that is told wins.
     ends_by: when it is closed, once it is ending.
     quiet: how often it was looked at since a message came through, or enough of one.
@@ -61,55 +71,65 @@ class Session:
         "_far",
         "_is_closed",
         "_near",
+        "_owner",
         "_parting",
         "_replies",
         "_stays_until",
-        "client",
+        "drops_invalid",
         "ends_by",
-        "identity",
-        "is_probe",
-        "key",
+        "env",
+        "max_invalid_per_minute",
         "messages_in",
         "messages_out",
-        "number",
         "octets_in",
         "octets_out",
         "opened_at",
-        "peer",
         "quiet",
         "reason",
-        "server",
         "service",
         "type_told",
+        "who",
     )
 
-    def __init__(self, who: "PendingSession", near: Peer, far: Peer) -> None:
-        service, initiate = who.service, who.initiate
-        self.service, self.client, self.peer, self.identity = service, who.name, who.peer, who.identity
-        self.key, self.server, self.type_told = initiate.client, who.server.public, near.side.socket_type
-        self.is_probe = who.is_probe
-        self.number, self.opened_at = who.number, trio.current_time()
+    def __init__(
+        self,
+        client: AdmittedClient,
+        downstream: Established,
+        upstream: Established,
+        settings: ServiceSettings,
+        env: RelayEnv,
+        owner: SessionOwner,
+    ) -> None:
+        self.env, self._owner, self.service = env, owner, settings.name
+        self.who = client
+        self.type_told = downstream.socket_type
+        self.opened_at = trio.current_time()
         self.messages_in = self.messages_out = self.octets_in = self.octets_out = 0
         self.quiet = self._begun = 0
         self._parting, self._replies = Leave.AT_ONCE, 0
         self.reason: Closed | None = None
         self.ends_by = self._stays_until = inf
-        self._near, self._far, self._is_closed = near, far, False
-        messages, dialect = service.settings.messages, far.side.dialect
-        the_filter = filter_for(
-            far.side, drops=messages.on_invalid == "drop", xpub_messages=service.settings.xpub_messages
-        )
-        limit = messages.max_message_bytes
+        self._is_closed = False
+        messages = settings.messages
+        self.drops_invalid = messages.on_invalid == "drop"
+        self.max_invalid_per_minute = messages.max_invalid_per_minute
+        self._near, self._far = near, far = Peer(downstream), Peer(upstream)
+        dialect = far.side.dialect
+        the_filter = filter_for(far.side, drops=self.drops_invalid, xpub_messages=settings.xpub_messages)
+        curve = downstream.security
+        assert isinstance(curve, Curve)
         opening = CodecState(
-            initiate.shared,
-            box.MESSAGE_FROM_CLIENT,
-            initiate.nonce,
-            limit,
+            curve.key,
+            curve.open_prefix,
+            curve.open_nonce,
+            messages.max_message_bytes,
             dialect,
-            initiate.little_endian,
+            curve.little_endian,
             batch=BATCH,
         )
-        sealing = CodecState(initiate.shared, box.MESSAGE_FROM_SERVER, 1, limit, dialect, batch=BATCH)  # READY was 1
+        sealing = CodecState(
+            curve.key, curve.seal_prefix, curve.seal_nonce, messages.max_message_bytes, dialect, batch=BATCH
+        )
         inbound, outbound = Opener(self, near, far, opening, the_filter), Sealer(self, far, near, sealing)
         if isinstance(the_filter, ForPublisher):
             opening.dialect = the_filter.dialect
@@ -122,11 +142,36 @@ class Session:
 
     def begin(self) -> None:
         """Relay from now on. Both sockets are registered already."""
-        reactor = self.service.reactor
+        reactor = self.env.reactor
         for end in (self._near, self._far):
             reactor.hand_over(end.socket.fileno(), end)
         if self._far.come:
             reactor.schedule(self._far.reader)
+
+    @property
+    def client(self) -> str:
+        """The operator's name for the client, else its key in Z85."""
+        return self.who.name
+
+    @property
+    def peer(self) -> str:
+        """Where the client comes from."""
+        return self.who.address
+
+    @property
+    def number(self) -> int:
+        """No other session of this process has it."""
+        return self.who.number
+
+    @property
+    def server_key(self) -> bytes:
+        """The public key that the client was given."""
+        return self.who.server_key
+
+    @property
+    def is_probe(self) -> bool:
+        """Whether it came to see whether it would be let in."""
+        return self.who.is_probe
 
     @property
     def socket_type(self) -> str:
@@ -154,19 +199,19 @@ class Session:
         """Its client has more sessions than it may."""
         self._leave(Closed.LIMIT, LINGER_SECONDS)
 
-    def grow_quiet(self) -> None:
-        """Look whether it is idle, as ``QUIET_LOOKS`` says: then it ends."""
-        self.quiet = min(self.quiet + 1, QUIET_LOOKS + 1)
+    def check_idle(self) -> None:
+        """Look whether it is idle, as ``IDLE_CHECKS`` says: then it ends."""
+        self.quiet = min(self.quiet + 1, IDLE_CHECKS + 1)
         ways = self._near.reader, self._near.writer
         begun = sum(way.begun for way in ways)
         if begun >= self._begun + LEAST_PROGRESS:
             self.quiet = 0
         if not self.quiet or begun < self._begun:
             self._begun = begun
-        if self.quiet > QUIET_LOOKS and not self.awaits_reply and all(way.has_nothing_to_do for way in ways):
+        if self.quiet > IDLE_CHECKS and not self.awaits_reply and all(way.has_nothing_to_do for way in ways):
             self._leave(Closed.IDLE, LINGER_SECONDS)
 
-    def ask_for_life(self) -> None:
+    def check_alive(self) -> None:
         """PING the client. It ends if it has answered one before, and nothing has come since the last."""
         near = self._near
         if near.side.minor < 1:  # it may be libzmq 4.1, which takes a PING for data
@@ -189,7 +234,7 @@ class Session:
         if self._is_closed:
             return
         self.ends_by = min(trio.current_time() + LINGER_SECONDS, self._stays_until)
-        self.service.lingering.add(self)
+        self._owner.session_lingers(self)
 
     def progress(self) -> None:
         """Something was written. Only an ending session measures by it."""
@@ -201,7 +246,7 @@ class Session:
             self.close()
 
     def invalid(self, reason: Invalid, detail: str = "") -> None:
-        self.service.observer.invalid(self, reason, detail)
+        self.env.observer.invalid(self, reason, detail)
 
     # --- the end
 
@@ -284,7 +329,7 @@ class Session:
 
     def failed(self, error: Exception) -> None:
         """An error of ours ends this session, and no other."""
-        self.service.observer.unexpected(error)
+        self.env.observer.unexpected(error)
         self.reason = Closed.INTERNAL
         self.close()
 
@@ -295,7 +340,6 @@ class Session:
         self._is_closed = True
         for end in (self._near, self._far):
             end.reader.stop()
-        self.service.reactor.unregister(self._near.socket.fileno())
+        self.env.reactor.unregister(self._near.socket.fileno())
         self._near.socket.close()
-        self.service.backend.take_back(self._far.socket)
-        self.service.session_has_ended(self)
+        self._owner.session_ended(self, self._far.socket)

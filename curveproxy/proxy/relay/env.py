@@ -1,0 +1,54 @@
+"""What the sessions of a service share, and what is known of an admitted client."""
+
+from collections.abc import Awaitable, Callable
+
+from attrs import define, frozen
+
+from curveproxy.proxy.net.buffers import BufferPool
+from curveproxy.proxy.net.reactor import FailsAlone, Reactor
+from curveproxy.proxy.observer import Observer
+from curveproxy.proxy.relay.throttle import Throttle
+
+# Starts a task; what it raises is told to its owner's ``failed``.
+Spawn = Callable[[FailsAlone, Callable[[], Awaitable[None]]], None]
+
+
+@define
+class Traffic:
+    """What was relayed since the start: whole messages and plain octets. ``in`` is from client to service."""
+
+    messages_in: int = 0
+    octets_in: int = 0
+    messages_out: int = 0
+    octets_out: int = 0
+
+
+@frozen
+class RelayEnv:
+    """One object for all sessions of a service; a pump holds one reference."""
+
+    reactor: Reactor
+    pool: BufferPool
+    throttle: Throttle
+    traffic: Traffic
+    observer: Observer
+    spawn: Spawn
+
+
+@frozen
+class AdmittedClient:
+    """A client that has proved its key and is allowed.
+
+    name: the operator's for it, else its key in Z85; address: where it comes from.
+    key: its public key; server_key: the public key that it was given; identity: who it is to the service.
+    number: no other client of this process has it.
+    is_probe: it wants to see whether it would be let in, and nothing else.
+    """
+
+    name: str
+    address: str
+    key: bytes
+    server_key: bytes
+    identity: bytes
+    number: int
+    is_probe: bool = False

@@ -1,0 +1,51 @@
+"""What a handshake leaves behind for the frames that follow it: a peer's version, its security, its metadata."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from attrs import field, frozen
+
+from curveproxy.wire.zmtp.frame import Dialect
+
+
+class Version(NamedTuple):
+    """The version of ZMTP that a peer speaks. dialect: its major number; minor: 0 before ZMTP 3."""
+
+    dialect: Dialect
+    minor: int
+
+
+@frozen
+class Plain:
+    """A peer whose frames are in no boxes."""
+
+
+@frozen
+class Curve:
+    """A peer whose frames are boxes (RFC 26).
+
+    key: of the session, 32 octets.
+    seal_prefix, open_prefix: what begins the nonces of our boxes, and of the peer's.
+    seal_nonce, open_nonce: the last counter that each side has used.
+    little_endian: the peer writes its counters so, as libzmq 4.0 does.
+    """
+
+    key: bytes = field(repr=False)
+    seal_prefix: bytes
+    seal_nonce: int
+    open_prefix: bytes
+    open_nonce: int
+    little_endian: bool = False
+
+
+Security = Plain | Curve
+
+
+@frozen
+class Negotiated:
+    """The end of a handshake. metadata: the peer's; leftover: octets that came behind the handshake."""
+
+    metadata: Mapping[str, bytes]
+    version: Version
+    security: Security
+    leftover: bytes = b""
