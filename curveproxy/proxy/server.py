@@ -11,9 +11,9 @@ from curveproxy.proxy.accept.cookies import CookieKeys
 from curveproxy.proxy.accept.listener import Listener
 from curveproxy.proxy.accept.transient_keys import TransientKeys
 from curveproxy.proxy.capacity import Capacity
-from curveproxy.proxy.net import sockets
 from curveproxy.proxy.net.buffers import BufferPool
 from curveproxy.proxy.net.endpoint import Endpoint
+from curveproxy.proxy.net.listening import listen
 from curveproxy.proxy.net.reactor import FailsAlone, Reactor
 from curveproxy.proxy.registry import IdentityRegistry
 from curveproxy.proxy.relay.session import Session
@@ -86,7 +86,7 @@ class Server:
         with ExitStack() as undo:
             listeners = {}
             for key in behind.keys() - self._doors.keys():
-                listeners[key] = sockets.listen(key[0], reuse_port=reuse_port, handed_over=self._handed_over)
+                listeners[key] = listen(key[0], reuse_port=reuse_port, handed_over=self._handed_over)
                 undo.callback(listeners[key].close)
             undo.pop_all()
         for service, settings in wanted.items():

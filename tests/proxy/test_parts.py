@@ -27,11 +27,10 @@ from curveproxy.proxy.net.buffers import (
 )
 from curveproxy.proxy.net.deadlines import Count, Deadline, DeadlineQueue
 from curveproxy.proxy.net.endpoint import Endpoint, is_local
+from curveproxy.proxy.net.listening import BindError, listen
 from curveproxy.proxy.net.sockets import (
     STRANGER_RECEIVE_BUFFER,
-    BindError,
     all_has_arrived,
-    listen,
     nothing_has_come,
     number_of,
     peer_text,

@@ -23,7 +23,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from curveproxy.proxy.net.endpoint import Endpoint
-from curveproxy.proxy.net.sockets import listen as bind_listener
+from curveproxy.proxy.net.listening import listen as bind_listener
 
 # Scrapers, probes and a person: more would take the clients' descriptors, so the oldest connection is closed.
 CONNECTIONS = 32

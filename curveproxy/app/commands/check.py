@@ -16,7 +16,7 @@ from curveproxy.app.watch.clients import UNREADABLE, Clients
 from curveproxy.policy.limits import BEFORE_HELLO
 from curveproxy.policy.socket_types import DROPPING_HINT, HARMED_BY_DROPPING, PAIR, PAIR_HINT
 from curveproxy.proxy.net.endpoint import Endpoint
-from curveproxy.proxy.net.sockets import INTERFACE, BindError, is_interface, try_to_bind
+from curveproxy.proxy.net.listening import INTERFACE, BindError, is_interface, try_to_bind
 
 PUBLIC_ACTIONS = "whoever reaches the port can end sessions, and so can any site that a browser there shows"
 

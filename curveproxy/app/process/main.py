@@ -27,7 +27,7 @@ from curveproxy.app.process.systemd import SystemdNotifier
 from curveproxy.app.watch.files import LISTING_SECONDS, Stamp, stamp
 from curveproxy.policy.log_limit import LogLimit
 from curveproxy.proxy.net.endpoint import Endpoint
-from curveproxy.proxy.net.sockets import BindError
+from curveproxy.proxy.net.listening import BindError
 from curveproxy.wire.codec.select import CODEC, CODEC_FAULT
 
 DONE, FAILED = 0, 1

@@ -26,9 +26,8 @@ from curveproxy.app.process.channel import ControlChannel, GoneError
 from curveproxy.app.process.relay import ConfigRejectedError
 from curveproxy.app.process.services import Counts
 from curveproxy.policy.identities import Claim, Identities
-from curveproxy.proxy.net import sockets
 from curveproxy.proxy.net.endpoint import Endpoint
-from curveproxy.proxy.net.sockets import ListeningSocket
+from curveproxy.proxy.net.listening import ListeningSocket, listen_together
 from curveproxy.proxy.relay.session import LINGER_SECONDS
 
 # How often their figures are asked for, so that little of them is lost with a worker.
@@ -133,7 +132,7 @@ class Supervisor:
             fresh: dict[Endpoint, list[ListeningSocket]] = {}
             undo.callback(self._close, fresh)
             for endpoint in wanted.keys() - self._listeners.keys():
-                fresh[endpoint] = sockets.listen_together(
+                fresh[endpoint] = listen_together(
                     endpoint, self._of, reuse_port=config.process.reuse_port, handed_over=self._handed_over
                 )
             listeners = {endpoint: fresh.get(endpoint) or self._listeners[endpoint] for endpoint in wanted}

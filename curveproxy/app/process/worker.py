@@ -23,7 +23,7 @@ from curveproxy.app.process.memory import hide_memory
 from curveproxy.app.process.relay import ConfigRejectedError, LocalRelay
 from curveproxy.app.process.services import Counts
 from curveproxy.policy.limits import WorkerShare
-from curveproxy.proxy.net.sockets import BindError
+from curveproxy.proxy.net.listening import BindError
 
 # Where it finds its end of the channel.
 CHANNEL = 0

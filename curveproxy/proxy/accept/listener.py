@@ -11,7 +11,7 @@ import trio
 
 from curveproxy.proxy.accept.admission import Admission
 from curveproxy.proxy.net import sockets
-from curveproxy.proxy.net.sockets import ListeningSocket
+from curveproxy.proxy.net.listening import ListeningSocket
 
 if TYPE_CHECKING:
     from curveproxy.proxy.server import Server

@@ -3,31 +3,21 @@
 import errno
 import fcntl
 import ipaddress
-import os
 import select
 import socket
-import stat
 import termios
-from collections.abc import Sequence
-from contextlib import ExitStack
-from pathlib import Path
-from typing import Any
-
-from attrs import frozen
-
-from curveproxy.proxy.net.endpoint import Endpoint
 
 # asm-generic/socket.h
 SO_COOKIE = 57
-SO_BUF_LOCK = 72
 
-BACKLOG = 4096
+SO_BUF_LOCK = 72
 
 # Tells the number of an IPv6 network from that of an IPv4 address.
 IPV6_MARK = 1 << 64
 
 # What a stranger's unread octets may pin in the kernel; the system doubles it. INITIATE must fit.
 STRANGER_RECEIVE_BUFFER = 9216
+
 SESSION_RECEIVE_BUFFER = 131072
 
 # What the system may have too little of. That is no fault of whoever is at the other end.
@@ -39,173 +29,13 @@ EXHAUSTED = {
     errno.ENOSPC: "epoll can watch no more descriptors: fs.epoll.max_user_watches",
 }
 
-# A name's address of a family that this machine does not have now, as localhost's ::1 where IPv6 is off, is left out.
-ABSENT = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
-
-INTERFACE = "that is the name of a network interface: write its address"
-
 # How soon we notice a public peer that has gone without a word.
 KEEPALIVE_IDLE, KEEPALIVE_INTERVAL, KEEPALIVE_COUNT = 30, 10, 3
+
 USER_TIMEOUT_MS = 60_000
 
 
-class BindError(Exception):
-    """An endpoint can not be listened on. number: of the system's error; None where a name does not resolve."""
-
-    def __init__(self, endpoint: Endpoint, reason: str, number: int | None = None) -> None:
-        super().__init__(f"cannot listen on {endpoint}: {reason}")
-        self.endpoint, self.number = endpoint, number
-
-    @classmethod
-    def of(cls, endpoint: Endpoint, error: OSError | UnicodeError) -> "BindError":
-        """What the system, or the resolver, says of it."""
-        if isinstance(error, socket.gaierror | UnicodeError):
-            return cls(endpoint, INTERFACE if is_interface(endpoint.host) else "the host name does not resolve")
-        number = error.errno or 0
-        reasons = {
-            errno.EADDRINUSE: "the address is in use: is another process listening there",
-            errno.EADDRNOTAVAIL: "no interface of this machine has that address",
-            errno.EACCES: "permission denied: ports below 1024 need CAP_NET_BIND_SERVICE",
-            errno.ENOENT: "the directory does not exist",
-        }
-        return cls(endpoint, reasons.get(number, os.strerror(number).lower()), number)
-
-
-@frozen
-class ListeningSocket:
-    """What listens on an endpoint: a socket, or one for each address of a name.
-
-    endpoint: where it really is, with the port that the system chose for port 0.
-    handed_over: whoever made the sockets keeps them and their path, and they may be wanted again.
-    """
-
-    sockets: Sequence[socket.socket]
-    endpoint: Endpoint
-    _inode: int = 0
-    handed_over: bool = False
-
-    @property
-    def addresses(self) -> list[str]:
-        """Those of its sockets, without the transport."""
-        if self.endpoint.transport == "ipc":
-            return [self.endpoint.address]
-        return [Endpoint("tcp", *sock.getsockname()[:2]).address for sock in self.sockets]
-
-    def close(self) -> None:
-        """Stop listening, and take the path of a Unix socket away, unless a successor has taken it over."""
-        if self.handed_over:
-            return
-        for sock in self.sockets:
-            sock.close()
-        if self._inode and _inode(self.endpoint) == self._inode:
-            Path(self.endpoint.host).unlink(missing_ok=True)
-
-
-def listen(
-    endpoint: Endpoint, *, reuse_port: bool = False, handed_over: Sequence[socket.socket] = ()
-) -> ListeningSocket:
-    """Listen, on all addresses that a name has. Raises BindError.
-
-    reuse_port: beside another process that does so too, or in its place on a Unix socket.
-    handed_over: sockets that listen already; those that do so there are taken, and no others.
-    """
-    try:
-        if given := [sock for sock in handed_over if _listens_at(sock, endpoint)]:
-            for sock in given:
-                sock.setblocking(False)
-                if endpoint.transport == "tcp":
-                    _configure_public(sock)
-            return ListeningSocket(given, endpoint, handed_over=True)
-        listeners = (
-            _listen_unix(endpoint, reuse_port) if endpoint.transport == "ipc" else _listen_tcp(endpoint, reuse_port)
-        )
-    except (OSError, UnicodeError) as error:
-        raise BindError.of(endpoint, error) from error
-    for sock in listeners:
-        sock.setblocking(False)
-    if endpoint.transport == "ipc":
-        return ListeningSocket(listeners, endpoint, _inode(endpoint))
-    return ListeningSocket(listeners, Endpoint("tcp", endpoint.host, listeners[0].getsockname()[1]))
-
-
-def listen_together(
-    endpoint: Endpoint, of: int, *, reuse_port: bool = False, handed_over: Sequence[socket.socket] = ()
-) -> list[ListeningSocket]:
-    """Listen for so many processes: for each by itself, or once for all where there can be no more. Raises BindError.
-
-    reuse_port: beside other processes than these too.
-    """
-    first = listen(endpoint, reuse_port=reuse_port, handed_over=handed_over)
-    if endpoint.transport == "ipc" or first.handed_over:
-        return [first]
-    first.close()  # it has shown that the port is ours; those that share it must all have said so before they bind
-    with ExitStack() as undo:
-        found = []
-        for _ in range(of):
-            found.append(listen(endpoint, reuse_port=True))
-            undo.callback(found[-1].close)
-        undo.pop_all()
-    return found
-
-
-def try_to_bind(endpoint: Endpoint) -> None:
-    """Bind to the addresses of a TCP endpoint and let them go; nobody can connect meanwhile. Raises BindError."""
-    try:
-        for sock in _listen_tcp(endpoint, reuse_port=False, backlog=None):
-            sock.close()
-    except (OSError, UnicodeError) as error:
-        raise BindError.of(endpoint, error) from error
-
-
-def is_interface(host: str) -> bool:
-    """Whether that is the name of a network interface of this machine, which libzmq takes for its address."""
-    return any(host == name for _, name in socket.if_nameindex())
-
-
-def _listen_tcp(endpoint: Endpoint, reuse_port: bool, backlog: int | None = BACKLOG) -> list[socket.socket]:
-    """backlog: None to bind only."""
-    everywhere = endpoint.host == "*"
-    dual = everywhere and socket.has_dualstack_ipv6()
-    host = ("::" if dual else "0.0.0.0") if everywhere else endpoint.host
-    found = socket.getaddrinfo(host, endpoint.port, type=socket.SOCK_STREAM)
-    with ExitStack() as undo:
-        listeners: list[socket.socket] = []
-        absent: OSError | None = None
-        for family, address in dict.fromkeys((family, address) for family, _, _, _, address in found):
-            port = endpoint.port or (listeners[0].getsockname()[1] if listeners else 0)
-            try:
-                listener = _listen_at(family, (address[0], port, *address[2:]), dual, reuse_port, backlog)
-            except OSError as error:
-                if error.errno not in ABSENT:
-                    raise
-                absent = error
-                continue
-            listeners.append(listener)
-            undo.callback(listener.close)
-        if absent is not None and not listeners:
-            raise absent
-        undo.pop_all()
-    return listeners
-
-
-def _listen_at(family: int, address: Any, dual: bool, reuse_port: bool, backlog: int | None) -> socket.socket:
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, reuse_port)
-        if family == socket.AF_INET6:
-            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, not dual)
-        _configure_public(listener)
-        listener.bind(address)
-        if backlog is not None:
-            listener.listen(backlog)
-    except OSError:
-        listener.close()
-        raise
-    return listener
-
-
-def _configure_public(listener: socket.socket) -> None:
+def configure_public(listener: socket.socket) -> None:
     """What accepted sockets inherit.
 
     What may come before accept is bounded as what comes after it. The bound must not be locked: a locked one would
@@ -217,67 +47,6 @@ def _configure_public(listener: socket.socket) -> None:
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEPALIVE_INTERVAL)
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, KEEPALIVE_COUNT)
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MS)
-
-
-def _listens_at(listener: socket.socket, endpoint: Endpoint) -> bool:
-    """Whether a socket that somebody else made listens on an endpoint. Raises OSError."""
-    if (listener.family == socket.AF_UNIX) != (endpoint.transport == "ipc"):
-        return False
-    address = listener.getsockname()
-    if endpoint.transport == "ipc":
-        return os.fsencode(address) == os.fsencode(endpoint.unix_address)
-    host, port, *_ = address
-    if endpoint.host == "*":
-        return port == endpoint.port and host in ("::", "0.0.0.0")
-    found = socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)
-    return any(other[:2] == (host, port) for _, _, _, _, other in found)
-
-
-def _listen_unix(endpoint: Endpoint, reuse_port: bool) -> list[socket.socket]:
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        if reuse_port and _inode(endpoint):
-            beside = Path(f"{endpoint.host}.{os.getpid()}")
-            listener.bind(str(beside))
-            listener.listen(BACKLOG)
-            beside.rename(endpoint.host)  # at no moment is there nobody
-            return [listener]
-        if _is_stale(endpoint):
-            Path(endpoint.host).unlink()
-        listener.bind(endpoint.unix_address)
-        listener.listen(BACKLOG)
-    except OSError:
-        listener.close()
-        raise
-    return [listener]
-
-
-def _is_stale(endpoint: Endpoint) -> bool:
-    """Whether a socket lies at the path that nobody listens on any more, left by a process that was killed."""
-    if endpoint.host.startswith("@"):
-        return False
-    try:
-        if not stat.S_ISSOCK(Path(endpoint.host).stat().st_mode):
-            return False
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-            probe.setblocking(False)  # a listener whose backlog is full is alive
-            probe.connect(endpoint.host)
-    except ConnectionRefusedError:
-        return True
-    except OSError:
-        pass
-    return False
-
-
-def _inode(endpoint: Endpoint) -> int:
-    """The number of the socket that lies at the path of a Unix endpoint; 0 where there is none."""
-    if endpoint.host.startswith("@"):
-        return 0
-    try:
-        status = Path(endpoint.host).lstat()
-    except (OSError, ValueError):
-        return 0
-    return status.st_ino if stat.S_ISSOCK(status.st_mode) else 0
 
 
 def _configure_tcp(sock: socket.socket) -> None:
