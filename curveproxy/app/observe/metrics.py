@@ -1,4 +1,4 @@
-"""What Prometheus reads. The names are a promise; ``tests/app/test_metrics.py`` holds the list.
+"""What Prometheus reads. The names are a promise; ``tests/app/observe/test_metrics.py`` holds the list.
 
 What happens is counted here when it is told; what stands (sessions, limits, traffic) is read from the services when
 somebody asks. No label holds anything that a peer controls.

@@ -16,7 +16,7 @@ from curveproxy.proxy.net.endpoint import Endpoint
 from curveproxy.wire import z85
 from curveproxy.wire.curve.box import KeyPair
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parents[3]
 EXAMPLES = sorted((ROOT / "config").glob("*.toml"))
 KEY = z85.encode(KeyPair.generate().public)
 

@@ -62,8 +62,8 @@ def test_sanitizers_find_nothing_in_it(tmp_path: Path) -> None:
         "module = importlib.util.module_from_spec(spec); spec.loader.exec_module(module)\n"
         "import curveproxy.wire.codec\n"
         "sys.modules['curveproxy.wire.codec._codec'] = curveproxy.wire.codec._codec = module\n"
-        "sys.exit(pytest.main(['-q', '-p', 'no:cacheprovider', 'tests/wire/test_codec.py', 'tests/fuzz/test_fuzz.py',"
-        " '-k', 'codec or opening or sealing']))\n"
+        "sys.exit(pytest.main(['-q', '-p', 'no:cacheprovider', 'tests/wire/codec/test_codec.py',"
+        " 'tests/fuzz/test_fuzz.py', '-k', 'codec or opening or sealing']))\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],
