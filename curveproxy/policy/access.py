@@ -46,7 +46,7 @@ class AccessList:
     def allows(self, key: bytes) -> bool:
         return self.allow_any or key in self.names
 
-    def objection(self, key: bytes, socket_type: bytes | None, identity: bytes) -> tuple[Outcome, str] | None:
+    def check(self, key: bytes, socket_type: bytes | None, identity: bytes) -> tuple[Outcome, str] | None:
         """Why this key may not come in, or stay, as what it says that it is; None when it may."""
         if not self.allows(key):
             return Outcome.CLIENT_UNKNOWN, ""
@@ -63,9 +63,9 @@ class AccessList:
     def _bound_identities(self) -> frozenset[bytes]:
         return frozenset(binding.identity for binding in self.bindings.values()) - {b""}
 
-    def identity(self, key: bytes, told: bytes) -> bytes:
+    def identity(self, key: bytes, claimed: bytes) -> bytes:
         """Who a client is to its service: as its certificate says, else as it says."""
-        return self.bindings.get(key, UNBOUND).identity or told
+        return self.bindings.get(key, UNBOUND).identity or claimed
 
     def limits(self, key: bytes, of_all: ClientLimits) -> ClientLimits:
         """What this key may take: as its certificate says, else as everybody."""

@@ -19,14 +19,14 @@ class CircuitBreaker:
     """
 
     def __init__(self) -> None:
-        self.down = False
+        self.is_open = False
         self._next = self._next_look = -inf
         self._at_once = 1
         self._looks = self._was_seen = False
 
-    def may_try(self, now: float) -> int:
+    def allow_probes(self, now: float) -> int:
         """How many of those who wait may go on towards a dial."""
-        if not self.down or now < self._next:
+        if not self.is_open or now < self._next:
             return 0
         if self._looks:
             self._next = now + REST_SECONDS
@@ -34,28 +34,28 @@ class CircuitBreaker:
         at_once, self._at_once = self._at_once, min(2 * self._at_once, MOST_AT_ONCE)
         return at_once
 
-    def may_look(self, now: float) -> bool:
+    def allow_check(self, now: float) -> bool:
         """Whether to look if somebody listens; a yes uses up this second's."""
-        if not self.down or not self._looks or now < self._next_look:
+        if not self.is_open or not self._looks or now < self._next_look:
             return False
         self._next_look = now + REST_SECONDS
         return True
 
-    def seen(self) -> None:
+    def record_listener(self) -> None:
         """Somebody listens there again."""
-        self.down, self._was_seen = False, True
+        self.is_open, self._was_seen = False, True
 
-    def began(self, now: float) -> None:
+    def record_dial(self, now: float) -> None:
         """One of them dials: the others wait for what comes of it."""
         self._next, self._at_once = now + REST_SECONDS, 1
 
-    def failed(self, now: float, *, nobody_listens: bool) -> None:
+    def record_failure(self, now: float, *, nobody_listens: bool) -> None:
         """A dial has failed. Where it was seen since the last that worked, looks do not tell: clients try."""
-        if not self.down:
+        if not self.is_open:
             self._next_look = now + REST_SECONDS
-        self.down, self._next, self._at_once = True, now + REST_SECONDS, 1
+        self.is_open, self._next, self._at_once = True, now + REST_SECONDS, 1
         self._looks = nobody_listens and not self._was_seen
 
-    def succeeded(self) -> None:
+    def record_success(self) -> None:
         """It was dialled, and answered."""
-        self.down = self._was_seen = False
+        self.is_open = self._was_seen = False

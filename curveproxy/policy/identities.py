@@ -46,7 +46,7 @@ class Rivals:
         return len(self._since)
 
 
-class Identities(Generic[Process]):
+class IdentityClaims(Generic[Process]):
     """Those of all services; a name is a service's and an identity's."""
 
     def __init__(self) -> None:

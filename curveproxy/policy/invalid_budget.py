@@ -12,7 +12,7 @@ class InvalidBudget:
     def __init__(self, per_minute: int) -> None:
         self._per_minute, self._left, self._until = per_minute, 0, 0.0
 
-    def admit(self, now: float) -> bool:
+    def spend(self, now: float) -> bool:
         """Count one; whether the session may go on."""
         if now >= self._until:
             self._left, self._until = self._per_minute, now + WINDOW_SECONDS

@@ -15,7 +15,7 @@ class LogLimit:
         self._full_at: dict[Kind, float] = {}
         self._suppressed: dict[Kind, int] = {}
 
-    def admit(self, kind: Kind, now: float) -> int | None:
+    def allow(self, kind: Kind, now: float) -> int | None:
         """How many of this kind were suppressed since the last one; None when this one is, too.
 
         now: seconds of a clock that does not go back.
@@ -27,7 +27,7 @@ class LogLimit:
         self._full_at[kind] = full_at + self._interval
         return self._suppressed.pop(kind, 0)
 
-    def suppressed(self) -> dict[Kind, int]:
+    def pop_suppressed(self) -> dict[Kind, int]:
         """What has been suppressed and not been told yet; it counts as told now."""
         told, self._suppressed = self._suppressed, {}
         return told

@@ -32,11 +32,11 @@ class Bucket:
     def __init__(self, per_second: float) -> None:
         self._per_second, self.full_at = per_second, -inf
 
-    def room(self, now: float) -> float:
+    def available(self, now: float) -> float:
         """What is in it; below zero when more was taken than there was."""
         return self._per_second * min(1.0, 1.0 - (self.full_at - now))
 
-    def take(self, amount: float, now: float) -> None:
+    def spend(self, amount: float, now: float) -> None:
         self.full_at = max(self.full_at, now) + amount / self._per_second
 
 
@@ -62,15 +62,15 @@ class Quota(Generic[Session]):
         here = max(1, len(self.sessions))
         return here / (here + self.elsewhere)
 
-    def room(self, now: float, smallest: int) -> float:
+    def available(self, now: float, smallest: int) -> float:
         """How many octets may be read now, where no message has fewer than ``smallest``; none at zero and below."""
-        return self._part * min(self._messages.room(now) * smallest, self._octets.room(now))
+        return self._part * min(self._messages.available(now) * smallest, self._octets.available(now))
 
-    def take(self, messages: float, octets: int, now: float) -> None:
+    def spend(self, messages: float, octets: int, now: float) -> None:
         """So much was read."""
         part = self._part
-        self._messages.take(messages / part, now)
-        self._octets.take(octets / part, now)
+        self._messages.spend(messages / part, now)
+        self._octets.spend(octets / part, now)
 
     def surplus(self, share: WorkerShare) -> list[Session]:
         """The newest sessions, where there are too many: those beyond this process's share of them."""
@@ -98,11 +98,11 @@ class Quotas(Generic[Session]):
         return 0 < limits.max_sessions <= len(here) + self._elsewhere.get(key, 0)
 
     @property
-    def here(self) -> dict[bytes, int]:
+    def counts(self) -> dict[bytes, int]:
         """How many sessions each client with limits has."""
         return {key: len(quota.sessions) for key, quota in self._quotas.items() if quota.sessions}
 
-    def know(self, elsewhere: Mapping[bytes, int]) -> None:
+    def set_elsewhere(self, elsewhere: Mapping[bytes, int]) -> None:
         """What is ``here`` in the other processes, added up."""
         self._elsewhere = elsewhere
         for key, quota in self._quotas.items():
@@ -113,7 +113,7 @@ class Quotas(Generic[Session]):
         for quota in list(self._quotas.values()):
             yield from quota.surplus(share)
 
-    def enter(self, key: bytes, limits: ClientLimits, session: Session) -> Quota[Session] | None:
+    def attach(self, key: bytes, limits: ClientLimits, session: Session) -> Quota[Session] | None:
         """What this session of a client shares with its others from now on; None where it has no limit."""
         if limits == UNLIMITED:
             self._quotas.pop(key, None)
@@ -124,14 +124,14 @@ class Quotas(Generic[Session]):
         quota.sessions[session] = None
         return quota
 
-    def leave(self, key: bytes, session: Session) -> None:
+    def detach(self, key: bytes, session: Session) -> None:
         """A session has ended."""
         if (quota := self._quotas.get(key)) is not None:
             quota.sessions.pop(session, None)
             if not quota.sessions:
                 self._left[key] = quota
 
-    def forget(self, now: float) -> None:
+    def expire(self, now: float) -> None:
         """Those who have left, and could do nothing now that a newcomer could not."""
         for key, quota in list(self._left.items()):
             if quota.sessions or quota.full_at <= now:

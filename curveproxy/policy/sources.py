@@ -38,7 +38,7 @@ class SourceLimits(Generic[Member]):
         self._max_half_open = max_half_open
         self._interval, self._free_failures = 1 / handshakes_per_second, handshakes_per_second
 
-    def objection(self, source: int, now: float) -> str:
+    def check_rate(self, source: int, now: float) -> str:
         """Why it may not begin a handshake now; empty when it may, which uses that up."""
         while self._full_at and next(iter(self._full_at.values())) <= now:
             self._full_at.popitem(last=False)
@@ -53,7 +53,7 @@ class SourceLimits(Generic[Member]):
         self._full_at.move_to_end(source)
         return ""
 
-    def enter(self, source: int, member: Member) -> Member | None:
+    def acquire(self, source: int, member: Member) -> Member | None:
         """Take a place for a newcomer. The oldest of its source is returned when they are too many: it has to leave."""
         members = self._half_open.setdefault(source, member)
         if members is member:
@@ -63,7 +63,7 @@ class SourceLimits(Generic[Member]):
         members[member] = None
         return next(iter(members)) if len(members) > self._max_half_open else None
 
-    def leave(self, source: int, member: Member) -> None:
+    def release(self, source: int, member: Member) -> None:
         """Give a place back."""
         members = self._half_open[source]
         if isinstance(members, dict) and len(members) > 1:
@@ -71,13 +71,13 @@ class SourceLimits(Generic[Member]):
         else:
             del self._half_open[source]
 
-    def failed(self, source: int, now: float) -> None:
+    def record_failure(self, source: int, now: float) -> None:
         """A handshake from there has failed, and that was its own fault."""
         self._failures[source] = self._failures.pop(source, (0, now))[0] + 1, now
         if len(self._failures) > MOST_FAILING:
             self._failures.popitem(last=False)
 
-    def succeeded(self, source: int) -> None:
+    def record_success(self, source: int) -> None:
         """Somebody from there has proved who it is."""
         self._failures.pop(source, None)
 

@@ -124,12 +124,12 @@ class Service:
         self.clients = clients
         self._share_quotas()
         for session in list(self.sessions):
-            if clients.objection(session.who.key, session.type_told, session.who.identity) is not None:
+            if clients.check(session.who.key, session.type_told, session.who.identity) is not None:
                 session.revoke()
 
     def share_clients(self, elsewhere: Mapping[bytes, int]) -> None:
         """So many sessions the clients with limits have in other processes."""
-        self.quotas.know(elsewhere)
+        self.quotas.set_elsewhere(elsewhere)
         self._end_surplus()
 
     def _share_quotas(self) -> None:
@@ -142,7 +142,7 @@ class Service:
             session.give_way()
 
     def _share_quota(self, session: Session) -> None:
-        session.share(self.quotas.enter(session.who.key, self._limits(session.who.key), session))
+        session.share(self.quotas.attach(session.who.key, self._limits(session.who.key), session))
 
     def _limits(self, key: bytes) -> ClientLimits:
         return self.clients.limits(key, self.settings.client_limits)
@@ -158,7 +158,7 @@ class Service:
         """Whether a client that has proved its key may come in. Raises PeerError."""
         key, properties = initiate.client, initiate.properties
         told = find(properties, "Identity") or b""
-        objection = self.clients.objection(key, find(properties, "Socket-Type"), told)
+        objection = self.clients.check(key, find(properties, "Socket-Type"), told)
         if objection is not None:
             raise PeerError(*objection)
         identity = self.identity_of(initiate)
@@ -266,7 +266,7 @@ class Service:
             self.sessions.remove(session)
             self._descriptors.sessions.number -= 1
         self.lingering.discard(session)
-        self.quotas.leave(session.who.key, session)
+        self.quotas.detach(session.who.key, session)
         if self.identities.get(session.who.identity) is session:
             del self.identities[session.who.identity]
             if (freed := self._freed.pop(session.who.identity, None)) is not None:
@@ -277,7 +277,7 @@ class Service:
     def expire(self, now: float) -> None:
         """Deadlines, of dials and of sessions that are ending; and what is looked at now and then."""
         self.backend.expire(now)
-        self.quotas.forget(now)
+        self.quotas.expire(now)
         self._rivals.forget(now)
         self.throttle.tick(now)
         self._maintenance.tick(now, self.sessions, self.settings)

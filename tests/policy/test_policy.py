@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from curveproxy.policy.access import AccessList, KeyTerms
 from curveproxy.policy.circuit_breaker import CircuitBreaker
-from curveproxy.policy.identities import RIVALS_SECONDS, Claim, Identities, Rivals
+from curveproxy.policy.identities import RIVALS_SECONDS, Claim, IdentityClaims, Rivals
 from curveproxy.policy.limits import (
     UNLIMITED,
     AdmissionLimits,
@@ -30,40 +30,40 @@ class TestSources:
             """How many of the handshakes that are tried a hundred times a second may begin."""
             nonlocal now
             before, now = now, now + seconds
-            return sum(not sources.objection(1, before + step / 100) for step in range(100 * seconds))
+            return sum(not sources.check_rate(1, before + step / 100) for step in range(100 * seconds))
 
         for _ in range(20):
-            sources.failed(1, now)
+            sources.record_failure(1, now)
         assert began(10) == pytest.approx(220, abs=2), "a second's worth is there in the beginning"
-        sources.failed(1, now)
+        sources.record_failure(1, now)
         now += 5
         assert began(10) == pytest.approx(110, abs=2)
-        sources.objection(1, now)
-        assert sources.objection(1, now) == "too many failures: half of handshakes_per_second_per_source is left"
-        assert not sources.objection(2, now), "that is nobody else's"
+        sources.check_rate(1, now)
+        assert sources.check_rate(1, now) == "too many failures: half of handshakes_per_second_per_source is left"
+        assert not sources.check_rate(2, now), "that is nobody else's"
 
     def test_the_one_handshake_a_second_of_who_fails_is_one_in_two(self) -> None:
         sources = SourceLimits[str](10, 1)
         for _ in range(5):
-            sources.failed(1, 100.0)
-        assert [not sources.objection(1, 100.0 + second) for second in range(9)].count(True) == 5
+            sources.record_failure(1, 100.0)
+        assert [not sources.check_rate(1, 100.0 + second) for second in range(9)].count(True) == 5
 
     def test_failures_are_forgiven(self) -> None:
         sources = SourceLimits[str](10, 1)
         for _ in range(3):
-            sources.failed(1, 100.0)
-        sources.succeeded(1)
-        assert not sources.objection(1, 100.0)
-        assert sources.objection(1, 100.05) == "too often: handshakes_per_second_per_source"
+            sources.record_failure(1, 100.0)
+        sources.record_success(1)
+        assert not sources.check_rate(1, 100.0)
+        assert sources.check_rate(1, 100.05) == "too often: handshakes_per_second_per_source"
         for _ in range(3):
-            sources.failed(1, 102.0)
-        assert sources.objection(1, 170.0) == ""
+            sources.record_failure(1, 102.0)
+        assert sources.check_rate(1, 170.0) == ""
         assert not sources._failures
 
     def test_memory_of_failures_is_bounded(self) -> None:
         sources = SourceLimits[str](10, 1)
         for number in range(50_000):
-            sources.failed(number, 100.0)
+            sources.record_failure(number, 100.0)
         assert len(sources) == MOST_FAILING
 
     @given(st.lists(st.tuples(st.booleans(), st.integers(0, 2), st.integers(0, 5)), max_size=60), st.integers(1, 4))
@@ -75,48 +75,48 @@ class TestSources:
             inside = model[source]
             if comes:
                 inside.append(member)
-                surplus = sources.enter(source, member)
+                surplus = sources.acquire(source, member)
                 assert surplus == (inside[0] if len(inside) > most else None)
                 if surplus is not None:
-                    sources.leave(source, inside.pop(0))
+                    sources.release(source, inside.pop(0))
             elif which < len(inside):
-                sources.leave(source, inside.pop(which))
+                sources.release(source, inside.pop(which))
         assert len(sources) == sum(map(bool, model.values()))
 
     def test_one_source_may_begin_so_often_a_second(self) -> None:
         sources = SourceLimits[str](10_000, 10)
-        assert sum(not sources.objection(1, 0.0) for _ in range(50)) == 10
-        assert sources.objection(1, 0.05)
-        assert not sources.objection(1, 0.11)
-        assert sources.objection(1, 0.11)
-        assert sum(not sources.objection(1, 5.0) for _ in range(50)) == 10
+        assert sum(not sources.check_rate(1, 0.0) for _ in range(50)) == 10
+        assert sources.check_rate(1, 0.05)
+        assert not sources.check_rate(1, 0.11)
+        assert sources.check_rate(1, 0.11)
+        assert sum(not sources.check_rate(1, 5.0) for _ in range(50)) == 10
 
     @pytest.mark.parametrize("rate", [1, 3, 7, 100, 9973])
     def test_a_full_bucket_holds_exactly_one_seconds_worth(self, rate: int) -> None:
         sources = SourceLimits[str](100_000, rate)
-        assert sum(not sources.objection(1, 1e6) for _ in range(2 * rate)) == rate
+        assert sum(not sources.check_rate(1, 1e6) for _ in range(2 * rate)) == rate
 
     @given(st.lists(st.tuples(st.integers(0, 5), st.floats(0, 0.3), st.booleans()), max_size=60))
     def test_what_is_remembered_is_forgotten(self, steps: list[tuple[int, float, bool]]) -> None:
         sources, now, inside = SourceLimits[int](100, 5), 0.0, []
         for member, (source, passed, leaves) in enumerate(steps):
             now += passed
-            if not sources.objection(source, now):
-                sources.enter(source, member)
+            if not sources.check_rate(source, now):
+                sources.acquire(source, member)
                 inside.append((source, member))
             if leaves and inside:
-                sources.leave(*inside.pop())
+                sources.release(*inside.pop())
         for place in inside:
-            sources.leave(*place)
-        assert not sources.objection(99, now + 3)
+            sources.release(*place)
+        assert not sources.check_rate(99, now + 3)
         assert len(sources) == 1  # only the one that has just been here
 
     def test_a_million_sources_that_came_and_went_leave_nothing(self) -> None:
         sources = SourceLimits[str](1, 100)
         for source in range(20_000):
-            assert not sources.objection(source, source / 100)
-            sources.enter(source, "it")
-            sources.leave(source, "it")
+            assert not sources.check_rate(source, source / 100)
+            sources.acquire(source, "it")
+            sources.release(source, "it")
             assert len(sources) <= 101
 
 
@@ -137,47 +137,47 @@ class TestQuotas:
         now, taken, largest = 0.0, 0, 0
         for passed, amount in steps:
             now += passed
-            if quota.room(now, SMALLEST) > 0:
-                quota.take(*((1, amount) if counts_octets else (amount, 1)), now)
+            if quota.available(now, SMALLEST) > 0:
+                quota.spend(*((1, amount) if counts_octets else (amount, 1)), now)
                 taken, largest = taken + amount, max(largest, amount)
             assert taken <= rate * (1 + now) + largest + 0.001
 
     def test_who_took_too_much_waits_until_that_is_paid_back(self) -> None:
         quota = Quota[str](ClientLimits(messages_per_second=10))
-        assert quota.room(0.0, SMALLEST) == 10 * SMALLEST
-        quota.take(30, 0, 0.0)
-        assert quota.room(1.9, SMALLEST) < 0 < quota.room(2.1, SMALLEST)
-        assert quota.room(100.0, SMALLEST) == 10 * SMALLEST
+        assert quota.available(0.0, SMALLEST) == 10 * SMALLEST
+        quota.spend(30, 0, 0.0)
+        assert quota.available(1.9, SMALLEST) < 0 < quota.available(2.1, SMALLEST)
+        assert quota.available(100.0, SMALLEST) == 10 * SMALLEST
 
     def test_the_scarcer_of_the_two_counts(self) -> None:
         quota = Quota[str](ClientLimits(messages_per_second=10, bytes_per_second=100))
-        assert quota.room(0.0, SMALLEST) == 100
-        quota.take(9, 0, 0.0)
-        assert round(quota.room(0.0, SMALLEST)) == SMALLEST
+        assert quota.available(0.0, SMALLEST) == 100
+        quota.spend(9, 0, 0.0)
+        assert round(quota.available(0.0, SMALLEST)) == SMALLEST
 
     def test_sessions_of_a_client_share_and_those_of_another_do_not(self) -> None:
         quotas, limits = Quotas[str](), ClientLimits(max_sessions=2, bytes_per_second=100)
-        first, second = quotas.enter(ALICE, limits, "one"), quotas.enter(ALICE, limits, "two")
+        first, second = quotas.attach(ALICE, limits, "one"), quotas.attach(ALICE, limits, "two")
         assert first is second
         assert quotas.is_full(ALICE, limits)
         assert not quotas.is_full(BOB, limits)
-        assert quotas.enter(BOB, limits, "three") is not first
-        quotas.leave(ALICE, "one")
+        assert quotas.attach(BOB, limits, "three") is not first
+        quotas.detach(ALICE, "one")
         assert not quotas.is_full(ALICE, limits)
 
     def test_sessions_in_other_processes_count_too(self) -> None:
         quotas, limits = Quotas[str](), ClientLimits(max_sessions=2, bytes_per_second=100)
-        quotas.know({ALICE: 2})
+        quotas.set_elsewhere({ALICE: 2})
         assert quotas.is_full(ALICE, limits)
-        assert not quotas.here
-        quotas.know({ALICE: 1})
-        quota = quotas.enter(ALICE, limits, "one")
-        assert quotas.here == {ALICE: 1}
+        assert not quotas.counts
+        quotas.set_elsewhere({ALICE: 1})
+        quota = quotas.attach(ALICE, limits, "one")
+        assert quotas.counts == {ALICE: 1}
         assert quotas.is_full(ALICE, limits)
         assert quota is not None
-        assert quota.room(0.0, SMALLEST) == 50, "each of two sessions has the half"
-        quotas.know({})
-        assert quota.room(0.0, SMALLEST) == 100
+        assert quota.available(0.0, SMALLEST) == 50, "each of two sessions has the half"
+        quotas.set_elsewhere({})
+        assert quota.available(0.0, SMALLEST) == 100
 
     @given(st.lists(st.integers(0, 6), min_size=1, max_size=4), st.integers(1, 8))
     def test_of_sessions_that_are_too_many_the_newest_end_and_no_more_than_each_process_must(
@@ -186,9 +186,9 @@ class TestQuotas:
         left = []
         for index, count in enumerate(counts):
             quotas = Quotas[int]()
-            quotas.know({ALICE: sum(counts) - count})
+            quotas.set_elsewhere({ALICE: sum(counts) - count})
             for number in range(count):
-                quotas.enter(ALICE, ClientLimits(max_sessions=most), number)
+                quotas.attach(ALICE, ClientLimits(max_sessions=most), number)
             share = WorkerShare(index, len(counts))
             surplus = list(quotas.surplus(share))
             assert surplus == list(range(count))[count - len(surplus) :]
@@ -201,25 +201,25 @@ class TestQuotas:
     def test_who_comes_again_has_no_more_for_it(self) -> None:
         quotas, limits = Quotas[int](), ClientLimits(bytes_per_second=100)
         for now in range(3):
-            quota = quotas.enter(ALICE, limits, now)
+            quota = quotas.attach(ALICE, limits, now)
             assert quota is not None
-            assert (quota.room(now, SMALLEST) > 0) == (now == 0)
-            quota.take(1, 300 if now == 0 else 0, now)
-            quotas.leave(ALICE, now)
-            quotas.forget(now + 0.5)
-        quotas.forget(3.1)
+            assert (quota.available(now, SMALLEST) > 0) == (now == 0)
+            quota.spend(1, 300 if now == 0 else 0, now)
+            quotas.detach(ALICE, now)
+            quotas.expire(now + 0.5)
+        quotas.expire(3.1)
         assert len(quotas) == 0
 
     def test_a_limit_that_changes_is_everybodys_at_once(self) -> None:
         quotas = Quotas[str]()
-        quota = quotas.enter(ALICE, ClientLimits(bytes_per_second=1), "one")
+        quota = quotas.attach(ALICE, ClientLimits(bytes_per_second=1), "one")
         assert quota is not None
-        quota.take(1, 100, 0.0)
-        assert quotas.enter(ALICE, ClientLimits(bytes_per_second=1), "one") is quota
-        assert quota.room(0.0, SMALLEST) < 0, "nothing has changed"
-        assert quotas.enter(ALICE, ClientLimits(bytes_per_second=7), "one") is quota
-        assert quota.room(0.0, SMALLEST) == 7
-        assert quotas.enter(ALICE, UNLIMITED, "one") is None
+        quota.spend(1, 100, 0.0)
+        assert quotas.attach(ALICE, ClientLimits(bytes_per_second=1), "one") is quota
+        assert quota.available(0.0, SMALLEST) < 0, "nothing has changed"
+        assert quotas.attach(ALICE, ClientLimits(bytes_per_second=7), "one") is quota
+        assert quota.available(0.0, SMALLEST) == 7
+        assert quotas.attach(ALICE, UNLIMITED, "one") is None
         assert len(quotas) == 0
 
     def test_a_certificate_goes_before_the_service(self) -> None:
@@ -233,7 +233,7 @@ class TestIdentities:
     NAME = ("orders", b"me")
 
     def test_who_comes_again_takes_it_from_its_older_self_wherever_that_was(self) -> None:
-        identities = Identities[str]()
+        identities = IdentityClaims[str]()
         older, newer = Claim("one", "alice", 1), Claim("two", "alice", 7)
         assert identities.claim(self.NAME, older) is None
         assert identities.claim(self.NAME, newer) == older
@@ -241,7 +241,7 @@ class TestIdentities:
         assert identities.claim(self.NAME, Claim("one", "bob", 2)) == newer
 
     def test_another_key_takes_nothing_until_it_is_free(self) -> None:
-        identities = Identities[str]()
+        identities = IdentityClaims[str]()
         alice, bob = Claim("one", "alice", 1), Claim("two", "bob", 1)
         identities.claim(self.NAME, alice)
         assert identities.claim(self.NAME, bob) == alice
@@ -252,7 +252,7 @@ class TestIdentities:
         assert identities.claim(self.NAME, bob) is None
 
     def test_with_a_process_all_its_clients_are_forgotten(self) -> None:
-        identities = Identities[str]()
+        identities = IdentityClaims[str]()
         for number in range(3):
             identities.claim(("orders", number), Claim("one", "alice", number))
         other = Claim("two", "alice", 1)
@@ -337,39 +337,40 @@ class TestProperties:
 
 class TestTrial:
     def test_nobody_tries_or_looks_while_the_backend_is_up(self) -> None:
-        trial = CircuitBreaker()
-        assert not trial.down
-        assert (trial.may_try(0.0), trial.may_look(0.0)) == (0, False)
+        breaker = CircuitBreaker()
+        assert not breaker.is_open
+        assert (breaker.allow_probes(0.0), breaker.allow_check(0.0)) == (0, False)
 
     def test_where_nobody_listens_the_proxy_looks_once_a_second_and_one_newcomer_tries(self) -> None:
-        trial = CircuitBreaker()
-        trial.failed(0.0, nobody_listens=True)
-        assert [trial.may_look(at) for at in (0.5, 1.0, 1.5, 2.0)] == [False, True, False, True]
-        assert [trial.may_try(at) for at in (0.5, 1.0, 1.5, 2.0, 10.0)] == [0, 1, 0, 1, 1]
-        trial.seen()
-        assert not trial.down
+        breaker = CircuitBreaker()
+        breaker.record_failure(0.0, nobody_listens=True)
+        assert [breaker.allow_check(at) for at in (0.5, 1.0, 1.5, 2.0)] == [False, True, False, True]
+        assert [breaker.allow_probes(at) for at in (0.5, 1.0, 1.5, 2.0, 10.0)] == [0, 1, 0, 1, 1]
+        breaker.record_listener()
+        assert not breaker.is_open
 
     def test_what_was_seen_but_can_not_be_dialled_is_left_to_newcomers(self) -> None:
-        trial = CircuitBreaker()
+        breaker = CircuitBreaker()
         for _ in range(2):
-            trial.failed(0.0, nobody_listens=True)
-        assert trial.may_look(1.0)
-        trial.seen()
+            breaker.record_failure(0.0, nobody_listens=True)
+        assert breaker.allow_check(1.0)
+        breaker.record_listener()
         for _ in range(2):
-            trial.failed(2.0, nobody_listens=True)
-            assert not trial.may_look(10.0)
-            assert trial.may_try(10.0)
-        trial.succeeded()
-        trial.failed(20.0, nobody_listens=True)
-        assert trial.may_look(30.0)
+            breaker.record_failure(2.0, nobody_listens=True)
+            assert not breaker.allow_check(10.0)
+            assert breaker.allow_probes(10.0)
+        breaker.record_success()
+        breaker.record_failure(20.0, nobody_listens=True)
+        assert breaker.allow_check(30.0)
 
     def test_twice_as_many_newcomers_try_each_time_until_one_has_dialled(self) -> None:
-        trial = CircuitBreaker()
-        trial.failed(0.0, nobody_listens=False)
-        assert [trial.may_try(at) for at in (0.5, 1.0, 1.25, 1.5, 1.75, 2.0, 2.25, 2.5)] == [0, 1, 2, 4, 8, 16, 32, 32]
-        assert not trial.may_look(2.5)
-        trial.began(2.6)
-        assert [trial.may_try(at) for at in (2.75, 3.5, 3.6, 4.0)] == [0, 0, 1, 2]
+        breaker = CircuitBreaker()
+        breaker.record_failure(0.0, nobody_listens=False)
+        times = (0.5, 1.0, 1.25, 1.5, 1.75, 2.0, 2.25, 2.5)
+        assert [breaker.allow_probes(at) for at in times] == [0, 1, 2, 4, 8, 16, 32, 32]
+        assert not breaker.allow_check(2.5)
+        breaker.record_dial(2.6)
+        assert [breaker.allow_probes(at) for at in (2.75, 3.5, 3.6, 4.0)] == [0, 0, 1, 2]
 
 
 class TestClientList:

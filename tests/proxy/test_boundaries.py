@@ -91,7 +91,7 @@ class Running:
             while self.service.taken or self.service.half_open:
                 await trio.sleep(0.01)
         self.told.words.clear()
-        return not self.service.backend.trial.down
+        return not self.service.backend.breaker.is_open
 
 
 @pytest.fixture

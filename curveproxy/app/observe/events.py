@@ -111,7 +111,7 @@ class ServiceObserver:
             self._log.info(event, **facts)
 
     def _tell(self, level: str, event: str, kind: str, **facts: object) -> None:
-        suppressed = self._limit.admit((event, kind), trio.current_time())
+        suppressed = self._limit.allow((event, kind), trio.current_time())
         if suppressed is None:
             return
         if suppressed:
@@ -122,7 +122,7 @@ class ServiceObserver:
         """Tell now and then how many lines were suppressed, when none of their kind has come since."""
         while True:
             await trio.sleep(SUMMARY_SECONDS)
-            for (event, kind), count in self._limit.suppressed().items():
+            for (event, kind), count in self._limit.pop_suppressed().items():
                 self._log.warning("lines suppressed", of=event, kind=kind, suppressed=count)
 
 

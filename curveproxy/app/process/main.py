@@ -257,7 +257,7 @@ class Sidecar:
     def _unexpected(self, error: Exception) -> None:
         """The admin page has failed, and whoever asks again makes it fail again."""
         self._relays.metrics.unexpected.inc()
-        suppressed = self._limit.admit(("unexpected error", ""), trio.current_time())
+        suppressed = self._limit.allow(("unexpected error", ""), trio.current_time())
         if suppressed is not None:
             told = {"suppressed": suppressed} if suppressed else {}
             self._log.error("unexpected error", exc_info=error, **told, hint=FAULT)

@@ -115,7 +115,7 @@ class ServiceManager:
         for name, each in self._at_work.items():
             each.service.share_clients({bytes.fromhex(key): count for key, count in elsewhere.get(name, {}).items()})
         return {
-            name: {key.hex(): count for key, count in each.service.quotas.here.items()}
+            name: {key.hex(): count for key, count in each.service.quotas.counts.items()}
             for name, each in self._at_work.items()
         }
 

@@ -25,7 +25,7 @@ from curveproxy.app.observe.status import Query, Status, Trouble, merged, status
 from curveproxy.app.process.channel import ControlChannel, GoneError
 from curveproxy.app.process.relay import ConfigRejectedError
 from curveproxy.app.process.services import Counts
-from curveproxy.policy.identities import Claim, Identities
+from curveproxy.policy.identities import Claim, IdentityClaims
 from curveproxy.proxy.net.endpoint import Endpoint
 from curveproxy.proxy.net.listening import ListeningSocket, listen_together
 from curveproxy.proxy.relay.session import LINGER_SECONDS
@@ -102,7 +102,7 @@ class Supervisor:
         self._live: dict[int, WorkerHandle] = {}
         self._kept = 0
         self._remains = MetricsAggregate()
-        self._identities = Identities[WorkerHandle]()
+        self._identities = IdentityClaims[WorkerHandle]()
         self._taking = trio.Lock()
         self._all_have_left = trio.Event()
         self._nursery: trio.Nursery

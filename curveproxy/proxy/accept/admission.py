@@ -191,7 +191,7 @@ class Admission:
         observer, now = self.door.first.observer, trio.current_time()
         observer.accepted()
         source = None if (is_balancer := self._is_balancer(address)) else sockets.source_of(sock, address)
-        if source is not None and (objection := self._sources.objection(source, now)):
+        if source is not None and (objection := self._sources.check_rate(source, now)):
             observer.refused(Outcome.SOURCE_LIMIT, sockets.peer_text(sock, source), objection)
             sock.close()
             return
@@ -222,7 +222,7 @@ class Admission:
     def _count_to(self, source: int, stranger: HalfOpen) -> None:
         """It is one of this source's from now on, whose oldest goes if they are too many."""
         stranger.source = source
-        if (oldest := self._sources.enter(source, stranger)) is not None:
+        if (oldest := self._sources.acquire(source, stranger)) is not None:
             self.refuse(oldest, Outcome.SOURCE_LIMIT, "the oldest of its source: max_half_open_per_source")
 
     @property
@@ -251,7 +251,7 @@ class Admission:
         """End a handshake. initiate: what it has said, and proved its key by."""
         sock = self._forget(stranger)
         if stranger.source is not None and outcome in OWN_FAULT:
-            self._sources.failed(stranger.source, trio.current_time())
+            self._sources.record_failure(stranger.source, trio.current_time())
         peer = sockets.peer_text(sock, stranger.source, stranger.told)
         self.turn_away(stranger.service, sock, peer, outcome, detail, initiate)
 
@@ -293,7 +293,7 @@ class Admission:
         self._reactor.unregister(stranger.socket.fileno())
         self.half_open.remove(stranger)
         if stranger.source is not None:
-            self._sources.leave(stranger.source, stranger)
+            self._sources.release(stranger.source, stranger)
         self._held.pop(stranger, None)
         return stranger.socket
 
@@ -409,7 +409,7 @@ class Admission:
         if stranger.told is not None:
             source = sockets.source_of(sock, stranger.told)
             if source is not None:
-                if objection := self._sources.objection(source, trio.current_time()):
+                if objection := self._sources.check_rate(source, trio.current_time()):
                     raise PeerError(Outcome.SOURCE_LIMIT, objection)
                 self._count_to(source, stranger)
         sockets.set_mark(sock, 1)
@@ -439,7 +439,7 @@ class Admission:
             self.refuse(stranger, Outcome(error.reason), error.detail, initiate)
             return
         if stranger.source is not None:
-            self._sources.succeeded(stranger.source)
+            self._sources.record_success(stranger.source)
         accepted_at = stranger.deadline - self._settings.handshake_seconds
         peer = sockets.peer_text(stranger.socket, stranger.source, stranger.told)
         stranger.service.dial(self._forget(stranger), peer, initiate, stranger.server, stranger.minor, accepted_at)
@@ -459,7 +459,7 @@ class Admission:
     @property
     def _all_are_down(self) -> bool:
         """Which backend a stranger wants is not known yet: one that is well is reason enough to go on."""
-        return all(service.backend.trial.down for service in self.door.services)
+        return all(service.backend.breaker.is_open for service in self.door.services)
 
     def backend_is_up(self) -> None:
         """Those who waited for a backend go on, in the turns of the reactor."""
@@ -473,7 +473,7 @@ class Admission:
             self.backend_is_up()
         for service in self.door.services:
             service.backend.look(now, self.backend_is_up)
-        if many := max(service.backend.trial.may_try(now) for service in self.door.services):
+        if many := max(service.backend.breaker.allow_probes(now) for service in self.door.services):
             for stranger in random.sample(list(self._held), min(many, len(self._held))):
                 del self._held[stranger]
                 self._let_go_on(stranger, Stage.CHOSEN)

@@ -326,7 +326,7 @@ class Dialer:
         count: Count,
     ) -> None:
         self.up: bool | None = None
-        self.trial = CircuitBreaker()
+        self.breaker = CircuitBreaker()
         self.dialect: Dialect | None = None
         self.dials: DeadlineQueue[DialAttempt] = DeadlineQueue(count)
         self.waiting: set[DialAttempt] = set()
@@ -343,7 +343,7 @@ class Dialer:
     def configure(self, settings: ServiceSettings) -> None:
         """Other settings for the dials to come."""
         if settings.backend != self._settings.backend:
-            self.up, self.dialect, self.trial = None, None, CircuitBreaker()
+            self.up, self.dialect, self.breaker = None, None, CircuitBreaker()
             self.served.clear()
         self._settings, self._fixed = settings, _fixed_address(settings)
 
@@ -394,7 +394,7 @@ class Dialer:
 
     def _begin(self, dial: DialAttempt) -> None:
         dial.began = trio.current_time()
-        self.trial.began(dial.began)
+        self.breaker.record_dial(dial.began)
         dial.deadline = dial.began + self._settings.admission.backend_connect_seconds
         self.dials.append(dial)
         if self._fixed is None:
@@ -414,12 +414,12 @@ class Dialer:
 
     def look(self, now: float, then: Callable[[], None]) -> None:
         """Look whether a service listens again, if it is time to; ``then`` is called when one does."""
-        if self.trial.may_look(now):
-            self.spawn(self, partial(self._look, self.trial, then))
+        if self.breaker.allow_check(now):
+            self.spawn(self, partial(self._look, self.breaker, then))
 
-    async def _look(self, trial: CircuitBreaker, then: Callable[[], None]) -> None:
+    async def _look(self, breaker: CircuitBreaker, then: Callable[[], None]) -> None:
         if await listens(self._settings.backend, allow_remote=self._settings.allow_remote_backend):
-            trial.seen()
+            breaker.record_listener()
             then()
 
     def cancel(self) -> None:
@@ -484,7 +484,7 @@ class Dialer:
             self._notice("the service speaks ZMTP 1.0", hint=OLD_SERVICE_HINT)
         if self._settings.xpub_messages and connection.socket_type == b"XPUB" and connection.version.minor < 1:
             self._notice("xpub_messages does not suit the service", service_says="XPUB", hint=XPUB_MESSAGES_HINT)
-        self.trial.succeeded()
+        self.breaker.record_success()
         self.observer.backend_up(trio.current_time() - dial.began)
         dial.dialler.connected(connection)
 
@@ -492,10 +492,10 @@ class Dialer:
         self.dials.remove(dial)
         if error.reason == BackendFailure.SOCKET_TYPE:  # it is well, and the client another's
             self.up = True
-            self.trial.succeeded()
+            self.breaker.record_success()
         else:
             self.up, self.dialect = False, None
-            self.trial.failed(trio.current_time(), nobody_listens=error.reason in _NOBODY_LISTENS)
+            self.breaker.record_failure(trio.current_time(), nobody_listens=error.reason in _NOBODY_LISTENS)
         self._refuse(dial.dialler, error)
 
     def _refuse(self, dialler: DialHandler, error: PeerError) -> None:

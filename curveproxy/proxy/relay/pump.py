@@ -113,6 +113,7 @@ class Pump(ABC):
     __slots__ = (
         "_ending",
         "_env",
+        "_invalid_budget",
         "_kept",
         "_large",
         "_owed",
@@ -125,7 +126,6 @@ class Pump(ABC):
         "_source_gone",
         "_state",
         "_to_skip",
-        "_tolerance",
         "_turned",
         "_wants",
         "_word",
@@ -154,7 +154,7 @@ class Pump(ABC):
         self._word = b""
         self._wants = Blocked.SOURCE
         self._turned = state.nonce  # of all frames that it was told of, the last
-        self._tolerance: InvalidBudget | None = None
+        self._invalid_budget: InvalidBudget | None = None
         self.quota: Quota[Session] | None = None
         self._source_gone = self._sink_gone = False
         self._ending = False
@@ -221,7 +221,7 @@ class Pump(ABC):
     def may_resume(self, now: float) -> None:
         """It may read again, unless its client's quota is still used up."""
         self._session.progress()  # that nothing moves is our doing
-        if self._wants == Blocked.REST and (self.quota is None or self.quota.room(now, SMALLEST_MESSAGE) > 0):
+        if self._wants == Blocked.REST and (self.quota is None or self.quota.available(now, SMALLEST_MESSAGE) > 0):
             self._wants = Blocked.RESTED
             self._env.reactor.schedule(self)
 
@@ -356,7 +356,7 @@ class Pump(ABC):
             if self.held and not buffers.allow(self, NEAR_READ_SIZE):
                 return 0
         if self.quota is not None:
-            room = self.quota.room(trio.current_time(), SMALLEST_MESSAGE)
+            room = self.quota.available(trio.current_time(), SMALLEST_MESSAGE)
             if room <= 0 and not sockets.nothing_has_come(self._source.socket):
                 return 0
             # A frame that has begun is read to its end: to come back for each piece of it would cost more.
@@ -373,7 +373,7 @@ class Pump(ABC):
             return self._finish()
         self._to_skip -= got
         if self.quota is not None:
-            self.quota.take(0, got, trio.current_time())
+            self.quota.spend(0, got, trio.current_time())
         return Blocked.TURN
 
     def _settle(
@@ -395,7 +395,7 @@ class Pump(ABC):
             start, at, stop = self._judge(stop, source, start, end, target, at)
         self._turned = self._state.nonce
         if self.quota is not None:
-            self.quota.take(weight(messages + (stop > Stop.FULL), frames), start - begin, trio.current_time())
+            self.quota.spend(weight(messages + (stop > Stop.FULL), frames), start - begin, trio.current_time())
         return start, target.view[:at], stop
 
     def _read(self, view: memoryview) -> int | None:
@@ -533,9 +533,9 @@ class Pump(ABC):
     def _leaves_out(self, reason: Invalid) -> bool:
         """Count what is not passed on; False when there has been more of it in a minute than a session may send."""
         self._session.invalid(reason, self._source_name)
-        if self._tolerance is None:
-            self._tolerance = InvalidBudget(self._session.max_invalid_per_minute)
-        return self._tolerance.admit(trio.current_time())
+        if self._invalid_budget is None:
+            self._invalid_budget = InvalidBudget(self._session.max_invalid_per_minute)
+        return self._invalid_budget.spend(trio.current_time())
 
     # --- frames that are larger than the buffers
 

@@ -188,11 +188,11 @@ async def test_an_error_of_ours_is_told_with_its_traceback(told: Told, autojump_
 
 def test_a_limit_gives_a_burst_and_then_its_rate() -> None:
     limit, kind, other = LogLimit(3, 0.5), ("event", "a"), ("event", "b")
-    assert [limit.admit(kind, 0.0) for _ in range(5)] == [0, 0, 0, None, None]
-    assert limit.admit(other, 0.0) == 0
-    assert limit.admit(kind, 1.9) is None
-    assert limit.admit(kind, 2.0) == 3
-    assert limit.admit(kind, 2.0) is None
-    assert limit.suppressed() == {kind: 1}
-    assert limit.suppressed() == {}
-    assert [limit.admit(kind, 1000.0) for _ in range(4)] == [0, 0, 0, None]
+    assert [limit.allow(kind, 0.0) for _ in range(5)] == [0, 0, 0, None, None]
+    assert limit.allow(other, 0.0) == 0
+    assert limit.allow(kind, 1.9) is None
+    assert limit.allow(kind, 2.0) == 3
+    assert limit.allow(kind, 2.0) is None
+    assert limit.pop_suppressed() == {kind: 1}
+    assert limit.pop_suppressed() == {}
+    assert [limit.allow(kind, 1000.0) for _ in range(4)] == [0, 0, 0, None]
