@@ -59,7 +59,7 @@ def agreed(name: str) -> Callable[[CodecState, Buffer, int, int, Buffer, int], B
         assert getattr(TWIN, name)(twins_state, twins_source, start, end, twins_target, at) == batch
         assert twins_state == state
         assert twins_source.view == source.view
-        written = sum(state.command) if batch[-1] == Stop.COMMAND else batch[1]
+        written = sum(state.command) if batch.stop == Stop.COMMAND else batch.at
         assert twins_target.view[:written] == target.view[:written]
         return batch
 

@@ -56,9 +56,9 @@ class Opener(Pump):
     def _turn(self, source: Buffer, start: int, end: int, target: Buffer, at: int) -> Batch:
         batch = open_frames(self._state, source, start, end, target, at)
         self._opened = None
-        if batch[-1] > Stop.FULL:
+        if batch.stop > Stop.FULL:
             if not has_room(self._state, batch, source, end, target):
-                return (*batch[:-1], Stop.FULL)  # once more, with an empty target
+                return batch._replace(stop=Stop.FULL)  # once more, with an empty target
             self._opened = probe(self._state, batch, source, end, target)
         return batch
 

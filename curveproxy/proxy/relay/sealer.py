@@ -103,8 +103,8 @@ class PublisherFilter(Sealer):
             start, at, ended, data, stop = super()._turn(source, start, behind, target, at)
             messages, octets = messages + ended, octets + data
             if stop != Stop.INCOMPLETE or behind == end:
-                return start, at, messages, octets, stop
-        return start, at, messages, octets, Stop.FULL
+                return Batch(start, at, messages, octets, stop)
+        return Batch(start, at, messages, octets, Stop.FULL)
 
     def _reach(self, source: Buffer, start: int, end: int, most: int) -> tuple[int, bool, int]:
         """How far whole frames reach, no more than ``most``, that are all wanted, or all not; which; and how many."""

@@ -30,7 +30,7 @@ def open_frames(state: CodecState, source: Buffer, start: int, end: int, target:
     )
     if stop == Stop.COMMAND:
         state.command = command[0], command[1]
-    return start, at, messages, octets, STOPS[stop]
+    return Batch(start, at, messages, octets, STOPS[stop])
 
 
 def seal_frames(state: CodecState, source: Buffer, start: int, end: int, target: Buffer, at: int) -> Batch:
@@ -51,4 +51,4 @@ def seal_frames(state: CodecState, source: Buffer, start: int, end: int, target:
         False,
         state.batch,
     )
-    return start, at, messages, octets, STOPS[stop]
+    return Batch(start, at, messages, octets, STOPS[stop])

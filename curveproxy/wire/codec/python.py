@@ -23,8 +23,7 @@ _V1_SHORT_MAX = 253
 def open_frames(state: CodecState, source: Buffer, start: int, end: int, target: Buffer, at: int) -> Batch:
     """Open the MESSAGEs in ``source[start:end]`` into plain frames at ``target[at:]``.
 
-    Returns (start, at, messages, octets, stop): where source and target stand now, how many messages ended and how
-    many octets of data came out. The next nonce is the only one that is opened (senders count without gaps).
+    The next nonce is the only one that is opened: senders count without gaps.
     """
     frames, out, from_, to = source.data, target.data, source.pointer, target.pointer
     key, limit, held, dialect, discarding = state.key, state.limit, state.held, state.dialect, state.discarding
@@ -109,7 +108,7 @@ def open_frames(state: CodecState, source: Buffer, start: int, end: int, target:
             messages += 1
     state.nonce += opened
     state.held, state.discarding = held, discarding
-    return start, at, messages, octets, stop
+    return Batch(start, at, messages, octets, stop)
 
 
 def seal_frames(state: CodecState, source: Buffer, start: int, end: int, target: Buffer, at: int) -> Batch:
@@ -183,7 +182,7 @@ def seal_frames(state: CodecState, source: Buffer, start: int, end: int, target:
             messages += 1
     state.nonce = nonce
     state.held = held
-    return start, at, messages, octets, stop
+    return Batch(start, at, messages, octets, stop)
 
 
 def _reversed(counter: int) -> int:

@@ -60,30 +60,28 @@ def probe(state: CodecState, batch: Batch, source: Buffer, end: int, target: Buf
     It is opened behind what the batch has left in the target, which has room for it (``has_room``). It takes as long as
     the frame is large, and is called where the batch is.
     """
-    start, at, _, _, stop = batch
-    if stop == Stop.COMMAND:
+    if batch.stop == Stop.COMMAND:
         return Probed(state.nonce, spec.INNER_COMMAND, _command(target, *state.command))
     if not (size := _size_to_open(state, batch, source, end)):
         return None
-    nonce, octets = open_one(state, source, start, size, target, at)
+    nonce, octets = open_one(state, source, batch.start, size, target, batch.at)
     if not octets:
         return Probed(nonce, None)
-    flags = target.data[at]
-    return Probed(nonce, flags, _command(target, at + 1, octets - 1) if flags & spec.INNER_COMMAND else None)
+    flags = target.data[batch.at]
+    return Probed(nonce, flags, _command(target, batch.at + 1, octets - 1) if flags & spec.INNER_COMMAND else None)
 
 
 def has_room(state: CodecState, batch: Batch, source: Buffer, end: int, target: Buffer) -> bool:
     """Whether the target can take what ``probe`` would open; an empty one always can."""
-    return batch[1] + _size_to_open(state, batch, source, end) <= len(target)
+    return batch.at + _size_to_open(state, batch, source, end) <= len(target)
 
 
 def _size_to_open(state: CodecState, batch: Batch, source: Buffer, end: int) -> int:
     """The size of the frame at which a batch stopped, where what it holds must be known and is here; else 0."""
-    start, _, _, _, stop = batch
-    if stop not in (Stop.NONCE, Stop.TOO_LARGE):
+    if batch.stop not in (Stop.NONCE, Stop.TOO_LARGE):
         return 0
-    size = frame_size(source, start, end, Dialect.V3)
-    return size if start + size <= end and _data_size(size) <= state.limit else 0
+    size = frame_size(source, batch.start, end, Dialect.V3)
+    return size if batch.start + size <= end and _data_size(size) <= state.limit else 0
 
 
 def _command(target: Buffer, at: int, size: int) -> bytes:

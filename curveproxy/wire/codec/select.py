@@ -100,13 +100,13 @@ def trial(twin: ModuleType) -> list[object]:
         source.view[:] = plain
         sealing = CodecState(bytes(range(32)), box.MESSAGE_FROM_SERVER, 5, 1000, dialect)
         batch: Batch = twin.seal_frames(sealing, source, 0, len(plain), sealed, 0)
-        end = batch[1]
+        end = batch.at
         found += [batch, bytes(sealed.view[:end])]
         for damaged in (end, 0, 12, end - 1):
             sealed.data[damaged] ^= 0x20
             opening = CodecState(bytes(range(32)), box.MESSAGE_FROM_SERVER, 5, 1000, dialect)
             batch = twin.open_frames(opening, sealed, 0, end, opened, 0)
-            found += [batch, bytes(opened.view[: batch[1]]), opening.nonce, opening.held]
+            found += [batch, bytes(opened.view[: batch.at]), opening.nonce, opening.held]
             sealed.data[damaged] ^= 0x20
         for at in (
             0,

@@ -1,6 +1,7 @@
 """One direction of a session and a batch of its frames: what both twins of the codec work on."""
 
 from enum import IntEnum
+from typing import NamedTuple
 
 from attrs import define, field
 
@@ -73,6 +74,17 @@ class CodecState:
     left_out: tuple[int, int] = (0, 0)
 
 
-# (start, at, messages, octets, stop): where source and target stand, how many messages ended, how many octets of data
-# they and the parts before them had, and why it ended.
-Batch = tuple[int, int, int, int, Stop]
+class Batch(NamedTuple):
+    """What a call of the codec has done.
+
+    start, at: where the source and the target stand now.
+    messages: how many messages ended.
+    octets: how many octets of data these and the parts before them had.
+    stop: why the call ended.
+    """
+
+    start: int
+    at: int
+    messages: int
+    octets: int
+    stop: Stop

@@ -293,7 +293,7 @@ def test_of_a_frame_behind_a_gap_only_a_command_is_kept_and_only_a_small_one(
     """A frame of any size is judged by its nonce and its flags; what else is in it was in nobody's way."""
     octets, state, target = message(9, flags, body), direction(nonce=6), Buffer(1 << 17)
     batch = open_frames(state, filled(octets), 0, len(octets), target, 0)
-    assert batch[-1] == Stop.NONCE
+    assert batch.stop == Stop.NONCE
     assert has_room(state, batch, filled(octets), len(octets), target)
     assert probe(state, batch, filled(octets), len(octets), target) == Probed(9, flags, command)
     small = Buffer(len(octets) - 1)
@@ -303,5 +303,5 @@ def test_of_a_frame_behind_a_gap_only_a_command_is_kept_and_only_a_small_one(
 def test_a_command_in_order_that_is_larger_than_any_is_not_copied() -> None:
     octets, state, target = message(7, 2, bytes(100_000)), direction(nonce=6), Buffer(1 << 17)
     batch = open_frames(state, filled(octets), 0, len(octets), target, 0)
-    assert batch[-1] == Stop.COMMAND
+    assert batch.stop == Stop.COMMAND
     assert probe(state, batch, filled(octets), len(octets), target) == Probed(7, 2, b"")
