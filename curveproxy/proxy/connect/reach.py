@@ -8,11 +8,11 @@ a reset: that connection never reaches accept. A Unix socket is asked by one of 
 import errno
 import socket
 import struct
-from typing import Any
 
 import trio
 
-from curveproxy.proxy.net.endpoint import Endpoint, is_local
+from curveproxy.proxy.connect.address import Address, is_allowed, resolve
+from curveproxy.proxy.net.endpoint import Endpoint
 
 # How long a SYN may stay without an answer.
 LOOK_SECONDS = 1.0
@@ -27,23 +27,20 @@ async def listens(endpoint: Endpoint, *, allow_remote: bool) -> bool:
     """
     if endpoint.transport == "ipc":
         return _listens_unix(endpoint)
-    try:
-        found = await trio.socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):
-        return False
-    for family, _, _, _, address in found:
-        if (allow_remote or is_local(str(address[0]))) and await _listens_tcp(family, address):
+    for address in await resolve(endpoint):
+        if is_allowed(address, allow_remote=allow_remote) and await _listens_tcp(address):
             return True
     return False
 
 
-async def _listens_tcp(family: int, address: tuple[Any, ...]) -> bool:
+async def _listens_tcp(address: Address) -> bool:
+    family, place = address
     try:
         with socket.socket(family, socket.SOCK_STREAM) as sock, trio.move_on_after(LOOK_SECONDS):
             sock.setblocking(False)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 0)  # the ACK waits, and the reset comes first
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_AT_CLOSE)
-            if sock.connect_ex(address) not in (0, errno.EINPROGRESS):
+            if sock.connect_ex(place) not in (0, errno.EINPROGRESS):
                 return False
             await trio.lowlevel.wait_writable(sock)
             return sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0

@@ -1,0 +1,44 @@
+"""The addresses of a service's endpoint, and which of them may be dialled."""
+
+import socket
+from typing import Any
+
+import trio
+
+from curveproxy.proxy.net.endpoint import Endpoint, is_local
+
+# The family, and what connect takes: of IPv6 with its scope, of a Unix socket the path.
+Address = tuple[int, Any]
+
+
+def is_allowed(address: Address, *, allow_remote: bool) -> bool:
+    """Whether plaintext may travel there: to a Unix socket, to loopback, elsewhere only where the operator says so."""
+    family, place = address
+    return allow_remote or family == socket.AF_UNIX or is_local(str(place[0]))
+
+
+def fixed_address(endpoint: Endpoint, *, allow_remote: bool) -> Address | None:
+    """The only address of an endpoint, where no name has to be resolved for it and it is allowed; else None."""
+    if endpoint.transport == "ipc":
+        return socket.AF_UNIX, endpoint.unix_address
+    try:
+        found = socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+    except (OSError, UnicodeError):
+        return None  # a name, or the zone of an interface that is not there now
+    family, _, _, _, place = found[0]
+    return (family, place) if is_allowed((family, place), allow_remote=allow_remote) else None
+
+
+async def resolve(endpoint: Endpoint) -> list[Address]:
+    """The addresses of a TCP endpoint, in the order of the resolver; none where its name does not resolve."""
+    try:
+        found = await trio.socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        return []
+    return [(family, place) for family, _, _, _, place in found]
+
+
+def address_text(address: Address) -> str:
+    """An address of TCP for the log."""
+    _, place = address
+    return Endpoint("tcp", *place[:2]).address

@@ -1,0 +1,92 @@
+"""The connections to one service: how many sessions have, and how they end.
+
+Most are just closed. A PAIR of libzmq 2.x asserts that it has no connection when another comes, so there each must have
+ended on the service's side too before the next is made.
+"""
+
+import socket
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+import trio
+
+from curveproxy.proxy.net.reactor import Reactor
+
+# A PAIR of libzmq 2.x has lost its connection only when its own thread has read what had come by it.
+SETTLE_SECONDS = 1.0
+READ_SIZE = 65536
+
+
+class FinishingConnection:
+    """A half-closed connection that is read until the service has seen its end."""
+
+    def __init__(self, sock: socket.socket, reactor: Reactor, ended: Callable[[], None]) -> None:
+        self._socket, self._reactor, self._ended = sock, reactor, ended
+
+    def begin(self) -> None:
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_WR)
+        self._reactor.register(self._socket.fileno(), self)
+
+    def ready(self, _events: int) -> None:
+        self.resume()
+
+    def resume(self) -> None:
+        """Read what comes, a piece in each turn, up to the end."""
+        try:
+            if self._socket.recv(READ_SIZE):
+                self._reactor.schedule(self)
+                return
+        except BlockingIOError:
+            return
+        except OSError:
+            pass
+        self._reactor.unregister(self._socket.fileno())
+        self._socket.close()
+        self._ended()
+
+    def failed(self, error: Exception) -> None:
+        raise error  # it raises nothing
+
+
+class Connections:
+    """Those of one service.
+
+    spawn: starts a task of the dialer's.
+    one_at_a_time: the service is, or may be, one that must not have two.
+    """
+
+    def __init__(self, reactor: Reactor, spawn: Callable[[Callable[[], Awaitable[None]]], None]) -> None:
+        self._reactor, self._spawn = reactor, spawn
+        self._lent = self._finishing = 0
+        self.one_at_a_time = False
+
+    @property
+    def are_none(self) -> bool:
+        """Whether the service has none now."""
+        return not self._lent and not self._finishing
+
+    def lend(self) -> None:
+        """One is handed over to a session."""
+        self._lent += 1
+
+    def take_back(self, sock: socket.socket) -> None:
+        """Close one that was lent."""
+        self._lent -= 1
+        self.close(sock)
+
+    def close(self, sock: socket.socket) -> None:
+        """Close one, at once or when the service has seen its end."""
+        self._reactor.unregister(sock.fileno())
+        if not self.one_at_a_time:
+            sock.close()
+            return
+        self._finishing += 1
+        FinishingConnection(sock, self._reactor, self._has_finished).begin()
+
+    def _has_finished(self) -> None:
+        self._spawn(self._settle)
+
+    async def _settle(self) -> None:
+        await trio.sleep(SETTLE_SECONDS)
+        self._finishing -= 1
