@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from math import inf
 from typing import Generic, TypeVar
 
+from curveproxy.policy.bucket import Bucket
 from curveproxy.policy.limits import UNLIMITED, ClientLimits, WorkerShare
 
 Session = TypeVar("Session")
@@ -24,20 +25,6 @@ PARTS_MAX = 16
 def weight(messages: int, frames: int) -> float:
     """What so many messages and commands count as, where so many frames came with them."""
     return max(messages, frames / PARTS_MAX)
-
-
-class Bucket:
-    """So much a second, and one second's worth at once. Only the time at which it will be full again is kept."""
-
-    def __init__(self, per_second: float) -> None:
-        self._per_second, self.full_at = per_second, -inf
-
-    def available(self, now: float) -> float:
-        """What is in it; below zero when more was taken than there was."""
-        return self._per_second * min(1.0, 1.0 - (self.full_at - now))
-
-    def spend(self, amount: float, now: float) -> None:
-        self.full_at = max(self.full_at, now) + amount / self._per_second
 
 
 class Quota(Generic[Session]):
@@ -56,6 +43,7 @@ class Quota(Generic[Session]):
         self.limits = limits
         self._messages = Bucket(limits.messages_per_second or inf)
         self._octets = Bucket(limits.bytes_per_second or inf)
+        self._messages_full_at = self._octets_full_at = -inf
 
     @property
     def _part(self) -> float:
@@ -64,13 +52,14 @@ class Quota(Generic[Session]):
 
     def available(self, now: float, smallest: int) -> float:
         """How many octets may be read now, where no message has fewer than ``smallest``; none at zero and below."""
-        return self._part * min(self._messages.available(now) * smallest, self._octets.available(now))
+        messages = self._messages.available(self._messages_full_at, now)
+        return self._part * min(messages * smallest, self._octets.available(self._octets_full_at, now))
 
     def spend(self, messages: float, octets: int, now: float) -> None:
         """So much was read."""
         part = self._part
-        self._messages.spend(messages / part, now)
-        self._octets.spend(octets / part, now)
+        self._messages_full_at = self._messages.spend(self._messages_full_at, now, messages / part)
+        self._octets_full_at = self._octets.spend(self._octets_full_at, now, octets / part)
 
     def surplus(self, share: WorkerShare) -> list[Session]:
         """The newest sessions, where there are too many: those beyond this process's share of them."""
@@ -81,7 +70,7 @@ class Quota(Generic[Session]):
     @property
     def full_at(self) -> float:
         """When nothing has to be remembered any more."""
-        return max(self._messages.full_at, self._octets.full_at)
+        return max(self._messages_full_at, self._octets_full_at)
 
 
 class Quotas(Generic[Session]):

@@ -1,32 +1,39 @@
-"""How much one source may take: places in the half-open table, and handshakes a second.
+"""How much one source may use: half-open connections, and handshakes a second.
 
-At its limit of places a source's oldest gives its own up: who finishes soon gets in, whoever else is silent there.
-Whoever fails again and again may begin fewer handshakes: after as many failures as a source may begin in a second,
-half of them. It is not shut out, for several clients may share an address, and the one that is configured wrongly
-must not keep out the others: what they come upon is the rate that is left. Who gets in clears it for all of them.
+At its limit of half-open connections a source's oldest is ended: whoever finishes soon gets in, and the others there are
+silent. A source whose handshakes fail again and again may begin fewer of them: after as many failures as it may begin
+handshakes in a second, half of them. It is not shut out, for several clients may share an address, and one that is
+configured wrongly must not keep out the others: the rate that is left serves them. A handshake that succeeds clears the
+failures of its source.
 
-What is remembered is bounded: a place is forgotten when it is given back, a rate after a second of rest (two where
+What is remembered is bounded: a connection is forgotten when it is released, a rate after a second of rest (two where
 it is one a second), failures after a minute without another, or when too many other sources have failed since.
 """
 
 from collections import OrderedDict
 from collections.abc import Hashable
+from math import inf
 from typing import Generic, TypeVar
 
-FAILING_SHARE = 2
+from curveproxy.policy.bucket import Bucket
+
+# A failing source may begin this part of the handshakes of another.
+FAILING_SHARE = 1 / 2
 FORGIVEN_SECONDS = 60.0
 MOST_FAILING = 16384
+# Of a handshake: a source that keeps to its rate must not be refused for the rounding of sums.
+SLACK = 0.01
 
 Member = TypeVar("Member", bound=Hashable)
 
 
 class SourceLimits(Generic[Member]):
-    """The sources of one door. A source is any number that stands for one: an IPv4 address, an IPv6 /64.
+    """The sources of one listener. A source is a number that stands for it: an IPv4 address, an IPv6 /64.
 
-    The rate is a bucket that holds one second's worth; only the time at which it will be full again is kept.
+    max_half_open, handshakes_per_second: of each source.
     """
 
-    def __init__(self, max_half_open: int = 1, handshakes_per_second: int = 1) -> None:
+    def __init__(self, max_half_open: int, handshakes_per_second: int) -> None:
         # A source's only member itself, for most have one; else all of them, the oldest first.
         self._half_open: dict[int, Member | dict[Member, None]] = {}
         self._full_at: OrderedDict[int, float] = OrderedDict()
@@ -34,27 +41,27 @@ class SourceLimits(Generic[Member]):
         self.configure(max_half_open, handshakes_per_second)
 
     def configure(self, max_half_open: int, handshakes_per_second: int) -> None:
-        """What each may take from now on."""
-        self._max_half_open = max_half_open
-        self._interval, self._free_failures = 1 / handshakes_per_second, handshakes_per_second
+        """Set the limits of each source from now on."""
+        self._max_half_open, self._free_failures = max_half_open, handshakes_per_second
+        self._bucket = _bucket(handshakes_per_second)
+        self._failing_bucket = _bucket(FAILING_SHARE * handshakes_per_second)
 
     def check_rate(self, source: int, now: float) -> str:
-        """Why it may not begin a handshake now; empty when it may, which uses that up."""
+        """Why a handshake must not begin now; empty when it may, and then it is counted."""
         while self._full_at and next(iter(self._full_at.values())) <= now:
             self._full_at.popitem(last=False)
         is_failing = self._is_failing(source, now)
-        interval = FAILING_SHARE * self._interval if is_failing else self._interval
-        full_at = max(self._full_at.get(source, now), now)
-        if full_at - now + 0.99 * interval > max(1, interval):
+        bucket, full_at = self._failing_bucket if is_failing else self._bucket, self._full_at.get(source, -inf)
+        if not bucket.has_one(full_at, now):
             if is_failing:
                 return "too many failures: half of handshakes_per_second_per_source is left"
             return "too often: handshakes_per_second_per_source"
-        self._full_at[source] = full_at + interval
+        self._full_at[source] = bucket.spend(full_at, now)
         self._full_at.move_to_end(source)
         return ""
 
     def acquire(self, source: int, member: Member) -> Member | None:
-        """Take a place for a newcomer. The oldest of its source is returned when they are too many: it has to leave."""
+        """Count a half-open connection. Returns the oldest of its source when they are too many: it has to go."""
         members = self._half_open.setdefault(source, member)
         if members is member:
             return None
@@ -64,7 +71,7 @@ class SourceLimits(Generic[Member]):
         return next(iter(members)) if len(members) > self._max_half_open else None
 
     def release(self, source: int, member: Member) -> None:
-        """Give a place back."""
+        """Count a half-open connection no more."""
         members = self._half_open[source]
         if isinstance(members, dict) and len(members) > 1:
             del members[member]
@@ -72,13 +79,13 @@ class SourceLimits(Generic[Member]):
             del self._half_open[source]
 
     def record_failure(self, source: int, now: float) -> None:
-        """A handshake from there has failed, and that was its own fault."""
+        """A handshake of this source has failed by its own fault."""
         self._failures[source] = self._failures.pop(source, (0, now))[0] + 1, now
         if len(self._failures) > MOST_FAILING:
             self._failures.popitem(last=False)
 
     def record_success(self, source: int) -> None:
-        """Somebody from there has proved who it is."""
+        """A client of this source has proved its key."""
         self._failures.pop(source, None)
 
     def _is_failing(self, source: int, now: float) -> bool:
@@ -89,3 +96,8 @@ class SourceLimits(Generic[Member]):
     def __len__(self) -> int:
         """How many sources something is remembered of."""
         return len(self._half_open.keys() | self._full_at.keys() | self._failures.keys())
+
+
+def _bucket(per_second: float) -> Bucket:
+    """One that holds a second's worth, and one handshake at least."""
+    return Bucket(per_second, max(1.0, 1 / per_second), SLACK)

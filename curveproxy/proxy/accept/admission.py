@@ -168,7 +168,8 @@ class Admission:
         self._descriptors, self._make_room = descriptors, make_room
         self.half_open: DeadlineQueue[HalfOpen] = DeadlineQueue(descriptors.strangers)
         self._reactor, self._cookies, self._transient_keys = reactor, cookies, transient_keys
-        self._sources = SourceLimits[HalfOpen]()
+        limits = door.first.settings.admission
+        self._sources = SourceLimits[HalfOpen](limits.max_half_open_per_source, limits.handshakes_per_second_per_source)
         self.configure()
         self._held: dict[HalfOpen, None] = {}
         self._farewells: DeadlineQueue[LingeringClose] = DeadlineQueue(descriptors.strangers)
