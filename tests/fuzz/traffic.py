@@ -28,7 +28,8 @@ from curveproxy.reasons import Invalid
 from curveproxy.wire import sodium, spec
 from curveproxy.wire.codec import python as codec_python
 from curveproxy.wire.codec.resync import diagnose, has_room, probe, resume
-from curveproxy.wire.codec.select import Batch, Buffer, CodecState, Stop
+from curveproxy.wire.codec.select import CodecState
+from curveproxy.wire.codec.state import Batch, Buffer, Stop
 from curveproxy.wire.security import Plain, Version
 from curveproxy.wire.zmtp import command as commands
 from curveproxy.wire.zmtp.frame import Dialect

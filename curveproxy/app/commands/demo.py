@@ -27,7 +27,9 @@ from curveproxy.proxy.server import Server
 from curveproxy.proxy.service import Service
 from curveproxy.proxy.settings import ServiceSettings
 from curveproxy.wire import sodium, spec
-from curveproxy.wire.codec.select import Buffer, CodecState, open_frames, seal_one
+from curveproxy.wire.codec.select import CodecState, open_frames
+from curveproxy.wire.codec.single import seal_one
+from curveproxy.wire.codec.state import Buffer
 from curveproxy.wire.curve import box
 from curveproxy.wire.curve.box import KeyPair
 from curveproxy.wire.curve.client import CurveInitiator

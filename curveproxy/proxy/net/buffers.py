@@ -20,7 +20,7 @@ from typing import NamedTuple, Protocol
 
 import trio
 
-from curveproxy.wire.codec.select import Buffer
+from curveproxy.wire.codec.state import Buffer
 
 # What a pump reads in one turn: a bound on its time, about a millisecond. An octet costs less in a larger frame, whose
 # beginning has been kept from the turn before; such a pump reads more.

@@ -7,16 +7,10 @@ from curveproxy.proxy.relay.filters.partial_messages import PartialMessages
 from curveproxy.proxy.relay.pump import Peer, Places, Pump
 from curveproxy.reasons import Closed, Invalid
 from curveproxy.wire import spec
+from curveproxy.wire.codec.framing import plain_frame
 from curveproxy.wire.codec.resync import Probed, diagnose, has_room, probe, resume
-from curveproxy.wire.codec.select import (
-    BATCH_FRAMES_IN_PYTHON,
-    Batch,
-    Buffer,
-    CodecState,
-    Stop,
-    open_frames,
-    plain_frame,
-)
+from curveproxy.wire.codec.select import open_frames
+from curveproxy.wire.codec.state import BATCH_FRAMES_IN_PYTHON, Batch, Buffer, CodecState, Stop
 from curveproxy.wire.errors import PeerError
 from curveproxy.wire.zmtp.frame import Dialect
 

@@ -33,7 +33,8 @@ from curveproxy.proxy.net.reactor import GONE, READ, WRITE
 from curveproxy.proxy.relay.commands import Side, judge_untrusted
 from curveproxy.reasons import Closed, Invalid
 from curveproxy.wire import spec
-from curveproxy.wire.codec.select import Batch, Buffer, CodecState, Stop, frame_size
+from curveproxy.wire.codec.framing import frame_size
+from curveproxy.wire.codec.state import Batch, Buffer, CodecState, Stop
 from curveproxy.wire.errors import PeerError
 from curveproxy.wire.zmtp.frame import Dialect
 

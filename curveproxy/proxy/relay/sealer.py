@@ -7,17 +7,10 @@ from curveproxy.proxy.net.buffers import TARGET_ROOM
 from curveproxy.proxy.relay.pump import Blocked, Peer, Places, Pump
 from curveproxy.reasons import Closed, Invalid
 from curveproxy.wire import spec
-from curveproxy.wire.codec.select import (
-    BATCH_FRAMES_IN_PYTHON,
-    Batch,
-    Buffer,
-    CodecState,
-    Stop,
-    frame_size,
-    plain_header,
-    seal_frames,
-    seal_one,
-)
+from curveproxy.wire.codec.framing import frame_size, plain_header
+from curveproxy.wire.codec.select import seal_frames
+from curveproxy.wire.codec.single import seal_one
+from curveproxy.wire.codec.state import BATCH_FRAMES_IN_PYTHON, Batch, Buffer, CodecState, Stop
 from curveproxy.wire.errors import PeerError
 from curveproxy.wire.zmtp.frame import Dialect
 

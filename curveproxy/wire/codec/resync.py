@@ -17,7 +17,9 @@ from attrs import field, frozen
 
 from curveproxy.reasons import Invalid
 from curveproxy.wire import spec
-from curveproxy.wire.codec.select import Batch, Buffer, CodecState, Stop, frame_size, open_one
+from curveproxy.wire.codec.framing import frame_size
+from curveproxy.wire.codec.single import open_one
+from curveproxy.wire.codec.state import Batch, Buffer, CodecState, Stop
 from curveproxy.wire.zmtp.frame import Dialect
 
 # Whoever claims more than this many times the limit does not send large messages, but no frames at all.

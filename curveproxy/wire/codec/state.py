@@ -1,5 +1,6 @@
 """One direction of a session and a batch of its frames: what both twins of the codec work on."""
 
+from collections.abc import Callable
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -88,3 +89,6 @@ class Batch(NamedTuple):
     messages: int
     octets: int
     stop: Stop
+
+
+CodecCall = Callable[[CodecState, Buffer, int, int, Buffer, int], Batch]

@@ -8,8 +8,11 @@ from hypothesis import strategies as st
 from nacl.bindings import crypto_box_easy_afternm
 
 from curveproxy.wire import spec
+from curveproxy.wire.codec.framing import frame_size
 from curveproxy.wire.codec.resync import Probed, has_room, probe
-from curveproxy.wire.codec.select import Buffer, CodecState, Stop, frame_size, open_frames, open_one, seal_one
+from curveproxy.wire.codec.select import CodecState, open_frames
+from curveproxy.wire.codec.single import open_one, seal_one
+from curveproxy.wire.codec.state import Buffer, Stop
 from curveproxy.wire.curve import box
 from curveproxy.wire.zmtp.frame import Dialect, frame
 

@@ -8,7 +8,9 @@ from support.vectors import Malformed, Message
 
 from curveproxy.reasons import Invalid, Outcome
 from curveproxy.wire import sodium, spec
-from curveproxy.wire.codec.select import Buffer, CodecState, Stop, open_frames, seal_frames, seal_one
+from curveproxy.wire.codec.select import CodecState, open_frames, seal_frames
+from curveproxy.wire.codec.single import seal_one
+from curveproxy.wire.codec.state import Buffer, Stop
 from curveproxy.wire.curve import box, cookie
 from curveproxy.wire.curve import server as curve_server
 from curveproxy.wire.curve.box import KeyPair

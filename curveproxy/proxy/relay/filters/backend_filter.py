@@ -30,7 +30,8 @@ from curveproxy.policy.subscriptions import Subscriptions
 from curveproxy.proxy.relay.commands import Side
 from curveproxy.reasons import Invalid
 from curveproxy.wire import spec
-from curveproxy.wire.codec.select import Buffer, frame_size, plain_header
+from curveproxy.wire.codec.framing import frame_size, plain_header
+from curveproxy.wire.codec.state import Buffer
 from curveproxy.wire.zmtp.frame import Dialect
 
 SUBSCRIBE, CANCEL = 1, 0

@@ -4,7 +4,7 @@ A multipart message is forwarded only when its last part has been opened, for wh
 """
 
 from curveproxy.wire import spec
-from curveproxy.wire.codec.select import Buffer
+from curveproxy.wire.codec.state import Buffer
 
 # A command may follow what is returned.
 COMMAND_ROOM = spec.COMMAND_MAX + spec.LONG_HEADER

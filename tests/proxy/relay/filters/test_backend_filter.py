@@ -5,7 +5,8 @@ import pytest
 from curveproxy.proxy.relay.commands import Side
 from curveproxy.proxy.relay.filters.backend_filter import Filter, ForPublisher, filter_for
 from curveproxy.reasons import Invalid
-from curveproxy.wire.codec.select import Buffer, plain_frame
+from curveproxy.wire.codec.framing import plain_frame
+from curveproxy.wire.codec.state import Buffer
 from curveproxy.wire.zmtp.frame import Dialect
 
 V1, V2, V3 = Dialect.V1, Dialect.V2, Dialect.V3

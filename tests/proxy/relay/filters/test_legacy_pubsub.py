@@ -12,7 +12,9 @@ from curveproxy.policy.subscriptions import Subscriptions
 from curveproxy.proxy.established import Established
 from curveproxy.proxy.relay.pump import Peer
 from curveproxy.proxy.relay.sealer import PublisherFilter
-from curveproxy.wire.codec.select import BATCH_FRAMES_IN_PYTHON, Buffer, CodecState, Stop, plain_frame
+from curveproxy.wire.codec.framing import plain_frame
+from curveproxy.wire.codec.select import CodecState
+from curveproxy.wire.codec.state import BATCH_FRAMES_IN_PYTHON, Buffer, Stop
 from curveproxy.wire.curve import box
 from curveproxy.wire.security import Plain, Version
 from curveproxy.wire.zmtp.frame import Dialect

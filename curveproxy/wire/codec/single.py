@@ -1,0 +1,32 @@
+"""One frame by itself: a command of ours, or a frame at which a batch stopped."""
+
+from curveproxy.wire import sodium, spec
+from curveproxy.wire.codec.state import Buffer, CodecState
+from curveproxy.wire.curve import box
+from curveproxy.wire.zmtp.frame import frame
+
+BOX_AT = len(spec.MESSAGE_NAME) + spec.SHORT_NONCE
+
+
+def seal_one(state: CodecState, flags: int, body: bytes) -> bytes:
+    """One body, with its inner flags, as a MESSAGE's whole frame."""
+    state.nonce += 1
+    nonce = box.short_nonce(state.nonce)
+    sealed = sodium.seal(bytes([flags]) + body, state.prefix + nonce, state.key)
+    return frame(0, spec.MESSAGE_NAME + nonce + sealed)
+
+
+def open_one(state: CodecState, source: Buffer, start: int, size: int, target: Buffer, at: int) -> tuple[int, int]:
+    """Open the MESSAGE of ``size`` octets at ``source[start:]`` into ``target[at:]``: inner flags, then data.
+
+    The target has room for ``size`` octets there. Returns the nonce that the frame names, and how many octets its box
+    held: 0 when it is no MESSAGE, or does not open with that nonce. ``state`` stays as it is.
+    """
+    body = start + (spec.LONG_HEADER if source.data[start] & spec.LONG else spec.SHORT_HEADER)
+    octets = bytes(source.view[body + len(spec.MESSAGE_NAME) : body + BOX_AT])
+    sealed, opened = start + size - (body + BOX_AT), 0
+    if source.data.startswith(spec.MESSAGE_NAME, body):
+        nonce = state.prefix + octets
+        if not sodium.open_at(target.pointer + at, source.pointer + (body + BOX_AT), sealed, nonce, state.key):
+            opened = sealed - spec.MAC_SIZE
+    return int.from_bytes(octets, "little" if state.little_endian else "big"), opened
