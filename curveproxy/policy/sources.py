@@ -1,10 +1,10 @@
 """How much one source may use: half-open connections, and handshakes a second.
 
-At its limit of half-open connections a source's oldest is ended: whoever finishes soon gets in, and the others there are
-silent. A source whose handshakes fail again and again may begin fewer of them: after as many failures as it may begin
-handshakes in a second, half of them. It is not shut out, for several clients may share an address, and one that is
-configured wrongly must not keep out the others: the rate that is left serves them. A handshake that succeeds clears the
-failures of its source.
+At its limit of half-open connections a source's oldest is ended: whoever finishes soon gets in, and the others there
+are silent. A source whose handshakes fail again and again may begin fewer of them: after as many failures as it may
+begin handshakes in a second, half of them. It is not shut out, for several clients may share an address, and one that
+is configured wrongly must not keep out the others: the rate that is left serves them. A handshake that succeeds clears
+the failures of its source.
 
 What is remembered is bounded: a connection is forgotten when it is released, a rate after a second of rest (two where
 it is one a second), failures after a minute without another, or when too many other sources have failed since.
