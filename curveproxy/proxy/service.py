@@ -15,6 +15,7 @@ from curveproxy.policy.metadata import droppable, for_service, is_probe
 from curveproxy.policy.quotas import Quotas
 from curveproxy.policy.socket_types import known
 from curveproxy.proxy.connect.dialer import DialAttempt, Dialer
+from curveproxy.proxy.errors import DialError, RefusedError
 from curveproxy.proxy.established import Established
 from curveproxy.proxy.net import sockets
 from curveproxy.proxy.net.endpoint import Endpoint
@@ -31,7 +32,6 @@ from curveproxy.wire.curve import box
 from curveproxy.wire.curve import server as curve_server
 from curveproxy.wire.curve.box import KeyPair
 from curveproxy.wire.curve.server import Initiate
-from curveproxy.wire.errors import PeerError
 from curveproxy.wire.security import Curve, Version
 from curveproxy.wire.zmtp import metadata
 from curveproxy.wire.zmtp.frame import Dialect
@@ -155,21 +155,21 @@ class Service:
     # --- coming in
 
     def check(self, initiate: Initiate) -> None:
-        """Whether a client that has proved its key may come in. Raises PeerError."""
+        """Whether a client that has proved its key may come in. Raises RefusedError."""
         key, properties = initiate.client, initiate.properties
         told = find(properties, "Identity") or b""
         objection = self.clients.check(key, find(properties, "Socket-Type"), told)
         if objection is not None:
-            raise PeerError(*objection)
+            raise RefusedError(*objection)
         identity = self.identity_of(initiate)
         holder = self.identities.get(identity)
         if any(other is not None and other.who.key != key for other in (holder, self._coming.get(identity))):
-            raise PeerError(Outcome.IDENTITY_IN_USE)
+            raise RefusedError(Outcome.IDENTITY_IN_USE)
         if self.is_leaving:
-            raise PeerError(Outcome.SHUTDOWN)
+            raise RefusedError(Outcome.SHUTDOWN)
         limits = self._limits(key)
         if holder is None and self.quotas.is_full(key, limits):  # else it replaces one of its own
-            raise PeerError(Outcome.CLIENT_SESSIONS_LIMIT, f"at most {limits.max_sessions}")
+            raise RefusedError(Outcome.CLIENT_SESSIONS_LIMIT, f"at most {limits.max_sessions}")
 
     def identity_of(self, initiate: Initiate) -> bytes:
         """Who a client is to the service; a probe is nobody, so that whoever has that identity stays."""
@@ -182,9 +182,9 @@ class Service:
         return self.clients.name(key) or z85.encode(key)
 
     def check_room(self) -> None:
-        """Whether there is a place for one more. Raises PeerError."""
+        """Whether there is a place for one more. Raises RefusedError."""
         if self.taken >= self.sessions_limit or self._descriptors.is_full:
-            raise PeerError(Outcome.SESSIONS_LIMIT)
+            raise RefusedError(Outcome.SESSIONS_LIMIT)
 
     def dial(
         self, sock: socket.socket, peer: str, initiate: Initiate, server: KeyPair, minor: int, accepted_at: float
@@ -212,7 +212,7 @@ class Service:
                 if self._rivals.add(identity, trio.current_time()):
                     self.observer.rivals(older)
         if (newcomer := self._coming.get(identity)) is not None:
-            newcomer.dial.cancel(PeerError(Outcome.PEER_CLOSED, "it has come again"))
+            newcomer.dial.cancel(RefusedError(Outcome.PEER_CLOSED, "it has come again"))
 
     async def _until_free(self, identity: bytes) -> None:
         """Until the session that has this identity now has ended, and the service can be told it again.
@@ -224,11 +224,11 @@ class Service:
             await trio.sleep(SETTLE_SECONDS)
 
     async def _clear(self, newcomer: "PendingSession") -> None:
-        """Have a newcomer's identity for it, whichever process has a session with it. Raises PeerError."""
+        """Have a newcomer's identity for it, whichever process has a session with it. Raises RefusedError."""
         await self._until_free(newcomer.who.identity)
         registry, who = self._proxy.registry, (newcomer.who.identity, newcomer.who.key, newcomer.who.number)
         if registry is not None and not await registry.claim(self.settings.name, *who):
-            raise PeerError(Outcome.IDENTITY_IN_USE)
+            raise RefusedError(Outcome.IDENTITY_IN_USE)
 
     def release(self, identity: bytes, key: bytes, number: int) -> None:
         """A client has gone that may have claimed its identity."""
@@ -342,10 +342,10 @@ class PendingSession:
             # Before READY, for whoever has that is in. Nothing is woken before this turn is over.
             service.reactor.register(self._socket.fileno(), self, READ | WRITE)
             self._answer(curve_server.ready(self.initiate.shared, _ready_for_any(upstream.metadata)))
-        except (PeerError, OSError) as error:
+        except (RefusedError, OSError) as error:
             service.reactor.unregister(self._socket.fileno())
             service.backend.take_back(upstream.socket)
-            self.refused(error if isinstance(error, PeerError) else _outcome_of(error))
+            self.refused(error if isinstance(error, RefusedError) else _outcome_of(error))
             return
         service.replace(self.who.identity)
         session = service.new_session(self.who, downstream, upstream)
@@ -359,16 +359,16 @@ class PendingSession:
             session.failed(error)
 
     def _answer(self, ready: bytes) -> None:
-        """Send READY, which fits into a send buffer that is all but empty. Raises OSError, and PeerError if not."""
+        """Send READY, which fits into a send buffer that is all but empty. Raises OSError, and RefusedError if not."""
         if self._socket.send(ready) < len(ready):
-            raise PeerError(Outcome.PEER_CLOSED, "it takes no READY")
+            raise RefusedError(Outcome.PEER_CLOSED, "it takes no READY")
 
-    def refused(self, error: PeerError) -> None:
+    def refused(self, error: RefusedError | DialError) -> None:
         """There is no backend to be had: a BackendFailure, or an outcome where that is not the backend's fault."""
-        if isinstance(error.reason, Outcome):
-            self._turn_away(error.reason, error.detail)
+        if isinstance(error, RefusedError):
+            self._turn_away(error.outcome, error.detail)
             return
-        if error.reason == BackendFailure.SOCKET_TYPE:
+        if error.failure == BackendFailure.SOCKET_TYPE:
             self.service.door.admission.backend_is_up()
             near = known(find(self.initiate.properties, "Socket-Type"))
             if near not in self.service.backend.served:  # else another program has its place now, and that may pass
@@ -390,11 +390,11 @@ class PendingSession:
         admission.turn_away(self.service, self._socket, self.who.address, outcome, detail, self.initiate)
 
 
-def _outcome_of(error: OSError) -> PeerError:
+def _outcome_of(error: OSError) -> RefusedError:
     """How a handshake ended that an error of its own socket has ended, or one of ours."""
     if error.errno in sockets.EXHAUSTED:
-        return PeerError(Outcome.SESSIONS_LIMIT, sockets.EXHAUSTED[error.errno])
-    return PeerError(Outcome.PEER_CLOSED)
+        return RefusedError(Outcome.SESSIONS_LIMIT, sockets.EXHAUSTED[error.errno])
+    return RefusedError(Outcome.PEER_CLOSED)
 
 
 def _ready_for_any(properties: Mapping[str, bytes]) -> dict[str, bytes]:

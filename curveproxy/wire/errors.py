@@ -1,26 +1,62 @@
-"""Blame in the type, cause in a closed list."""
+"""What can go wrong in the wire room: a peer's fault, with its kind in a closed list, or a mistake of ours."""
 
-from curveproxy.reasons import BackendFailure, ClientFailure, Invalid, Outcome
+from enum import StrEnum
 
-Reason = Outcome | Invalid | BackendFailure | ClientFailure
+
+class Fault(StrEnum):
+    """What a peer can do wrong on the wire.
+
+    Each side of the proxy has a map from here to its own list of reasons, which are metric labels and carry hints.
+    """
+
+    # the greeting, and what a load balancer sends before it
+    NOT_ZMTP = "not_zmtp"
+    ZMTP_VERSION = "zmtp_version"
+    MECHANISM = "mechanism"
+    ROLE = "role"  # two clients, or two servers, are connected to each other
+    # the handshake: HELLO, WELCOME, INITIATE, READY stand for a command of a wrong size or with wrong contents
+    COMMAND = "command"  # another command than is due, or after the handshake a malformed one
+    HELLO = "hello"
+    HELLO_VERSION = "hello_version"
+    HELLO_BOX = "hello_box"
+    WELCOME = "welcome"
+    INITIATE = "initiate"
+    INITIATE_TOO_LARGE = "initiate_too_large"
+    INITIATE_BOX = "initiate_box"
+    COOKIE = "cookie"
+    VOUCH = "vouch"
+    READY = "ready"
+    METADATA = "metadata"
+    REFUSED = "refused"  # ERROR came; the detail is what it says, see ``curve.client``
+    # the handshakes of ZMTP 1.0 and 2.0
+    OLD_HANDSHAKE = "old_handshake"  # a malformed identity or socket type
+    SOCKET_TYPE = "socket_type"  # ZMTP 2.0 has no number for the socket type that we should announce
+    # frames after the handshake; each but GAP has the name of a ``codec.state.Stop``
+    FRAMING = "framing"
+    OUTER_MORE = "outer_more"
+    TOO_SHORT = "too_short"
+    TOO_LARGE = "too_large"
+    NOT_MESSAGE = "not_message"
+    NONCE = "nonce"
+    GAP = "gap"
+    BOX = "box"
 
 
 class PeerError(Exception):
-    """A peer broke the protocol. The only error that functions named ``..._untrusted`` raise.
+    """A peer broke the protocol. The only error that functions named ``..._untrusted`` of this room raise.
 
-    reason: the member of a closed list that a metric counts.
-    detail: our own words for the log, never a peer's octets.
+    detail: text for the log, in our own words.
     """
 
-    def __init__(self, reason: Reason, detail: str = "") -> None:
-        super().__init__(f"{reason}: {detail}" if detail else str(reason))
-        self.reason = reason
+    def __init__(self, fault: Fault, detail: str = "") -> None:
+        super().__init__(f"{fault}: {detail}" if detail else str(fault))
+        self.fault = fault
         self.detail = detail
 
 
 class LocalError(Exception):
-    """We used the wire room in a way in which it can not be used: a mistake of ours, not a peer's."""
+    """The wire room was used in a way in which it can not be used: a mistake of ours, not a peer's."""
 
 
 class CodecError(LocalError):
-    """The codec that the environment demands can not be had; says why and what to do."""
+    """The codec that the environment demands is not available. The text says why and what to do."""

@@ -6,8 +6,7 @@ Only the sender's address is of interest. Whether to believe it is for others to
 import ipaddress
 import struct
 
-from curveproxy.reasons import Outcome
-from curveproxy.wire.errors import PeerError
+from curveproxy.wire.errors import Fault, PeerError
 from curveproxy.wire.zmtp.greeting import Octets
 
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
@@ -27,12 +26,12 @@ def header_mark_untrusted(seen: Octets) -> int:
     Raises PeerError: not_zmtp.
     """
     if bytes(seen[: len(SIGNATURE)]) != SIGNATURE[: len(seen)]:
-        raise PeerError(Outcome.NOT_ZMTP, "no PROXY protocol header from the balancer")
+        raise PeerError(Fault.NOT_ZMTP, "no PROXY protocol header from the balancer")
     if len(seen) < FIXED:
         return FIXED if seen else 1  # the first octet tells a client that came without a balancer
     size = FIXED + int.from_bytes(seen[14:16], "big")
     if size > MOST:
-        raise PeerError(Outcome.NOT_ZMTP, "a PROXY protocol header of more than 536 octets")
+        raise PeerError(Fault.NOT_ZMTP, "a PROXY protocol header of more than 536 octets")
     return size
 
 
@@ -43,12 +42,12 @@ def read_header_untrusted(header: bytes) -> Address | None:
     """
     command, family = header[12], header[13]
     if command not in (LOCAL, PROXY):
-        raise PeerError(Outcome.NOT_ZMTP, "a PROXY protocol header of another version or command")
+        raise PeerError(Fault.NOT_ZMTP, "a PROXY protocol header of another version or command")
     size = SIZES.get(family)
     if command == LOCAL or size is None:
         return None
     if len(header) < FIXED + size:
-        raise PeerError(Outcome.NOT_ZMTP, "a PROXY protocol header without the address that it announces")
+        raise PeerError(Fault.NOT_ZMTP, "a PROXY protocol header without the address that it announces")
     address = header[FIXED : FIXED + size]
     half = (size - 4) // 2
     host = ipaddress.ip_address(address[:half])

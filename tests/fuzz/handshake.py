@@ -3,7 +3,7 @@
 import socket
 import string
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from contextlib import suppress
 from typing import Any, Literal
 
@@ -11,7 +11,6 @@ from support import curve, zmtp
 from support.curve import Keys
 from support.zmtp import COMMAND, Malformed
 
-from curveproxy.reasons import BackendFailure, ClientFailure, Outcome
 from curveproxy.wire import proxy_protocol, spec
 from curveproxy.wire.curve.box import KeyPair
 from curveproxy.wire.curve.client import CurveInitiator
@@ -23,12 +22,13 @@ from curveproxy.wire.curve.server import (
     read_hello_untrusted,
     read_initiate_untrusted,
 )
-from curveproxy.wire.errors import PeerError
+from curveproxy.wire.errors import Fault, PeerError
 from curveproxy.wire.zmtp import metadata as properties_of
-from curveproxy.wire.zmtp.frame import Dialect, read_command_untrusted
+from curveproxy.wire.zmtp.frame import Dialect, Due, read_command_untrusted
 from curveproxy.wire.zmtp.greeting import check_client_untrusted, check_greeting_untrusted
 from curveproxy.wire.zmtp.negotiation import Handshake, PlainInitiator
 from curveproxy.wire.zmtp.null import Pacing
+from fuzz import faults
 from fuzz.material import Material
 from fuzz.targets import judged, refused, target
 
@@ -71,17 +71,17 @@ def some_metadata(material: Material) -> bytes:
     return material.damaged(zmtp.metadata(pairs))
 
 
-def marks(check: Callable[[Any], int], octets: bytes, reasons: Sequence[Any]) -> int | PeerError:
+def marks(check: Callable[[Any], int], octets: bytes, words: Container[Fault]) -> int | PeerError:
     """The verdict on all of these octets. It must be the same in any memory; and what came piece by piece
 
     is never accepted again once it was refused, and always gives a next mark while it is not whole.
     """
-    verdict: int | PeerError = judged(reasons, check, octets)
+    verdict: int | PeerError = judged(words, check, octets)
     for view in (bytearray(octets), memoryview(octets)):
-        assert str(judged(reasons, check, view)) == str(verdict)
+        assert str(judged(words, check, view)) == str(verdict)
     was_refused = False
     for have in [*range(min(len(octets), 80)), len(octets)]:
-        mark = judged(reasons, check, octets[:have])
+        mark = judged(words, check, octets[:have])
         assert refused(mark) or not was_refused, f"refused, then accepted with {have} octets"
         assert refused(mark) or mark > have or not refused(verdict), f"nothing to wait for with {have} octets"
         was_refused = refused(mark)
@@ -96,10 +96,10 @@ def balancer(material: Material) -> None:
     size = material.pick([len(body), 0, 12, 36, 521, 65535])
     octets = b"\r\n\r\n\0\r\nQUIT\n" + struct.pack(">BBH", command, family, size) + body
     octets = material.damaged(octets) + material.octets(20)
-    verdict = marks(proxy_protocol.header_mark_untrusted, octets, [Outcome.NOT_ZMTP])
+    verdict = marks(proxy_protocol.header_mark_untrusted, octets, [Fault.NOT_ZMTP])
     if isinstance(verdict, PeerError) or verdict > len(octets):
         return
-    found = judged([Outcome.NOT_ZMTP], proxy_protocol.read_header_untrusted, octets[:verdict])
+    found = judged([Fault.NOT_ZMTP], proxy_protocol.read_header_untrusted, octets[:verdict])
     command, family = octets[12:14]
     wanted = {0x11: (4, socket.AF_INET), 0x21: (16, socket.AF_INET6)}.get(family)
     if command == 0x21 and wanted is not None:
@@ -125,17 +125,13 @@ def greeting(material: Material) -> None:
     )
     octets = material.damaged(octets)[: spec.GREETING_SIZE]
     good = len(octets) == spec.GREETING_SIZE and octets[0] == 0xFF and octets[9] & 1 == 1 and octets[10] >= 3
-    reasons = list(Outcome)[1:5]
 
     def check(seen: bytes) -> int:
-        not_zmtp, version, mechanism = reasons[:3]
-        return check_greeting_untrusted(
-            seen, ours.ljust(20, b"\0"), not_zmtp=not_zmtp, version=version, other_mechanism=mechanism
-        )
+        return check_greeting_untrusted(seen, ours.ljust(20, b"\0"))
 
     for verdict, mechanism, is_client in (
-        (marks(check, octets, reasons[:3]), ours, True),
-        (marks(check_client_untrusted, octets, reasons), b"CURVE", octets[32:33] == b"\0"),
+        (marks(check, octets, faults.GREETING), ours, True),
+        (marks(check_client_untrusted, octets, faults.GREETING | {Fault.ROLE}), b"CURVE", octets[32:33] == b"\0"),
     ):
         accepted = not isinstance(verdict, PeerError) and verdict <= len(octets)
         assert accepted == (good and octets[12:32] == mechanism.ljust(20, b"\0") and is_client)
@@ -157,17 +153,15 @@ def command_marks(material: Material) -> None:
     octets = material.damaged(zmtp.frame(body, COMMAND, long=long, size=size) + material.octets(20))
 
     def any_command(seen: bytes) -> tuple[int, int, int]:
-        failure = Outcome.COMMAND
-        return read_command_untrusted(seen, b"READY", least, most, wrong=failure, small=failure, large=failure)
+        return read_command_untrusted(seen, Due(b"READY", least, most, Fault.HELLO, Fault.INITIATE_TOO_LARGE))
 
     checks: list[tuple[bytes, int, int, Callable[[bytes], tuple[int, int, int]]]] = [
         (b"HELLO", 200, 200, hello_mark_untrusted),
         (b"INITIATE", 257, most, lambda seen: initiate_mark_untrusted(seen, most)),
         (b"READY", least, most, any_command),
     ]
-    reasons = (Outcome.COMMAND, Outcome.HELLO_MALFORMED, Outcome.INITIATE_MALFORMED, Outcome.INITIATE_TOO_LARGE)
     for wanted, least_of, most_of, check in checks:
-        verdict = marks(lambda seen, check=check: check(seen)[0], octets, reasons)  # type: ignore[misc]
+        verdict = marks(lambda seen, check=check: check(seen)[0], octets, faults.MARKS)  # type: ignore[misc]
         is_refused, opening = isinstance(verdict, PeerError), zmtp.command(wanted)
         begin = 9 if octets[:1] and octets[0] & zmtp.LONG else 2
         if len(octets) < begin:
@@ -189,7 +183,7 @@ def command_marks(material: Material) -> None:
 def metadata(material: Material) -> None:
     """Metadata is read as the other reader reads it, and written again it is the same."""
     octets = some_metadata(material)
-    found = judged([Outcome.METADATA], properties_of.read_untrusted, octets, Outcome.METADATA)
+    found = judged([Fault.METADATA], properties_of.read_untrusted, octets)
     wanted = lawful_properties(octets)
     assert refused(found) == (wanted is None)
     if wanted is not None:
@@ -222,8 +216,7 @@ def hello(material: Material) -> None:
     )
     body = (b"\x05HELLO" + material.damaged(body)[6:])[:200].ljust(200, b"\0")
     servers = material.pick([[S], [S, OTHER], [OTHER], []])
-    reasons = (Outcome.HELLO_VERSION, Outcome.HELLO_MALFORMED, Outcome.HELLO_BOX)
-    found = judged(reasons, read_hello_untrusted, body, [pair(server) for server in servers])
+    found = judged(faults.HELLO, read_hello_untrusted, body, [pair(server) for server in servers])
     opened = {server.public: opened_by(server, body) for server in servers}
     assert refused(found) == (not any(opened.values()))
     if isinstance(found, Hello):
@@ -257,8 +250,7 @@ def initiate(material: Material) -> None:
     if len(body) < spec.INITIATE_OVERHEAD or not body.startswith(b"\x08INITIATE"):
         return  # the mark was not reached
     keys = material.pick([[COOKIE_KEY], [OTHER_COOKIE_KEY, COOKIE_KEY], [OTHER_COOKIE_KEY], []])
-    reasons = [Outcome[word] for word in ("COOKIE", "INITIATE_MALFORMED", "INITIATE_BOX", "VOUCH", "METADATA")]
-    found = judged(reasons, read_initiate_untrusted, body, pair(S), keys, hello_nonce)
+    found = judged(faults.INITIATE, read_initiate_untrusted, body, pair(S), keys, hello_nonce)
 
     def read() -> tuple[bytes, dict[str, bytes], int] | None:
         kept = COOKIE_KEY in keys and curve.read_cookie(curve.initiate_cookie(body), COOKIE_KEY)
@@ -281,7 +273,11 @@ def initiate(material: Material) -> None:
 
 
 def fed(
-    receive: Callable[[bytes], bytes], rest: Callable[[], bytes | None], stream: bytes, ends: list[int], reasons: Any
+    receive: Callable[[bytes], bytes],
+    rest: Callable[[], bytes | None],
+    stream: bytes,
+    ends: list[int],
+    words: Container[Fault],
 ) -> tuple[bytes, bytes] | None:
     """Feed a handshake in pieces: what it answered, and what stands behind it; None when it refused.
 
@@ -289,7 +285,7 @@ def fed(
     """
     answer, at = b"", 0
     for end in ends:
-        step = judged(reasons, receive, stream[at:end])
+        step = judged(words, receive, stream[at:end])
         if refused(step):
             return None
         answer, at = answer + step, end
@@ -324,7 +320,7 @@ def curve_client(material: Material) -> None:
     def feed(ends: list[int]) -> tuple[object, ...]:
         client = CurveInitiator(S.public, pair(C), pair(C1), NONCE, {"Socket-Type": b"DEALER"})
         rest = lambda: client.rest if client.stage == "done" else None  # noqa: E731
-        result = fed(client.receive_untrusted, rest, stream, ends, ClientFailure)
+        result = fed(client.receive_untrusted, rest, stream, ends, faults.OF_A_SERVER)
         return result, client.stage, client.minor, client.properties, client.shared
 
     whole = feed([len(stream)])
@@ -372,7 +368,7 @@ def plain_peer(material: Material) -> None:
         peer = PlainInitiator({"Socket-Type": b"ROUTER", "Identity": b"us"}, manner, identity=ours)
         opening = peer.opening()
         rest = lambda: peer.spoken.rest if peer.spoken and peer.done else None  # noqa: E731
-        result = fed(peer.receive_untrusted, rest, stream, ends, BackendFailure)
+        result = fed(peer.receive_untrusted, rest, stream, ends, faults.OF_A_SERVICE)
         return peer.spoken if peer.done else None, result and (opening + result[0], result[1])
 
     spoken, result = feed([len(stream)])

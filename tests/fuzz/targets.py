@@ -12,7 +12,9 @@ from typing import Any
 from attrs import frozen
 
 import curveproxy
-from curveproxy.wire.errors import PeerError, Reason
+from curveproxy.proxy.errors import InvalidError
+from curveproxy.reasons import Invalid
+from curveproxy.wire.errors import Fault, PeerError
 from fuzz.material import Material
 
 PACKAGE = Path(curveproxy.__file__).parent  # of the tree, or as it was installed
@@ -71,16 +73,16 @@ def untrusted_functions() -> set[str]:
     return found
 
 
-def judged(reasons: Container[Reason], call: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-    """What a call returns, or its PeerError, which must have one of these reasons."""
+def judged(words: Container[Fault | Invalid], call: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+    """What a call returns, or its PeerError or InvalidError, which must have one of these words."""
     try:
         return call(*arguments, **options)
-    except PeerError as error:
-        if error.reason not in reasons:
+    except (PeerError, InvalidError) as error:
+        if (error.fault if isinstance(error, PeerError) else error.reason) not in words:
             raise AssertionError(f"{error} is not its word") from error
         return error
 
 
 def refused(verdict: object) -> bool:
-    """Whether ``judged`` met a PeerError."""
-    return isinstance(verdict, PeerError)
+    """Whether ``judged`` met an error."""
+    return isinstance(verdict, PeerError | InvalidError)

@@ -30,6 +30,7 @@ from curveproxy.wire.codec import python as codec_python
 from curveproxy.wire.codec.resync import diagnose, has_room, probe, resume
 from curveproxy.wire.codec.select import CodecState
 from curveproxy.wire.codec.state import Batch, Buffer, Stop
+from curveproxy.wire.errors import Fault
 from curveproxy.wire.security import Plain, Version
 from curveproxy.wire.zmtp import command as commands
 from curveproxy.wire.zmtp.frame import Dialect
@@ -367,7 +368,7 @@ def flaws(material: Material) -> None:
             assert not Claim.of(octets[start:]).is_whole(octets[start:])
             break
         if not flaw.size:
-            assert flaw.reason == Invalid.FRAMING
+            assert flaw.fault == Fault.FRAMING
             break
         begin, size, _ = Claim.of(octets[start:])
         assert flaw.size == begin + size
@@ -400,7 +401,7 @@ def some_command(material: Material) -> bytes:
 def command(material: Material) -> None:
     """Commands are what their octets say, and a PING that was passed on once passes again unchanged."""
     body = some_command(material)
-    found = judged([Invalid.COMMAND], commands.split_command_untrusted, body)
+    found = judged([Fault.COMMAND], commands.split_command_untrusted, body)
     try:
         assert found == zmtp.read_command(body)
     except Malformed:
@@ -408,14 +409,14 @@ def command(material: Material) -> None:
         return
     name, data = found
     assert commands.body_of(name, data) == body
-    ping = judged([Invalid.COMMAND], commands.check_ping_untrusted, data)
+    ping = judged([Fault.COMMAND], commands.check_ping_untrusted, data)
     assert refused(ping) == (not 2 <= len(data) <= 18)
     if not refused(ping):
         assert commands.check_ping_untrusted(ping) == ping
         assert (ping[2:], len(ping)) == (data[2:], len(data))
         assert int.from_bytes(ping[:2], "big") == min(655, int.from_bytes(data[:2], "big"))
         assert zmtp.read_command(commands.pong_for(ping)) == (b"PONG", data[2:])
-    pong = judged([Invalid.COMMAND], commands.check_pong_untrusted, data)
+    pong = judged([Fault.COMMAND], commands.check_pong_untrusted, data)
     assert refused(pong) == (len(data) > 16)
     assert refused(pong) or pong == data
 
@@ -442,7 +443,7 @@ def check_passed(sent: Frame, body: bytes, sink: Side) -> None:
     assert name not in (b"JOIN", b"LEAVE") or len(data) <= 255
 
 
-@target("proxy.relay.commands.judge_untrusted")
+@target("proxy.relay.commands.judge_untrusted", "proxy.relay.commands._judge_untrusted")
 def verdict(material: Material) -> None:
     """One thing becomes of a command: it goes on, or is answered, or is dropped."""
     body, source, sink = some_command(material), some_side(material), some_side(material)

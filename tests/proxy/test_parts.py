@@ -16,6 +16,7 @@ import trio.testing
 from curveproxy.proxy.accept.cookies import CookieKeys
 from curveproxy.proxy.accept.transient_keys import STOCK, TransientKeys
 from curveproxy.proxy.capacity import Capacity
+from curveproxy.proxy.errors import InvalidError
 from curveproxy.proxy.net.buffers import (
     GRAIN,
     OVER_SECONDS,
@@ -39,7 +40,6 @@ from curveproxy.proxy.net.sockets import (
 from curveproxy.proxy.relay.commands import CommandAction, Side, judge_untrusted
 from curveproxy.reasons import Invalid
 from curveproxy.wire.curve.box import KeyPair
-from curveproxy.wire.errors import PeerError
 
 
 class TestEndpoint:
@@ -474,7 +474,7 @@ class TestCommands:
 
     @pytest.mark.parametrize("body", [b"", b"\x00", b"\x05PING", b"\x04PING\x00", b"\x04PING" + bytes(19)])
     def test_what_is_malformed_is_invalid(self, body: bytes) -> None:
-        with pytest.raises(PeerError) as caught:
+        with pytest.raises(InvalidError) as caught:
             judge_untrusted(body, Side(1, b"REQ"), Side(1, b"REP"))
         assert caught.value.reason == Invalid.COMMAND
 
@@ -490,6 +490,6 @@ class TestCommands:
     def test_subscriptions_and_groups_have_a_bound(self, command: bytes, most: int, service: bytes) -> None:
         client, sink = Side(1, b"SUB"), Side(1, service)
         assert judge_untrusted(command + bytes(most), client, sink).pass_on
-        with pytest.raises(PeerError) as caught:
+        with pytest.raises(InvalidError) as caught:
             judge_untrusted(command + bytes(most + 1), client, sink)
         assert caught.value.reason == Invalid.TOO_LARGE

@@ -5,8 +5,7 @@ import struct
 
 import pytest
 
-from curveproxy.reasons import Outcome
-from curveproxy.wire.errors import PeerError
+from curveproxy.wire.errors import Fault, PeerError
 from curveproxy.wire.proxy_protocol import header_mark_untrusted, read_header_untrusted
 
 SIGNATURE = b"\x0d\x0a\x0d\x0a\x00\x0d\x0a\x51\x55\x49\x54\x0a"
@@ -52,7 +51,7 @@ def test_a_header_is_read_once_it_is_whole(name: str) -> None:
 def test_what_is_no_header_is_refused_at_once(octets: bytes) -> None:
     with pytest.raises(PeerError) as error:
         header_mark_untrusted(octets)
-    assert error.value.reason == Outcome.NOT_ZMTP
+    assert error.value.fault == Fault.NOT_ZMTP
 
 
 @pytest.mark.parametrize(
@@ -63,4 +62,4 @@ def test_what_a_header_may_not_say_is_refused(octets: bytes) -> None:
     assert header_mark_untrusted(octets) == len(octets)
     with pytest.raises(PeerError) as error:
         read_header_untrusted(octets)
-    assert error.value.reason == Outcome.NOT_ZMTP
+    assert error.value.fault == Fault.NOT_ZMTP

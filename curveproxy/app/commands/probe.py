@@ -6,7 +6,7 @@ It sends no message, and goes as soon as it has READY. What it writes holds no s
 import json
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -26,7 +26,7 @@ from curveproxy.reasons import ClientFailure, Outcome
 from curveproxy.wire import sodium, spec, z85
 from curveproxy.wire.curve.box import KeyPair
 from curveproxy.wire.curve.client import READY_MAX, CurveInitiator
-from curveproxy.wire.errors import PeerError
+from curveproxy.wire.errors import Fault, PeerError
 from curveproxy.wire.zmtp.greeting import MAJOR_END
 from curveproxy.wire.zmtp.metadata import find
 
@@ -80,6 +80,29 @@ class Report:
         if self.failure is not None:
             found["failure"] |= {"cause": self.failure.cause, "remedy": self.failure.reason.remedy}
         return json.dumps(found)
+
+
+# What a fault of the server is called.
+CAUSES: Mapping[Fault, ClientFailure] = {
+    Fault.NOT_ZMTP: ClientFailure.NOT_ZMTP,
+    Fault.ZMTP_VERSION: ClientFailure.ZMTP_VERSION,
+    Fault.MECHANISM: ClientFailure.MECHANISM,
+    Fault.ROLE: ClientFailure.ROLE,
+    Fault.COMMAND: ClientFailure.COMMAND,
+    Fault.WELCOME: ClientFailure.WELCOME,
+    Fault.READY: ClientFailure.READY,
+    Fault.METADATA: ClientFailure.READY,
+    Fault.REFUSED: ClientFailure.REFUSED,
+}
+
+
+class ProbeError(Exception):
+    """The probe goes no further. detail: our own words for the report."""
+
+    def __init__(self, failure: ClientFailure, detail: str = "") -> None:
+        super().__init__(f"{failure}: {detail}" if detail else str(failure))
+        self.failure = failure
+        self.detail = detail
 
 
 # The server may want another key: which one was tried is worth telling.
@@ -180,11 +203,20 @@ class _Probe:
                 await self._handshake()
         except trio.TooSlowError:
             self._failed(ClientFailure(f"{self.step}_timeout"))
+        except ProbeError as error:
+            self._failed(error.failure, error.detail)
         except PeerError as error:
-            if error.reason == ClientFailure.REFUSED and error.detail in list(Outcome):
-                self._failed(Outcome(error.detail))
+            if error.fault == Fault.REFUSED and not error.detail.isdecimal():
+                self._refused(error.detail)
             else:
-                self._failed(ClientFailure(error.reason), error.detail)
+                self._failed(CAUSES[error.fault], error.detail)
+
+    def _refused(self, why: str) -> None:
+        """The server is a proxy of ours that told why, or another that said what we do not know."""
+        if why in list(Outcome):
+            self._failed(Outcome(why))
+        else:
+            self._failed(ClientFailure.REFUSED)
 
     def _failed(self, why: ClientFailure | Outcome, detail: str = "") -> None:
         self._report.failure = Failure(self.step, self._seconds, why, detail)
@@ -214,8 +246,8 @@ class _Probe:
             with self._timed("greeting") as told:
                 try:
                     await self._exchange(stream, peer, peer.opening())
-                except PeerError as error:
-                    if error.reason == ClientFailure.GREETING_CLOSED:
+                except ProbeError as error:
+                    if error.failure == ClientFailure.GREETING_CLOSED:
                         await self._ask_mechanism(address)
                     raise
                 told.append(f"ZMTP 3.{peer.minor}, CURVE")
@@ -227,7 +259,7 @@ class _Probe:
                 service = find(peer.properties, "Socket-Type")
                 if not fits(self._report.socket_type.encode(), service):
                     detail = f"client {self._report.socket_type}, service {known(service)}"
-                    raise PeerError(ClientFailure.SOCKET_TYPE, detail)
+                    raise ProbeError(ClientFailure.SOCKET_TYPE, detail)
             self._report.properties = {name: _printable(value) for name, value in peer.properties.items()}
 
     def _client(self) -> CurveInitiator:
@@ -240,7 +272,7 @@ class _Probe:
         try:
             found = await trio.socket.getaddrinfo(self._endpoint.host, self._endpoint.port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError) as error:
-            raise PeerError(ClientFailure.RESOLVE, reason(error)) from None
+            raise ProbeError(ClientFailure.RESOLVE, reason(error)) from None
         return [(family, address) for family, _, _, _, address in found]
 
     async def _exchange(self, stream: trio.SocketStream, peer: CurveInitiator, octets: bytes = b"") -> None:
@@ -253,7 +285,7 @@ class _Probe:
             room -= len(octets)
             if not octets:
                 late = stage == "welcome" and self._seconds > AT_ONCE_SECONDS
-                raise PeerError(ClientFailure(f"{stage}_timeout" if late else f"{stage}_closed"))
+                raise ProbeError(ClientFailure(f"{stage}_timeout" if late else f"{stage}_closed"))
             await _send(stream, peer.receive_untrusted(octets))
 
     async def _ask_mechanism(self, address: Address) -> None:
@@ -264,7 +296,7 @@ class _Probe:
         with trio.move_on_after(ASK_SECONDS):
             try:
                 stream, _ = await _connect([address])
-            except PeerError:
+            except ProbeError:
                 return
             async with stream:
                 peer = self._client()
@@ -274,8 +306,8 @@ class _Probe:
 
 
 async def _connect(addresses: list[Address]) -> tuple[trio.SocketStream, Address]:
-    """A connection to the first of them that takes it. Raises PeerError."""
-    failure = PeerError(ClientFailure.CONNECT)
+    """A connection to the first of them that takes it. Raises ProbeError."""
+    failure = ProbeError(ClientFailure.CONNECT)
     for family, address in addresses:
         try:
             sock = trio.socket.socket(family, socket.SOCK_STREAM)
@@ -285,9 +317,9 @@ async def _connect(addresses: list[Address]) -> tuple[trio.SocketStream, Address
                 sock.close()
                 raise
         except (ConnectionRefusedError, FileNotFoundError):
-            failure = PeerError(ClientFailure.CONNECT_REFUSED)
+            failure = ProbeError(ClientFailure.CONNECT_REFUSED)
         except OSError as error:
-            failure = PeerError(ClientFailure.CONNECT, reason(error))
+            failure = ProbeError(ClientFailure.CONNECT, reason(error))
         else:
             return trio.SocketStream(sock), (family, address)
     raise failure

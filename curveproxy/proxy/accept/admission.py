@@ -15,8 +15,10 @@ import trio
 from curveproxy.policy.metadata import is_probe, is_safe_identity
 from curveproxy.policy.sources import SourceLimits
 from curveproxy.proxy.accept.cookies import CookieKeys
+from curveproxy.proxy.accept.outcomes import OUTCOMES
 from curveproxy.proxy.accept.transient_keys import TransientKeys
 from curveproxy.proxy.capacity import Capacity
+from curveproxy.proxy.errors import RefusedError
 from curveproxy.proxy.net import sockets
 from curveproxy.proxy.net.deadlines import Deadline, DeadlineQueue
 from curveproxy.proxy.net.reactor import GONE, Reactor
@@ -339,7 +341,9 @@ class Admission:
             while self._step(stranger, gone):
                 pass
         except PeerError as error:
-            self.refuse(stranger, Outcome(error.reason), error.detail)
+            self.refuse(stranger, OUTCOMES[error.fault], error.detail)
+        except RefusedError as error:
+            self.refuse(stranger, error.outcome, error.detail)
         except OSError:
             self._peer_gone(stranger)
 
@@ -371,7 +375,7 @@ class Admission:
         else:
             mark, begin, end = curve_server.hello_mark_untrusted(seen)
             if have > end >= mark:  # nobody can say INITIATE yet: this one fills the kernel's memory
-                raise PeerError(Outcome.COMMAND, "more than HELLO has come, before WELCOME")
+                raise RefusedError(Outcome.COMMAND, "more than HELLO has come, before WELCOME")
         if have < mark:
             if gone:
                 self._peer_gone(stranger, have)
@@ -411,7 +415,7 @@ class Admission:
             source = sockets.source_of(sock, stranger.told)
             if source is not None:
                 if objection := self._sources.check_rate(source, trio.current_time()):
-                    raise PeerError(Outcome.SOURCE_LIMIT, objection)
+                    raise RefusedError(Outcome.SOURCE_LIMIT, objection)
                 self._count_to(source, stranger)
         sockets.set_mark(sock, 1)
         stranger.stage, stranger.mark = Stage.GREETING, 0
@@ -432,12 +436,12 @@ class Admission:
         keys = self._cookies.good(self._binding(stranger))
         initiate = curve_server.read_initiate_untrusted(body, stranger.server, keys, stranger.hello_nonce)
         if not is_safe_identity(find(initiate.properties, "Identity")):
-            raise PeerError(Outcome.METADATA, "the identity is too long or begins with a zero octet")
+            raise RefusedError(Outcome.METADATA, "the identity is too long or begins with a zero octet")
         try:
             stranger.service.check(initiate)
             stranger.service.check_room()
-        except PeerError as error:
-            self.refuse(stranger, Outcome(error.reason), error.detail, initiate)
+        except RefusedError as error:
+            self.refuse(stranger, error.outcome, error.detail, initiate)
             return
         if stranger.source is not None:
             self._sources.record_success(stranger.source)

@@ -14,7 +14,9 @@ import trio
 from curveproxy.policy.circuit_breaker import CircuitBreaker
 from curveproxy.policy.metadata import is_safe_identity
 from curveproxy.policy.socket_types import DROPPING_HINT, HARMED_BY_DROPPING, PAIR, ZMTP1_COUNTERPARTS, fits, known
+from curveproxy.proxy.connect.failures import FAILURES
 from curveproxy.proxy.connect.reach import listens
+from curveproxy.proxy.errors import DialError, RefusedError
 from curveproxy.proxy.established import Established
 from curveproxy.proxy.net import sockets
 from curveproxy.proxy.net.deadlines import Count, Deadline, DeadlineQueue
@@ -74,7 +76,7 @@ class DialHandler(Protocol):
     def connected(self, connection: "Established") -> None:
         """Here it is."""
 
-    def refused(self, error: PeerError) -> None:
+    def refused(self, error: RefusedError | DialError) -> None:
         """It can not be had: a BackendFailure, or an Outcome where that is no fault of the backend's."""
 
     def failed(self, error: Exception) -> None:
@@ -109,7 +111,7 @@ class DialAttempt(Deadline):
         self.dialler, self.began = dialler, inf
         dialler.dial = self
         self._addresses: list[Address] = []
-        self.failures: list[tuple[Address, PeerError]] = []
+        self.failures: list[tuple[Address, DialError]] = []
         self._patience = inf
         self._backend, self.properties = backend, properties
         self._manner = Pacing.AT_ONCE if backend.dialect == Dialect.V3 else Pacing.STEPWISE
@@ -142,7 +144,7 @@ class DialAttempt(Deadline):
         """Leave an address that does not answer for the next one, while there is time."""
         await trio.sleep(self._patience)
         if self in self._backend.dials and self._connecting and self.address is address:
-            self._failed(PeerError(BackendFailure.TIMEOUT, "no answer"))
+            self._failed(DialError(BackendFailure.TIMEOUT, "no answer"))
 
     def _connect(self, family: int, address: Any) -> None:
         self._seen, self._connecting = 0, True
@@ -173,7 +175,10 @@ class DialAttempt(Deadline):
             connection = self._listen(sock)  # its greeting may have come in the same event
         except BlockingIOError:
             return
-        except (PeerError, OSError) as error:
+        except PeerError as error:
+            self._failed(DialError(FAILURES[error.fault], error.detail))
+            return
+        except (DialError, OSError) as error:
             self._failed(error)
             return
         # Outside: what goes wrong with the session that is born by this is none of the backend's faults.
@@ -193,48 +198,48 @@ class DialAttempt(Deadline):
             sockets.set_mark(sock, LEAST_ANSWER)
 
     def _listen(self, sock: socket.socket) -> Established:
-        """Go through the handshake. Raises BlockingIOError while there is more to come, PeerError and OSError."""
+        """Go through the handshake. Raises BlockingIOError while more is to come, PeerError, DialError, OSError."""
         while not self._peer.done:
             octets = sock.recv(spec.BACKEND_HANDSHAKE_MAX)
             if not octets:
-                raise PeerError(BackendFailure.CLOSED)
+                raise DialError(BackendFailure.CLOSED)
             self._seen += len(octets)
             if answer := self._peer.receive_untrusted(octets):
                 sock.send(answer)
             sockets.set_mark(sock, 1)
             if not self._peer.done and self._seen > spec.BACKEND_HANDSHAKE_MAX:
-                raise PeerError(BackendFailure.HANDSHAKE, "too long")
+                raise DialError(BackendFailure.HANDSHAKE, "too long")
         spoken = self._peer.spoken
         assert spoken is not None
         if not is_safe_identity(find(spoken.properties, "Identity")):
-            raise PeerError(BackendFailure.HANDSHAKE, "its identity is too long or begins with a zero octet")
+            raise DialError(BackendFailure.HANDSHAKE, "its identity is too long or begins with a zero octet")
         told = find(spoken.properties, "Socket-Type")
         if told and len(told) > spec.SOCKET_TYPE_MAX:
-            raise PeerError(BackendFailure.HANDSHAKE, "its socket type is too long")
+            raise DialError(BackendFailure.HANDSHAKE, "its socket type is too long")
         socket_type = self._backend.type_behind(self.properties, spoken.dialect, told)
         properties = spoken.properties if told or not socket_type else {"Socket-Type": socket_type, **spoken.properties}
         return Established(sock, properties, Version(spoken.dialect, spoken.minor), Plain(), spoken.rest)
 
-    def _failed(self, error: PeerError | OSError) -> None:
+    def _failed(self, error: DialError | OSError) -> None:
         if isinstance(error, OSError) and error.errno in sockets.EXHAUSTED:
-            self.cancel(PeerError(Outcome.SESSIONS_LIMIT, sockets.EXHAUSTED[error.errno]))
+            self.cancel(RefusedError(Outcome.SESSIONS_LIMIT, sockets.EXHAUSTED[error.errno]))
             return
         if isinstance(error, OSError):
             reason = _FAILURES.get(error.errno or 0, BackendFailure.UNREACHABLE)
-            error = PeerError(reason, (error.strerror or "").lower())
+            error = DialError(reason, (error.strerror or "").lower())
         self._drop_socket()
-        if self._connecting and error.reason != BackendFailure.CLOSED:
+        if self._connecting and error.failure != BackendFailure.CLOSED:
             self._try_next(error)
-        elif self._manner == Pacing.AT_ONCE and error.reason in (BackendFailure.GREETING, BackendFailure.CLOSED):
+        elif self._manner == Pacing.AT_ONCE and error.failure in (BackendFailure.GREETING, BackendFailure.CLOSED):
             self._ask_again(Pacing.STEPWISE)  # it may have been replaced under us
         elif (
-            self._manner == Pacing.STEPWISE and error.reason == BackendFailure.CLOSED and self._peer.spoken is not None
+            self._manner == Pacing.STEPWISE and error.failure == BackendFailure.CLOSED and self._peer.spoken is not None
         ):
             self._ask_again(Pacing.LISTENING)  # so does libzmq at a socket type that does not fit
         else:
             self._backend.dial_failed(self, error)
 
-    def _try_next(self, error: PeerError) -> None:
+    def _try_next(self, error: DialError) -> None:
         self.failures.append((self._addresses.pop(0), error))
         if self._addresses:
             self._connect_or_fail()
@@ -249,12 +254,12 @@ class DialAttempt(Deadline):
         """It takes too long."""
         self._drop_socket()
         if self.failures and self._addresses:
-            self.failures.append((self.address, PeerError(BackendFailure.TIMEOUT, "no answer")))
+            self.failures.append((self.address, DialError(BackendFailure.TIMEOUT, "no answer")))
         self._backend.dial_failed(
-            self, _all_in_one(self.failures) if self.failures else PeerError(BackendFailure.TIMEOUT)
+            self, _all_in_one(self.failures) if self.failures else DialError(BackendFailure.TIMEOUT)
         )
 
-    def cancel(self, reason: PeerError) -> None:
+    def cancel(self, reason: RefusedError) -> None:
         """It ends by no fault of the backend's."""
         self._drop_socket()
         self._backend.forget(self)
@@ -352,19 +357,19 @@ class Dialer:
     ) -> None:
         """Connect and greet, with a client's properties, within ``backend_connect_seconds``.
 
-        clear: what has to be over before, and has its own bound in time; raises PeerError, an outcome.
+        clear: what has to be over before, and has its own bound in time; raises RefusedError.
         """
         if self.dialect == Dialect.V1 and self._settings.backend_socket_type:
             try:  # before it is greeted: a PUSH of that age deals its jobs to whoever greets it
                 self.type_behind(properties, Dialect.V1)
-            except PeerError as error:
+            except DialError as error:
                 self._refuse(dialler, error)
                 return
         if PAIR in (find(properties, "Socket-Type"), self._settings.backend_socket_type.encode()):
             # libzmq 2.x asserts that its PAIR has no pipe when another comes; what does not yet speak may be that.
             self._takes_one = self.dialect in (None, Dialect.V1)
         if self._takes_one and (self.coming or self._lent or self._parting):
-            dialler.refused(PeerError(Outcome.SERVICE_BUSY))
+            dialler.refused(RefusedError(Outcome.SERVICE_BUSY))
             return
         dial = DialAttempt(self, dialler, properties)
         if clear is not None:
@@ -382,7 +387,7 @@ class Dialer:
         if dial in self.waiting:
             try:
                 await clear()
-            except PeerError as found:
+            except RefusedError as found:
                 error = found
         if dial not in self.waiting:
             return  # nobody wants it any more
@@ -425,9 +430,9 @@ class Dialer:
     def cancel(self) -> None:
         """Nobody wants it any more."""
         for waiting in list(self.waiting):
-            waiting.cancel(PeerError(Outcome.SHUTDOWN))
+            waiting.cancel(RefusedError(Outcome.SHUTDOWN))
         while (dial := self.dials.oldest) is not None:
-            dial.cancel(PeerError(Outcome.SHUTDOWN))
+            dial.cancel(RefusedError(Outcome.SHUTDOWN))
 
     def close(self, sock: socket.socket) -> None:
         """Close a connection to the service, at once or when the service has seen its end."""
@@ -488,18 +493,18 @@ class Dialer:
         self.observer.backend_up(trio.current_time() - dial.began)
         dial.dialler.connected(connection)
 
-    def dial_failed(self, dial: DialAttempt, error: PeerError) -> None:
+    def dial_failed(self, dial: DialAttempt, error: DialError) -> None:
         self.dials.remove(dial)
-        if error.reason == BackendFailure.SOCKET_TYPE:  # it is well, and the client another's
+        if error.failure == BackendFailure.SOCKET_TYPE:  # it is well, and the client another's
             self.up = True
             self.breaker.record_success()
         else:
             self.up, self.dialect = False, None
-            self.breaker.record_failure(trio.current_time(), nobody_listens=error.reason in _NOBODY_LISTENS)
+            self.breaker.record_failure(trio.current_time(), nobody_listens=error.failure in _NOBODY_LISTENS)
         self._refuse(dial.dialler, error)
 
-    def _refuse(self, dialler: DialHandler, error: PeerError) -> None:
-        self.observer.backend_failed(BackendFailure(error.reason), error.detail)
+    def _refuse(self, dialler: DialHandler, error: DialError) -> None:
+        self.observer.backend_failed(error.failure, error.detail)
         dialler.refused(error)
 
     def new_socket(self, family: int) -> socket.socket:
@@ -523,19 +528,19 @@ class Dialer:
         allowed = [each for each in addresses if self._settings.allow_remote_backend or is_local(each[1][0])]
         allowed.sort(key=lambda each: each != self._answered)  # the others may not answer at all, for a while
         dial.failures += [
-            (each, PeerError(BackendFailure.UNREACHABLE, REMOTE)) for each in addresses if each not in allowed
+            (each, DialError(BackendFailure.UNREACHABLE, REMOTE)) for each in addresses if each not in allowed
         ]
         if allowed:
             dial.begin(allowed)
         elif addresses:
             self.dial_failed(dial, _all_in_one(dial.failures))
         else:
-            self.dial_failed(dial, PeerError(BackendFailure.UNREACHABLE, f"{host} does not resolve"))
+            self.dial_failed(dial, DialError(BackendFailure.UNREACHABLE, f"{host} does not resolve"))
 
     def type_behind(self, client: Mapping[str, bytes], dialect: Dialect, told: bytes | None = None) -> bytes | None:
         """The service's socket type: as told, else as configured, else what such a client most likely faces.
 
-        None where it may be any. Raises PeerError, socket_type, when it does not fit the client's.
+        None where it may be any. Raises DialError, socket_type, when it does not fit the client's.
         """
         near, configured = find(client, "Socket-Type"), self._settings.backend_socket_type.encode()
         if told and configured and told != configured:  # the wire wins
@@ -544,13 +549,13 @@ class Dialer:
         if far is None and dialect == Dialect.V1:
             far = ZMTP1_COUNTERPARTS.get(near or b"")
             if far is None:
-                raise PeerError(BackendFailure.SOCKET_TYPE, f"client {known(near)}, service of ZMTP 1.0")
+                raise DialError(BackendFailure.SOCKET_TYPE, f"client {known(near)}, service of ZMTP 1.0")
             event = "the service speaks ZMTP 1.0, which does not tell its socket type"
             self._notice(event, taken_for=known(far), hint="set backend_socket_type")
         if self._settings.messages.on_invalid == "drop" and far in HARMED_BY_DROPPING:
             self._notice("dropping does not suit the service", service_says=known(far), hint=DROPPING_HINT)
         if not fits(near, far):
-            raise PeerError(BackendFailure.SOCKET_TYPE, f"client {known(near)}, service {known(far)}")
+            raise DialError(BackendFailure.SOCKET_TYPE, f"client {known(near)}, service {known(far)}")
         return far
 
     def _notice(self, event: str, **facts: str) -> None:
@@ -573,8 +578,8 @@ def _fixed_address(settings: ServiceSettings) -> Address | None:
     return (family, address) if settings.allow_remote_backend or is_local(str(address[0])) else None
 
 
-def _all_in_one(failures: Sequence[tuple[Address, PeerError]]) -> PeerError:
+def _all_in_one(failures: Sequence[tuple[Address, DialError]]) -> DialError:
     """Why none of a name's addresses could be connected to."""
-    reason = min((error.reason for _, error in failures), key=_NEAREST.index)
+    reason = min((error.failure for _, error in failures), key=_NEAREST.index)
     told = (f"{Endpoint('tcp', *where[:2]).address}: {error.detail}" for (_, where), error in failures)
-    return PeerError(reason, "; ".join(told))
+    return DialError(reason, "; ".join(told))

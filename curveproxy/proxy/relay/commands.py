@@ -6,6 +6,8 @@ The same law holds in both directions: a side is never sent what it might take f
 from attrs import define
 
 from curveproxy.policy.socket_types import PUBLISHERS, SUBSCRIBERS
+from curveproxy.proxy.errors import InvalidError
+from curveproxy.proxy.relay.invalid import INVALID
 from curveproxy.reasons import Invalid
 from curveproxy.wire import spec
 from curveproxy.wire.errors import PeerError
@@ -52,7 +54,14 @@ class CommandAction:
 
 
 def judge_untrusted(body: bytes, source: Side, sink: Side) -> CommandAction:
-    """Judge one command. Raises PeerError with an Invalid when it is malformed."""
+    """Judge one command. Raises InvalidError when it is malformed."""
+    try:
+        return _judge_untrusted(body, source, sink)
+    except PeerError as error:
+        raise InvalidError(INVALID[error.fault], error.detail) from None
+
+
+def _judge_untrusted(body: bytes, source: Side, sink: Side) -> CommandAction:
     name, data = command.split_command_untrusted(body)
     if name == command.PING:
         data = command.check_ping_untrusted(data)
@@ -67,11 +76,11 @@ def judge_untrusted(body: bytes, source: Side, sink: Side) -> CommandAction:
         return CommandAction(command.body_of(name, command.check_pong_untrusted(data)))
     if name in (command.SUBSCRIBE, command.CANCEL) and sink.socket_type in PUBLISHERS:
         if len(data) >= spec.SUBSCRIPTION_MAX:
-            raise PeerError(Invalid.TOO_LARGE, "a subscription")
+            raise InvalidError(Invalid.TOO_LARGE, "a subscription")
         # We announce 3.0, to which a subscription is a message; that form every libzmq understands.
         return CommandAction((b"\1" if name == command.SUBSCRIBE else b"\0") + data, flags=0)
     if name in (command.JOIN, command.LEAVE) and sink.socket_type == b"RADIO":
         if len(data) > spec.GROUP_MAX:
-            raise PeerError(Invalid.TOO_LARGE, "a group")
+            raise InvalidError(Invalid.TOO_LARGE, "a group")
         return CommandAction(body)
     return CommandAction(dropped=True)

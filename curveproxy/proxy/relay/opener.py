@@ -2,8 +2,10 @@
 
 from typing import TYPE_CHECKING
 
+from curveproxy.proxy.errors import InvalidError
 from curveproxy.proxy.relay.filters.backend_filter import Filter
 from curveproxy.proxy.relay.filters.partial_messages import PartialMessages
+from curveproxy.proxy.relay.invalid import INVALID
 from curveproxy.proxy.relay.pump import Peer, Places, Pump
 from curveproxy.reasons import Closed, Invalid
 from curveproxy.wire import spec
@@ -11,7 +13,6 @@ from curveproxy.wire.codec.framing import plain_frame
 from curveproxy.wire.codec.resync import Probed, diagnose, has_room, probe, resume
 from curveproxy.wire.codec.select import open_frames
 from curveproxy.wire.codec.state import BATCH_FRAMES_IN_PYTHON, Batch, Buffer, CodecState, Stop
-from curveproxy.wire.errors import PeerError
 from curveproxy.wire.zmtp.frame import Dialect
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ class Opener(Pump):
             flaw = diagnose(self._state, stop, opened, source, start, end)
             if flaw is None:
                 return start, at, Stop.INCOMPLETE
-            if flaw.reason is not None and not self._tolerates(flaw.reason):
+            if flaw.fault is not None and not self._tolerates(INVALID[flaw.fault]):
                 return end, at, stop
             command = resume(self._state, opened)
             if self._dropping is not None and not self._state.held:
@@ -93,8 +94,8 @@ class Opener(Pump):
         if command is not None:
             try:
                 passed = self._command_untrusted(command)
-            except PeerError as error:
-                if not self._tolerates(Invalid(error.reason)):
+            except InvalidError as error:
+                if not self._tolerates(error.reason):
                     return end, at, stop
             else:
                 target.view[at : at + len(passed)] = passed  # no longer than what it was opened from

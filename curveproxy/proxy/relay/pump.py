@@ -26,6 +26,7 @@ import trio
 
 from curveproxy.policy.invalid_budget import InvalidBudget
 from curveproxy.policy.quotas import Quota, weight
+from curveproxy.proxy.errors import InvalidError
 from curveproxy.proxy.established import Established
 from curveproxy.proxy.net import sockets
 from curveproxy.proxy.net.buffers import GRAIN, LARGE_KEPT, NEAR_READ_SIZE, READ_SIZE, READ_SIZE_MAX, TARGET_ROOM
@@ -35,7 +36,6 @@ from curveproxy.reasons import Closed, Invalid
 from curveproxy.wire import spec
 from curveproxy.wire.codec.framing import frame_size
 from curveproxy.wire.codec.state import Batch, Buffer, CodecState, Stop
-from curveproxy.wire.errors import PeerError
 from curveproxy.wire.zmtp.frame import Dialect
 
 if TYPE_CHECKING:
@@ -521,10 +521,10 @@ class Pump(ABC):
         self._session.cut(Closed.MEMORY)
 
     def _command_untrusted(self, body: bytes) -> bytes:
-        """The frame by which a command goes on to the sink, or nothing. Raises PeerError."""
+        """The frame by which a command goes on to the sink, or nothing. Raises InvalidError."""
         verdict = judge_untrusted(body, self._source.side, self._sink.side)
         if verdict.pass_on and not verdict.flags and self._state.held:
-            raise PeerError(Invalid.COMMAND, "a subscription between two parts of a message")
+            raise InvalidError(Invalid.COMMAND, "a subscription between two parts of a message")
         if verdict.dropped and not self._leaves_out(Invalid.COMMAND):
             self._cut(Closed.INVALID_MESSAGE)
         if verdict.answer:

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from curveproxy.policy.subscriptions import Subscriptions
+from curveproxy.proxy.errors import InvalidError
 from curveproxy.proxy.net.buffers import TARGET_ROOM
 from curveproxy.proxy.relay.pump import Blocked, Peer, Places, Pump
 from curveproxy.reasons import Closed, Invalid
@@ -11,7 +12,6 @@ from curveproxy.wire.codec.framing import frame_size, plain_header
 from curveproxy.wire.codec.select import seal_frames
 from curveproxy.wire.codec.single import seal_one
 from curveproxy.wire.codec.state import BATCH_FRAMES_IN_PYTHON, Batch, Buffer, CodecState, Stop
-from curveproxy.wire.errors import PeerError
 from curveproxy.wire.zmtp.frame import Dialect
 
 if TYPE_CHECKING:
@@ -43,8 +43,8 @@ class Sealer(Pump):
         body = start + (spec.LONG_HEADER if source.data[start] & spec.LONG else spec.SHORT_HEADER)
         try:
             passed = self._command_untrusted(bytes(source.view[body : start + size]))
-        except PeerError as error:
-            self._refuse(Invalid(error.reason))
+        except InvalidError as error:
+            self._refuse(error.reason)
             return end, at, stop
         target.view[at : at + len(passed)] = passed
         return start + size, at + len(passed), stop

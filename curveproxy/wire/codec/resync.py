@@ -15,11 +15,11 @@ nothing can be followed.
 
 from attrs import field, frozen
 
-from curveproxy.reasons import Invalid
 from curveproxy.wire import spec
 from curveproxy.wire.codec.framing import frame_size
 from curveproxy.wire.codec.single import open_one
 from curveproxy.wire.codec.state import Batch, Buffer, CodecState, Stop
+from curveproxy.wire.errors import Fault
 from curveproxy.wire.zmtp.frame import Dialect
 
 # Whoever claims more than this many times the limit does not send large messages, but no frames at all.
@@ -48,11 +48,11 @@ class Probed:
 class Defect:
     """size: the frame's octets, header and all, which need not have come; 0 where that can not be told.
 
-    reason: None where there is nothing to count: a command in order, which only came when the message around it all
+    fault: None where there is nothing to count: a command in order, which only came when the message around it all
         but fills the limit, or a frame behind the gap that frames which were left out have made.
     """
 
-    reason: Invalid | None
+    fault: Fault | None
     size: int
 
 
@@ -97,20 +97,20 @@ def diagnose(
     """What is wrong with the frame at ``source[start:end]``; None while too little of it is here to tell."""
     size = frame_size(source, start, end, Dialect.V3)
     if stop == Stop.FRAMING or _data_size(size) > FOLLOWED_UP_TO * state.limit:
-        return Defect(Invalid.FRAMING, 0)
+        return Defect(Fault.FRAMING, 0)
     if not size:
         return None
     if stop not in (Stop.NONCE, Stop.TOO_LARGE) or _data_size(size) > state.limit:
-        return Defect(Invalid[stop.name], size)
+        return Defect(Fault[stop.name], size)
     if opened is None:
         return None
     if opened.flags is None:
-        return Defect(Invalid.BOX, size)
+        return Defect(Fault.BOX, size)
     if opened.nonce <= state.nonce:
-        return Defect(Invalid.NONCE, size)
+        return Defect(Fault.NONCE, size)
     if missing := opened.nonce - state.nonce - 1:
-        return Defect(None if missing <= _left_out(state) else Invalid.GAP, size)
-    return Defect(None if opened.command is not None else Invalid.TOO_LARGE, size)
+        return Defect(None if missing <= _left_out(state) else Fault.GAP, size)
+    return Defect(None if opened.command is not None else Fault.TOO_LARGE, size)
 
 
 def resume(state: CodecState, opened: Probed | None) -> bytes | None:

@@ -3,22 +3,29 @@
 For ``demo`` and ``probe``; the proxy's own clients bring their own.
 """
 
+import string
 from collections.abc import Mapping
 
-from curveproxy.reasons import ClientFailure, Outcome
 from curveproxy.wire import sodium, spec
 from curveproxy.wire.curve import box
 from curveproxy.wire.curve.box import KeyPair, short_nonce
-from curveproxy.wire.errors import LocalError, PeerError
+from curveproxy.wire.errors import Fault, LocalError, PeerError
 from curveproxy.wire.zmtp import metadata
-from curveproxy.wire.zmtp.frame import command, read_command_untrusted, read_frame
+from curveproxy.wire.zmtp.frame import Due, command, read_command_untrusted, read_frame
 from curveproxy.wire.zmtp.greeting import MINOR_AT, check_greeting_untrusted, greeting
 
 # What a server may answer at most to INITIATE: READY's metadata is unbounded by the RFC.
 READY_MAX = spec.READY_OVERHEAD + 65536
 
+WELCOME = Due(b"WELCOME", spec.WELCOME_SIZE, spec.WELCOME_SIZE, Fault.WELCOME, Fault.WELCOME)
+READY = Due(b"READY", spec.READY_OVERHEAD, READY_MAX, Fault.READY, Fault.READY)
+
 # Who else answers on a port, by the first octets.
 FAMILIAR = {b"HTTP/": "HTTP", b"\x15\x03": "TLS", b"\x16\x03": "TLS", b"SSH-": "SSH"}
+
+# A word in ERROR.
+WORD = frozenset(string.ascii_lowercase + "_")
+REASON_MAX = 32
 
 # What may come where another command is due: from another client, and from a server that refuses.
 SHORT_COMMAND = bytes([spec.COMMAND])
@@ -56,18 +63,16 @@ class CurveInitiator:
         return greeting(spec.CURVE, as_server=False)
 
     def receive_untrusted(self, octets: bytes) -> bytes:
-        """Take octets from the server, give those to send back. Raises PeerError with a ClientFailure."""
+        """Take octets from the server, give those to send back. Raises PeerError."""
         if self.stage == "done":
             raise LocalError("the handshake is over")
         self._seen += octets
         answer = b""
         if self.stage == "greeting" and self._greeting_untrusted():
             self.stage, answer = "welcome", self._hello()
-        if self.stage == "welcome" and (
-            body := self._command_untrusted(b"WELCOME", spec.WELCOME_SIZE, spec.WELCOME_SIZE)
-        ):
+        if self.stage == "welcome" and (body := self._command_untrusted(WELCOME)):
             self.stage, answer = "ready", answer + self._initiate_untrusted(body)
-        if self.stage == "ready" and (body := self._command_untrusted(b"READY", spec.READY_OVERHEAD, READY_MAX)):
+        if self.stage == "ready" and (body := self._command_untrusted(READY)):
             self._ready_untrusted(body)
             self.stage, self.rest = "done", self._seen
         return answer
@@ -75,35 +80,26 @@ class CurveInitiator:
     def _greeting_untrusted(self) -> bool:
         for sign, protocol in FAMILIAR.items():
             if self._seen.startswith(sign):
-                raise PeerError(ClientFailure.NOT_ZMTP, f"it looks like {protocol}")
+                raise PeerError(Fault.NOT_ZMTP, f"it looks like {protocol}")
             if sign.startswith(self._seen):
                 return False
-        mark = check_greeting_untrusted(
-            self._seen[: spec.GREETING_SIZE],
-            spec.CURVE,
-            not_zmtp=ClientFailure.NOT_ZMTP,
-            version=ClientFailure.ZMTP_VERSION,
-            other_mechanism=ClientFailure.MECHANISM,
-        )
+        mark = check_greeting_untrusted(self._seen[: spec.GREETING_SIZE], spec.CURVE)
         if len(self._seen) < mark:
             return False
         self.minor = self._seen[MINOR_AT]
         self._seen = self._seen[mark:]
         return True
 
-    def _command_untrusted(self, name: bytes, least: int, most: int) -> bytes:
+    def _command_untrusted(self, due: Due) -> bytes:
         """The body of the command that is due, or nothing while it is not whole."""
-        if self._seen[:1] == SHORT_COMMAND and INSTEAD[name].startswith(self._seen[2:8]):
+        if self._seen[:1] == SHORT_COMMAND and INSTEAD[due.name].startswith(self._seen[2:8]):
             if (found := read_frame(self._seen)) is None:
                 return b""
             if found[1].startswith(INSTEAD[b"WELCOME"]):
-                raise PeerError(ClientFailure.ROLE)  # as-server tells nothing: libzmq's servers write 0
+                raise PeerError(Fault.ROLE)  # as-server tells nothing: libzmq's servers write 0
             if found[1].startswith(INSTEAD[b"READY"]):
-                raise PeerError(ClientFailure.REFUSED, _reason_untrusted(found[1][6:]))
-        failure = ClientFailure(name.decode().lower())
-        mark, begin, end = read_command_untrusted(
-            self._seen, name, least, most, wrong=ClientFailure.COMMAND, small=failure, large=failure
-        )
+                raise PeerError(Fault.REFUSED, _reason_untrusted(found[1][6:]))
+        mark, begin, end = read_command_untrusted(self._seen, due)
         if len(self._seen) < mark:
             return b""
         body, self._seen = self._seen[begin:end], self._seen[end:]
@@ -125,7 +121,7 @@ class CurveInitiator:
                 self._keys, self._transient.public, self._server, server_transient, self._vouch_nonce
             )
         except sodium.BoxError as error:
-            raise PeerError(ClientFailure.WELCOME, str(error)) from None
+            raise PeerError(Fault.WELCOME, str(error)) from None
         nonce = short_nonce(2)
         sealed = sodium.seal(self._keys.public + vouch + self._metadata, box.INITIATE + nonce, self.shared)
         return command(b"INITIATE", cookie + nonce + sealed)
@@ -134,11 +130,12 @@ class CurveInitiator:
         try:
             plain = sodium.open_box(body[14:], box.READY + body[6:14], self.shared)
         except sodium.BoxError as error:
-            raise PeerError(ClientFailure.READY, str(error)) from None
-        self.properties = metadata.read_untrusted(plain, ClientFailure.READY)
+            raise PeerError(Fault.READY, str(error)) from None
+        self.properties = metadata.read_untrusted(plain)
 
 
 def _reason_untrusted(data: bytes) -> str:
-    """The reason in an ERROR: a status code of ZAP (RFC 27), or to a probe an outcome's name; nothing else is kept."""
+    """The reason in an ERROR: a status code of ZAP (RFC 27), or a word as curveproxy tells it to a probe; else ''."""
     text = data[1:].decode("ascii", "replace")
-    return text if text in list(Outcome) or (len(text) == 3 and text.isdecimal()) else ""
+    is_status = len(text) == 3 and text.isdecimal()
+    return text if is_status or (len(text) <= REASON_MAX and WORD.issuperset(text)) else ""

@@ -8,17 +8,17 @@ from collections.abc import Iterable, Mapping
 
 from attrs import field, frozen
 
-from curveproxy.reasons import Outcome
 from curveproxy.wire import sodium, spec
 from curveproxy.wire.curve import box
 from curveproxy.wire.curve.box import KeyPair, short_nonce
 from curveproxy.wire.curve.cookie import open_cookie, seal_cookie
-from curveproxy.wire.errors import PeerError
+from curveproxy.wire.errors import Fault, PeerError
 from curveproxy.wire.zmtp import metadata
-from curveproxy.wire.zmtp.frame import command, read_command_untrusted
+from curveproxy.wire.zmtp.frame import Due, command, read_command_untrusted
 from curveproxy.wire.zmtp.greeting import Octets, greeting
 
 GREETING = greeting(spec.CURVE, as_server=True)
+HELLO = Due(b"HELLO", spec.HELLO_SIZE, spec.HELLO_SIZE, Fault.HELLO, Fault.HELLO)
 
 
 @frozen
@@ -44,15 +44,7 @@ class Initiate:
 
 def hello_mark_untrusted(seen: Octets) -> tuple[int, int, int]:
     """Judge as much of HELLO's frame as has come: (mark, begin, end), see ``read_command_untrusted``."""
-    return read_command_untrusted(
-        seen,
-        b"HELLO",
-        spec.HELLO_SIZE,
-        spec.HELLO_SIZE,
-        wrong=Outcome.COMMAND,
-        small=Outcome.HELLO_MALFORMED,
-        large=Outcome.HELLO_MALFORMED,
-    )
+    return read_command_untrusted(seen, HELLO)
 
 
 def initiate_mark_untrusted(seen: Octets, most: int) -> tuple[int, int, int]:
@@ -60,15 +52,8 @@ def initiate_mark_untrusted(seen: Octets, most: int) -> tuple[int, int, int]:
 
     most: the largest body in octets that we take.
     """
-    return read_command_untrusted(
-        seen,
-        b"INITIATE",
-        spec.INITIATE_OVERHEAD,
-        most,
-        wrong=Outcome.COMMAND,
-        small=Outcome.INITIATE_MALFORMED,
-        large=Outcome.INITIATE_TOO_LARGE,
-    )
+    due = Due(b"INITIATE", spec.INITIATE_OVERHEAD, most, Fault.INITIATE, Fault.INITIATE_TOO_LARGE)
+    return read_command_untrusted(seen, due)
 
 
 def read_hello_untrusted(body: bytes, servers: Iterable[KeyPair]) -> Hello:
@@ -77,12 +62,12 @@ def read_hello_untrusted(body: bytes, servers: Iterable[KeyPair]) -> Hello:
     # HELLO, 200 octets: name[6] version[2] zeros[72] C'[32] nonce[8] Box [64 zeros](C'->S)[80]
 
     body: 200 octets that begin with HELLO's name.
-    Raises PeerError: hello_version, hello_malformed, hello_box.
+    Raises PeerError: hello_version, hello, hello_box.
     """
     if body[6:8] != spec.CURVE_VERSION:
-        raise PeerError(Outcome.HELLO_VERSION)
+        raise PeerError(Fault.HELLO_VERSION)
     if any(body[8:80]):
-        raise PeerError(Outcome.HELLO_MALFORMED, "the padding is not zero")
+        raise PeerError(Fault.HELLO, "the padding is not zero")
     client_transient, nonce = body[80:112], body[112:120]
     for server in servers:
         try:
@@ -91,9 +76,9 @@ def read_hello_untrusted(body: bytes, servers: Iterable[KeyPair]) -> Hello:
         except sodium.BoxError:
             continue
         if plain != box.HELLO_PLAIN:
-            raise PeerError(Outcome.HELLO_MALFORMED, "the box does not hold zeros")
+            raise PeerError(Fault.HELLO, "the box does not hold zeros")
         return Hello(client_transient, nonce, server, shared)
-    raise PeerError(Outcome.HELLO_BOX)
+    raise PeerError(Fault.HELLO_BOX)
 
 
 def welcome(hello: Hello, transient: KeyPair, cookie_key: bytes, nonce: bytes, cookie_nonce: bytes) -> bytes:
@@ -115,11 +100,11 @@ def read_initiate_untrusted(body: bytes, server: KeyPair, cookie_keys: Iterable[
 
     server: the long-term key that opened this connection's HELLO; the vouch must be for that one.
     cookie_keys: this connection's, made from the rotating keys that are still good.
-    Raises PeerError: cookie, initiate_malformed, initiate_box, vouch, metadata.
+    Raises PeerError: cookie, initiate, initiate_box, vouch, metadata.
     """
     opened = next(filter(None, (open_cookie(body[9:105], key) for key in cookie_keys)), None)
     if opened is None:
-        raise PeerError(Outcome.COOKIE)
+        raise PeerError(Fault.COOKIE)
     client_transient, server_transient = opened
     nonce = body[105:113]
     little_endian = _little_endian_untrusted(hello_nonce, nonce)
@@ -127,13 +112,13 @@ def read_initiate_untrusted(body: bytes, server: KeyPair, cookie_keys: Iterable[
     try:
         plain = sodium.open_box(body[113:], box.INITIATE + nonce, shared)
     except sodium.BoxError:
-        raise PeerError(Outcome.INITIATE_BOX) from None
+        raise PeerError(Fault.INITIATE_BOX) from None
     client, vouch = plain[:32], plain[32:128]
     if not box.vouches(vouch, client, client_transient, server.public, server_transient):
-        raise PeerError(Outcome.VOUCH)
+        raise PeerError(Fault.VOUCH)
     return Initiate(
         client,
-        metadata.read_untrusted(plain[128:], Outcome.METADATA),
+        metadata.read_untrusted(plain[128:]),
         int.from_bytes(nonce, "little" if little_endian else "big"),
         little_endian,
         shared,
@@ -153,7 +138,7 @@ def _little_endian_untrusted(hello: bytes, initiate: bytes) -> bool:
         return False
     if int.from_bytes(initiate, "little") == int.from_bytes(hello, "little") + 1:
         return True
-    raise PeerError(Outcome.INITIATE_MALFORMED, "its nonce does not follow HELLO's")
+    raise PeerError(Fault.INITIATE, "its nonce does not follow HELLO's")
 
 
 def ready(shared: bytes, properties: Mapping[str, bytes], nonce: int = 1) -> bytes:

@@ -3,9 +3,8 @@
 # PING: 04 "PING" ttl[2] context[0..16]   PONG: 04 "PONG" context   SUBSCRIBE: 09 "SUBSCRIBE" topic
 """
 
-from curveproxy.reasons import Invalid
 from curveproxy.wire import spec
-from curveproxy.wire.errors import PeerError
+from curveproxy.wire.errors import Fault, PeerError
 
 PING = b"PING"
 PONG = b"PONG"
@@ -18,7 +17,7 @@ LEAVE = b"LEAVE"
 def split_command_untrusted(body: bytes) -> tuple[bytes, bytes]:
     """A command's name and data. Raises PeerError: command."""
     if not body or not 0 < body[0] < len(body):
-        raise PeerError(Invalid.COMMAND, "its name is cut short")
+        raise PeerError(Fault.COMMAND, "its name is cut short")
     return body[1 : 1 + body[0]], body[1 + body[0] :]
 
 
@@ -28,7 +27,7 @@ def check_ping_untrusted(data: bytes) -> bytes:
     Raises PeerError: command. A PING without a whole TTL makes libzmq 4.3 answer with octets of its heap.
     """
     if not spec.PING_TTL_SIZE <= len(data) <= spec.PING_TTL_SIZE + spec.PING_CONTEXT_MAX:
-        raise PeerError(Invalid.COMMAND, "a PING of a wrong size")
+        raise PeerError(Fault.COMMAND, "a PING of a wrong size")
     ttl = min(int.from_bytes(data[: spec.PING_TTL_SIZE], "big"), spec.PING_TTL_MAX)
     return ttl.to_bytes(spec.PING_TTL_SIZE, "big") + data[spec.PING_TTL_SIZE :]
 
@@ -36,7 +35,7 @@ def check_ping_untrusted(data: bytes) -> bytes:
 def check_pong_untrusted(data: bytes) -> bytes:
     """A PONG's context. Raises PeerError: command."""
     if len(data) > spec.PING_CONTEXT_MAX:
-        raise PeerError(Invalid.COMMAND, "a PONG of a wrong size")
+        raise PeerError(Fault.COMMAND, "a PONG of a wrong size")
     return data
 
 

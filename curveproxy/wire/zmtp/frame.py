@@ -7,8 +7,10 @@
 import struct
 from enum import IntEnum
 
+from attrs import frozen
+
 from curveproxy.wire import spec
-from curveproxy.wire.errors import PeerError, Reason
+from curveproxy.wire.errors import Fault, PeerError
 from curveproxy.wire.zmtp.command import body_of
 from curveproxy.wire.zmtp.greeting import Octets
 
@@ -42,37 +44,48 @@ def read_frame(seen: bytes) -> tuple[int, bytes, bytes] | None:
     return (seen[0], seen[begin:end], seen[end:]) if begin <= len(seen) >= end else None
 
 
-def read_command_untrusted(
-    seen: Octets, name: bytes, least: int, most: int, *, wrong: Reason, small: Reason, large: Reason
-) -> tuple[int, int, int]:
+@frozen
+class Due:
+    """The one handshake command that may come next.
+
+    least, most: the bounds of its body in octets, which holds the name too.
+    malformed, too_large: the fault of a body that is smaller, or larger.
+    """
+
+    name: bytes
+    least: int
+    most: int
+    malformed: Fault
+    too_large: Fault
+
+
+def read_command_untrusted(seen: Octets, due: Due) -> tuple[int, int, int]:
     """Judge as much of a handshake command as has come.
 
     seen: octets from the frame's first on.
-    name: the only command that may come here.
-    least, most: the bounds of its body in octets.
     Returns (mark, begin, end): how many octets there must be before there is more to say, and when mark is
     no more than there is, the body is ``seen[begin:end]``.
-    Raises PeerError: ``wrong`` for other commands and messages, ``small`` and ``large`` for a size that can not be.
+    Raises PeerError: command for other commands and messages, and the two faults of ``due``.
     """
     have = len(seen)
     if have < spec.SHORT_HEADER:
         if have and seen[0] & ~spec.LONG != spec.COMMAND:
-            raise PeerError(wrong, "not a command")
+            raise PeerError(Fault.COMMAND, "not a command")
         return spec.SHORT_HEADER, 0, 0
     if seen[0] & ~spec.LONG != spec.COMMAND:
-        raise PeerError(wrong, "not a command")
+        raise PeerError(Fault.COMMAND, "not a command")
     begin = spec.LONG_HEADER if seen[0] & spec.LONG else spec.SHORT_HEADER
     if have < begin:
         return begin, 0, 0
     size = int.from_bytes(seen[1:begin], "big")
     # The name before the size: a HELLO where INITIATE is due is the wrong command, not a small INITIATE.
     # What is shorter than the name that is due can not be it.
-    opening = bytes([len(name)]) + name
+    opening = bytes([len(due.name)]) + due.name
     if not opening.startswith(bytes(seen[begin : min(begin + len(opening), begin + size)])):
-        raise PeerError(wrong, "another command")
-    if size < least:
-        raise PeerError(small, "too short")
-    if size > most:
-        raise PeerError(large, "too long")
+        raise PeerError(Fault.COMMAND, "another command")
+    if size < due.least:
+        raise PeerError(due.malformed, "too short")
+    if size > due.most:
+        raise PeerError(due.too_large, "too long")
     named = begin + len(opening)
     return named if have < named else begin + size, begin, begin + size

@@ -3,9 +3,8 @@
 # signature[10]: FF padding[8] 7F   version[2]: major minor   mechanism[20]   as_server[1]   filler[31]
 """
 
-from curveproxy.reasons import Outcome
 from curveproxy.wire import spec
-from curveproxy.wire.errors import PeerError, Reason
+from curveproxy.wire.errors import Fault, PeerError
 
 Octets = bytes | bytearray | memoryview
 
@@ -29,35 +28,33 @@ def greeting(mechanism: bytes, *, as_server: bool) -> bytes:
     return SIGNATURE + bytes([3, spec.MINOR]) + mechanism + bytes([as_server]) + bytes(31)
 
 
-def check_greeting_untrusted(
-    seen: Octets, mechanism: bytes, *, not_zmtp: Reason, version: Reason, other_mechanism: Reason
-) -> int:
+def check_greeting_untrusted(seen: Octets, mechanism: bytes) -> int:
     """Judge as much of a greeting as has come.
 
     seen: the first octets of the connection, up to 64.
     mechanism: the only one that is acceptable (20 octets).
     Returns how many octets there must be before there is more to say; 64 for a whole and good greeting.
-    Raises PeerError with one of the three reasons. As-server is judged by ``check_client_untrusted``.
+    Raises PeerError: not_zmtp, zmtp_version, mechanism. As-server is judged by ``check_client_untrusted``.
     """
     have = len(seen)
     if have < 1:
         return 1
     if seen[0] != 0xFF:
         if have > 1 and seen[0] and seen[1] in V1_FLAGS:
-            raise PeerError(version, "ZMTP 1.0")
-        raise PeerError(not_zmtp)
+            raise PeerError(Fault.ZMTP_VERSION, "ZMTP 1.0")
+        raise PeerError(Fault.NOT_ZMTP)
     if have < SIGNATURE_END:
         return SIGNATURE_END
     if not seen[9] & 1:
-        raise PeerError(version, "ZMTP 1.0")  # FF and 8 octets were the length of a long identity
+        raise PeerError(Fault.ZMTP_VERSION, "ZMTP 1.0")  # FF and 8 octets were the length of a long identity
     if have < MAJOR_END:
         return MAJOR_END
     if seen[10] < 3:
-        raise PeerError(version, "ZMTP 2.0")
+        raise PeerError(Fault.ZMTP_VERSION, "ZMTP 2.0")
     field = bytes(seen[MECHANISM_AT:MECHANISM_END])
     if not mechanism.startswith(field):
         known = {name: name.rstrip(b"\0").decode() for name in (spec.NULL, spec.CURVE, b"PLAIN".ljust(20, b"\0"))}
-        raise PeerError(other_mechanism, f"it offers {known[field]}" if field in known else "")
+        raise PeerError(Fault.MECHANISM, f"it offers {known[field]}" if field in known else "")
     return ROLE_END if have < ROLE_END else spec.GREETING_SIZE
 
 
@@ -67,13 +64,7 @@ def check_client_untrusted(seen: Octets) -> int:
     Raises PeerError: not_zmtp, zmtp_version, mechanism, role. RFC 25 has the client write as-server 0, and
     all known ones do; 1 means that two servers face each other.
     """
-    mark = check_greeting_untrusted(
-        seen,
-        spec.CURVE,
-        not_zmtp=Outcome.NOT_ZMTP,
-        version=Outcome.ZMTP_VERSION,
-        other_mechanism=Outcome.MECHANISM,
-    )
+    mark = check_greeting_untrusted(seen, spec.CURVE)
     if len(seen) >= ROLE_END and seen[MECHANISM_END]:
-        raise PeerError(Outcome.ROLE)
+        raise PeerError(Fault.ROLE)
     return mark

@@ -7,7 +7,7 @@ import string
 from collections.abc import Mapping
 
 from curveproxy.wire import spec
-from curveproxy.wire.errors import LocalError, PeerError, Reason
+from curveproxy.wire.errors import Fault, LocalError, PeerError
 
 _NAME = frozenset((string.ascii_letters + string.digits + "-_.+").encode())
 
@@ -23,12 +23,12 @@ def encode(properties: Mapping[str, bytes]) -> bytes:
     return b"".join(parts)
 
 
-def read_untrusted(octets: bytes, wrong: Reason) -> dict[str, bytes]:
+def read_untrusted(octets: bytes) -> dict[str, bytes]:
     """Octets as properties, in their order.
 
-    wrong: the reason of the PeerError for octets left over or missing, a name outside the RFC's grammar, or one
-        that comes twice in any case. libzmq takes the first of two for what an application reads and the last
-        for the routing id, so a check of one would let the other pass.
+    Raises PeerError: metadata, for octets left over or missing, a name outside the RFC's grammar, or one that comes
+    twice in any case. libzmq takes the first of two for what an application reads and the last for the routing id, so
+    a check of one would let the other pass.
     """
     properties: dict[str, bytes] = {}
     seen = set()
@@ -36,17 +36,17 @@ def read_untrusted(octets: bytes, wrong: Reason) -> dict[str, bytes]:
     while at < end:
         value_at = at + 1 + octets[at] + 4
         if value_at > end:
-            raise PeerError(wrong, "metadata is cut short")
+            raise PeerError(Fault.METADATA, "metadata is cut short")
         name = octets[at + 1 : value_at - 4]
         size = int.from_bytes(octets[value_at - 4 : value_at], "big")
         at = value_at + size
         if at > end:
-            raise PeerError(wrong, "metadata is cut short")
+            raise PeerError(Fault.METADATA, "metadata is cut short")
         if not name or not _NAME.issuperset(name):
-            raise PeerError(wrong, "a property's name is outside the grammar")
+            raise PeerError(Fault.METADATA, "a property's name is outside the grammar")
         text = name.decode("ascii")
         if text.lower() in seen:
-            raise PeerError(wrong, "a property comes twice")
+            raise PeerError(Fault.METADATA, "a property comes twice")
         seen.add(text.lower())
         properties[text] = octets[value_at:at]
     return properties

@@ -7,8 +7,7 @@ remembered by the caller: a ZMTP 3 backend is the next time told all in one piec
 
 from collections.abc import Mapping
 
-from curveproxy.reasons import BackendFailure
-from curveproxy.wire.errors import PeerError
+from curveproxy.wire.errors import Fault, PeerError
 from curveproxy.wire.zmtp.frame import Dialect
 from curveproxy.wire.zmtp.greeting import MAJOR_END, SIGNATURE_END, V1_FLAGS
 from curveproxy.wire.zmtp.null import NullInitiator, Pacing
@@ -53,7 +52,7 @@ class PlainInitiator:
     def receive_untrusted(self, octets: bytes) -> bytes:
         """Take octets from the backend, give those to send back.
 
-        Raises PeerError: greeting, mechanism, handshake, socket_type.
+        Raises PeerError: not_zmtp, zmtp_version, mechanism, command, ready, metadata, old_handshake, socket_type.
         """
         if self.spoken is not None:
             return self.spoken.receive_untrusted(octets)
@@ -77,14 +76,14 @@ class PlainInitiator:
 def spoken_untrusted(seen: bytes) -> Dialect | None:
     """Which version a backend speaks that was sent our signature, by its first octets; None while that is open.
 
-    Raises PeerError: greeting.
+    Raises PeerError: not_zmtp, zmtp_version.
     """
     if not seen:
         return None
     if seen[0] != 0xFF:
         # A 1.0 peer's first frame is its identity, the last of its message. Its flags come in two kinds.
         if not seen[0] or (len(seen) > 1 and seen[1] not in V1_FLAGS):
-            raise PeerError(BackendFailure.GREETING)
+            raise PeerError(Fault.NOT_ZMTP)
         return Dialect.V1 if len(seen) > 1 else None
     if len(seen) < SIGNATURE_END:
         return None
@@ -97,4 +96,4 @@ def spoken_untrusted(seen: bytes) -> Dialect | None:
         return Dialect.V3
     if major == _ZMTP_2:
         return Dialect.V2
-    raise PeerError(BackendFailure.GREETING, "a version that nobody speaks")
+    raise PeerError(Fault.ZMTP_VERSION, "a version that nobody speaks")

@@ -3,13 +3,14 @@
 from collections.abc import Mapping
 from enum import IntEnum
 
-from curveproxy.reasons import BackendFailure
 from curveproxy.wire import spec
+from curveproxy.wire.errors import Fault
 from curveproxy.wire.zmtp import metadata
-from curveproxy.wire.zmtp.frame import Dialect, command, read_command_untrusted
+from curveproxy.wire.zmtp.frame import Dialect, Due, command, read_command_untrusted
 from curveproxy.wire.zmtp.greeting import MAJOR_END, MINOR_AT, check_greeting_untrusted, greeting
 
 GREETING = greeting(spec.NULL, as_server=False)
+READY = Due(b"READY", len(b"\x05READY"), spec.BACKEND_HANDSHAKE_MAX, Fault.READY, Fault.READY)
 
 
 class Pacing(IntEnum):
@@ -47,28 +48,19 @@ class NullInitiator:
     def receive_untrusted(self, octets: bytes) -> bytes:
         """Take octets from the backend, its first ones first; give those to send back.
 
-        Raises PeerError: greeting, mechanism, handshake.
+        Raises PeerError: not_zmtp, zmtp_version, mechanism, command, ready, metadata.
         """
         self._seen += octets
-        mark = check_greeting_untrusted(
-            self._seen[: spec.GREETING_SIZE],
-            spec.NULL,
-            not_zmtp=BackendFailure.GREETING,
-            version=BackendFailure.GREETING,
-            other_mechanism=BackendFailure.MECHANISM,
-        )
+        mark = check_greeting_untrusted(self._seen[: spec.GREETING_SIZE], spec.NULL)
         if len(self._seen) >= mark == spec.GREETING_SIZE:
             self._ready_untrusted(self._seen[spec.GREETING_SIZE :])
         return self._ready if self.done and self._manner == Pacing.LISTENING else b""
 
     def _ready_untrusted(self, seen: bytes) -> None:
-        failure = BackendFailure.HANDSHAKE
-        mark, begin, end = read_command_untrusted(
-            seen, b"READY", 6, spec.BACKEND_HANDSHAKE_MAX, wrong=failure, small=failure, large=failure
-        )
+        mark, begin, end = read_command_untrusted(seen, READY)
         if len(seen) < mark:
             return
-        self.properties = metadata.read_untrusted(seen[begin + 6 : end], failure)
+        self.properties = metadata.read_untrusted(seen[begin + READY.least : end])
         self.minor = self._seen[MINOR_AT]
         self.rest = seen[end:]
         self.done = True

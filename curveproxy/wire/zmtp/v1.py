@@ -8,8 +8,7 @@ identity's frame, in its long form.
 
 from collections.abc import Mapping
 
-from curveproxy.reasons import BackendFailure
-from curveproxy.wire.errors import PeerError
+from curveproxy.wire.errors import Fault, PeerError
 from curveproxy.wire.zmtp.frame import Dialect
 
 IDENTITY_MAX = 255
@@ -38,7 +37,7 @@ class V1Initiator:
     def receive_untrusted(self, octets: bytes) -> bytes:
         """Take octets from the backend, its first ones first; there is nothing to send back.
 
-        Raises PeerError: handshake.
+        Raises PeerError: old_handshake.
         """
         seen = self._seen = self._seen + octets
         header = _LONG_HEADER if seen[:1] == b"\xff" else _SHORT_HEADER
@@ -46,7 +45,7 @@ class V1Initiator:
             return b""
         size = int.from_bytes(seen[1:9], "big") if header == _LONG_HEADER else seen[0]
         if not 1 <= size <= IDENTITY_MAX + 1:
-            raise PeerError(BackendFailure.HANDSHAKE, "its identity is too long, or has no size")
+            raise PeerError(Fault.OLD_HANDSHAKE, "its identity is too long, or has no size")
         end = header + size - 1
         if len(seen) >= end:
             identity = seen[header:end]

@@ -5,8 +5,7 @@
 
 from collections.abc import Mapping
 
-from curveproxy.reasons import BackendFailure
-from curveproxy.wire.errors import PeerError
+from curveproxy.wire.errors import Fault, PeerError
 from curveproxy.wire.zmtp.frame import Dialect, frame
 from curveproxy.wire.zmtp.greeting import MAJOR_END
 from curveproxy.wire.zmtp.metadata import find
@@ -34,7 +33,7 @@ class V2Initiator:
         told = find(properties, "Socket-Type") or b""
         told = _SENT_AS.get(told, told)
         if told not in TYPES:
-            raise PeerError(BackendFailure.SOCKET_TYPE, "ZMTP 2.0 does not know the client's")
+            raise PeerError(Fault.SOCKET_TYPE, "ZMTP 2.0 does not know the client's")
         self._opening = bytes([TYPES.index(told)]) + frame(0, find(properties, "Identity") or b"")
         self._seen = b""
 
@@ -45,13 +44,13 @@ class V2Initiator:
     def receive_untrusted(self, octets: bytes) -> bytes:
         """Take octets from the backend, its first ones first; there is nothing to send back.
 
-        Raises PeerError: handshake.
+        Raises PeerError: old_handshake.
         """
         seen = self._seen = self._seen + octets
         if len(seen) > MAJOR_END and seen[MAJOR_END] >= len(TYPES):
-            raise PeerError(BackendFailure.HANDSHAKE, "a socket type that ZMTP 2.0 does not know")
+            raise PeerError(Fault.OLD_HANDSHAKE, "a socket type that ZMTP 2.0 does not know")
         if len(seen) > _IDENTITY_AT and seen[_IDENTITY_AT]:
-            raise PeerError(BackendFailure.HANDSHAKE, "no identity")
+            raise PeerError(Fault.OLD_HANDSHAKE, "no identity")
         begin = _IDENTITY_AT + _HEADER
         if len(seen) >= begin and len(seen) >= (end := begin + seen[begin - 1]):
             self.properties = {"Socket-Type": TYPES[seen[MAJOR_END]]}

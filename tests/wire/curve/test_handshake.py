@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 import pytest
 
-from curveproxy.reasons import ClientFailure, Outcome
 from curveproxy.wire import sodium, spec
 from curveproxy.wire.curve import box
 from curveproxy.wire.curve import server as curve_server
@@ -12,7 +11,7 @@ from curveproxy.wire.curve.box import KeyPair
 from curveproxy.wire.curve.client import CurveInitiator
 from curveproxy.wire.curve.cookie import cookie_key, open_cookie, seal_cookie
 from curveproxy.wire.curve.server import Initiate
-from curveproxy.wire.errors import LocalError, PeerError
+from curveproxy.wire.errors import Fault, LocalError, PeerError
 from curveproxy.wire.zmtp import metadata
 from curveproxy.wire.zmtp.frame import command
 
@@ -55,10 +54,10 @@ def hello_and_initiate(server: Server) -> tuple[bytes, bytes]:
     return hello, peer.receive_untrusted(server.welcome(hello))
 
 
-def outcome_of(call: Callable[[], object]) -> object:
+def fault_of(call: Callable[[], object]) -> object:
     with pytest.raises(PeerError) as caught:
         call()
-    return caught.value.reason
+    return caught.value.fault
 
 
 @pytest.mark.parametrize("step", [1, 7, 10_000], ids=["octet by octet", "by sevens", "in one piece"])
@@ -93,31 +92,31 @@ def test_octets_behind_ready_are_kept_for_the_session() -> None:
 
 def test_one_wrong_octet_anywhere_in_hello_is_refused() -> None:
     hello, _ = hello_and_initiate(Server())
-    reasons = set()
+    faults = set()
     for at in range(len(hello)):
         spoiled = hello[:at] + bytes([hello[at] ^ 0x40]) + hello[at + 1 :]
-        reasons.add(outcome_of(lambda spoiled=spoiled: Server().welcome(spoiled)))  # type: ignore[misc]
-    assert reasons == {Outcome.COMMAND, Outcome.HELLO_MALFORMED, Outcome.HELLO_VERSION, Outcome.HELLO_BOX}
+        faults.add(fault_of(lambda spoiled=spoiled: Server().welcome(spoiled)))  # type: ignore[misc]
+    assert faults == {Fault.COMMAND, Fault.HELLO, Fault.HELLO_VERSION, Fault.HELLO_BOX}
 
 
 def test_one_wrong_octet_anywhere_in_initiate_is_refused() -> None:
     server = Server()
     _, initiate = hello_and_initiate(server)
-    reasons = set()
+    faults = set()
     for at in range(9, len(initiate)):  # before that are the frame's flags and size
         spoiled = initiate[:at] + bytes([initiate[at] ^ 0x40]) + initiate[at + 1 :]
-        reasons.add(outcome_of(lambda spoiled=spoiled: server.ready(spoiled)))  # type: ignore[misc]
-    assert reasons == {Outcome.COMMAND, Outcome.COOKIE, Outcome.INITIATE_MALFORMED, Outcome.INITIATE_BOX}
+        faults.add(fault_of(lambda spoiled=spoiled: server.ready(spoiled)))  # type: ignore[misc]
+    assert faults == {Fault.COMMAND, Fault.COOKIE, Fault.INITIATE, Fault.INITIATE_BOX}
 
 
 def test_a_hello_for_another_server_key_does_not_open() -> None:
     hello, _ = hello_and_initiate(Server())
-    assert outcome_of(lambda: Server(OTHER_SERVER).welcome(hello)) == Outcome.HELLO_BOX
+    assert fault_of(lambda: Server(OTHER_SERVER).welcome(hello)) == Fault.HELLO_BOX
 
 
 def test_a_transient_key_of_zeros_does_not_open() -> None:
     hello, _ = hello_and_initiate(Server())
-    assert outcome_of(lambda: Server().welcome(hello[:82] + bytes(32) + hello[114:])) == Outcome.HELLO_BOX
+    assert fault_of(lambda: Server().welcome(hello[:82] + bytes(32) + hello[114:])) == Fault.HELLO_BOX
 
 
 def test_a_hello_that_boxes_something_else_is_malformed() -> None:
@@ -125,14 +124,14 @@ def test_a_hello_that_boxes_something_else_is_malformed() -> None:
     nonce = box.short_nonce(1)
     sealed = sodium.seal(b"x" * 64, box.HELLO + nonce, sodium.shared_key(SERVER.public, transient.secret))
     hello = command(b"HELLO", spec.CURVE_VERSION + bytes(72) + transient.public + nonce + sealed)
-    assert outcome_of(lambda: Server().welcome(hello)) == Outcome.HELLO_MALFORMED
+    assert fault_of(lambda: Server().welcome(hello)) == Fault.HELLO
 
 
 def test_a_cookie_of_another_connection_or_a_rotated_key_does_not_open() -> None:
     for key in (cookie_key(bytes(range(32)), b"socket 2"), cookie_key(bytes(32), b"socket 1")):
         server = Server(cookie_keys=[key])
         _, initiate = hello_and_initiate(server)
-        assert outcome_of(lambda server=server, initiate=initiate: server.ready(initiate)) == Outcome.COOKIE  # type: ignore[misc]
+        assert fault_of(lambda server=server, initiate=initiate: server.ready(initiate)) == Fault.COOKIE  # type: ignore[misc]
 
 
 def test_a_cookie_of_the_key_before_still_opens() -> None:
@@ -172,12 +171,12 @@ def test_the_vouch_is_checked_in_both_halves_and_its_key() -> None:
         forged_initiate(server, vouched_server=bytes(32)),
         forged_initiate(server, voucher=KeyPair.generate()),
     ):
-        assert outcome_of(lambda forged=forged: server.ready(forged)) == Outcome.VOUCH  # type: ignore[misc]
+        assert fault_of(lambda forged=forged: server.ready(forged)) == Fault.VOUCH  # type: ignore[misc]
 
 
 def test_malformed_metadata_is_judged_after_the_vouch() -> None:
     server = Server()
-    assert outcome_of(lambda: server.ready(forged_initiate(server, octets=b"\x05abc"))) == Outcome.METADATA
+    assert fault_of(lambda: server.ready(forged_initiate(server, octets=b"\x05abc"))) == Fault.METADATA
 
 
 @pytest.mark.parametrize(
@@ -196,8 +195,8 @@ def test_the_order_of_a_clients_nonces_is_told_by_its_first_two(hello: int, init
 def test_an_initiate_whose_nonce_does_not_follow_is_malformed() -> None:
     server = Server()
     for nonce in (0, 3, 2**64 - 1):
-        assert outcome_of(lambda nonce=nonce: server.ready(forged_initiate(server, nonce=box.short_nonce(nonce)))) == (  # type: ignore[misc]
-            Outcome.INITIATE_MALFORMED
+        assert fault_of(lambda nonce=nonce: server.ready(forged_initiate(server, nonce=box.short_nonce(nonce)))) == (  # type: ignore[misc]
+            Fault.INITIATE
         )
 
 
@@ -209,21 +208,21 @@ def test_a_cookie_holds_what_was_put_into_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("octets", "reason"),
+    ("octets", "fault"),
     [
-        (b"HTTP/1.1 400", ClientFailure.NOT_ZMTP),
-        (b"HTTPS", ClientFailure.NOT_ZMTP),
-        (b"\xff" + bytes(8) + b"\x7f\x01", ClientFailure.ZMTP_VERSION),
-        (b"\xff" + bytes(8) + b"\x7f\x03\x00NULL".ljust(64, b"\0"), ClientFailure.MECHANISM),
-        (curve_server.GREETING + curve_server.error("400"), ClientFailure.COMMAND),
-        (curve_server.GREETING + command(b"HELLO", bytes(194)), ClientFailure.ROLE),
-        (curve_server.GREETING + command(b"HELP", bytes(194)), ClientFailure.COMMAND),
-        (curve_server.GREETING + command(b"WELCOME", bytes(160)), ClientFailure.WELCOME),
-        (curve_server.GREETING + command(b"WELCOME", bytes(161)), ClientFailure.WELCOME),
+        (b"HTTP/1.1 400", Fault.NOT_ZMTP),
+        (b"HTTPS", Fault.NOT_ZMTP),
+        (b"\xff" + bytes(8) + b"\x7f\x01", Fault.ZMTP_VERSION),
+        (b"\xff" + bytes(8) + b"\x7f\x03\x00NULL".ljust(64, b"\0"), Fault.MECHANISM),
+        (curve_server.GREETING + curve_server.error("400"), Fault.COMMAND),
+        (curve_server.GREETING + command(b"HELLO", bytes(194)), Fault.ROLE),
+        (curve_server.GREETING + command(b"HELP", bytes(194)), Fault.COMMAND),
+        (curve_server.GREETING + command(b"WELCOME", bytes(160)), Fault.WELCOME),
+        (curve_server.GREETING + command(b"WELCOME", bytes(161)), Fault.WELCOME),
     ],
 )
-def test_our_client_says_what_a_server_did_wrong(octets: bytes, reason: ClientFailure) -> None:
-    assert outcome_of(lambda: client().receive_untrusted(octets)) == reason
+def test_our_client_says_what_a_server_did_wrong(octets: bytes, fault: Fault) -> None:
+    assert fault_of(lambda: client().receive_untrusted(octets)) == fault
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,8 @@ import pytest
 from support import vectors
 from support.vectors import Malformed, Message
 
-from curveproxy.reasons import Invalid, Outcome
+from curveproxy.proxy.accept.outcomes import OUTCOMES
+from curveproxy.reasons import Invalid
 from curveproxy.wire import sodium, spec
 from curveproxy.wire.codec.select import CodecState, open_frames, seal_frames
 from curveproxy.wire.codec.single import seal_one
@@ -49,7 +50,7 @@ def test_greetings() -> None:
 @pytest.mark.parametrize("given", GIVEN.metadata, ids=range(len(GIVEN.metadata)))
 def test_metadata(given: vectors.Metadata) -> None:
     assert metadata.encode(dict(given.properties)) == given.octets
-    assert list(metadata.read_untrusted(given.octets, Outcome.METADATA).items()) == list(map(tuple, given.properties))
+    assert list(metadata.read_untrusted(given.octets).items()) == list(map(tuple, given.properties))
 
 
 def test_hello() -> None:
@@ -140,11 +141,11 @@ def test_malformed_neighbours_have_their_reason(given: Malformed) -> None:
         "greeting": lambda: check_client_untrusted(given.octets),
         "hello": lambda: read_hello(given.octets),
         "initiate": lambda: read_initiate(given.octets),
-        "metadata": lambda: metadata.read_untrusted(given.octets, Outcome.METADATA),
+        "metadata": lambda: metadata.read_untrusted(given.octets),
     }
     with pytest.raises(PeerError) as caught:
         judges[given.of]()
-    assert caught.value.reason == Outcome(given.outcome)
+    assert OUTCOMES[caught.value.fault] == given.outcome
 
 
 def test_the_shared_key_is_the_same_from_both_sides() -> None:

@@ -2,8 +2,7 @@
 
 import pytest
 
-from curveproxy.reasons import Invalid
-from curveproxy.wire.errors import PeerError
+from curveproxy.wire.errors import Fault, PeerError
 from curveproxy.wire.zmtp import command
 
 
@@ -11,7 +10,7 @@ from curveproxy.wire.zmtp import command
 def test_a_name_must_be_there(body: bytes) -> None:
     with pytest.raises(PeerError) as caught:
         command.split_command_untrusted(body)
-    assert caught.value.reason == Invalid.COMMAND
+    assert caught.value.fault == Fault.COMMAND
 
 
 def test_a_command_is_a_name_and_data() -> None:

@@ -4,16 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curveproxy.reasons import Outcome
 from curveproxy.wire import spec
-from curveproxy.wire.errors import PeerError
-from curveproxy.wire.zmtp.frame import command, frame, read_command_untrusted
+from curveproxy.wire.errors import Fault, PeerError
+from curveproxy.wire.zmtp.frame import Due, command, frame, read_command_untrusted
 
-WRONG, SMALL, LARGE = Outcome.COMMAND, Outcome.INITIATE_MALFORMED, Outcome.INITIATE_TOO_LARGE
+WRONG, SMALL, LARGE = Fault.COMMAND, Fault.INITIATE, Fault.INITIATE_TOO_LARGE
 
 
 def judge(seen: bytes, least: int = 10, most: int = 400) -> tuple[int, int, int]:
-    return read_command_untrusted(seen, b"NAME", least, most, wrong=WRONG, small=SMALL, large=LARGE)
+    return read_command_untrusted(seen, Due(b"NAME", least, most, SMALL, LARGE))
 
 
 @pytest.mark.parametrize("size", [0, 1, 254, 255, 256, 65536])
@@ -46,7 +45,7 @@ def test_the_long_form_of_a_small_body_is_legal() -> None:
 
 
 @pytest.mark.parametrize(
-    ("octets", "reason", "taken"),
+    ("octets", "fault", "taken"),
     [
         (b"\x00\x14\x04NAME", WRONG, 1),
         (b"\x05\x14\x04NAME", WRONG, 1),
@@ -60,9 +59,9 @@ def test_the_long_form_of_a_small_body_is_legal() -> None:
         (b"\x06" + b"\xff" * 8, LARGE, 9),
     ],
 )
-def test_what_is_wrong_is_refused_at_its_octet(octets: bytes, reason: Outcome, taken: int) -> None:
+def test_what_is_wrong_is_refused_at_its_octet(octets: bytes, fault: Fault, taken: int) -> None:
     for have in range(taken):
         judge(octets[:have])
     with pytest.raises(PeerError) as caught:
         judge(octets[:taken])
-    assert caught.value.reason == reason
+    assert caught.value.fault == fault

@@ -2,21 +2,20 @@
 
 import pytest
 
-from curveproxy.reasons import Outcome
 from curveproxy.wire import spec
-from curveproxy.wire.errors import PeerError
+from curveproxy.wire.errors import Fault, PeerError
 from curveproxy.wire.zmtp.greeting import check_client_untrusted, greeting
 
 GOOD = greeting(spec.CURVE, as_server=False)
 
 
-def refusal(octets: bytes) -> tuple[Outcome, int]:
-    """The outcome, and how many octets it took."""
+def refusal(octets: bytes) -> tuple[Fault, int]:
+    """The fault, and how many octets it took."""
     for have in range(len(octets) + 1):
         try:
             check_client_untrusted(octets[:have])
         except PeerError as error:
-            return Outcome(error.reason), have
+            return error.fault, have
     pytest.fail("was not refused")
 
 
@@ -30,28 +29,28 @@ def test_a_good_greeting_is_asked_for_in_few_steps() -> None:
 
 
 @pytest.mark.parametrize(
-    ("octets", "outcome", "taken"),
+    ("octets", "fault", "taken"),
     [
-        (b"GET / HTTP/1.1\r\n", Outcome.NOT_ZMTP, 1),
-        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", Outcome.NOT_ZMTP, 1),
-        (b"\xff" + bytes(8) + b"\x00", Outcome.ZMTP_VERSION, 10),
-        (b"\xff" + bytes(8) + b"\x7f\x01\x05", Outcome.ZMTP_VERSION, 11),
-        (greeting(spec.NULL, as_server=False), Outcome.MECHANISM, 13),
-        (GOOD[:12] + b"CURVE" + b"X".ljust(15, b"\0") + GOOD[32:], Outcome.MECHANISM, 18),
-        (GOOD[:12] + b"CURV" + bytes(16) + GOOD[32:], Outcome.MECHANISM, 17),
-        (greeting(spec.CURVE, as_server=True), Outcome.ROLE, 33),
+        (b"GET / HTTP/1.1\r\n", Fault.NOT_ZMTP, 1),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", Fault.NOT_ZMTP, 1),
+        (b"\xff" + bytes(8) + b"\x00", Fault.ZMTP_VERSION, 10),
+        (b"\xff" + bytes(8) + b"\x7f\x01\x05", Fault.ZMTP_VERSION, 11),
+        (greeting(spec.NULL, as_server=False), Fault.MECHANISM, 13),
+        (GOOD[:12] + b"CURVE" + b"X".ljust(15, b"\0") + GOOD[32:], Fault.MECHANISM, 18),
+        (GOOD[:12] + b"CURV" + bytes(16) + GOOD[32:], Fault.MECHANISM, 17),
+        (greeting(spec.CURVE, as_server=True), Fault.ROLE, 33),
     ],
     ids=["http", "tls", "zmtp1-long", "zmtp2", "null", "curvex", "curv", "server"],
 )
-def test_what_is_wrong_is_refused_at_its_octet(octets: bytes, outcome: Outcome, taken: int) -> None:
-    assert refusal(octets) == (outcome, taken)
+def test_what_is_wrong_is_refused_at_its_octet(octets: bytes, fault: Fault, taken: int) -> None:
+    assert refusal(octets) == (fault, taken)
 
 
 @pytest.mark.parametrize("opening", [b"\x01\x00", b"\x01\x7e", b"\x05\x00abcd"], ids=["2.0", "2.1", "identity"])
 def test_a_whole_zmtp_1_opening_is_named_as_such(opening: bytes) -> None:
     with pytest.raises(PeerError) as caught:
         check_client_untrusted(opening)
-    assert caught.value.reason == Outcome.ZMTP_VERSION
+    assert caught.value.fault == Fault.ZMTP_VERSION
 
 
 @pytest.mark.parametrize("major", [3, 4, 255])

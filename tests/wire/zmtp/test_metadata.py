@@ -1,11 +1,10 @@
-"""Metadata: what was written is read; what is malformed has one reason."""
+"""Metadata: what was written is read; what is malformed has one fault."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curveproxy.reasons import Outcome
-from curveproxy.wire.errors import LocalError, PeerError
+from curveproxy.wire.errors import Fault, LocalError, PeerError
 from curveproxy.wire.zmtp import metadata
 
 names = st.text("abcXYZ019-_.+", min_size=1, max_size=255)
@@ -16,7 +15,7 @@ properties = st.dictionaries(names, st.binary(max_size=300), max_size=5).filter(
 
 @given(properties)
 def test_what_was_written_is_read_in_its_order(written: dict[str, bytes]) -> None:
-    read = metadata.read_untrusted(metadata.encode(written), Outcome.METADATA)
+    read = metadata.read_untrusted(metadata.encode(written))
     assert list(read.items()) == list(written.items())
 
 
@@ -26,8 +25,8 @@ def test_no_cut_goes_unnoticed(written: dict[str, bytes], data: st.DataObject) -
     whole = {len(metadata.encode(dict(list(written.items())[:count]))) for count in range(len(written) + 1)}
     cut = data.draw(st.integers(0, len(octets)).filter(lambda at: at not in whole))
     with pytest.raises(PeerError) as caught:
-        metadata.read_untrusted(octets[:cut], Outcome.METADATA)
-    assert caught.value.reason == Outcome.METADATA
+        metadata.read_untrusted(octets[:cut])
+    assert caught.value.fault == Fault.METADATA
 
 
 @pytest.mark.parametrize(
@@ -43,10 +42,10 @@ def test_no_cut_goes_unnoticed(written: dict[str, bytes], data: st.DataObject) -
     ],
     ids=["no name", "space", "not ascii", "short value", "huge value", "twice", "stray octet"],
 )
-def test_malformed_metadata_has_the_reason_of_its_place(octets: bytes) -> None:
+def test_malformed_metadata_is_a_fault_of_its_own(octets: bytes) -> None:
     with pytest.raises(PeerError) as caught:
-        metadata.read_untrusted(octets, Outcome.METADATA)
-    assert caught.value.reason == Outcome.METADATA
+        metadata.read_untrusted(octets)
+    assert caught.value.fault == Fault.METADATA
 
 
 def test_a_property_is_found_in_any_case() -> None:
