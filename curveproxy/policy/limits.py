@@ -1,9 +1,10 @@
 """The limits of one service, as an operator writes them, and what the machine makes of them."""
 
+from enum import StrEnum
 from typing import Any
 
 from attrs import evolve, field, frozen
-from attrs.validators import ge, gt, in_, le
+from attrs.validators import ge, gt, le
 
 
 def whole(default: int, *, least: int, most: int = 2**63 - 1) -> Any:
@@ -70,12 +71,19 @@ BEFORE_HELLO = (
 )
 
 
+class OnInvalid(StrEnum):
+    """What happens at a message that is invalid: the session ends, or the message alone is lost."""
+
+    DISCONNECT = "disconnect"
+    DROP = "drop"
+
+
 @frozen
 class MessageLimits:
     """``[service.messages]``: what authenticated peers may send."""
 
     max_message_bytes: int = whole(67_108_864, least=1)
-    on_invalid: str = field(default="disconnect", validator=in_(["disconnect", "drop"]))
+    on_invalid: OnInvalid = OnInvalid.DISCONNECT
     max_invalid_per_minute: int = whole(100, least=1)
 
 

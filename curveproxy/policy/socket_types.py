@@ -1,67 +1,71 @@
 """Which socket types may talk to each other (RFC 23, "The Socket Type Property"; libzmq's drafts beside it)."""
 
+REQ, REP, DEALER, ROUTER = b"REQ", b"REP", b"DEALER", b"ROUTER"
+PUSH, PULL, PAIR = b"PUSH", b"PULL", b"PAIR"
+PUB, SUB, XPUB, XSUB = b"PUB", b"SUB", b"XPUB", b"XSUB"
+CLIENT, SERVER, RADIO, DISH, GATHER, SCATTER = b"CLIENT", b"SERVER", b"RADIO", b"DISH", b"GATHER", b"SCATTER"
+PEER, CHANNEL = b"PEER", b"CHANNEL"
+
 # A service's type -> the types of the clients that fit it.
 _FITS: dict[bytes, frozenset[bytes]] = {
-    service: frozenset(clients.split())
-    for service, clients in {
-        b"REQ": b"REP ROUTER",
-        b"REP": b"REQ DEALER",
-        b"DEALER": b"REP DEALER ROUTER",
-        b"ROUTER": b"REQ DEALER ROUTER",
-        b"PUSH": b"PULL",
-        b"PULL": b"PUSH",
-        b"PUB": b"SUB XSUB",
-        b"XPUB": b"SUB XSUB",
-        b"SUB": b"PUB XPUB",
-        b"XSUB": b"PUB XPUB",
-        b"PAIR": b"PAIR",
-        b"CLIENT": b"SERVER",
-        b"SERVER": b"CLIENT",
-        b"RADIO": b"DISH",
-        b"DISH": b"RADIO",
-        b"GATHER": b"SCATTER",
-        b"SCATTER": b"GATHER",
-        b"PEER": b"PEER",
-        b"CHANNEL": b"CHANNEL",
-    }.items()
+    REQ: frozenset({REP, ROUTER}),
+    REP: frozenset({REQ, DEALER}),
+    DEALER: frozenset({REP, DEALER, ROUTER}),
+    ROUTER: frozenset({REQ, DEALER, ROUTER}),
+    PUSH: frozenset({PULL}),
+    PULL: frozenset({PUSH}),
+    PUB: frozenset({SUB, XSUB}),
+    XPUB: frozenset({SUB, XSUB}),
+    SUB: frozenset({PUB, XPUB}),
+    XSUB: frozenset({PUB, XPUB}),
+    PAIR: frozenset({PAIR}),
+    CLIENT: frozenset({SERVER}),
+    SERVER: frozenset({CLIENT}),
+    RADIO: frozenset({DISH}),
+    DISH: frozenset({RADIO}),
+    GATHER: frozenset({SCATTER}),
+    SCATTER: frozenset({GATHER}),
+    PEER: frozenset({PEER}),
+    CHANNEL: frozenset({CHANNEL}),
 }
 
 SOCKET_TYPES = sorted(kind.decode() for kind in _FITS)
 
-# The types that a service of ZMTP 1.0 may have, which does not tell it, and what each most likely faces.
+# The types that a service of ZMTP 1.0 may have, which does not say it, and what each most likely faces.
 ZMTP1_COUNTERPARTS = {
-    b"REQ": b"REP",
-    b"REP": b"REQ",
-    b"DEALER": b"ROUTER",
-    b"ROUTER": b"DEALER",
-    b"PUSH": b"PULL",
-    b"PULL": b"PUSH",
-    b"SUB": b"PUB",
-    b"XSUB": b"PUB",
-    b"PUB": b"SUB",
-    b"XPUB": b"SUB",
-    b"PAIR": b"PAIR",
+    REQ: REP,
+    REP: REQ,
+    DEALER: ROUTER,
+    ROUTER: DEALER,
+    PUSH: PULL,
+    PULL: PUSH,
+    SUB: PUB,
+    XSUB: PUB,
+    PUB: SUB,
+    XPUB: SUB,
+    PAIR: PAIR,
 }
 
-SUBSCRIBERS = frozenset({b"SUB", b"XSUB"})
-PUBLISHERS = frozenset({b"PUB", b"XPUB"})
-PAIR = b"PAIR"
+SUBSCRIBERS = frozenset({SUB, XSUB})
+PUBLISHERS = frozenset({PUB, XPUB})
 PAIR_HINT = "one on libzmq 2.x aborts at a second connection, which each worker may make: workers = 1"
+# Clients that wait for the replies of their service.
+REQUESTERS = frozenset({REQ, DEALER})
 # Services that read no message of their clients.
-SENDERS = frozenset({b"PUSH", b"SCATTER", b"RADIO"})
+SENDERS = frozenset({PUSH, SCATTER, RADIO})
 # Where one message that is dropped breaks what follows: a request without an answer stops its client for good, and a
 # subscription that is lost is never made up for. What goes one way, or between DEALER and ROUTER, is only missing.
-HARMED_BY_DROPPING = PUBLISHERS | {b"REQ", b"REP"}
+HARMED_BY_DROPPING = PUBLISHERS | {REQ, REP}
 DROPPING_HINT = 'a dropped request or subscription is never repeated: on_invalid = "disconnect" lets clients recover'
 
 
 def fits(client: bytes | None, service: bytes | None) -> bool:
-    """Whether a client's socket type fits a service's. What we do not know, or were not told, we do not judge."""
+    """Whether a client's socket type fits a service's. A type that is unknown or was not sent fits any."""
     if client not in _FITS or service not in _FITS:
         return True
     return client in _FITS[service]
 
 
 def known(socket_type: bytes | None) -> str:
-    """A socket type as text for the log, when it is one that we know; a peer's own words are not repeated."""
+    """A socket type as text for the log; ``unknown`` for any other octets, for those are a peer's own."""
     return socket_type.decode() if socket_type in _FITS else "unknown"

@@ -1,10 +1,19 @@
 """What the proxy room must know of a service: its small part of the configuration, already checked."""
 
+from enum import StrEnum
+
 from attrs import field, frozen
 
 from curveproxy.policy.limits import UNLIMITED, WHOLE, AdmissionLimits, ClientLimits, MessageLimits, WorkerShare
 from curveproxy.proxy.net.endpoint import Endpoint, Network
 from curveproxy.wire.curve.box import KeyPair
+
+
+class RefusalMode(StrEnum):
+    """How a client is refused for good: ERROR makes libzmq give up, a connection that only closes lets it retry."""
+
+    ERROR = "error"
+    CLOSE = "close"
 
 
 @frozen
@@ -16,14 +25,13 @@ class ServiceSettings:
     xpub_messages: an XPUB is sent messages too, and not only subscriptions.
     client_limits: of each client, unless its certificate says otherwise; share: what of them this process has.
     idle_seconds, heartbeat_seconds: 0 for never.
-    refusal: ``error`` tells a client that it is not welcome and makes libzmq give up; ``close`` lets it retry.
     """
 
     name: str
     listen: Endpoint
     backend: Endpoint
     server_keys: tuple[KeyPair, ...]
-    refusal: str = "error"
+    refusal: RefusalMode = RefusalMode.ERROR
     forward_identity: bool = False
     allow_remote_backend: bool = False
     backend_socket_type: str = ""

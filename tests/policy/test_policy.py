@@ -11,7 +11,6 @@ from curveproxy.policy.limits import (
     UNLIMITED,
     AdmissionLimits,
     ClientLimits,
-    MessageLimits,
     WorkerShare,
     half_open_in_force,
     sessions_in_force,
@@ -267,10 +266,6 @@ class TestLimits:
     def test_what_can_not_be_is_refused(self, limits: dict[str, int]) -> None:
         with pytest.raises(ValueError):
             AdmissionLimits(**limits)
-
-    def test_an_unknown_policy_is_refused(self) -> None:
-        with pytest.raises(ValueError):
-            MessageLimits(on_invalid="ignore")
 
     def test_descriptors_bound_both(self) -> None:
         assert sessions_in_force(16384, 20_000) == 9872

@@ -13,7 +13,7 @@ from attrs import define, field
 from curveproxy.app.config.certificates import warn_of_open_secret
 from curveproxy.app.config.load import ConfigError, Service, inspect, tables
 from curveproxy.app.watch.clients import UNREADABLE, Clients
-from curveproxy.policy.limits import BEFORE_HELLO
+from curveproxy.policy.limits import BEFORE_HELLO, OnInvalid
 from curveproxy.policy.socket_types import DROPPING_HINT, HARMED_BY_DROPPING, PAIR, PAIR_HINT
 from curveproxy.proxy.net.endpoint import Endpoint
 from curveproxy.proxy.net.listening import INTERFACE, BindError, is_interface, try_to_bind
@@ -106,5 +106,5 @@ def _check(service: Service, services: Sequence[str], relays: int, found: Findin
     told = service.backend_socket_type.encode()
     if told == PAIR and relays > 1:
         found.warning("several workers do not suit a PAIR service", hint=PAIR_HINT)
-    if service.messages.on_invalid == "drop" and told in HARMED_BY_DROPPING:
+    if service.messages.on_invalid == OnInvalid.DROP and told in HARMED_BY_DROPPING:
         found.warning(f"dropping does not suit a {service.backend_socket_type} service", hint=DROPPING_HINT)

@@ -22,6 +22,7 @@ from curveproxy.app.observe.metrics import Metrics
 from curveproxy.app.observe.status import Overview, Query, Status
 from curveproxy.app.process.main import prepare_process
 from curveproxy.policy.access import AccessList
+from curveproxy.policy.socket_types import REP, REQ
 from curveproxy.proxy.net.endpoint import Endpoint
 from curveproxy.proxy.server import Server
 from curveproxy.proxy.service import Service
@@ -144,7 +145,7 @@ def _snippet(directory: Path, server_file: Path, endpoint: str) -> str:
 
 async def shout(stream: trio.SocketStream) -> None:
     """Serve one connection: answer each request in capitals."""
-    peer = PlainInitiator({"Socket-Type": b"REP"})
+    peer = PlainInitiator({"Socket-Type": REP})
     await stream.send_all(peer.opening())
     while not peer.done:
         if not (octets := await stream.receive_some(CHUNK)):
@@ -168,9 +169,7 @@ async def shout(stream: trio.SocketStream) -> None:
 async def _is_refused(port: int, server: bytes) -> None:
     """A handshake with a key that nobody has listed."""
     stream = await trio.open_tcp_stream(LOOPBACK, port)
-    peer = CurveInitiator(
-        server, KeyPair.generate(), KeyPair.generate(), sodium.randombytes(16), {"Socket-Type": b"REQ"}
-    )
+    peer = CurveInitiator(server, KeyPair.generate(), KeyPair.generate(), sodium.randombytes(16), {"Socket-Type": REQ})
     async with stream:
         await stream.send_all(peer.opening())
         while octets := bytes(await stream.receive_some(CHUNK)):
@@ -182,7 +181,7 @@ async def _is_refused(port: int, server: bytes) -> None:
 
 async def _talk(console: Console, port: int, server: bytes, keys: KeyPair, pause: float) -> None:
     stream = await trio.open_tcp_stream(LOOPBACK, port)
-    peer = CurveInitiator(server, keys, KeyPair.generate(), sodium.randombytes(16), {"Socket-Type": b"REQ"})
+    peer = CurveInitiator(server, keys, KeyPair.generate(), sodium.randombytes(16), {"Socket-Type": REQ})
     async with stream:
         await stream.send_all(peer.opening())
         while peer.stage != "done":

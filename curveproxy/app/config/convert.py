@@ -5,6 +5,7 @@ cattrs collects all errors of a tree; nothing here knows what a setting means.
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -42,6 +43,7 @@ def converter(directory: Path, texts: dict[type, Callable[[str], Any]]) -> cattr
         result.register_structure_hook(exact, _exactly(exact, words))
     result.register_structure_hook_factory(attrs.has, lambda cls: _table(cls, result))
     result.register_structure_hook_factory(is_sequence, lambda kind: _list(kind, result))
+    result.register_structure_hook(StrEnum, _choice)
     for kind, read in {**texts, Path: directory.joinpath}.items():
         result.register_structure_hook(kind, _text(read))
     result.register_structure_hook(Path | None, _text(directory.joinpath))
@@ -74,6 +76,15 @@ def _text(read: Callable[[str], Any]) -> Callable[[Any, Any], Any]:
         return read(value)
 
     return hook
+
+
+def _choice(value: Any, kind: type[StrEnum]) -> StrEnum:
+    """One of the words of an enum."""
+    if not isinstance(value, str):
+        raise TypeError(f"a string is wanted, not {_described(value)}")
+    if value not in set(kind):
+        raise ValueError(f"must be in {[choice.value for choice in kind]!r} (got {value!r})")
+    return kind(value)
 
 
 def _list(kind: Any, within: cattrs.Converter) -> Callable[[Any, Any], Any]:

@@ -20,6 +20,7 @@ from curveproxy.app.config.reading import read_file
 from curveproxy.policy.limits import AdmissionLimits, ClientLimits, MessageLimits, whole
 from curveproxy.policy.socket_types import ZMTP1_COUNTERPARTS
 from curveproxy.proxy.net.endpoint import Endpoint, Network, is_local
+from curveproxy.proxy.settings import RefusalMode
 from curveproxy.wire import z85
 from curveproxy.wire.curve.box import KeyPair
 
@@ -143,7 +144,7 @@ class Clients:
     allow: str = field(default="listed", validator=in_(["listed", "any"]))
     directory: Path | None = field(default=None, validator=_check_directory)
     keys: list[PublicKey] = field(factory=list)
-    refusal: str = field(default="error", validator=in_(["error", "close"]))
+    refusal: RefusalMode = RefusalMode.ERROR
     max_sessions_per_client: int = whole(0, least=0)
     messages_per_second_per_client: int = whole(0, least=0)
     bytes_per_second_per_client: int = whole(0, least=0)

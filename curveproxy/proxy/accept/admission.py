@@ -22,6 +22,7 @@ from curveproxy.proxy.errors import RefusedError
 from curveproxy.proxy.net import sockets
 from curveproxy.proxy.net.deadlines import Deadline, DeadlineQueue
 from curveproxy.proxy.net.reactor import GONE, Reactor
+from curveproxy.proxy.settings import RefusalMode
 from curveproxy.reasons import Outcome
 from curveproxy.wire import proxy_protocol, spec
 from curveproxy.wire.curve import server as curve_server
@@ -274,7 +275,7 @@ class Admission:
         service.observer.refused(outcome, peer, detail, service.name_of(initiate.client) if initiate else "")
         if initiate is not None and is_probe(initiate.properties) and outcome != Outcome.CLIENT_UNKNOWN:
             self._bid_farewell(sock, outcome)
-        elif outcome in FINAL and service.settings.refusal == "error":
+        elif outcome in FINAL and service.settings.refusal == RefusalMode.ERROR:
             self._bid_farewell(sock, "400")
         else:
             sock.close()

@@ -12,8 +12,17 @@ from typing import Any, Protocol
 import trio
 
 from curveproxy.policy.circuit_breaker import CircuitBreaker
+from curveproxy.policy.limits import OnInvalid
 from curveproxy.policy.metadata import is_safe_identity
-from curveproxy.policy.socket_types import DROPPING_HINT, HARMED_BY_DROPPING, PAIR, ZMTP1_COUNTERPARTS, fits, known
+from curveproxy.policy.socket_types import (
+    DROPPING_HINT,
+    HARMED_BY_DROPPING,
+    PAIR,
+    XPUB,
+    ZMTP1_COUNTERPARTS,
+    fits,
+    known,
+)
 from curveproxy.proxy.connect.failures import FAILURES
 from curveproxy.proxy.connect.reach import listens
 from curveproxy.proxy.errors import DialError, RefusedError
@@ -487,7 +496,7 @@ class Dialer:
         self._takes_one &= connection.version.dialect == Dialect.V1
         if connection.version.dialect == Dialect.V1:
             self._notice("the service speaks ZMTP 1.0", hint=OLD_SERVICE_HINT)
-        if self._settings.xpub_messages and connection.socket_type == b"XPUB" and connection.version.minor < 1:
+        if self._settings.xpub_messages and connection.socket_type == XPUB and connection.version.minor < 1:
             self._notice("xpub_messages does not suit the service", service_says="XPUB", hint=XPUB_MESSAGES_HINT)
         self.breaker.record_success()
         self.observer.backend_up(trio.current_time() - dial.began)
@@ -552,7 +561,7 @@ class Dialer:
                 raise DialError(BackendFailure.SOCKET_TYPE, f"client {known(near)}, service of ZMTP 1.0")
             event = "the service speaks ZMTP 1.0, which does not tell its socket type"
             self._notice(event, taken_for=known(far), hint="set backend_socket_type")
-        if self._settings.messages.on_invalid == "drop" and far in HARMED_BY_DROPPING:
+        if self._settings.messages.on_invalid == OnInvalid.DROP and far in HARMED_BY_DROPPING:
             self._notice("dropping does not suit the service", service_says=known(far), hint=DROPPING_HINT)
         if not fits(near, far):
             raise DialError(BackendFailure.SOCKET_TYPE, f"client {known(near)}, service {known(far)}")

@@ -7,8 +7,9 @@ from typing import Protocol
 
 import trio
 
+from curveproxy.policy.limits import OnInvalid
 from curveproxy.policy.quotas import Quota
-from curveproxy.policy.socket_types import known
+from curveproxy.policy.socket_types import REQ, REQUESTERS, known
 from curveproxy.proxy.established import Established
 from curveproxy.proxy.relay.commands import OUR_PING
 from curveproxy.proxy.relay.env import AdmittedClient, RelayEnv
@@ -30,10 +31,6 @@ AT_ONCE_SECONDS = 0.5
 LEAST_PROGRESS = 1024
 # Idle checks per ``idle_seconds``: an idle session ends at most one check late.
 IDLE_CHECKS = 8
-
-
-# The types of clients that wait for the replies of their service.
-ASKING = frozenset({b"REQ", b"DEALER"})
 
 
 class Leave(Enum):
@@ -111,7 +108,7 @@ class Session:
         self.ends_by = self._stays_until = inf
         self._is_closed = False
         messages = settings.messages
-        self.drops_invalid = messages.on_invalid == "drop"
+        self.drops_invalid = messages.on_invalid == OnInvalid.DROP
         self.max_invalid_per_minute = messages.max_invalid_per_minute
         self._near, self._far = near, far = Peer(downstream), Peer(upstream)
         dialect = far.side.dialect
@@ -286,7 +283,7 @@ class Session:
 
         Between two requests is too late: the next one may be on its way already.
         """
-        if self.type_told not in ASKING or not self.messages_in:
+        if self.type_told not in REQUESTERS or not self.messages_in:
             self.drain()
         elif self._parting == Leave.AT_ONCE:
             self._parting, self._replies = Leave.BEHIND_REPLY, self.messages_out
@@ -303,7 +300,7 @@ class Session:
         is_owed = self.messages_in > self.messages_out or not self._near.reader.has_nothing_to_do
         if self._parting == Leave.BEHIND_REPLY:
             return not is_owed and self.messages_out > self._replies
-        return not (is_owed and self.type_told == b"REQ")
+        return not (is_owed and self.type_told == REQ)
 
     def has_parted(self) -> None:
         """The client has been told that nothing follows."""
@@ -319,7 +316,7 @@ class Session:
     @property
     def awaits_reply(self) -> bool:
         """Whether the client has asked what it has not been answered, and would wait for it for ever."""
-        return self.type_told == b"REQ" and self.messages_in > self.messages_out
+        return self.type_told == REQ and self.messages_in > self.messages_out
 
     def cut(self, reason: Closed) -> None:
         """End at once, whatever is owed."""

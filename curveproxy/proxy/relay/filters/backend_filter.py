@@ -25,7 +25,7 @@ PAIR of 2.x has one connection (``connect/dialer.py``).
 
 from abc import ABC, abstractmethod
 
-from curveproxy.policy.socket_types import PUBLISHERS, SENDERS
+from curveproxy.policy.socket_types import PUBLISHERS, REP, REQ, SENDERS, XPUB
 from curveproxy.policy.subscriptions import Subscriptions
 from curveproxy.proxy.relay.commands import Side
 from curveproxy.reasons import Invalid
@@ -147,12 +147,12 @@ def filter_for(service: Side, *, drops: bool, xpub_messages: bool) -> Filter | N
     if kind in PUBLISHERS:
         if dialect == Dialect.V1:
             return ForPublisher(Dialect.V3, drops=drops, topics=Subscriptions())
-        takes_messages, topics = kind == b"XPUB" and xpub_messages, Subscriptions() if service.minor < 1 else None
+        takes_messages, topics = kind == XPUB and xpub_messages, Subscriptions() if service.minor < 1 else None
         return ToPublisher(dialect, drops=drops, takes_messages=takes_messages, topics=topics)
     if kind in SENDERS:
         return ToSender(dialect, drops=drops)
-    if dialect == Dialect.V1 and kind == b"REQ":
+    if dialect == Dialect.V1 and kind == REQ:
         return ToOldRequester(dialect, drops=drops)
-    if dialect == Dialect.V1 and kind == b"REP":
+    if dialect == Dialect.V1 and kind == REP:
         return ToOldReplier(dialect, drops=drops)
     return None
