@@ -7,7 +7,7 @@ import ipaddress
 import struct
 
 from curveproxy.wire.errors import Fault, PeerError
-from curveproxy.wire.zmtp.greeting import Octets
+from curveproxy.wire.spec import Octets
 
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 FIXED = 16  # signature, version and command, family and transport, length

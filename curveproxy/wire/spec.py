@@ -1,9 +1,19 @@
 """The numbers of the protocol. First the law, each with its section; then our own choices, each with its reason.
 
-RFC numbers: 23 = ZMTP 3.0, 25 = ZMTP-CURVE, 26 = CurveZMQ, 37 = ZMTP 3.1.
+RFC numbers: 13 = ZMTP 1.0, 15 = ZMTP 2.0, 23 = ZMTP 3.0, 25 = ZMTP-CURVE, 26 = CurveZMQ, 37 = ZMTP 3.1.
 """
 
 from typing import Final
+
+# What holds octets that a peer has sent.
+Octets = bytes | bytearray | memoryview
+
+# --- ZMTP 1.0 (RFC 13): no greeting, and a frame's size counts its octet of flags too ---
+
+V1_LONG: Final = 0xFF  # where the size stands: 8 octets of it follow
+V1_LONG_HEADER: Final = 10
+V1_SHORT_BODY_MAX: Final = 253
+IDENTITY_MAX: Final = 255  # of every version
 
 # --- ZMTP 3 (RFC 23, RFC 37) ---
 
@@ -17,7 +27,7 @@ MORE: Final = 0x01
 LONG: Final = 0x02
 COMMAND: Final = 0x04
 SHORT_BODY_MAX: Final = 255
-SHORT_HEADER: Final = 2
+SHORT_HEADER: Final = 2  # of ZMTP 1.0 too
 LONG_HEADER: Final = 9
 FRAME_MAX: Final = 2**63 - 1  # the top bit of a long size must be zero
 

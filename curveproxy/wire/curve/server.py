@@ -13,9 +13,10 @@ from curveproxy.wire.curve import box
 from curveproxy.wire.curve.box import KeyPair, short_nonce
 from curveproxy.wire.curve.cookie import open_cookie, seal_cookie
 from curveproxy.wire.errors import Fault, PeerError
+from curveproxy.wire.spec import Octets
 from curveproxy.wire.zmtp import metadata
 from curveproxy.wire.zmtp.frame import Due, command, read_command_untrusted
-from curveproxy.wire.zmtp.greeting import Octets, greeting
+from curveproxy.wire.zmtp.greeting import greeting
 
 GREETING = greeting(spec.CURVE, as_server=True)
 HELLO = Due(b"HELLO", spec.HELLO_SIZE, spec.HELLO_SIZE, Fault.HELLO, Fault.HELLO)

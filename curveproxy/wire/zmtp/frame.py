@@ -12,7 +12,6 @@ from attrs import frozen
 from curveproxy.wire import spec
 from curveproxy.wire.errors import Fault, PeerError
 from curveproxy.wire.zmtp.command import body_of
-from curveproxy.wire.zmtp.greeting import Octets
 
 LONG_HEADER = struct.Struct(">BQ")
 
@@ -37,11 +36,44 @@ def command(name: bytes, data: bytes) -> bytes:
     return frame(spec.COMMAND, body_of(name, data))
 
 
+def read_header(
+    octets: spec.Octets, start: int, end: int, dialect: Dialect = Dialect.V3
+) -> tuple[int, int, int] | None:
+    """Read the header of the frame at ``octets[start:end]``. The only code that knows where a header ends.
+
+    Returns (begin, stop, flags), of which the first two are where the body begins and where it will stop; None while
+    the header is not whole. Frames of CURVE are those of ZMTP 3. A ZMTP 1.0 frame with a size of 0, which does not
+    even count its flags, stops before it begins.
+    """
+    have = end - start
+    if have < spec.SHORT_HEADER:
+        return None
+    first = octets[start]
+    if dialect == Dialect.V1:
+        if first != spec.V1_LONG:
+            begin = start + spec.SHORT_HEADER
+            return begin, begin - 1 + first, octets[begin - 1]
+        if have < spec.V1_LONG_HEADER:
+            return None
+        begin = start + spec.V1_LONG_HEADER
+        _, size = LONG_HEADER.unpack_from(octets, start)
+        return begin, begin - 1 + size, octets[begin - 1]
+    if not first & spec.LONG:
+        begin = start + spec.SHORT_HEADER
+        return begin, begin + octets[begin - 1], first
+    if have < spec.LONG_HEADER:
+        return None
+    _, size = LONG_HEADER.unpack_from(octets, start)
+    begin = start + spec.LONG_HEADER
+    return begin, begin + size, first
+
+
 def read_frame(seen: bytes) -> tuple[int, bytes, bytes] | None:
     """The flags and the body of the first frame in ``seen``, and what is behind it; None while it is not whole."""
-    begin = spec.LONG_HEADER if seen[:1] and seen[0] & spec.LONG else spec.SHORT_HEADER
-    end = begin + int.from_bytes(seen[1:begin], "big")
-    return (seen[0], seen[begin:end], seen[end:]) if begin <= len(seen) >= end else None
+    if (header := read_header(seen, 0, len(seen))) is None:
+        return None
+    begin, end, flags = header
+    return (flags, seen[begin:end], seen[end:]) if len(seen) >= end else None
 
 
 @frozen
@@ -59,7 +91,7 @@ class Due:
     too_large: Fault
 
 
-def read_command_untrusted(seen: Octets, due: Due) -> tuple[int, int, int]:
+def read_command_untrusted(seen: spec.Octets, due: Due) -> tuple[int, int, int]:
     """Judge as much of a handshake command as has come.
 
     seen: octets from the frame's first on.
@@ -68,24 +100,20 @@ def read_command_untrusted(seen: Octets, due: Due) -> tuple[int, int, int]:
     Raises PeerError: command for other commands and messages, and the two faults of ``due``.
     """
     have = len(seen)
-    if have < spec.SHORT_HEADER:
-        if have and seen[0] & ~spec.LONG != spec.COMMAND:
-            raise PeerError(Fault.COMMAND, "not a command")
-        return spec.SHORT_HEADER, 0, 0
-    if seen[0] & ~spec.LONG != spec.COMMAND:
+    if have and seen[0] & ~spec.LONG != spec.COMMAND:
         raise PeerError(Fault.COMMAND, "not a command")
-    begin = spec.LONG_HEADER if seen[0] & spec.LONG else spec.SHORT_HEADER
-    if have < begin:
-        return begin, 0, 0
-    size = int.from_bytes(seen[1:begin], "big")
+    if (header := read_header(seen, 0, have)) is None:
+        return (spec.SHORT_HEADER if have < spec.SHORT_HEADER else spec.LONG_HEADER), 0, 0
+    begin, end, _ = header
+    size = end - begin
     # The name before the size: a HELLO where INITIATE is due is the wrong command, not a small INITIATE.
     # What is shorter than the name that is due can not be it.
     opening = bytes([len(due.name)]) + due.name
-    if not opening.startswith(bytes(seen[begin : min(begin + len(opening), begin + size)])):
+    if not opening.startswith(bytes(seen[begin : min(begin + len(opening), end)])):
         raise PeerError(Fault.COMMAND, "another command")
     if size < due.least:
         raise PeerError(due.malformed, "too short")
     if size > due.most:
         raise PeerError(due.too_large, "too long")
     named = begin + len(opening)
-    return named if have < named else begin + size, begin, begin + size
+    return named if have < named else end, begin, end

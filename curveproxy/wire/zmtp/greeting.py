@@ -6,8 +6,6 @@
 from curveproxy.wire import spec
 from curveproxy.wire.errors import Fault, PeerError
 
-Octets = bytes | bytearray | memoryview
-
 # Where each field ends. Between accept and a whole greeting we look at these marks, so that whatever is wrong
 # is refused as soon as it has come, and no half of a greeting wakes us more than five times.
 SIGNATURE_END = 10
@@ -28,7 +26,7 @@ def greeting(mechanism: bytes, *, as_server: bool) -> bytes:
     return SIGNATURE + bytes([3, spec.MINOR]) + mechanism + bytes([as_server]) + bytes(31)
 
 
-def check_greeting_untrusted(seen: Octets, mechanism: bytes) -> int:
+def check_greeting_untrusted(seen: spec.Octets, mechanism: bytes) -> int:
     """Judge as much of a greeting as has come.
 
     seen: the first octets of the connection, up to 64.
@@ -58,7 +56,7 @@ def check_greeting_untrusted(seen: Octets, mechanism: bytes) -> int:
     return ROLE_END if have < ROLE_END else spec.GREETING_SIZE
 
 
-def check_client_untrusted(seen: Octets) -> int:
+def check_client_untrusted(seen: spec.Octets) -> int:
     """Judge as much of a CURVE client's greeting as has come; see ``check_greeting_untrusted``.
 
     Raises PeerError: not_zmtp, zmtp_version, mechanism, role. RFC 25 has the client write as-server 0, and

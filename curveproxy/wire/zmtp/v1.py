@@ -8,12 +8,9 @@ identity's frame, in its long form.
 
 from collections.abc import Mapping
 
+from curveproxy.wire import spec
 from curveproxy.wire.errors import Fault, PeerError
-from curveproxy.wire.zmtp.frame import Dialect
-
-IDENTITY_MAX = 255
-_LONG = 0xFF
-_SHORT_HEADER, _LONG_HEADER = 2, 10
+from curveproxy.wire.zmtp.frame import Dialect, read_header
 
 
 class V1Initiator:
@@ -40,15 +37,13 @@ class V1Initiator:
         Raises PeerError: old_handshake.
         """
         seen = self._seen = self._seen + octets
-        header = _LONG_HEADER if seen[:1] == b"\xff" else _SHORT_HEADER
-        if len(seen) < header:
+        if (header := read_header(seen, 0, len(seen), Dialect.V1)) is None:
             return b""
-        size = int.from_bytes(seen[1:9], "big") if header == _LONG_HEADER else seen[0]
-        if not 1 <= size <= IDENTITY_MAX + 1:
+        begin, end, _ = header
+        if not begin <= end <= begin + spec.IDENTITY_MAX:
             raise PeerError(Fault.OLD_HANDSHAKE, "its identity is too long, or has no size")
-        end = header + size - 1
         if len(seen) >= end:
-            identity = seen[header:end]
+            identity = seen[begin:end]
             self.properties = {"Identity": identity} if identity else {}
             self.rest, self.done = seen[end:], True
         return b""

@@ -6,7 +6,7 @@
 from collections.abc import Mapping
 
 from curveproxy.wire.errors import Fault, PeerError
-from curveproxy.wire.zmtp.frame import Dialect, frame
+from curveproxy.wire.zmtp.frame import Dialect, frame, read_header
 from curveproxy.wire.zmtp.greeting import MAJOR_END
 from curveproxy.wire.zmtp.metadata import find
 
@@ -14,7 +14,6 @@ from curveproxy.wire.zmtp.metadata import find
 TYPES = (b"PAIR", b"PUB", b"SUB", b"REQ", b"REP", b"DEALER", b"ROUTER", b"PULL", b"PUSH", b"XPUB", b"XSUB")
 _SENT_AS = {b"XPUB": b"PUB", b"XSUB": b"SUB"}
 _IDENTITY_AT = MAJOR_END + 1
-_HEADER = 2
 
 
 class V2Initiator:
@@ -51,8 +50,9 @@ class V2Initiator:
             raise PeerError(Fault.OLD_HANDSHAKE, "a socket type that ZMTP 2.0 does not know")
         if len(seen) > _IDENTITY_AT and seen[_IDENTITY_AT]:
             raise PeerError(Fault.OLD_HANDSHAKE, "no identity")
-        begin = _IDENTITY_AT + _HEADER
-        if len(seen) >= begin and len(seen) >= (end := begin + seen[begin - 1]):
+        header = read_header(seen, _IDENTITY_AT, len(seen), Dialect.V2)
+        if header is not None and len(seen) >= header[1]:
+            begin, end, _ = header
             self.properties = {"Socket-Type": TYPES[seen[MAJOR_END]]}
             if identity := seen[begin:end]:
                 self.properties["Identity"] = identity
