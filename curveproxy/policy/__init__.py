@@ -1,1 +1,1 @@
-"""May they? Decisions from facts. Pure: time is an argument."""
+"""Decisions from facts: who may connect, how many, how fast. Pure: time is an argument."""

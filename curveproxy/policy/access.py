@@ -1,4 +1,4 @@
-"""Who may connect: the public keys of a service's clients, the operator's names for them, and what each is bound to."""
+"""Who may connect: the public keys of a service's clients, the operator's names for them, and the terms of each."""
 
 from collections.abc import Mapping
 from functools import cached_property
@@ -11,11 +11,11 @@ from curveproxy.reasons import Outcome
 
 @frozen
 class KeyTerms:
-    """What the operator wrote into a client's certificate.
+    """What a client's certificate says of its key beside the name.
 
-    identity: the one that this key must use, and gets when it names none; empty for any.
-    socket_types: those that it may use; empty for all.
-    limits: those of ``ClientLimits`` that are its own, by name.
+    identity: the only one that this key may use, and the one it gets when it names none; empty for any.
+    socket_types: the only ones that it may use; empty for all.
+    limits: its own values of ``ClientLimits``, by name.
     """
 
     identity: bytes = b""
@@ -23,7 +23,7 @@ class KeyTerms:
     limits: Mapping[str, int] = field(factory=dict)
 
 
-UNBOUND = KeyTerms()
+NO_TERMS = KeyTerms()
 
 
 @frozen
@@ -32,13 +32,13 @@ class AccessList:
 
     names: public key (32 octets) -> the operator's name for it (a certificate's file stem); ``None``
         for a key that was written without a name.
-    allow_any: everybody who can prove a key is let in, named or not.
-    bindings: of those keys that are bound to something.
+    allow_any: any key may connect, listed or not.
+    terms: of those keys that have some.
     """
 
     names: Mapping[bytes, str | None] = field(factory=dict)
     allow_any: bool = False
-    bindings: Mapping[bytes, KeyTerms] = field(factory=dict)
+    terms: Mapping[bytes, KeyTerms] = field(factory=dict)
 
     def name(self, key: bytes) -> str | None:
         return self.names.get(key)
@@ -47,27 +47,27 @@ class AccessList:
         return self.allow_any or key in self.names
 
     def check(self, key: bytes, socket_type: bytes | None, identity: bytes) -> tuple[Outcome, str] | None:
-        """Why this key may not come in, or stay, as what it says that it is; None when it may."""
+        """Why this key must not connect with this socket type and identity; None when it may."""
         if not self.allows(key):
             return Outcome.CLIENT_UNKNOWN, ""
-        binding = self.bindings.get(key, UNBOUND)
-        if binding.identity and identity not in (b"", binding.identity):
+        terms = self.terms.get(key, NO_TERMS)
+        if terms.identity and identity not in (b"", terms.identity):
             return Outcome.METADATA, "the identity is not the one in its certificate"
-        if not binding.identity and identity in self._bound_identities:
+        if not terms.identity and identity in self._bound_identities:
             return Outcome.METADATA, "the identity is bound to another client's key"
-        if binding.socket_types and socket_type not in binding.socket_types:
+        if terms.socket_types and socket_type not in terms.socket_types:
             return Outcome.SOCKET_TYPE, "the socket type is not among those in its certificate"
         return None
 
     @cached_property
     def _bound_identities(self) -> frozenset[bytes]:
-        return frozenset(binding.identity for binding in self.bindings.values()) - {b""}
+        return frozenset(terms.identity for terms in self.terms.values()) - {b""}
 
     def identity(self, key: bytes, claimed: bytes) -> bytes:
-        """Who a client is to its service: as its certificate says, else as it says."""
-        return self.bindings.get(key, UNBOUND).identity or claimed
+        """The identity that a service sees: the certificate's, else the one that the client claims."""
+        return self.terms.get(key, NO_TERMS).identity or claimed
 
     def limits(self, key: bytes, of_all: ClientLimits) -> ClientLimits:
-        """What this key may take: as its certificate says, else as everybody."""
-        own = self.bindings.get(key, UNBOUND).limits
+        """The limits of this key: its certificate's, else those of all clients."""
+        own = self.terms.get(key, NO_TERMS).limits
         return evolve(of_all, **own) if own else of_all

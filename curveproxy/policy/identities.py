@@ -1,6 +1,6 @@
-"""Whose each identity is, where several processes relay: one key's at a time, and in one process.
+"""Which client has each identity, where several processes relay: one key has it, in one process at a time.
 
-And who shares one: two hosts with the same key and identity replace each other's session for ever.
+And which identities are shared: two hosts with the same key and identity replace each other's session for ever.
 """
 
 from collections.abc import Hashable
@@ -13,7 +13,7 @@ Process = TypeVar("Process")
 
 @frozen
 class Claim(Generic[Process]):
-    """Who has an identity: a client with this key, in this process. number: the client's there."""
+    """A client that has an identity. process: where its session is; key: its own; number: the client's there."""
 
     process: Process
     key: str
@@ -25,19 +25,19 @@ RIVALS_REPLACE, RIVALS_SECONDS = 4, 60.0
 
 
 class Rivals:
-    """How often the sessions of an identity were replaced of late."""
+    """How often the sessions of each identity were replaced of late."""
 
     def __init__(self) -> None:
         self._since: dict[bytes, tuple[float, int]] = {}
 
     def add(self, identity: bytes, now: float) -> bool:
-        """One was replaced; whether it is time to tell of it."""
+        """Count a session that was replaced. Returns whether to report it: every fourth time."""
         since, count = self._since.get(identity, (now, 0))
         self._since[identity] = since, count + 1
         return not (count + 1) % RIVALS_REPLACE
 
-    def forget(self, now: float) -> None:
-        """Whoever began to be replaced too long ago, and may have stopped."""
+    def expire(self, now: float) -> None:
+        """Forget identities whose first replacement was too long ago."""
         for identity in [name for name, (since, _) in self._since.items() if now - since > RIVALS_SECONDS]:
             del self._since[identity]
 
@@ -47,27 +47,27 @@ class Rivals:
 
 
 class IdentityClaims(Generic[Process]):
-    """Those of all services; a name is a service's and an identity's."""
+    """The claims of all services; a name stands for a service and an identity."""
 
     def __init__(self) -> None:
-        self._holders: dict[Hashable, Claim[Process]] = {}
+        self._claims: dict[Hashable, Claim[Process]] = {}
 
-    def claim(self, name: Hashable, newcomer: Claim[Process]) -> Claim[Process] | None:
-        """It is the newcomer's, unless a client with another key has it. Returns who has had it."""
-        holder = self._holders.get(name)
-        if holder is None or holder.key == newcomer.key:
-            self._holders[name] = newcomer
-        return holder
+    def claim(self, name: Hashable, claim: Claim[Process]) -> Claim[Process] | None:
+        """Record a claim, unless a client with another key has the name. Returns the claim that stood until now."""
+        before = self._claims.get(name)
+        if before is None or before.key == claim.key:
+            self._claims[name] = claim
+        return before
 
-    def release(self, name: Hashable, holder: Claim[Process]) -> None:
-        """Its client has gone. Nothing changes where another has followed it."""
-        if self._holders.get(name) == holder:
-            del self._holders[name]
+    def release(self, name: Hashable, claim: Claim[Process]) -> None:
+        """Remove a claim whose client has gone; nothing changes where another claim has replaced it."""
+        if self._claims.get(name) == claim:
+            del self._claims[name]
 
     def forget(self, process: Process) -> None:
-        """A process has ended, and all its clients have gone."""
-        for name in [name for name, holder in self._holders.items() if holder.process is process]:
-            del self._holders[name]
+        """Remove all claims of a process that has ended."""
+        for name in [name for name, claim in self._claims.items() if claim.process is process]:
+            del self._claims[name]
 
     def __len__(self) -> int:
-        return len(self._holders)
+        return len(self._claims)

@@ -1,10 +1,10 @@
-"""How many invalid messages, or others that are not passed on, a session may send before it ends."""
+"""How many invalid or rejected messages a session may send before it ends."""
 
 WINDOW_SECONDS = 60.0
 
 
 class InvalidBudget:
-    """So many in a minute, which begins with the first of them.
+    """A number of messages a minute; a minute begins with the first of them.
 
     now: seconds of a clock that does not go back.
     """
@@ -13,7 +13,7 @@ class InvalidBudget:
         self._per_minute, self._left, self._until = per_minute, 0, 0.0
 
     def spend(self, now: float) -> bool:
-        """Count one; whether the session may go on."""
+        """Count one. Returns whether the session may go on."""
         if now >= self._until:
             self._left, self._until = self._per_minute, now + WINDOW_SECONDS
         self._left -= 1

@@ -1,4 +1,4 @@
-"""The limits of one service, as an operator writes them, and what the machine makes of them."""
+"""The limits of one service as configured, and as they are in force with the descriptors of the process."""
 
 from enum import StrEnum
 from typing import Any
@@ -17,23 +17,23 @@ def positive(default: float, most: float) -> Any:
     return field(default=default, validator=[gt(0), le(most)])
 
 
-# A cookie lives this long, and no handshake may outlive its cookie.
+# A cookie is valid for so long, and no handshake may last longer than its cookie.
 MAX_HANDSHAKE_SECONDS = 60
 
-# Descriptors that are neither a stranger's nor a session's: listeners, the admin page, log, epolls, threads, a list
-# that is read, a look whether a service listens. Sockets that were told ERROR are counted among the strangers.
+# Descriptors of neither half-open connections nor sessions: listeners, the admin page, log, epolls, threads, a list
+# that is read, a check whether a service listens. Lingering closes are counted among the half-open connections.
 RESERVED_DESCRIPTORS = 128
 
 
 @frozen
 class WorkerShare:
-    """The part of a limit that one of several processes has. index: from 0; of: how many there are."""
+    """The part of a limit that one of several processes has. index: of the process, from 0; of: how many there are."""
 
     index: int = 0
     of: int = 1
 
     def part(self, whole: int, least: int = 1) -> int:
-        """All parts together are the whole, unless that is less than ``least`` for each."""
+        """One process's part. All parts add up to the whole, unless that is less than ``least`` for each."""
         return max(least, whole // self.of + (self.index < whole % self.of))
 
 
@@ -42,7 +42,7 @@ WHOLE = WorkerShare()
 
 @frozen
 class AdmissionLimits:
-    """``[service.admission]``: what strangers may take."""
+    """``[service.admission]``: what clients may use before they have proved a key, and how many may connect."""
 
     handshake_seconds: float = positive(10.0, MAX_HANDSHAKE_SECONDS)
     max_half_open: int = whole(16384, least=1)
@@ -53,15 +53,15 @@ class AdmissionLimits:
     backend_connect_seconds: float = positive(5.0, 3600)
 
     def divided(self, share: WorkerShare) -> "AdmissionLimits":
-        """The limits of a process that has this share of the connections."""
+        """The limits of one process that accepts this share of the connections."""
         return evolve(self, **{name: share.part(getattr(self, name)) for name in DIVIDED})
 
 
-# Those that count something, of which each process sees its own part only.
+# Limits of counts: each process counts its own connections only.
 DIVIDED = ("max_half_open", "max_half_open_per_source", "handshakes_per_second_per_source", "max_sessions")
 
 
-# Those of a stranger, whose service is not known where several share an endpoint.
+# Limits that apply before HELLO, when it is not known yet which of the services that share an endpoint is meant.
 BEFORE_HELLO = (
     "handshake_seconds",
     "max_half_open",
@@ -80,7 +80,7 @@ class OnInvalid(StrEnum):
 
 @frozen
 class MessageLimits:
-    """``[service.messages]``: what authenticated peers may send."""
+    """``[service.messages]``: what authenticated clients may send."""
 
     max_message_bytes: int = whole(67_108_864, least=1)
     on_invalid: OnInvalid = OnInvalid.DISCONNECT
@@ -89,7 +89,7 @@ class MessageLimits:
 
 @frozen
 class ClientLimits:
-    """What one client's key may take in a service, all its sessions together; 0 for no limit."""
+    """Limits of one client's key in a service, all its sessions together; 0 for no limit."""
 
     max_sessions: int = 0
     messages_per_second: int = 0
@@ -100,10 +100,10 @@ UNLIMITED = ClientLimits()
 
 
 def sessions_in_force(configured: int, descriptors: int) -> int:
-    """How many sessions of two descriptors each fit beside twice the reserve."""
+    """How many sessions of two descriptors each fit beside twice the reserve; at least one."""
     return max(1, min(configured, (descriptors - 2 * RESERVED_DESCRIPTORS) // 2))
 
 
 def half_open_in_force(configured: int, descriptors: int, sessions: int) -> int:
-    """How many strangers fit beside ``sessions``; at least one, so that eviction can still make room."""
+    """How many half-open connections fit beside ``sessions``; at least one, so that eviction can still make room."""
     return max(1, min(configured, descriptors - 2 * sessions - RESERVED_DESCRIPTORS))

@@ -1,34 +1,34 @@
-"""What a peer's metadata may say, and what of it is passed on."""
+"""Which properties of a peer's metadata are safe, and which are forwarded."""
 
 from collections.abc import Mapping
 
 IDENTITY_MAX = 255
 
-# A libzmq service believes these names, so only the proxy may set them (names in lower case). Routing-Id is what it
-# calls Identity today, and reads where that is missing.
+# A libzmq service trusts these properties, so only the proxy may set them (names in lower case). libzmq calls Identity
+# Routing-Id today, and reads that where Identity is missing.
 RESERVED = frozenset({"user-id", "peer-address", "routing-id", "x-curve-key", "x-peer-address"})
-# So begin the names that libzmq gives to what it knows by itself, as __fd.
+# libzmq's own properties begin with it, as __fd.
 RESERVED_PREFIX = "__"
 
-# Our own client asks with it for a clear word; no service needs to see it.
+# ``curveproxy probe`` sends it to be told the outcome in plain words; it is not forwarded to the service.
 PROBE = "x-curveproxy-probe"
 
 
 def is_safe_identity(identity: bytes | None) -> bool:
-    """Whether a service survives this identity.
+    """Whether an identity can do a service no harm.
 
-    One that begins with a zero octet may be the next that a ROUTER would make up, and libzmq then aborts.
+    A ROUTER makes up identities that begin with a zero octet, and libzmq aborts when a client uses the next of them.
     """
     return not identity or (len(identity) <= IDENTITY_MAX and identity[0] != 0)
 
 
 def is_probe(properties: Mapping[str, bytes]) -> bool:
-    """Whether it is our own client, that wants to know how it would fare."""
+    """Whether a client is ``curveproxy probe``, which only asks whether it would be admitted."""
     return any(name.lower() == PROBE for name in properties)
 
 
 def for_service(properties: Mapping[str, bytes], set_by_us: dict[str, bytes]) -> dict[str, bytes]:
-    """A client's properties as the service is to see them: without what only we may say, then what we say."""
+    """A client's properties as they are forwarded: without those that only we may set, then those that we set."""
     ours = RESERVED | {PROBE} | {name.lower() for name in set_by_us}
     if is_probe(properties):
         ours |= {"identity"}  # the service would take it for that client
@@ -40,7 +40,7 @@ def for_service(properties: Mapping[str, bytes], set_by_us: dict[str, bytes]) ->
 
 
 def droppable(properties: Mapping[str, bytes]) -> list[str]:
-    """What may be left out when READY must be short, the least needed first: X- properties, others, the identity."""
+    """Properties that a short READY may leave out, the least needed first: X- properties, others, the identity."""
     ranks = {"socket-type": 0, "identity": 1}
 
     def rank(name: str) -> int:

@@ -1,12 +1,12 @@
-"""What one client may take, all its sessions together: how many there are, messages and octets a second.
+"""The limits of one client, all its sessions together: how many there are, messages and octets a second.
 
-Octets are those that come, boxes and headers included, whatever is in them. Messages are counted as ``weight`` says.
+Octets are counted as received, with boxes and headers. Messages are counted as ``weight`` says.
 
-Nothing that it sends is refused. What was read has been taken, also more than there was, as a large message is; who has
-used up what it may have is not read again until there is some.
+Nothing that a client sends is refused. Whatever was read is spent, even more than was available, as a large message is;
+a client whose quota is used up is not read again until some is available.
 
-Where several processes relay, each knows how many sessions a client has in the others, not what those send: of a rate
-each session has the same part.
+Where several processes relay, each knows how many sessions a client has in the others, but not what those send: each
+session has the same part of a rate.
 """
 
 from collections.abc import Iterator, Mapping
@@ -18,19 +18,19 @@ from curveproxy.policy.limits import UNLIMITED, ClientLimits, WorkerShare
 
 Session = TypeVar("Session")
 
-# A message of more parts than this counts as several: no envelope has as many, and each part costs.
+# A message of more parts than this counts as several: no envelope has as many, and each part costs time.
 PARTS_MAX = 16
 
 
 def weight(messages: int, frames: int) -> float:
-    """What so many messages and commands count as, where so many frames came with them."""
+    """As how many messages to count so many messages and commands, which came in so many frames."""
     return max(messages, frames / PARTS_MAX)
 
 
 class Quota(Generic[Session]):
-    """One client's. limits: those in force; sessions: who shares it, in the order in which they came.
+    """One client's. limits: those in force; sessions: those that share it, the oldest first.
 
-    elsewhere: how many more there are in other processes.
+    elsewhere: how many more sessions there are in other processes.
     """
 
     def __init__(self, limits: ClientLimits, elsewhere: int = 0) -> None:
@@ -39,7 +39,7 @@ class Quota(Generic[Session]):
         self.configure(limits)
 
     def configure(self, limits: ClientLimits) -> None:
-        """These limits from now on, as if nothing had been taken."""
+        """Set the limits from now on, as if nothing had been spent."""
         self.limits = limits
         self._messages = Bucket(limits.messages_per_second or inf)
         self._octets = Bucket(limits.bytes_per_second or inf)
@@ -51,30 +51,30 @@ class Quota(Generic[Session]):
         return here / (here + self.elsewhere)
 
     def available(self, now: float, smallest: int) -> float:
-        """How many octets may be read now, where no message has fewer than ``smallest``; none at zero and below."""
+        """How many octets may be read now, if no message has fewer than ``smallest``; none at zero and below."""
         messages = self._messages.available(self._messages_full_at, now)
         return self._part * min(messages * smallest, self._octets.available(self._octets_full_at, now))
 
     def spend(self, messages: float, octets: int, now: float) -> None:
-        """So much was read."""
+        """Count what was read."""
         part = self._part
         self._messages_full_at = self._messages.spend(self._messages_full_at, now, messages / part)
         self._octets_full_at = self._octets.spend(self._octets_full_at, now, octets / part)
 
     def surplus(self, share: WorkerShare) -> list[Session]:
-        """The newest sessions, where there are too many: those beyond this process's share of them."""
+        """The newest sessions where there are too many: as many as this process has beyond its share."""
         here, most = len(self.sessions), self.limits.max_sessions
         over = min(here + self.elsewhere - most, here - share.part(most, least=0)) if most else 0
         return list(self.sessions)[-over:] if over > 0 else []
 
     @property
     def full_at(self) -> float:
-        """When nothing has to be remembered any more."""
+        """When both buckets are full again, so that nothing has to be remembered."""
         return max(self._messages_full_at, self._octets_full_at)
 
 
 class Quotas(Generic[Session]):
-    """Those of one service. A client that leaves is remembered until it would have everything again."""
+    """The quotas of one service. That of a client without sessions is kept until its buckets are full again."""
 
     def __init__(self) -> None:
         self._quotas: dict[bytes, Quota[Session]] = {}
@@ -82,28 +82,28 @@ class Quotas(Generic[Session]):
         self._elsewhere: Mapping[bytes, int] = {}
 
     def is_full(self, key: bytes, limits: ClientLimits) -> bool:
-        """Whether there is no place for another session of this client."""
+        """Whether this client must not have another session."""
         here = self._quotas[key].sessions if key in self._quotas else ()
         return 0 < limits.max_sessions <= len(here) + self._elsewhere.get(key, 0)
 
     @property
     def counts(self) -> dict[bytes, int]:
-        """How many sessions each client with limits has."""
+        """How many sessions each client with limits has in this process."""
         return {key: len(quota.sessions) for key, quota in self._quotas.items() if quota.sessions}
 
     def set_elsewhere(self, elsewhere: Mapping[bytes, int]) -> None:
-        """What is ``here`` in the other processes, added up."""
+        """Set the ``counts`` of the other processes, added up."""
         self._elsewhere = elsewhere
         for key, quota in self._quotas.items():
             quota.elsewhere = elsewhere.get(key, 0)
 
     def surplus(self, share: WorkerShare) -> Iterator[Session]:
-        """Sessions of clients that have more than they may, which should end."""
+        """Sessions that should end, because their clients have too many."""
         for quota in list(self._quotas.values()):
             yield from quota.surplus(share)
 
     def attach(self, key: bytes, limits: ClientLimits, session: Session) -> Quota[Session] | None:
-        """What this session of a client shares with its others from now on; None where it has no limit."""
+        """Add a session of a client. Returns the quota that all of its sessions share; None where it has no limit."""
         if limits == UNLIMITED:
             self._quotas.pop(key, None)
             return None
@@ -114,14 +114,14 @@ class Quotas(Generic[Session]):
         return quota
 
     def detach(self, key: bytes, session: Session) -> None:
-        """A session has ended."""
+        """Remove a session that has ended."""
         if (quota := self._quotas.get(key)) is not None:
             quota.sessions.pop(session, None)
             if not quota.sessions:
                 self._left[key] = quota
 
     def expire(self, now: float) -> None:
-        """Those who have left, and could do nothing now that a newcomer could not."""
+        """Forget clients that have left and whose buckets are full again."""
         for key, quota in list(self._left.items()):
             if quota.sessions or quota.full_at <= now:
                 del self._left[key]

@@ -1,4 +1,4 @@
-"""What one session has subscribed to: where its service does not filter for it, or aborts at a vain cancellation."""
+"""The subscriptions of one session, for services that do not filter for it or abort at a vain cancellation."""
 
 from bisect import bisect_left, bisect_right
 
@@ -31,7 +31,7 @@ class Subscriptions:
         return at < len(self._begins) and self._begins[at] == topic
 
     def add(self, topic: bytes) -> bool:
-        """Subscribe. False when the session has too many topics; that of one it has already changes nothing."""
+        """Subscribe. False when the session has too many topics; a topic that it has already changes nothing."""
         if topic in self:
             return True
         if self._octets + _cost(topic) > OCTETS_MAX:
@@ -58,7 +58,7 @@ class Subscriptions:
         return True
 
     def match(self, octets: memoryview) -> bool:
-        """Whether a message is wanted whose first frame is this."""
+        """Whether a message with this first frame is wanted."""
         while True:
             version, beginning = self._version, bytes(octets[: self._longest])
             wanted = bisect_right(self._begins, beginning) > bisect_right(self._ends, beginning)

@@ -278,7 +278,7 @@ class Service:
         """Deadlines, of dials and of sessions that are ending; and what is looked at now and then."""
         self.backend.expire(now)
         self.quotas.expire(now)
-        self._rivals.forget(now)
+        self._rivals.expire(now)
         self.throttle.tick(now)
         self._maintenance.tick(now, self.sessions, self.settings)
         for session in [late for late in self.lingering if late.ends_by <= now]:

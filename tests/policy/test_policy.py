@@ -222,7 +222,7 @@ class TestQuotas:
         assert len(quotas) == 0
 
     def test_a_certificate_goes_before_the_service(self) -> None:
-        clients = AccessList(bindings={ALICE: KeyTerms(limits={"max_sessions": 0, "bytes_per_second": 5})})
+        clients = AccessList(terms={ALICE: KeyTerms(limits={"max_sessions": 0, "bytes_per_second": 5})})
         of_all = ClientLimits(1, 2, 3)
         assert clients.limits(ALICE, of_all) == ClientLimits(0, 2, 5)
         assert clients.limits(BOB, of_all) == of_all
@@ -383,6 +383,6 @@ def test_an_identity_whose_sessions_are_replaced_again_and_again_is_told_of_now_
     rivals = Rivals()
     assert [rivals.add(b"me", now) for now in range(9)] == [False, False, False, True, False, False, False, True, False]
     assert not rivals.add(b"another", 8.0)
-    rivals.forget(RIVALS_SECONDS + 1)
+    rivals.expire(RIVALS_SECONDS + 1)
     assert len(rivals) == 1
     assert not any(rivals.add(b"me", RIVALS_SECONDS + 1) for _ in range(3)), "that was long ago"

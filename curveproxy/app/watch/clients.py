@@ -20,7 +20,7 @@ from curveproxy.app.config.load import Service
 from curveproxy.app.observe.log import Log
 from curveproxy.app.observe.text import suggestion
 from curveproxy.app.watch.files import Files, Listing, Stamp, Watched
-from curveproxy.policy.access import UNBOUND, AccessList, KeyTerms
+from curveproxy.policy.access import NO_TERMS, AccessList, KeyTerms
 from curveproxy.policy.limits import ClientLimits
 from curveproxy.policy.metadata import is_safe_identity
 from curveproxy.policy.socket_types import known
@@ -57,7 +57,7 @@ class Client:
     """
 
     key: bytes
-    binding: KeyTerms = UNBOUND
+    terms: KeyTerms = NO_TERMS
     services: frozenset[str] = field(factory=frozenset)
     unknown: frozenset[str] = field(factory=frozenset)
 
@@ -81,9 +81,9 @@ def read_client(path: Path) -> Client:
         if not (text.isascii() and text.isdecimal() and len(text) <= DIGITS):
             raise KeyFileError(f"{path}: its {name} is not a whole number of at most {DIGITS} digits")
         limits[LIMITS[name]] = int(text)
-    binding = KeyTerms(identity, socket_types, limits)
+    terms = KeyTerms(identity, socket_types, limits)
     unknown = frozenset(certificate.metadata.keys() - set(KNOWN))
-    return Client(certificate.public, binding, frozenset(words.get("services", ())), unknown)
+    return Client(certificate.public, terms, frozenset(words.get("services", ())), unknown)
 
 
 def _check_names(path: Path, metadata: Mapping[str, str], elsewhere: Collection[str]) -> None:
@@ -144,14 +144,14 @@ class Clients(Watched[Client]):
         self._warn_of_twins()
         self._tell_of_metadata()
         names: dict[bytes, str | None] = dict.fromkeys(self._keys)
-        bindings = {}
+        terms = {}
         # Of two files with one key the first by name counts.
         for name, client in sorted(self._present().items(), reverse=True):
             if not client.services or self._service in client.services:
                 names[client.key] = client_name(name)
-                bindings[client.key] = client.binding
-        bound = {key: binding for key, binding in bindings.items() if binding != UNBOUND}
-        self.list = AccessList(names, self._allow_any, bound)
+                terms[client.key] = client.terms
+        own = {key: each for key, each in terms.items() if each != NO_TERMS}
+        self.list = AccessList(names, self._allow_any, own)
 
     def _present(self) -> Mapping[str, Client]:
         return {name: entry.value for name, entry in self.files.entries.items() if entry.value is not None}

@@ -207,7 +207,7 @@ def test_limits_in_a_certificate_are_whole_numbers(tmp_path: Path) -> None:
 
     def limited(words: str) -> Mapping[str, int]:
         (tmp_path / "alice.key").write_text(text.replace("curve\n", f"metadata\n    {words}\ncurve\n"))
-        return read_client(tmp_path / "alice.key").binding.limits
+        return read_client(tmp_path / "alice.key").terms.limits
 
     assert limited("") == {}
     assert limited('max-sessions = "3"\n    bytes-per-second = "0"') == {"max_sessions": 3, "bytes_per_second": 0}
@@ -258,7 +258,7 @@ def test_what_others_write_into_certificates_binds_nothing_and_is_told_once(tmp_
     (tmp_path / "carol.key_secret").unlink()
     found = Clients(tmp_path, [], False, log).load()
     assert keys < set(found.names)
-    assert not found.bindings
+    assert not found.terms
     assert log.lines == ["metadata of clients that binds nothing"]
 
 
