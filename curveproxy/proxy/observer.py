@@ -1,15 +1,109 @@
-"""The one narrow object to which the proxy room reports. Metrics and logs are two readers of it.
+"""What leaves this package: events, told to an ``Observer``, and figures, as frozen values.
 
-What is counted by the frame (messages, octets) is not reported: it stands in ``Service.traffic`` and is
-read when somebody asks.
+What is counted by the frame (messages, octets) is no event: it stands in the figures, which are made when somebody
+asks.
 """
 
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Sequence
+from typing import Protocol
+
+from attrs import frozen
 
 from curveproxy.reasons import BackendFailure, Closed, Invalid, Outcome
 
-if TYPE_CHECKING:
-    from curveproxy.proxy.relay.session import Session
+
+class SessionView(Protocol):
+    """A session, read only. ``in`` is from client to service."""
+
+    @property
+    def number(self) -> int:
+        """No other session of this process has it."""
+
+    @property
+    def service(self) -> str:
+        """The name of its service."""
+
+    @property
+    def client(self) -> str:
+        """The operator's name for the client, else its key in Z85."""
+
+    @property
+    def peer(self) -> str:
+        """The client's address."""
+
+    @property
+    def server_key(self) -> bytes:
+        """The server's public key that the client uses."""
+
+    @property
+    def socket_type(self) -> str:
+        """The client's, ``unknown`` for one that is in no list."""
+
+    @property
+    def dialect(self) -> str:
+        """The version of ZMTP that the backend speaks."""
+
+    @property
+    def is_probe(self) -> bool:
+        """Whether it says that it is a probe, which sends no messages."""
+
+    @property
+    def seconds(self) -> float:
+        """Its age."""
+
+    @property
+    def messages_in(self) -> int: ...
+    @property
+    def messages_out(self) -> int: ...
+    @property
+    def octets_in(self) -> int: ...
+    @property
+    def octets_out(self) -> int: ...
+
+
+@frozen
+class ServiceFigures:
+    """One service at one moment. Limits are those in force; what was relayed counts from the start.
+
+    endpoint: where it listens; addresses: each of the sockets of that.
+    backend_up: how the last dial ended; None before the first.
+    client_keys: how many are on the list; None where any key will do.
+    throttled_seconds: how long sessions were not read, for a limit, all added up.
+    """
+
+    name: str
+    endpoint: str
+    addresses: Sequence[str]
+    backend: str
+    backend_up: bool | None
+    half_open: int
+    half_open_limit: int
+    sessions: int
+    sessions_limit: int
+    client_keys: int | None
+    server_keys: int
+    messages_in: int
+    messages_out: int
+    octets_in: int
+    octets_out: int
+    throttled_seconds: float
+
+
+@frozen
+class ServerFigures:
+    """All services of a process at one moment, and what they share.
+
+    buffered: octets that sessions hold, with the limit, infinite for none, and how many wait for some of it.
+    ended_for_memory: sessions that were ended so that others could go on.
+    """
+
+    descriptors: int = 0
+    descriptors_limit: int = 0
+    buffered: int = 0
+    buffered_limit: float = 0
+    buffered_waiting: int = 0
+    ended_for_memory: int = 0
+    services: Sequence[ServiceFigures] = ()
 
 
 class Observer(Protocol):
@@ -21,17 +115,17 @@ class Observer(Protocol):
     def refused(self, outcome: Outcome, peer: str, detail: str = "", client: str = "") -> None:
         """A handshake ended otherwise than by READY.
 
-        peer: the source's address; detail: our own words, never a peer's.
+        peer: the source's address; detail: our own text, never a peer's.
         client: of one that has proved its key, the operator's name for it, else the key in Z85.
         """
 
-    def admitted(self, session: "Session", seconds: float) -> None:
+    def admitted(self, session: SessionView, seconds: float) -> None:
         """READY has been written, ``seconds`` after accept."""
 
-    def closed(self, session: "Session", reason: Closed) -> None:
+    def closed(self, session: SessionView, reason: Closed) -> None:
         """A session that was admitted has ended."""
 
-    def invalid(self, session: "Session", reason: Invalid, detail: str = "") -> None:
+    def invalid(self, session: SessionView, reason: Invalid, detail: str = "") -> None:
         """A frame after the handshake was invalid, or a command was dropped."""
 
     def backend_up(self, seconds: float) -> None:
@@ -40,7 +134,7 @@ class Observer(Protocol):
     def backend_failed(self, reason: BackendFailure, detail: str = "") -> None:
         """A backend could not be dialled or greeted."""
 
-    def rivals(self, session: "Session") -> None:
+    def rivals(self, session: SessionView) -> None:
         """Sessions of one key and identity replace each other again and again; this is the last that was replaced."""
 
     def unexpected(self, error: BaseException) -> None:

@@ -1,7 +1,7 @@
 """The proxy: all services of one process, and what they share."""
 
 import socket
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from math import ceil
 
@@ -15,6 +15,7 @@ from curveproxy.proxy.net.buffers import BufferPool
 from curveproxy.proxy.net.endpoint import Endpoint
 from curveproxy.proxy.net.listening import listen
 from curveproxy.proxy.net.reactor import FailsAlone, Reactor
+from curveproxy.proxy.observer import ServerFigures, SessionView
 from curveproxy.proxy.registry import IdentityRegistry
 from curveproxy.proxy.relay.session import Session
 from curveproxy.proxy.service import Service
@@ -42,10 +43,16 @@ class Server:
     descriptors: the soft limit of this process, and then the account of them.
     handed_over: sockets that listen already, for the doors with their addresses.
     registry: of identities, where other processes relay the same services.
+    memory_is_short: told True when sessions have to wait for memory, and False when they need not any more.
     """
 
     def __init__(
-        self, *, descriptors: int, handed_over: Sequence[socket.socket] = (), registry: IdentityRegistry | None = None
+        self,
+        *,
+        descriptors: int,
+        handed_over: Sequence[socket.socket] = (),
+        registry: IdentityRegistry | None = None,
+        memory_is_short: Callable[[bool], None] = lambda _: None,
     ) -> None:
         self.descriptors, self.registry = Capacity(descriptors), registry
         self._handed_over = handed_over
@@ -53,6 +60,7 @@ class Server:
         self.sessions_reactor = Reactor(SESSIONS_TURN)
         self.strangers_reactor = Reactor(STRANGERS_TURN, yields_to=self.sessions_reactor)
         self.cookies, self.transient_keys, self.buffers = CookieKeys(), TransientKeys(), BufferPool()
+        self.buffers.tell = memory_is_short
         self._doors: dict[DoorKey, Listener] = {}
         self._former: list[Service] = []  # those with sessions that have not left yet
         self._nursery: trio.Nursery | None = None
@@ -72,6 +80,41 @@ class Server:
     def unused(self) -> list[socket.socket]:
         """Of the sockets that were handed over, those on which no door opens."""
         return [sock for sock in self._handed_over if not any(door.is_at(sock) for door in self._doors.values())]
+
+    # --- for whoever looks
+
+    def figures(self) -> ServerFigures:
+        """As they are now."""
+        return ServerFigures(
+            descriptors=self.descriptors.in_use,
+            descriptors_limit=self.descriptors.limit,
+            buffered=self.buffers.held,
+            buffered_limit=self.buffers.limit,
+            buffered_waiting=self.buffers.waiting,
+            ended_for_memory=self.buffers.ended,
+            services=[service.figures() for service in self.services],
+        )
+
+    def session_views(self, service: str = "") -> Iterator[SessionView]:
+        """The sessions of one service, or of all."""
+        for each in self.services:
+            if service in ("", each.settings.name):
+                yield from each.sessions
+
+    def end_session(self, number: int) -> SessionView | None:
+        """Send a session's client away behind a whole message. None when the session has ended already."""
+        for service in self.services:
+            for session in service.sessions:
+                if session.number == number:
+                    session.drain()
+                    return session
+        return None
+
+    def limit_memory(self, octets: float) -> None:
+        """Set how much the sessions may hold, infinite for no limit."""
+        self.buffers.bound(octets)
+
+    # --- changes
 
     def open(self, wanted: Mapping[Service, ServiceSettings], *, reuse_port: bool = False) -> None:
         """From now on there are these services, with these settings, and no others.

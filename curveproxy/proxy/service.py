@@ -20,7 +20,7 @@ from curveproxy.proxy.established import Established
 from curveproxy.proxy.net import sockets
 from curveproxy.proxy.net.endpoint import Endpoint
 from curveproxy.proxy.net.reactor import READ, WRITE
-from curveproxy.proxy.observer import Observer
+from curveproxy.proxy.observer import Observer, ServiceFigures
 from curveproxy.proxy.relay.env import AdmittedClient, RelayEnv, Traffic
 from curveproxy.proxy.relay.maintenance import Maintenance
 from curveproxy.proxy.relay.session import Session
@@ -111,6 +111,28 @@ class Service:
         """How the last dial ended; None before the first."""
         return self.backend.up
 
+    def figures(self) -> ServiceFigures:
+        """As they are now."""
+        traffic, clients = self.traffic, self.clients
+        return ServiceFigures(
+            name=self.settings.name,
+            endpoint=str(self.bound),
+            addresses=self.door.addresses,
+            backend=str(self.settings.backend),
+            backend_up=self.backend_up,
+            half_open=self.half_open,
+            half_open_limit=self.half_open_limit,
+            sessions=len(self.sessions),
+            sessions_limit=self.sessions_limit,
+            client_keys=None if clients.allow_any else len(clients.names),
+            server_keys=len(self.settings.server_keys),
+            messages_in=traffic.messages_in,
+            messages_out=traffic.messages_out,
+            octets_in=traffic.octets_in,
+            octets_out=traffic.octets_out,
+            throttled_seconds=self.throttle.seconds,
+        )
+
     # --- changes
 
     def configure(self, settings: ServiceSettings) -> None:
@@ -127,10 +149,11 @@ class Service:
             if clients.check(session.who.key, session.type_told, session.who.identity) is not None:
                 session.revoke()
 
-    def share_clients(self, elsewhere: Mapping[bytes, int]) -> None:
-        """So many sessions the clients with limits have in other processes."""
+    def share_clients(self, elsewhere: Mapping[bytes, int]) -> Mapping[bytes, int]:
+        """Set how many sessions the clients with limits have in other processes. Returns how many they have here."""
         self.quotas.set_elsewhere(elsewhere)
         self._end_surplus()
+        return self.quotas.counts
 
     def _share_quotas(self) -> None:
         for session in self.sessions:

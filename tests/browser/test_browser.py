@@ -20,7 +20,8 @@ from support.service import RawService, echo
 from system.test_page import sidecar
 
 from curveproxy.app.admin import page
-from curveproxy.app.observe.status import Query, merged
+from curveproxy.app.observe.overview import merged
+from curveproxy.app.observe.status import Query
 
 pytestmark = pytest.mark.browser
 

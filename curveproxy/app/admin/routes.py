@@ -18,7 +18,7 @@ from starlette.routing import Route
 
 from curveproxy.app.admin import page
 from curveproxy.app.config.load import EVERYWHERE, Admin
-from curveproxy.app.observe import log as logs
+from curveproxy.app.observe.log import LOST, LOST_HINT
 from curveproxy.app.observe.status import Query, Status, Trouble
 from curveproxy.proxy.net.endpoint import is_local
 
@@ -110,9 +110,7 @@ class Routes:
         status = await self._shown.look(query)
         troubles = [*status.troubles, *self._troubles()]
         if status.log_lines_lost:
-            troubles.append(
-                Trouble("curveproxy", False, f"{status.log_lines_lost:,} {logs.LOST}", "log", logs.LOST_HINT)
-            )
+            troubles.append(Trouble("curveproxy", False, f"{status.log_lines_lost:,} {LOST}", "log", LOST_HINT))
         return attrs.evolve(status, state=self._not_ready() or "ready", troubles=troubles)
 
     def _query(self, request: Request) -> Query:

@@ -34,13 +34,14 @@ class Findings:
     clients: int = 0
     place: str = ""
 
-    def warning(self, event: str, *, hint: str, detail: str = "", **facts: object) -> None:
-        """What the log would be told."""
+    def warning(self, event: str, **facts: object) -> None:
+        """Add what a running proxy would log."""
+        hint, detail = facts.pop("hint"), facts.pop("detail", "")
         what = detail or " ".join([event, *(str(value) for value in facts.values())])
         (self.errors if event == UNREADABLE else self.warnings).append(f"{self.place}: {what}: {hint}")
 
     def info(self, event: str, **facts: object) -> None:
-        """Nothing that anybody has to look at."""
+        """Ignore it: nobody has to act on it."""
 
 
 def check(path: Path) -> Findings:
@@ -89,7 +90,7 @@ def _check_shared(service: Service, first: Service, found: Findings) -> None:
 def _check(service: Service, services: Sequence[str], relays: int, found: Findings) -> None:
     for key in service.secret_keys:
         if key.file is not None:
-            warn_of_open_secret(key.file, found)
+            warn_of_open_secret(key.file, found.warning)
     if service.clients.allow == "any" and (service.clients.directory or service.clients.keys):
         found.warning('allow = "any" lets everybody in', hint='the list only names them: with "listed" it decides')
     found.clients += len(Clients.of(service, services, found).load().names)

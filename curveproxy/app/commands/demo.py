@@ -9,24 +9,19 @@ from functools import partial
 from pathlib import Path
 
 import trio
-from attrs import frozen
 from rich.console import Console
 
-from curveproxy.app.admin import server as admin
 from curveproxy.app.admin.routes import Routes
+from curveproxy.app.admin.server import application, serve
+from curveproxy.app.admin.server import listen as listen_for_requests
 from curveproxy.app.config.certificates import write_key_pair
-from curveproxy.app.config.load import Admin
-from curveproxy.app.observe import log as logs
-from curveproxy.app.observe.events import ServiceObserver
-from curveproxy.app.observe.metrics import Metrics
-from curveproxy.app.observe.status import Overview, Query, Status
+from curveproxy.app.config.load import Admin, Clients, Config, ServerKey, Service
+from curveproxy.app.observe.log import open_log
+from curveproxy.app.observe.status import Query
 from curveproxy.app.process.main import prepare_process
-from curveproxy.policy.access import AccessList
+from curveproxy.app.process.relay import LocalRelay
 from curveproxy.policy.socket_types import REP, REQ
 from curveproxy.proxy.net.endpoint import Endpoint
-from curveproxy.proxy.server import Server
-from curveproxy.proxy.service import Service
-from curveproxy.proxy.settings import ServiceSettings
 from curveproxy.wire import sodium, spec
 from curveproxy.wire.codec.select import CodecState, open_frames
 from curveproxy.wire.codec.single import seal_one
@@ -44,26 +39,13 @@ CHUNK = 65536
 LIMIT = 1 << 20
 LOOPBACK = "127.0.0.1"
 SHOWN = (
-    'curveproxy_handshakes_total{outcome="admitted",service="demo"}',
-    'curveproxy_handshakes_total{outcome="client_unknown",service="demo"}',
-    'curveproxy_sessions{service="demo"}',
-    'curveproxy_messages_total{direction="in",service="demo"}',
-    'curveproxy_message_bytes_total{direction="in",service="demo"}',
-    'curveproxy_messages_total{direction="out",service="demo"}',
+    ("curveproxy_handshakes_total", {"outcome": "admitted", "service": "demo"}),
+    ("curveproxy_handshakes_total", {"outcome": "client_unknown", "service": "demo"}),
+    ("curveproxy_sessions", {"service": "demo"}),
+    ("curveproxy_messages_total", {"direction": "in", "service": "demo"}),
+    ("curveproxy_message_bytes_total", {"direction": "in", "service": "demo"}),
+    ("curveproxy_messages_total", {"direction": "out", "service": "demo"}),
 )
-
-
-@frozen
-class View:
-    """What the status page shows; nothing can be ended on it."""
-
-    overview: Overview
-
-    async def look(self, query: Query) -> Status:
-        return self.overview.look(query)
-
-    async def end(self, number: int) -> bool:  # noqa: ARG002
-        return False
 
 
 def demo(once: bool) -> None:
@@ -88,41 +70,41 @@ async def _demo(console: Console, directory: Path, once: bool, descriptors: int)
 
 async def _show(console: Console, directory: Path, once: bool, descriptors: int, everything: trio.CancelScope) -> None:
     server, client = KeyPair.generate(), KeyPair.generate()
-    server_file = write_key_pair(directory / "server.key_secret", server)
-    write_key_pair(directory / "alice.key_secret", client)
-    metrics, proxy = Metrics(), Server(descriptors=descriptors)
-    observer = ServiceObserver("demo", metrics, logs.configure("warning", "text"))
+    server_file = directory / "server.key_secret"
+    write_key_pair(server_file, server)
+    (clients := directory / "clients").mkdir()
+    public_file = write_key_pair(directory / "alice.key_secret", client)
+    public_file.rename(clients / public_file.name)
+    relay = LocalRelay(descriptors=descriptors, handed_over=(), log=open_log("warning", "text"))
     async with trio.open_nursery() as nursery:
         listeners = await nursery.start(partial(trio.serve_tcp, shout, 0, host=LOOPBACK))
         plain = listeners[0].socket.getsockname()[1]
         backend, listen = Endpoint("tcp", LOOPBACK, plain), Endpoint("tcp", LOOPBACK, 0)
-        settings = ServiceSettings("demo", listen, backend, (server,))
-        service = Service(proxy, settings, AccessList({client.public: "alice"}), observer)
-        metrics.watch(service)
-        proxy.open({service: settings})
-        [page] = admin.listen(LOOPBACK, 0)
-        nursery.start_soon(proxy.run)
-        nursery.start_soon(observer.seen.keep, service)
-        view = View(Overview(lambda: [(service, observer.seen)], proxy.descriptors))
-        pages = Routes(view, lambda: "", list, Admin)
-        nursery.start_soon(admin.serve, page, admin.application(metrics.collect, lambda: "", beside=pages.routes))
+        service = Service("demo", listen, backend, [ServerKey(server, server_file)], clients=Clients(directory=clients))
+        await nursery.start(relay.run)
+        await relay.apply(Config(service=[service]))
+        [page] = listen_for_requests(LOOPBACK, 0)
+        pages = Routes(relay, lambda: "", list, Admin)
+        nursery.start_soon(serve, page, application(relay.collect, lambda: "", beside=pages.routes))
+        bound = Endpoint.parse((await relay.look(Query())).services[0].endpoint)
         console.print(f"[bold]service[/]  plain ZMTP, no keys, answers in capitals   tcp://{LOOPBACK}:{plain}")
-        console.print(f"[bold]proxy[/]    CURVE before it                            {service.bound}")
+        console.print(f"[bold]proxy[/]    CURVE before it                            {bound}")
         console.print(
             f"[bold]page[/]     its status; /metrics for Prometheus        http://{LOOPBACK}:{page.getsockname()[1]}/"
         )
         console.print(f"[bold]keys[/]     made for this run                          {directory}\n")
-        await _talk(console, service.bound.port, server.public, client, 0.05 if once else EVERY_SECONDS)
+        await _talk(console, bound.port, server.public, client, 0.05 if once else EVERY_SECONDS)
         console.print("\na client whose key is not on the list is refused, and the log says why:\n")
-        await _is_refused(service.bound.port, server.public)
+        await _is_refused(bound.port, server.public)
         console.print("what that moved:\n")
-        for name in SHOWN:
-            family, _, labels = name.partition("{")
-            values = dict(item.split("=") for item in labels[:-1].replace('"', "").split(","))
-            console.print(f"  {metrics.registry.get_sample_value(family, values):6.0f}  {name}", markup=False)
+        samples = [sample for family in await relay.collect() for sample in family.samples]
+        for name, labels in SHOWN:
+            [value] = [sample.value for sample in samples if (sample.name, sample.labels) == (name, labels)]
+            told = ",".join(f'{label}="{text}"' for label, text in labels.items())
+            console.print(f"  {value:6.0f}  {name}{{{told}}}", markup=False)
         if not once:
             console.print("\nconnect to it yourself, with pyzmq:\n")
-            console.print(_snippet(directory, server_file, str(service.bound)), markup=False)
+            console.print(_snippet(directory, server_file, str(bound)), markup=False)
             console.print("it runs until Ctrl-C")
             await trio.sleep_forever()
         nursery.cancel_scope.cancel()

@@ -5,18 +5,15 @@ A ``.key`` holds the public half, a ``.key_secret`` both.
 
 import os
 import stat
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 
 from curveproxy.app.config.reading import read_file
 from curveproxy.wire import z85
 from curveproxy.wire.curve.box import KeyPair
-
-if TYPE_CHECKING:
-    from curveproxy.app.observe.log import Log
 
 PUBLIC_SUFFIX = ".key"
 SECRET_SUFFIX = ".key_secret"  # noqa: S105  a suffix
@@ -73,9 +70,9 @@ def read_key_pair(path: Path) -> KeyPair:
 
 
 def others_may_read(path: Path) -> bool:
-    """Whether a secret lies open to all, or to a group without need.
+    """Whether others can read a secret. A group may, when another user owns the file.
 
-    There is need where it is another's, as a Kubernetes secret is root's: we read it by that group.
+    A secret of Kubernetes is root's, and this process reads it by the group.
     """
     try:
         found = path.stat()
@@ -85,10 +82,10 @@ def others_may_read(path: Path) -> bool:
     return bool(found.st_mode & unwanted)
 
 
-def warn_of_open_secret(path: Path, log: "Log") -> None:
-    """Tell when others may read a secret key; no reason not to start."""
+def warn_of_open_secret(path: Path, warn: Callable[..., object]) -> None:
+    """Warn when others can read a secret key, which is no reason not to start. warn: as a log's ``warning``."""
     if others_may_read(path):
-        log.warning("a secret key can be read by others", file=str(path), hint=f"chmod 600 {path}")
+        warn("a secret key can be read by others", file=str(path), hint=f"chmod 600 {path}")
 
 
 def reason(error: OSError | ValueError) -> str:

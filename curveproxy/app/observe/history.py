@@ -1,41 +1,40 @@
-"""What one service has gone through: how often each word was told, and how its figures moved in the last two minutes.
+"""What has happened to one service: how often each event and reason, and its figures over the last two minutes.
 
-It is bounded: closed lists of words, and one small sample a second.
+It is bounded: the reasons are closed lists, and a small sample is taken each second.
 """
 
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise, zip_longest
-from typing import Any
+from typing import TypeVar
 
 import trio
 from attrs import define, field, frozen
 
-from curveproxy.proxy.service import Service
+from curveproxy.proxy.observer import ServiceFigures
 from curveproxy.reasons import Outcome, Reasoned
 
 SAMPLE_SECONDS = 1.0
 SAMPLES = 120
-RECENT_SECONDS = SAMPLE_SECONDS * SAMPLES
 
-# So many unknown keys are remembered of a service: whoever makes keys at will takes no more than these places.
+# How many unknown keys a service remembers: a client may make as many keys as it likes.
 UNKNOWN_MAX = 10
 
 # Two hosts with one key and identity.
 RIVALS = "clients replace each other"
 
-# An event of the log with its outcome or reason: a word alone may be a client's or a backend's.
+# An event of the log with its outcome or reason. A time-out is a reason both of a client and of a backend.
 EventKey = tuple[str, Reasoned]
 
 
-def is_refusal(told: EventKey) -> bool:
-    """Whether a client was turned away: a load balancer that looks at the port is none."""
-    return told[0] == "client refused" and told[1] != Outcome.PROBE
+def is_refusal(key: EventKey) -> bool:
+    """Whether a client was refused. A load balancer that checks the port is no client."""
+    return key[0] == "client refused" and key[1] != Outcome.PROBE
 
 
 @frozen
 class Last:
-    """The last time that something was told. peer: whose it was; detail: our own words; at: trio's clock."""
+    """An event when it happened last. peer: an address; detail: our own text; at: trio's clock."""
 
     peer: str
     detail: str
@@ -64,8 +63,8 @@ class Sample:
 
 
 @frozen
-class History:
-    """The figures of the last two minutes, oldest first; messages and refusals are so many a second."""
+class Series:
+    """The figures of the last two minutes, the oldest first. messages, refusals: per second."""
 
     half_open: list[int]
     sessions: list[int]
@@ -73,24 +72,28 @@ class History:
     refusals: list[float]
 
 
-def joined(histories: Sequence[History]) -> History:
-    """Those of several processes as one. A younger one has no figures of what was before it."""
+def joined(parts: Sequence[Series]) -> Series:
+    """The sums of several processes. A younger process has fewer samples: the newest are added to the newest."""
 
-    def added(lines: Sequence[list[float]]) -> list[Any]:
-        reversed_lines = (line[::-1] for line in lines)
-        return [sum(values) for values in zip_longest(*reversed_lines, fillvalue=0)][::-1]
-
-    return History(
-        added([history.half_open for history in histories]),  # type: ignore[misc]  # invariant, and read only
-        added([history.sessions for history in histories]),  # type: ignore[misc]
-        added([history.messages for history in histories]),
-        added([history.refusals for history in histories]),
+    return Series(
+        _added([part.half_open for part in parts]),
+        _added([part.sessions for part in parts]),
+        _added([part.messages for part in parts]),
+        _added([part.refusals for part in parts]),
     )
+
+
+Number = TypeVar("Number", int, float)
+
+
+def _added(lines: Sequence[list[Number]]) -> list[Number]:
+    newest_first = (line[::-1] for line in lines)
+    return [sum(values) for values in zip_longest(*newest_first, fillvalue=0)][::-1]
 
 
 @define
 class EventHistory:
-    """counts: how often each was told since the start; last: when it was told last, and of whom.
+    """counts: how often each event happened since the start; last: when it did last, and to whom.
 
     unknown: the last keys (Z85) that were not on the list, the newest at the end.
     """
@@ -100,49 +103,48 @@ class EventHistory:
     unknown: dict[str, Unknown] = field(factory=dict)
     _samples: deque[Sample] = field(factory=lambda: deque(maxlen=SAMPLES + 1))
 
-    def add(self, event: str, word: Reasoned, peer: str = "", detail: str = "") -> None:
-        """Something was told."""
-        self.counts[event, word] += 1
-        self.last[event, word] = Last(peer, detail, trio.current_time())
+    def add(self, event: str, reason: Reasoned, peer: str = "", detail: str = "") -> None:
+        """Count an event."""
+        self.counts[event, reason] += 1
+        self.last[event, reason] = Last(peer, detail, trio.current_time())
 
     def add_unknown(self, key: str, peer: str) -> None:
-        """A client has proved a key that is not on the list."""
+        """Remember a key that a client has proved and that is not on the list."""
         before = self.unknown.pop(key, None)
         self.unknown[key] = Unknown(before.total + 1 if before else 1, peer, trio.current_time())
         if len(self.unknown) > UNKNOWN_MAX:
             del self.unknown[next(iter(self.unknown))]
 
-    def recent(self, told: EventKey) -> int:
-        """How often it was told within the last two minutes."""
-        before = self._samples[0].counts.get(told, 0) if len(self._samples) > SAMPLES else 0
-        return self.counts[told] - before
+    def recent(self, key: EventKey) -> int:
+        """How often it happened within the last two minutes."""
+        before = self._samples[0].counts.get(key, 0) if len(self._samples) > SAMPLES else 0
+        return self.counts[key] - before
 
     @property
-    def history(self) -> History:
+    def series(self) -> Series:
         pairs = list(pairwise(self._samples))
-        return History(
+        return Series(
             [sample.half_open for sample in self._samples],
             [sample.sessions for sample in self._samples],
             [(later.messages - earlier.messages) / (later.at - earlier.at) for earlier, later in pairs],
             [(later.refusals - earlier.refusals) / (later.at - earlier.at) for earlier, later in pairs],
         )
 
-    def sample(self, service: Service) -> None:
-        """Look at the figures as they are now."""
-        traffic = service.traffic
+    def sample(self, figures: ServiceFigures) -> None:
+        """Keep the figures of this moment."""
         self._samples.append(
             Sample(
                 trio.current_time(),
-                service.half_open,
-                len(service.sessions),
-                traffic.messages_in + traffic.messages_out,
-                sum(count for told, count in self.counts.items() if is_refusal(told)),
+                figures.half_open,
+                figures.sessions,
+                figures.messages_in + figures.messages_out,
+                sum(count for key, count in self.counts.items() if is_refusal(key)),
                 dict(self.counts),
             )
         )
 
-    async def keep(self, service: Service) -> None:
-        """Look every second."""
+    async def keep(self, figures: Callable[[], ServiceFigures]) -> None:
+        """Take a sample every second."""
         while True:
-            await trio.sleep(SAMPLE_SECONDS)  # first: a reload begins here again
-            self.sample(service)
+            await trio.sleep(SAMPLE_SECONDS)  # first, for every reload starts this again
+            self.sample(figures())

@@ -1,4 +1,4 @@
-"""The log: structlog to stderr, as text or JSON. It never raises into the proxy: a full disk costs lines only."""
+"""The log: structlog to stderr, as text or JSON. It never raises: a full disk costs lines only."""
 
 import logging
 import os
@@ -6,7 +6,7 @@ import select
 import sys
 from collections.abc import Callable, MutableMapping
 from contextlib import suppress
-from typing import Any, TextIO
+from typing import Any, Protocol, TextIO
 
 from curveproxy.app.observe.text import printable
 
@@ -23,40 +23,58 @@ finally:
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 ALWAYS = logging.CRITICAL
 
-Log = Any
+LOST, LOST_HINT = "lines of the log are lost", "stderr was full, closed, or not read: look at what takes it"
+
+
+class Notices(Protocol):
+    """What reading files may tell the operator."""
+
+    def info(self, event: str, **facts: object) -> object: ...
+    def warning(self, event: str, **facts: object) -> object: ...
+
+
+class Log(Notices, Protocol):
+    """A log, as structlog has them. facts: values by their names; ``hint``: what to do; ``exc_info``: an error."""
+
+    def bind(self, **facts: object) -> "Log":
+        """A log with these facts on each of its lines."""
+
+    def debug(self, event: str, **facts: object) -> object: ...
+    def error(self, event: str, **facts: object) -> object: ...
+    def critical(self, event: str, **facts: object) -> object: ...
 
 
 class LossyStream:
-    """A text stream that forgets what it can not write; none at all, for a process without stderr, is one too.
+    """A text stream that drops lines which can not be written. stream: None for a process without stderr.
 
-    A pipe that nobody empties would stop the whole proxy: its line is forgotten as well.
+    A line for a pipe that is full is dropped as well: to wait for its reader would stop the whole proxy.
 
-    lost: how many lines that were; notice: makes a line of how many, for when lines can be written again.
+    lost: how many were dropped; notice: makes a line of that number, written when lines can be written again.
     """
 
     def __init__(self, stream: TextIO | None, notice: Callable[[int], str] = lambda _: "") -> None:
         self._stream, self._notice = stream, notice
-        self._room, self._descriptor, self._torn = select.poll(), -1, False
-        with suppress(OSError, ValueError, AttributeError):  # there is none, it is closed, or has no descriptor
+        self._poll, self._descriptor, self._torn = select.poll(), -1, False
+        with suppress(OSError, ValueError, AttributeError):  # there is no stream, or it is closed, or no file
             self._descriptor = stream.fileno()  # type: ignore[union-attr]
-            self._room.register(self._descriptor, select.POLLOUT)
-        self.lost = self._told = 0
+            self._poll.register(self._descriptor, select.POLLOUT)
+        self.lost = self._reported = 0
 
     def write(self, line: str) -> None:
         """Write a whole line."""
         if not self._written(line):
             self.lost += 1
-        elif self.lost > self._told and self._written(self._notice(self.lost - self._told)):
-            self._told = self.lost
+        elif self.lost > self._reported and self._written(self._notice(self.lost - self._reported)):
+            self._reported = self.lost
 
     def _written(self, line: str) -> bool:
         octets = ("\n" * self._torn + line).encode(errors="backslashreplace")
         try:
             if self._descriptor < 0:
                 return self._stream is not None and self._stream.write(line) == len(line)
-            if not self._room.poll(0):
+            if not self._poll.poll(0):
                 return False
-            # By no buffer, whose rest would come later, or fail as the process ends.
+            # Without a buffer, whose rest would be written later, or fail as the process ends.
             self._torn = os.write(self._descriptor, octets) < len(octets)
         except (OSError, ValueError):
             return False
@@ -67,7 +85,7 @@ class LossyStream:
 
 
 class _Style:
-    """How much is said, and how, by every log there is: it may change while we run."""
+    """The level and the form of all logs of this process: they may change while it runs."""
 
     def __init__(self) -> None:
         self.least, self.as_json = logging.INFO, False
@@ -85,27 +103,25 @@ class _Style:
 _STYLE = _Style()
 _STREAM = LossyStream(None)
 
-LOST, LOST_HINT = "lines of the log are lost", "stderr was full, closed, or not read: look at what takes it"
 
-
-def lost() -> int:
+def lost_lines() -> int:
     """How many lines of the log this process could not write."""
     return _STREAM.lost
 
 
-# Says nothing, whatever it is told.
+# Drops every line.
 SILENT: Log = structlog.wrap_logger(structlog.ReturnLogger(), processors=[lambda *_: ""])
 
 
-def restyle(level: str, form: str) -> None:
-    """Say so much from now on, and so. level: debug, info, warning or error; form: text or json."""
+def set_style(level: str, form: str) -> None:
+    """Change all logs of this process. level: debug, info, warning or error; form: text or json."""
     _STYLE.least, _STYLE.as_json = LEVELS[level], form == "json"
 
 
-def configure(level: str, form: str) -> Log:
-    """A log for the process; see ``restyle``."""
+def open_log(level: str, form: str) -> Log:
+    """The log of this process; see ``set_style``."""
     global _STREAM
-    restyle(level, form)
+    set_style(level, form)
     processors: list[Any] = [
         _STYLE.choose,
         structlog.processors.add_log_level,
@@ -113,19 +129,20 @@ def configure(level: str, form: str) -> Log:
         structlog.processors.format_exc_info,
         _STYLE.render,
     ]
-    teller = structlog.wrap_logger(structlog.ReturnLogger(), processors)
-    _STREAM = LossyStream(sys.stderr, lambda lines: f"{teller.warning(LOST, lost=lines, hint=LOST_HINT)}\n")
+    renderer = structlog.wrap_logger(structlog.ReturnLogger(), processors)
+    _STREAM = LossyStream(sys.stderr, lambda lines: f"{renderer.warning(LOST, lost=lines, hint=LOST_HINT)}\n")
     structlog.configure(
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
         logger_factory=structlog.WriteLoggerFactory(file=_STREAM),  # type: ignore[arg-type]
         cache_logger_on_first_use=True,
     )
-    return structlog.get_logger()
+    log: Log = structlog.get_logger()
+    return log
 
 
 def _render_text(event: MutableMapping[str, Any]) -> str:
-    """``time level event key=value ...``, a hint last, a traceback below; none can be taken for another line."""
+    """``time level event key=value ...``, the hint last, a traceback below; no value can look like another line."""
     moment, level, text = event.pop("timestamp"), event.pop("level"), event.pop("event")
     hint, traceback = event.pop("hint", None), event.pop("exception", None)
     facts = " ".join(f"{name}={_value(value)}" for name, value in event.items())
@@ -137,5 +154,5 @@ def _value(value: object) -> str:
     if isinstance(value, list):
         return ",".join(_value(each) for each in value)
     text = f"{value:.6g}" if isinstance(value, float) else str(value)
-    # What could pass for another fact, or for another line, stands in quotes.
+    # Quoted where it could be read as another fact or another line.
     return text if text.isprintable() and text and not set(text) & {" ", "="} else repr(text)

@@ -1,10 +1,10 @@
 """What Prometheus reads. The names are a promise; ``tests/app/observe/test_metrics.py`` holds the list.
 
-What happens is counted here when it is told; what stands (sessions, limits, traffic) is read from the services when
-somebody asks. No label holds anything that a peer controls.
+Events are counted here as they happen; sessions, limits and traffic are read from the figures at each scrape. No label
+holds anything that a peer controls.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import trio
 from prometheus_client import (
@@ -17,13 +17,11 @@ from prometheus_client import (
     disable_created_metrics,
 )
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from curveproxy import __version__
-from curveproxy.app.observe import log as logs
-from curveproxy.proxy.capacity import Capacity
-from curveproxy.proxy.net.buffers import BufferPool
-from curveproxy.proxy.relay.session import Session
-from curveproxy.proxy.service import Service
+from curveproxy.app.observe.log import lost_lines
+from curveproxy.proxy.observer import ServerFigures, ServiceFigures, SessionView
 from curveproxy.reasons import BackendFailure, Closed, Invalid, Outcome
 from curveproxy.wire.codec.select import CODEC
 
@@ -35,9 +33,12 @@ LAG_PERIOD = 1.0
 
 
 class Metrics:
-    """All metrics of one process, in a registry of their own."""
+    """All metrics of one process, in a registry of their own.
 
-    def __init__(self) -> None:
+    figures: of the server in this process; all are 0 in a process without one.
+    """
+
+    def __init__(self, figures: Callable[[], ServerFigures] = ServerFigures) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # one more series for each counter, which nobody asks for
         self.registry = registry = CollectorRegistry()
         ProcessCollector(registry=registry)
@@ -90,56 +91,21 @@ class Metrics:
         self.unexpected = Counter(
             "curveproxy_unexpected_errors", "Errors of ours that ended a connection", registry=registry
         )
-        self._buffered = Gauge("curveproxy_buffered_bytes", "Octets that the sessions hold", registry=registry)
-        self._buffered_limit = Gauge(
-            "curveproxy_buffered_bytes_limit", "How many there may be, infinite without a ceiling", registry=registry
-        )
-        self._buffered_waiting = Gauge(
-            "curveproxy_buffered_waiting", "Ways of sessions that wait for memory", registry=registry
-        )
-        self._descriptors = Gauge(
-            "curveproxy_descriptors_in_use",
-            "Descriptors of all connections: one each half-open, two each session, and a reserve for all else",
-            registry=registry,
-        )
-        self._descriptors_limit = Gauge(
-            "curveproxy_descriptors_limit", "How many the process may have, all services together", registry=registry
-        )
-        self._services = _Standing()
-        registry.register(self._services)
+        registry.register(_FiguresCollector(figures))
 
     async def collect(self) -> Iterable[Metric]:
-        """All of them, as they are now."""
+        """All metrics, as they are now."""
         return self.registry.collect()
 
-    def watch_buffers(self, buffers: BufferPool) -> None:
-        """Show what they hold from now on."""
-        self._buffered.set_function(lambda: buffers.held)
-        self._buffered_limit.set_function(lambda: buffers.limit)
-        self._buffered_waiting.set_function(lambda: buffers.waiting)
-
-    def watch_descriptors(self, descriptors: Capacity) -> None:
-        """Show how many there are, and may be, from now on."""
-        self._descriptors.set_function(lambda: descriptors.in_use)
-        self._descriptors_limit.set(descriptors.limit)
-
-    def watch(self, service: Service) -> None:
-        """Show a service's standing figures from now on."""
-        self._services.services.append(service)
-
-    def forget(self, service: Service) -> None:
-        """Show them no longer."""
-        self._services.services.remove(service)
-
     def reload(self, *, success: bool) -> None:
-        """Files have changed, and were taken or not. The start is the first time."""
+        """Count a change of files, which was applied or not. The start is the first."""
         self.reloads.labels("failure").inc(not success)
         self.reloads.labels("success").inc(success)
         if success:
             self.reloaded.set_to_current_time()
 
     async def measure_lag(self) -> None:
-        """Sleep, and see how late we wake."""
+        """Measure for ever how late a sleeping task wakes."""
         while True:
             due = trio.current_time() + LAG_PERIOD
             await trio.sleep_until(due)
@@ -147,10 +113,10 @@ class Metrics:
 
 
 class ServiceMetrics:
-    """One service's reader of what the proxy tells (``proxy/observer.py``). All its series exist from the start."""
+    """The events of one service, counted. All its series exist from the start."""
 
     def __init__(self, metrics: Metrics, name: str) -> None:
-        self._all, self._name = metrics, name
+        self._metrics, self._name = metrics, name
         self._keys: dict[bytes, Counter] = {}
         self._names: set[str] = set()
         self._accepted = metrics.accepted.labels(name)
@@ -165,9 +131,9 @@ class ServiceMetrics:
 
     def server_keys(self, names: Mapping[bytes, str]) -> None:
         for former in self._names - set(names.values()):
-            self._all.server_keys.remove(self._name, former)  # nobody waits for its last client any more
+            self._metrics.server_keys.remove(self._name, former)  # its series would stand still for ever
         self._names = set(names.values())
-        self._keys = {key: self._all.server_keys.labels(self._name, name) for key, name in names.items()}
+        self._keys = {key: self._metrics.server_keys.labels(self._name, name) for key, name in names.items()}
 
     def accepted(self) -> None:
         self._accepted.inc()
@@ -175,13 +141,13 @@ class ServiceMetrics:
     def refused(self, outcome: Outcome) -> None:
         self._handshakes[outcome].inc()
 
-    def admitted(self, session: Session, seconds: float) -> None:
+    def admitted(self, session: SessionView, seconds: float) -> None:
         if (key := self._keys.get(session.server_key)) is not None:  # else it was removed at this moment
             key.inc()
         self._handshakes[Outcome.ADMITTED].inc()
         self._handshake_seconds.observe(seconds)
 
-    def closed(self, session: Session, reason: Closed) -> None:
+    def closed(self, session: SessionView, reason: Closed) -> None:
         self._closed[reason].inc()
         self._session_seconds.observe(session.seconds)
 
@@ -198,48 +164,63 @@ class ServiceMetrics:
         self._unexpected.inc()
 
 
-class _Standing:
-    """A collector of what stands, read at the moment of the scrape."""
+class _FiguresCollector(Collector):
+    """A collector of what is read at each scrape."""
 
-    def __init__(self) -> None:
-        self.services: list[Service] = []
+    def __init__(self, figures: Callable[[], ServerFigures]) -> None:
+        self._figures = figures
 
     def collect(self) -> Iterable[Metric]:
-        def gauge(name: str, text: str, value: Callable[[Service], float | None]) -> Metric:
-            family = GaugeMetricFamily(name, text, labels=["service"])
-            for service in self.services:
-                if (found := value(service)) is not None:
-                    family.add_metric([service.settings.name], found)
-            return family
+        figures = self._figures()
+        yield from _of_server(figures)
+        yield from _of_services(figures.services)
 
-        yield gauge("curveproxy_half_open_connections", "Connections without an outcome", lambda s: s.half_open)
-        yield gauge("curveproxy_half_open_limit", "How many there may be", lambda s: s.half_open_limit)
-        yield gauge("curveproxy_sessions", "Admitted clients", lambda s: len(s.sessions))
-        yield gauge("curveproxy_sessions_limit", "How many there may be", lambda s: s.sessions_limit)
-        # Where everybody may come there is no list, which is another thing than an empty one.
-        yield gauge(
-            "curveproxy_client_keys",
-            "Keys on the list",
-            lambda s: None if s.clients.allow_any else len(s.clients.names),
-        )
-        yield gauge("curveproxy_backend_up", "Whether the last dial worked", lambda s: s.backend_up)
-        yield CounterMetricFamily(
-            "curveproxy_log_lines_lost", "Lines of the log that could not be written", value=logs.lost()
-        )
-        messages = CounterMetricFamily("curveproxy_messages", "Whole messages relayed", labels=["service", "direction"])
-        octets = CounterMetricFamily(
-            "curveproxy_message_bytes", "Plain octets of messages relayed", labels=["service", "direction"]
-        )
-        throttled = CounterMetricFamily(
-            "curveproxy_throttled_seconds", "How long ways of sessions were not read, for a limit", labels=["service"]
-        )
-        for service in self.services:
-            name, traffic = service.settings.name, service.traffic
-            messages.add_metric([name, "in"], traffic.messages_in)
-            messages.add_metric([name, "out"], traffic.messages_out)
-            octets.add_metric([name, "in"], traffic.octets_in)
-            octets.add_metric([name, "out"], traffic.octets_out)
-            throttled.add_metric([name], service.throttle.seconds)
-        yield messages
-        yield octets
-        yield throttled
+
+def _of_server(figures: ServerFigures) -> Iterable[Metric]:
+    def gauge(name: str, text: str, value: float) -> Metric:
+        return GaugeMetricFamily(f"curveproxy_{name}", text, value=value)
+
+    yield gauge("buffered_bytes", "Octets that the sessions hold", figures.buffered)
+    yield gauge("buffered_bytes_limit", "How many there may be, infinite without a ceiling", figures.buffered_limit)
+    yield gauge("buffered_waiting", "Ways of sessions that wait for memory", figures.buffered_waiting)
+    yield gauge(
+        "descriptors_in_use",
+        "Descriptors of all connections: one each half-open, two each session, and a reserve for all else",
+        figures.descriptors,
+    )
+    yield gauge("descriptors_limit", "How many the process may have, all services together", figures.descriptors_limit)
+    yield CounterMetricFamily(
+        "curveproxy_log_lines_lost", "Lines of the log that could not be written", value=lost_lines()
+    )
+
+
+def _of_services(services: Sequence[ServiceFigures]) -> Iterable[Metric]:
+    def gauge(name: str, text: str, value: Callable[[ServiceFigures], float | None]) -> Metric:
+        family = GaugeMetricFamily(f"curveproxy_{name}", text, labels=["service"])
+        for service in services:
+            if (found := value(service)) is not None:
+                family.add_metric([service.name], found)
+        return family
+
+    yield gauge("half_open_connections", "Connections without an outcome", lambda s: s.half_open)
+    yield gauge("half_open_limit", "How many there may be", lambda s: s.half_open_limit)
+    yield gauge("sessions", "Admitted clients", lambda s: s.sessions)
+    yield gauge("sessions_limit", "How many there may be", lambda s: s.sessions_limit)
+    # Where any key is let in there is no list, which is another thing than an empty one.
+    yield gauge("client_keys", "Keys on the list", lambda s: s.client_keys)
+    yield gauge("backend_up", "Whether the last dial worked", lambda s: s.backend_up)
+    labels = ["service", "direction"]
+    messages = CounterMetricFamily("curveproxy_messages", "Whole messages relayed", labels=labels)
+    octets = CounterMetricFamily("curveproxy_message_bytes", "Plain octets of messages relayed", labels=labels)
+    throttled = CounterMetricFamily(
+        "curveproxy_throttled_seconds", "How long ways of sessions were not read, for a limit", labels=["service"]
+    )
+    for service in services:
+        messages.add_metric([service.name, "in"], service.messages_in)
+        messages.add_metric([service.name, "out"], service.messages_out)
+        octets.add_metric([service.name, "in"], service.octets_in)
+        octets.add_metric([service.name, "out"], service.octets_out)
+        throttled.add_metric([service.name], service.throttled_seconds)
+    yield messages
+    yield octets
+    yield throttled

@@ -16,9 +16,8 @@ from curveproxy import __version__
 from curveproxy.app.admin import server as admin
 from curveproxy.app.admin.routes import Routes
 from curveproxy.app.config.load import Config, ConfigError, load
-from curveproxy.app.observe import log as logs
 from curveproxy.app.observe.events import BURST, LINES_PER_SECOND
-from curveproxy.app.observe.log import Log
+from curveproxy.app.observe.log import Log, open_log, set_style
 from curveproxy.app.observe.status import Trouble
 from curveproxy.app.process.memory import hide_memory
 from curveproxy.app.process.relay import ConfigRejectedError, LocalRelay, Relay
@@ -47,7 +46,7 @@ FAULT = "a fault of curveproxy: please report it"
 
 def run(config: Config, path: Path | None = None) -> int:
     """Run until a signal says otherwise. path: where the configuration can be read again. Returns the exit status."""
-    log = logs.configure(config.log.level, config.log.format)
+    log = open_log(config.log.level, config.log.format)
     page = config.admin.listen
     log.info(
         "starting",
@@ -171,13 +170,13 @@ class Sidecar:
     # --- the configuration
 
     async def _apply(self, config: Config) -> None:
-        """Make it so. Raises BindError or NotTakenError, and then nothing has changed."""
+        """Make it so. Raises BindError or ConfigRejectedError, and then nothing has changed."""
         page, reuse_port = AdminListener(config.admin.address), config.process.reuse_port
         if is_other := page.address != self._page.address:
             # The page first: it leaves nothing behind when a service can not be bound, as ``ipc`` would.
             page.listen(reuse_port=reuse_port)
         try:
-            await self._relays.take(config)
+            await self._relays.apply(config)
         except (BindError, ConfigRejectedError):
             page.close()
             raise
@@ -221,7 +220,7 @@ class Sidecar:
                 self._manager.ready(f"{REFUSED}: {NOT_TAKEN}")
                 return
             self._troubles = []
-            logs.restyle(config.log.level, config.log.format)
+            set_style(config.log.level, config.log.format)
             self._relays.reloaded(success=True)
             self._manager.ready(self._status())
             if config.process.relays != self._began_with.process.relays:

@@ -1,6 +1,6 @@
-"""What relays: the proxy with its services, and what is counted and seen of them. It takes one core.
+"""A relay: the server with its services, its metrics and its status. One process of it uses one core.
 
-It is in the only process there is (``LocalRelay``), or in each of several (``workers``): ``run`` sees no difference.
+It is in this process (``LocalRelay``), or in several (``supervisor.Supervisor``): ``main`` sees no difference.
 """
 
 import socket
@@ -13,18 +13,22 @@ from prometheus_client.metrics_core import Metric
 from curveproxy.app.config.load import Config
 from curveproxy.app.observe.log import Log
 from curveproxy.app.observe.metrics import Metrics
-from curveproxy.app.observe.status import Overview, Query, Status
+from curveproxy.app.observe.overview import Overview
+from curveproxy.app.observe.status import Query, Status
 from curveproxy.app.process.services import Counts, ServiceManager
 from curveproxy.policy.limits import WHOLE, WorkerShare
 from curveproxy.proxy.registry import IdentityRegistry
 from curveproxy.proxy.server import Server
 
-# libzmq connects again by itself.
-COMES_AGAIN = "its client may come again: take its key off the list to keep it out"
+SHORT, NOT_SHORT = "memory is short", "memory is no longer short"
+SHORT_HINT = (
+    "sessions wait for memory; those that hold much and move little will end (reason=memory): "
+    "raise max_buffered_bytes, or find out whose clients or services hang"
+)
 
 
 class ConfigRejectedError(Exception):
-    """A configuration can not be used, and all is as it was. complaints: one sentence each."""
+    """A configuration can not be applied, and nothing has changed. complaints: one sentence each."""
 
     def __init__(self, complaints: list[str]) -> None:
         super().__init__("\n".join(complaints))
@@ -34,7 +38,7 @@ class ConfigRejectedError(Exception):
 class Relay(Protocol):
     """One relay, or several of which each has its share.
 
-    metrics: of this process; unused: sockets that were handed over for no service; draining: nobody new is taken.
+    metrics: of this process; unused: sockets that were handed over for no service; draining: no client is let in.
     """
 
     metrics: Metrics
@@ -46,29 +50,29 @@ class Relay(Protocol):
     def draining(self) -> bool: ...
 
     async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
-        """Relay what is taken, until it has been drained. It has started when something can be taken."""
+        """Relay what is applied, until it is drained. It has started when a configuration can be applied."""
 
-    async def take(self, config: Config) -> None:
-        """Relay by this configuration from now on. Raises BindError or NotTakenError; nothing has changed then."""
+    async def apply(self, config: Config) -> None:
+        """Relay by this configuration. Raises BindError or ConfigRejectedError, and then nothing has changed."""
 
     def drain(self, seconds: float) -> None:
-        """Stop listening, serve those inside for so long, then leave."""
+        """Stop listening, serve the sessions for so long, then end."""
 
     def reloaded(self, *, success: bool) -> None:
-        """Changed files were taken, or not: count it."""
+        """Count a reload."""
 
     async def collect(self) -> Iterable[Metric]:
-        """The figures, for Prometheus."""
+        """The metrics, for Prometheus."""
 
     async def look(self, query: Query) -> Status:
-        """What is to be seen, now."""
+        """The status as it is now."""
 
     async def end(self, number: int) -> bool:
         """End the session of that number behind a whole message. False when it has ended already."""
 
 
 class LocalRelay:
-    """All of it, in this process.
+    """A relay in this process.
 
     descriptors: the soft limit; handed_over, registry: as for ``Server``; share: of the limits.
     """
@@ -82,37 +86,50 @@ class LocalRelay:
         share: WorkerShare = WHOLE,
         registry: IdentityRegistry | None = None,
     ) -> None:
-        self.metrics = Metrics()
-        self._proxy = Server(descriptors=descriptors, handed_over=handed_over, registry=registry)
-        self.metrics.watch_buffers(self._proxy.buffers)
-        self.metrics.watch_descriptors(self._proxy.descriptors)
-        self._services = ServiceManager(self._proxy, self.metrics, log, share)
-        self._overview = Overview(self._services.seen, self._proxy.descriptors)
+        self._log = log
+        self._server = Server(
+            descriptors=descriptors, handed_over=handed_over, registry=registry, memory_is_short=self._log_memory
+        )
+        self.metrics = Metrics(self._server.figures)
+        self._services = ServiceManager(self._server, self.metrics, log, share)
+        self._overview = Overview(self._server, lambda: self._services.histories)
         self._nursery: trio.Nursery
+
+    def _log_memory(self, is_short: bool) -> None:
+        figures = self._server.figures()
+        facts = {
+            "held": figures.buffered,
+            "limit": figures.buffered_limit,
+            "sessions_ended": figures.ended_for_memory,
+        }
+        if is_short:
+            self._log.warning(SHORT, **facts, waiting=figures.buffered_waiting, hint=SHORT_HINT)
+        else:
+            self._log.info(NOT_SHORT, **facts)
 
     @property
     def unused(self) -> Sequence[socket.socket]:
-        return self._proxy.unused
+        return self._server.unused
 
     @property
     def draining(self) -> bool:
-        return self._proxy.draining
+        return self._server.draining
 
     async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
         async with trio.open_nursery() as self._nursery:
             self._nursery.start_soon(self.metrics.measure_lag)
             task_status.started()
-            await self._proxy.run()
+            await self._server.run()
             self._nursery.cancel_scope.cancel()
 
-    async def take(self, config: Config) -> None:
+    async def apply(self, config: Config) -> None:
         lists = await trio.to_thread.run_sync(self._services.read, config)
         if self.draining:
             raise ConfigRejectedError(["it drains"])
         self._services.apply(config, lists, self._nursery)
 
     def drain(self, seconds: float) -> None:
-        self._proxy.drain(seconds)
+        self._server.drain(seconds)
 
     def reloaded(self, *, success: bool) -> None:
         self.metrics.reload(success=success)
@@ -132,10 +149,4 @@ class LocalRelay:
         await self._services.make_way(service, identity, number)
 
     async def end(self, number: int) -> bool:
-        session = self._overview.find(number)
-        if session is None:
-            return False
-        observer = session.env.observer
-        observer.notice("session ended on the status page", client=session.client, peer=session.peer, hint=COMES_AGAIN)
-        session.drain()
-        return True
+        return self._services.end_session(number)

@@ -21,7 +21,8 @@ from curveproxy.app.config.load import Config, tree_of
 from curveproxy.app.observe.aggregate import MetricsAggregate, told
 from curveproxy.app.observe.log import Log
 from curveproxy.app.observe.metrics import Metrics
-from curveproxy.app.observe.status import Query, Status, Trouble, merged, status_of
+from curveproxy.app.observe.overview import merged
+from curveproxy.app.observe.status import Query, Status, Trouble, status_of
 from curveproxy.app.process.channel import ControlChannel, GoneError
 from curveproxy.app.process.relay import ConfigRejectedError
 from curveproxy.app.process.services import Counts
@@ -72,7 +73,7 @@ class WorkerHandle:
         return cls(process, ControlChannel(ours))
 
     async def take(self, tree: dict[str, Any], listeners: dict[Endpoint, ListeningSocket]) -> None:
-        """Let it relay by this configuration, on these sockets. Raises NotTakenError or GoneError."""
+        """Let it relay by this configuration, on these sockets. Raises ConfigRejectedError or GoneError."""
         added = [listener for endpoint, listener in listeners.items() if endpoint not in self.endpoints]
         fresh = [sock.fileno() for listener in added for sock in listener.sockets]
         complaints = await self.ask("take", tree=tree, descriptors=fresh)
@@ -126,7 +127,7 @@ class Supervisor:
 
     # --- a configuration
 
-    async def take(self, config: Config) -> None:
+    async def apply(self, config: Config) -> None:
         wanted = dict.fromkeys(service.listen for service in config.service)
         with ExitStack() as undo:
             fresh: dict[Endpoint, list[ListeningSocket]] = {}
@@ -143,7 +144,7 @@ class Supervisor:
         self._close({endpoint: former for endpoint, former in before.items() if endpoint not in listeners})
 
     async def _deal_out(self, tree: dict[str, Any], listeners: dict[Endpoint, list[ListeningSocket]]) -> None:
-        """All workers take it, or none does. Raises NotTakenError."""
+        """All workers take it, or none does. Raises ConfigRejectedError."""
         before = self._tree, self._listeners
         self._tree = tree
         try:
@@ -172,7 +173,7 @@ class Supervisor:
     # --- processes
 
     async def _start(self, index: int, listeners: dict[Endpoint, list[ListeningSocket]]) -> WorkerHandle:
-        """Start a worker that relays. Raises NotTakenError or GoneError."""
+        """Start a worker that relays. Raises ConfigRejectedError or GoneError."""
         worker = await WorkerHandle.start(index, self._of, self._descriptors)
         words: dict[str, Callable[..., Any]] = {
             "claim": partial(self._claim, worker),

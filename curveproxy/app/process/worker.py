@@ -15,8 +15,8 @@ import attrs
 import trio
 
 from curveproxy.app.config.load import ConfigError, structure
-from curveproxy.app.observe import log as logs
 from curveproxy.app.observe.aggregate import told
+from curveproxy.app.observe.log import Log, open_log, set_style
 from curveproxy.app.observe.status import Query
 from curveproxy.app.process.channel import ControlChannel, GoneError
 from curveproxy.app.process.memory import hide_memory
@@ -32,7 +32,7 @@ CHANNEL = 0
 def work(index: int, of: int, descriptors: int) -> None:
     """Relay until the channel says otherwise, or ends. descriptors: the soft limit."""
     hide_memory()
-    log = logs.configure("info", "text").bind(worker=index)
+    log = open_log("info", "text").bind(worker=index)
     channel = socket.socket(fileno=os.dup(CHANNEL))
     trio.run(WorkerProcess(ControlChannel(channel), WorkerShare(index, of), descriptors, log).run)
 
@@ -40,7 +40,7 @@ def work(index: int, of: int, descriptors: int) -> None:
 class WorkerProcess:
     """What is asked over the line. Each word that may come over it is a method here."""
 
-    def __init__(self, line: ControlChannel, share: WorkerShare, descriptors: int, log: logs.Log) -> None:
+    def __init__(self, line: ControlChannel, share: WorkerShare, descriptors: int, log: Log) -> None:
         self._line = line
         self._listeners: list[socket.socket] = []
         self._relay = LocalRelay(
@@ -93,8 +93,8 @@ class WorkerProcess:
         """Complaints, or none: then it is taken."""
         try:
             config = structure(tree, Path())
-            logs.restyle(config.log.level, config.log.format)
-            await self._relay.take(config)
+            set_style(config.log.level, config.log.format)
+            await self._relay.apply(config)
         except (ConfigError, ConfigRejectedError) as error:
             return error.complaints
         except BindError as error:

@@ -17,8 +17,9 @@ from attrs import field, frozen
 
 from curveproxy.app.config.certificates import PUBLIC_SUFFIX, KeyFileError, NoCertificateError, read_certificate
 from curveproxy.app.config.load import Service
-from curveproxy.app.observe.log import Log
+from curveproxy.app.observe.log import Notices
 from curveproxy.app.observe.text import suggestion
+from curveproxy.app.observe.troubles import NOBODY, NOBODY_HINT
 from curveproxy.app.watch.files import Files, Listing, Stamp, Watched
 from curveproxy.policy.access import NO_TERMS, AccessList, KeyTerms
 from curveproxy.policy.limits import ClientLimits
@@ -46,7 +47,6 @@ PASSED_OVER, ASIDE_HINT = (
     "by its name it has been set aside: call it NAME.key",
 )
 NO_SERVICE = "a client is for a service that does not exist"
-NOBODY, NOBODY_HINT = "nobody can connect", "put the clients' .key files into the clients directory"
 
 
 @frozen
@@ -112,7 +112,9 @@ class Clients(Watched[Client]):
 
     _place = "clients directory"
 
-    def __init__(self, path: Path | None, keys: list[bytes], allow_any: bool, log: Log, *, service: str = "") -> None:
+    def __init__(
+        self, path: Path | None, keys: list[bytes], allow_any: bool, log: Notices, *, service: str = ""
+    ) -> None:
         super().__init__(log)
         self._path, self._keys, self._allow_any, self._service = path, keys, allow_any, service
         self.services: Collection[str] = ()
@@ -122,7 +124,7 @@ class Clients(Watched[Client]):
         self._taken()
 
     @classmethod
-    def of(cls, service: Service, services: Collection[str], log: Log) -> Self:
+    def of(cls, service: Service, services: Collection[str], log: Notices) -> Self:
         """The clients of a service of the configuration, in which there are ``services``."""
         clients = service.clients
         keys = [key.octets for key in clients.keys]

@@ -15,7 +15,7 @@ import trio
 from attrs import define, field, frozen
 
 from curveproxy.app.config.certificates import KeyFileError, reason
-from curveproxy.app.observe.log import Log
+from curveproxy.app.observe.log import Notices
 
 LISTING_SECONDS = 1.0
 # A file that is missing is looked for once more, this much later, before it counts as gone.
@@ -63,7 +63,7 @@ class Files(Generic[T]):
     """
 
     read: Callable[[str], T | None]
-    warn: Callable[..., None]
+    warn: Callable[..., object]
     unreadable: str
     entries: dict[str, Entry[T]] = field(factory=dict)
     fresh: set[str] = field(factory=set)
@@ -110,7 +110,7 @@ class Watched(ABC, Generic[T]):
     # What can not be listed, for the log.
     _place: str
 
-    def __init__(self, log: Log) -> None:
+    def __init__(self, log: Notices) -> None:
         self._log, self._failing = log, ""
         self._looking = threading.Lock()  # a thread that was left behind may still be at it
 

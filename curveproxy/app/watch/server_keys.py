@@ -6,12 +6,12 @@ from pathlib import Path
 from curveproxy.app.config.certificates import SECRET_SUFFIX, read_key_pair, warn_of_open_secret
 from curveproxy.app.config.load import ServerKey
 from curveproxy.app.observe.log import Log
+from curveproxy.app.observe.troubles import NO_KEY, NO_KEY_HINT
 from curveproxy.app.watch.files import Entry, Files, Listing, Watched, stamp
 from curveproxy.wire.curve.box import KeyPair
 
 # What a key is called in the metrics that is in no file.
 TEMPORARY = "temporary"
-NO_KEY, NO_KEY_HINT = "no server key is left", "nobody can connect: put a key file back"
 
 
 class ServerKeys(Watched[KeyPair]):
@@ -21,12 +21,13 @@ class ServerKeys(Watched[KeyPair]):
 
     def __init__(self, keys: Sequence[ServerKey], log: Log) -> None:
         super().__init__(log)
+        self._error = log.error
         self._unwritten = {key.pair: TEMPORARY for key in keys if key.file is None}
         self._paths = {str(key.file): key.file for key in keys if key.file is not None}
         self.files = Files(self._read, log.warning, "server key can not be read")
         self.files.entries = {str(key.file): Entry(None, key.pair) for key in keys if key.file is not None}
         for path in self._paths.values():
-            warn_of_open_secret(path, log)
+            warn_of_open_secret(path, log.warning)
         self._taken()
 
     def _taken(self) -> None:
@@ -36,7 +37,7 @@ class ServerKeys(Watched[KeyPair]):
         named = {pair: path.name.removesuffix(SECRET_SUFFIX) for path, pair in present.items() if pair is not None}
         self.names = self._unwritten | named
         if not self.names:
-            self._log.error(NO_KEY, hint=NO_KEY_HINT)
+            self._error(NO_KEY, hint=NO_KEY_HINT)
 
     def _listing(self) -> Listing:
         stamps = {name: stamp(path) for name, path in self._paths.items()}

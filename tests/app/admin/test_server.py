@@ -252,13 +252,13 @@ async def test_what_a_requester_does_wrong_ends_its_own_connection(reset: bool) 
 
 
 async def test_what_stands_is_read_at_the_scrape() -> None:
-    metrics, proxy, pair = Metrics(), Server(descriptors=1024), KeyPair.generate()
+    proxy, pair = Server(descriptors=1024), KeyPair.generate()
+    metrics = Metrics(proxy.figures)
     endpoint = Endpoint("tcp", "127.0.0.1", 0)
     observer = ServiceObserver("orders", metrics, structlog.get_logger())
     settings = ServiceSettings("orders", endpoint, endpoint, (pair,))
     service = Service(proxy, settings, AccessList(), observer)
     proxy.open({service: settings})
-    metrics.watch(service)
     async with page(metrics.registry, []) as port:
 
         async def value(name: str, **labels: str) -> float | None:

@@ -11,9 +11,9 @@ import structlog
 import trio
 from trio.testing import MockClock
 
-from curveproxy.app.observe import log as logs
 from curveproxy.app.observe.events import BURST, SUMMARY_SECONDS, ServiceObserver
 from curveproxy.app.observe.history import UNKNOWN_MAX
+from curveproxy.app.observe.log import open_log
 from curveproxy.app.observe.metrics import Metrics
 from curveproxy.policy.log_limit import LogLimit
 from curveproxy.proxy.relay.session import Session
@@ -33,7 +33,7 @@ class Told:
         return self.new()  # within the test: the stream of its preparation is another one
 
     def new(self, level: str = "info") -> ServiceObserver:
-        return ServiceObserver("orders", self.metrics, logs.configure(level, "json"))
+        return ServiceObserver("orders", self.metrics, open_log(level, "json"))
 
     def lines(self) -> list[dict[str, Any]]:
         """What was said since it was last asked for."""
@@ -80,7 +80,7 @@ async def test_a_key_that_is_not_on_the_list_is_named_and_remembered(told: Told)
     told.observer.refused(Outcome.CLIENT_UNKNOWN, "192.0.2.2:1", client="key 5")
     told.observer.refused(Outcome.METADATA, "192.0.2.3:1", client="alice")
     assert told.lines()[0]["client"] == "key 0"
-    unknown = told.observer.seen.unknown
+    unknown = told.observer.history.unknown
     assert [*unknown] == [f"key {number}" for number in range(2, UNKNOWN_MAX + 2) if number != 5] + ["key 5"]
     assert (unknown["key 5"].total, unknown["key 5"].peer) == (2, "192.0.2.2:1")
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import structlog
 
-from curveproxy.app.observe.log import LossyStream, configure
+from curveproxy.app.observe.log import LossyStream, open_log
 from curveproxy.wire import z85
 from curveproxy.wire.curve.box import KeyPair
 
@@ -25,7 +25,7 @@ def as_before() -> Iterator[None]:
 
 
 def test_a_line_of_text_has_its_time_its_facts_and_its_hint(capsys: pytest.CaptureFixture[str]) -> None:
-    log = configure("info", "text").bind(service="orders")
+    log = open_log("info", "text").bind(service="orders")
     log.warning("client refused", outcome="hello_box", seconds=0.25, hint="another server key")
     out, err = capsys.readouterr()
     assert out == ""
@@ -38,7 +38,7 @@ def test_a_line_of_text_has_its_time_its_facts_and_its_hint(capsys: pytest.Captu
 
 @pytest.mark.parametrize("value", ["two words", "a=b", "line\nfeed", "\x1b[31m", "", "\u2028"])
 def test_what_could_pass_for_another_fact_or_line_is_quoted(value: str, capsys: pytest.CaptureFixture[str]) -> None:
-    configure("info", "text").info("event", fact=value, last=1)
+    open_log("info", "text").info("event", fact=value, last=1)
     err = capsys.readouterr().err
     assert err.endswith(f"event  fact={value!r} last=1\n")
     assert len(err.splitlines()) == 1
@@ -48,7 +48,7 @@ def test_what_could_pass_for_another_fact_or_line_is_quoted(value: str, capsys: 
 def test_neither_a_hint_nor_a_traceback_is_obeyed_by_a_terminal_or_taken_for_a_line(
     text: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    log = configure("info", "text")
+    log = open_log("info", "text")
     log.warning("two files hold one key", hint=f"the name of {text}.key is used")
     log.error("unexpected error", exc_info=OSError(text))
     hint, *traceback = capsys.readouterr().err.splitlines()
@@ -58,12 +58,12 @@ def test_neither_a_hint_nor_a_traceback_is_obeyed_by_a_terminal_or_taken_for_a_l
 
 
 def test_a_list_is_told_item_by_item(capsys: pytest.CaptureFixture[str]) -> None:
-    configure("info", "text").info("event", files=["a.key", "b c"])
+    open_log("info", "text").info("event", files=["a.key", "b c"])
     assert capsys.readouterr().err.endswith("event  files=a.key,'b c'\n")
 
 
 def test_a_line_of_json_is_one_object(capsys: pytest.CaptureFixture[str]) -> None:
-    log = configure("info", "json")
+    log = open_log("info", "json")
     with pytest.raises(ValueError) as caught:
         int("two\nlines")
     log.error("unexpected error", exc_info=caught.value, odd=b"\xff")
@@ -76,7 +76,7 @@ def test_a_line_of_json_is_one_object(capsys: pytest.CaptureFixture[str]) -> Non
 
 @pytest.mark.parametrize(("level", "lines"), [("debug", 4), ("info", 3), ("warning", 2), ("error", 1)])
 def test_levels(level: str, lines: int, capsys: pytest.CaptureFixture[str]) -> None:
-    log = configure(level, "text")
+    log = open_log(level, "text")
     for method in (log.debug, log.info, log.warning, log.error):
         method("event")
     assert len(capsys.readouterr().err.splitlines()) == lines
@@ -85,7 +85,7 @@ def test_levels(level: str, lines: int, capsys: pytest.CaptureFixture[str]) -> N
 @pytest.mark.parametrize("form", ["text", "json"])
 def test_a_secret_that_is_logged_by_mistake_does_not_show(form: str, capsys: pytest.CaptureFixture[str]) -> None:
     pair = KeyPair.generate()
-    configure("info", form).info("event", pair=pair)
+    open_log("info", form).info("event", pair=pair)
     err = capsys.readouterr().err
     assert "KeyPair" in err
     assert z85.encode(pair.secret) not in err
@@ -106,7 +106,7 @@ def test_a_stream_that_fails_costs_lines_only(monkeypatch: pytest.MonkeyPatch) -
         assert lossy.lost == 1
     for absent in (Full(), closed, None):
         monkeypatch.setattr(sys, "stderr", absent)
-        configure("info", "text").info("event")
+        open_log("info", "text").info("event")
 
 
 def test_a_pipe_that_nobody_empties_costs_lines_and_no_time() -> None:

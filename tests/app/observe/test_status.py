@@ -1,63 +1,57 @@
 """What is to be seen of a proxy, as data: what of it is recent, what is trouble, and several processes as one."""
 
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import attrs
 import pytest
 import trio
+from support.figures import service_figures
 from trio.testing import MockClock
 
 from curveproxy.app.admin.page import render
-from curveproxy.app.observe.history import EventHistory, History, joined
-from curveproxy.app.observe.status import Level, Query, Status, Trouble, UnknownKey, merged, status_of
+from curveproxy.app.observe.history import EventHistory, Series, joined
+from curveproxy.app.observe.overview import merged
+from curveproxy.app.observe.status import Level, Query, Status, Trouble, UnknownKey, status_of
 from curveproxy.app.observe.text import duration, printable, short
-from curveproxy.proxy.service import Service
 from curveproxy.reasons import Closed, Outcome
 
 REFUSED = "client refused", Outcome.CLIENT_UNKNOWN
 
 
-def service(sessions: int = 0, messages: int = 0) -> Service:
-    """One, as far as samples of it are taken."""
-    traffic = SimpleNamespace(messages_in=messages, messages_out=messages)
-    return cast(Service, SimpleNamespace(traffic=traffic, half_open=1, sessions=range(sessions)))
-
-
 async def test_what_was_told_is_recent_for_two_minutes(autojump_clock: MockClock) -> None:
-    seen = EventHistory()
+    history = EventHistory()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(seen.keep, service())
-        seen.add(*REFUSED, "192.0.2.1:1")
+        nursery.start_soon(history.keep, service_figures)
+        history.add(*REFUSED, "192.0.2.1:1")
         await trio.sleep(60.5)
-        seen.add(*REFUSED, "192.0.2.2:2", "why")
-        assert seen.recent(REFUSED) == 2
+        history.add(*REFUSED, "192.0.2.2:2", "why")
+        assert history.recent(REFUSED) == 2
         await trio.sleep(65)
-        assert seen.recent(REFUSED) == 1
+        assert history.recent(REFUSED) == 1
         await trio.sleep(60)
-        assert seen.recent(REFUSED) == 0
-        assert seen.counts[REFUSED] == 2
-        assert (seen.last[REFUSED].peer, seen.last[REFUSED].detail) == ("192.0.2.2:2", "why")
+        assert history.recent(REFUSED) == 0
+        assert history.counts[REFUSED] == 2
+        assert (history.last[REFUSED].peer, history.last[REFUSED].detail) == ("192.0.2.2:2", "why")
         await trio.sleep(86_400)
-        assert len(seen.history.sessions) == 121, "a day later it is no more than two minutes"
+        assert len(history.series.sessions) == 121, "a day later it is no more than two minutes"
         nursery.cancel_scope.cancel()
 
 
 async def test_what_flows_is_told_by_the_second(autojump_clock: MockClock) -> None:
-    seen = EventHistory()
+    history = EventHistory()
     for second, messages in enumerate((0, 10, 30, 30)):
-        seen.sample(service(second, messages))
-        seen.add(*REFUSED)
-        seen.add("client refused", Outcome.PROBE)
-        seen.add("session closed", Closed.CLIENT_CLOSED)
+        history.sample(service_figures(half_open=1, sessions=second, messages_in=messages, messages_out=messages))
+        history.add(*REFUSED)
+        history.add("client refused", Outcome.PROBE)
+        history.add("session closed", Closed.CLIENT_CLOSED)
         await trio.sleep(2)
-    assert seen.history == History([1, 1, 1, 1], [0, 1, 2, 3], [10, 20, 0], [0.5, 0.5, 0.5])
+    assert history.series == Series([1, 1, 1, 1], [0, 1, 2, 3], [10, 20, 0], [0.5, 0.5, 0.5])
 
 
 def test_histories_are_joined_at_their_newest_figures() -> None:
-    old, young = History([1, 2, 3], [1, 1, 1], [0.5, 0.5], [0, 0]), History([10], [5], [], [])
-    assert joined([old, young]) == History([1, 2, 13], [1, 1, 6], [0.5, 0.5], [0, 0])
-    assert joined([]) == History([], [], [], [])
+    old, young = Series([1, 2, 3], [1, 1, 1], [0.5, 0.5], [0, 0]), Series([10], [5], [], [])
+    assert joined([old, young]) == Series([1, 2, 13], [1, 1, 6], [0.5, 0.5], [0, 0])
+    assert joined([]) == Series([], [], [], [])
 
 
 def count(word: str, total: int, recent: int, ago: float, event: str = "client refused") -> dict[str, Any]:

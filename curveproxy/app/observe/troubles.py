@@ -1,0 +1,62 @@
+"""What an operator should look at: judged from the status of services, in the words of the log."""
+
+from collections.abc import Iterator, Sequence
+
+from curveproxy.app.observe.history import RIVALS
+from curveproxy.app.observe.status import Count, Level, ServiceStatus, Trouble
+from curveproxy.app.observe.text import duration
+from curveproxy.reasons import Closed, Outcome, Reasoned
+
+NO_KEY, NO_KEY_HINT = "no server key is left", "nobody can connect: put a key file back"
+NOBODY, NOBODY_HINT = "nobody can connect", "put the clients' .key files into the clients directory"
+DESCRIPTORS_HINT = (
+    "all services share them: raise the hard limit (LimitNOFILE, ulimit -n), or find out who holds so many connections"
+)
+# Events shown as trouble when recent.
+TROUBLING = {"client refused", "invalid message", "unexpected error", RIVALS}
+# A load balancer that checks the port, and what an operator does.
+EXPECTED: set[Reasoned] = {Outcome.PROBE, Outcome.SHUTDOWN}
+
+
+def all_troubles(services: Sequence[ServiceStatus], descriptors: Level) -> list[Trouble]:
+    """All that is wrong, the worst first."""
+    troubles = [trouble for service in services for trouble in _troubles(service)]
+    if descriptors.limit and descriptors.is_near:
+        what = f"{descriptors.value:,} of {descriptors.limit:,} descriptors are in use, of all services together"
+        troubles.append(Trouble("curveproxy", False, what, "descriptors", DESCRIPTORS_HINT))
+    return sorted(troubles, key=lambda trouble: not trouble.is_bad)
+
+
+def _troubles(service: ServiceStatus) -> Iterator[Trouble]:
+    """What is wrong with one service."""
+
+    def trouble(what: str, word: str, hint: str, *, bad: bool = False) -> Trouble:
+        return Trouble(service.name, bad, what, word, hint)
+
+    if service.backend_up is False:
+        failures = (count for count in service.counts if count.event == "backend failed")
+        last = min(failures, key=lambda count: count.ago)
+        yield trouble(f"{service.backend} is down: {_sentence(last)}", last.word, last.hint, bad=True)
+    if not service.server_keys:
+        yield trouble(NO_KEY, Outcome.HELLO_BOX, NO_KEY_HINT, bad=True)
+    if service.client_keys == 0:
+        yield trouble(NOBODY, Outcome.CLIENT_UNKNOWN, NOBODY_HINT, bad=True)
+    for level, of, word in (
+        (service.sessions, "sessions", Outcome.SESSIONS_LIMIT),
+        (service.half_open, "half-open connections", Outcome.EVICTED),
+    ):
+        if level.is_near:
+            full = level.value >= level.limit
+            what = f"{level.value:,} of {level.limit:,} {of}: {'full' if full else 'nearly full'}"
+            yield trouble(what, word, word.hint, bad=full)
+    for count in service.counts:
+        is_troubling = count.event in TROUBLING or count.word == Closed.MEMORY
+        if count.recent and is_troubling and count.word not in EXPECTED:
+            is_bad = count.word == Outcome.INTERNAL
+            yield Trouble(service.name, is_bad, _sentence(count), count.word, count.hint, is_down=False)
+
+
+def _sentence(count: Count) -> str:
+    """``client refused, 14 in two minutes, the last 3 s ago, 192.0.2.1:4242``."""
+    facts = [count.event, f"{count.recent:,} in two minutes", f"the last {duration(count.ago)} ago"]
+    return ", ".join([*facts, *filter(None, [count.peer, count.detail])])
