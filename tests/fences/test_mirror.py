@@ -1,0 +1,36 @@
+"""Tests stand where the code does: each module with logic has a test file of its own."""
+
+import ast
+
+from fences.code import MODULES, PACKAGE, ROOT, hold, short, tree
+
+# Tested elsewhere: why, and where.
+ELSEWHERE: dict[str, str] = {}
+
+
+def has_logic(module: str) -> bool:
+    """Whether a module has a function that does something; a Protocol's does not."""
+    protocols = {
+        inner
+        for node in ast.walk(tree(module))
+        if isinstance(node, ast.ClassDef) and any("Protocol" in ast.unparse(base) for base in node.bases)
+        for inner in ast.walk(node)
+    }
+    return any(
+        isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        for node in ast.walk(tree(module))
+        if node not in protocols
+    )
+
+
+def test_each_module_with_logic_has_its_test_file() -> None:
+    found = set()
+    for module, path in MODULES.items():
+        mirror = ROOT / "tests" / path.relative_to(PACKAGE).parent / f"test_{path.name}"
+        if has_logic(module) and not mirror.exists():
+            found.add(short(module))
+    hold(found, ELSEWHERE, "these have no test file of their own")
+
+
+def test_what_is_tested_elsewhere_is() -> None:
+    assert not [place for place in ELSEWHERE.values() if not (ROOT / "tests" / place.split(":")[0]).exists()]
