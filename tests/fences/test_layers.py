@@ -50,7 +50,7 @@ LAYERS: dict[str, set[str]] = {
     "proxy": set(),
     # the process
     "app.observe": COMMON | {"app.observe", "proxy.observer", "curveproxy"},
-    "app.config": COMMON | {"app.config", "app.observe.text", "proxy.net.endpoint"},
+    "app.config": COMMON | {"app.config", "app.observe.text", "proxy.net.endpoint", "proxy.settings"},
     "app.watch": COMMON | {"app.watch", "app.config", "app.observe.log", "app.observe.text"},
     "app.admin": COMMON | {"app.admin", "app.observe", "app.config", "proxy.net"},
     "app.process": COMMON
