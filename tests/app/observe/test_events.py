@@ -15,7 +15,6 @@ from curveproxy.app.observe.events import BURST, SUMMARY_SECONDS, ServiceObserve
 from curveproxy.app.observe.history import UNKNOWN_MAX
 from curveproxy.app.observe.log import open_log
 from curveproxy.app.observe.metrics import Metrics
-from curveproxy.policy.log_limit import LogLimit
 from curveproxy.proxy.relay.session import Session
 from curveproxy.reasons import BackendFailure, Closed, Invalid, Outcome
 
@@ -184,15 +183,3 @@ async def test_an_error_of_ours_is_told_with_its_traceback(told: Told, autojump_
     assert "Traceback" in lines[0]["exception"]
     assert (lines[0]["level"], lines[0]["event"]) == ("error", "unexpected error")
     assert told.count("unexpected_errors_total") == FLOOD
-
-
-def test_a_limit_gives_a_burst_and_then_its_rate() -> None:
-    limit, kind, other = LogLimit(3, 0.5), ("event", "a"), ("event", "b")
-    assert [limit.allow(kind, 0.0) for _ in range(5)] == [0, 0, 0, None, None]
-    assert limit.allow(other, 0.0) == 0
-    assert limit.allow(kind, 1.9) is None
-    assert limit.allow(kind, 2.0) == 3
-    assert limit.allow(kind, 2.0) is None
-    assert limit.pop_suppressed() == {kind: 1}
-    assert limit.pop_suppressed() == {}
-    assert [limit.allow(kind, 1000.0) for _ in range(4)] == [0, 0, 0, None]

@@ -1,0 +1,48 @@
+"""Which properties of a client are forwarded, and which identities are safe."""
+
+import pytest
+
+from curveproxy.policy.metadata import droppable, for_service, is_safe_identity
+
+
+def test_what_only_we_may_say_is_taken_out_in_any_case() -> None:
+    sent = {
+        "Socket-Type": b"REQ",
+        "uSER-id": b"root",
+        "X-CURVE-KEY": b"k",
+        "X-Own": b"v",
+        "X-Curveproxy-Probe": b"",
+    }
+    passed = for_service(sent, {"User-Id": b"alice"})
+    assert passed == {"Socket-Type": b"REQ", "X-Own": b"v", "User-Id": b"alice"}
+
+
+def test_a_probe_is_nobody_to_the_service() -> None:
+    assert for_service({"identity": b"desk-7", "X-CURVEPROXY-probe": b"", "X-A": b"1"}, {}) == {"X-A": b"1"}
+
+
+def test_what_we_say_is_said_once() -> None:
+    assert for_service({"IDENTITY": b"", "X-A": b"1"}, {"Identity": b"me"}) == {"X-A": b"1", "Identity": b"me"}
+
+
+@pytest.mark.parametrize(
+    ("identity", "sane"),
+    [
+        (None, True),
+        (b"", True),
+        (b"a" * 255, True),
+        (b"a" * 256, False),
+        (b"\0", False),
+        (b"\0\x6b\x8b\x45\x67", False),
+    ],
+)
+def test_an_identity_that_kills_is_told(identity: bytes | None, sane: bool) -> None:
+    assert is_safe_identity(identity) is sane
+
+
+def test_ready_loses_the_least_needed_first() -> None:
+    assert droppable({"Socket-Type": b"", "Identity": b"", "X-A": b"", "x-b": b""}) == ["x-b", "X-A", "Identity"]
+
+
+def test_what_libzmq_knows_by_itself_is_not_forwarded() -> None:
+    assert for_service({"__fd": b"3", "_own": b"v"}, {}) == {"_own": b"v"}
