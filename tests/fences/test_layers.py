@@ -51,7 +51,7 @@ LAYERS: dict[str, set[str]] = {
     # the process
     "app.observe": COMMON | {"app.observe", "proxy.observer", "curveproxy"},
     "app.config": COMMON | {"app.config", "app.observe.text", "proxy.net.endpoint", "proxy.settings"},
-    "app.watch": COMMON | {"app.watch", "app.config", "app.observe.log", "app.observe.text"},
+    "app.watch": COMMON | {"app.watch", "app.config", "app.observe"},
     "app.admin": COMMON | {"app.admin", "app.observe", "app.config", "proxy.net"},
     "app.process": COMMON
     | {"app.process", "app.admin", "app.watch", "app.observe", "app.config", "proxy", "curveproxy"},
