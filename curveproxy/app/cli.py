@@ -115,7 +115,7 @@ def main() -> None:
 @click.option("--allow-any", is_flag=True, help="Let in whoever has any key.")
 @click.option("--admin", metavar="ADDRESS", help='Where /metrics is served; "" for nowhere.  [127.0.0.1:9464]')
 @click.option("--name", metavar="NAME", help="The service's name in metrics and logs.  [default]")
-def run(
+def run(  # noqa: PLR0913  click hands over one argument an option
     config: Path | None,
     listen: str | None,
     backend: str | None,

@@ -59,7 +59,7 @@ class Open(SimpleNamespace):
 def session() -> Session:
     facts = {"client": "alice", "peer": "192.0.2.1:4242", "socket_type": "REQ", "server_key": b"S", "is_probe": False}
     traffic = {"messages_in": 1, "octets_in": 10, "messages_out": 2, "octets_out": 20}
-    return cast(Session, Open(**facts, **traffic, opened_at=trio.current_time()))
+    return cast("Session", Open(**facts, **traffic, opened_at=trio.current_time()))
 
 
 @pytest.mark.parametrize("outcome", [outcome for outcome in Outcome if outcome != Outcome.ADMITTED])
@@ -154,7 +154,7 @@ async def test_probes_of_a_load_balancer_are_never_a_warning(told: Told, autojum
 
 async def test_a_probe_is_told_of_at_debug_unless_it_speaks(told: Told, autojump_clock: MockClock) -> None:
     observer, client = told.new("debug"), session()
-    cast(Any, client).is_probe, client.messages_in = True, 0
+    cast("Any", client).is_probe, client.messages_in = True, 0
     observer.admitted(client, 0.001)
     observer.closed(client, Closed.CLIENT_CLOSED)
     client.messages_in = 1

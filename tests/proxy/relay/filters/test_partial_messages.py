@@ -91,7 +91,7 @@ class Relay:
             sock.setblocking(False)
         key, server = bytes(32), bytes(32)
         settings = ServiceSettings("s", Endpoint("ipc", "a"), Endpoint("ipc", "b"), (), messages=limits)
-        env = RelayEnv(cast(Any, self.room), BufferPool(), Throttle(), Traffic(), cast(Any, observer), self.spawn)
+        env = RelayEnv(cast("Any", self.room), BufferPool(), Throttle(), Traffic(), cast("Any", observer), self.spawn)
         curve = Curve(KEY, box.MESSAGE_FROM_SERVER, 1, box.MESSAGE_FROM_CLIENT, FIRST_NONCE - 1)
         downstream = Established(near, {"Socket-Type": b"DEALER"}, Version(Dialect.V3, 1), curve)
         upstream = Established(far, {"Socket-Type": b"ROUTER"}, Version(Dialect.V3, 1), Plain())
