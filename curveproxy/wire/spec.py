@@ -17,6 +17,8 @@ IDENTITY_MAX: Final = 255  # of every version
 
 # --- ZMTP 3 (RFC 23, RFC 37) ---
 
+MAJOR: Final = 3
+V2_MAJOR: Final = 1  # so a ZMTP 2.0 peer numbers its version (RFC 15)
 GREETING_SIZE: Final = 64
 MECHANISM_SIZE: Final = 20
 CURVE: Final = b"CURVE".ljust(MECHANISM_SIZE, b"\0")

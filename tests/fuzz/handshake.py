@@ -7,13 +7,14 @@ from collections.abc import Callable, Container, Sequence
 from contextlib import suppress
 from typing import Any, Literal
 
+from attrs import evolve
 from support import curve, zmtp
 from support.curve import Keys
 from support.zmtp import COMMAND, Malformed
 
 from curveproxy.wire import proxy_protocol, spec
 from curveproxy.wire.curve.box import KeyPair
-from curveproxy.wire.curve.client import CurveInitiator
+from curveproxy.wire.curve.client import CurveInitiator, Stage
 from curveproxy.wire.curve.server import (
     Hello,
     Initiate,
@@ -23,10 +24,12 @@ from curveproxy.wire.curve.server import (
     read_initiate_untrusted,
 )
 from curveproxy.wire.errors import Fault, PeerError
+from curveproxy.wire.initiator import Initiator
+from curveproxy.wire.security import Curve, Negotiated, Plain
 from curveproxy.wire.zmtp import metadata as properties_of
 from curveproxy.wire.zmtp.frame import Dialect, Due, read_command_untrusted
 from curveproxy.wire.zmtp.greeting import check_client_untrusted, check_greeting_untrusted
-from curveproxy.wire.zmtp.negotiation import Handshake, PlainInitiator
+from curveproxy.wire.zmtp.negotiation import PlainInitiator
 from curveproxy.wire.zmtp.null import Pacing
 from fuzz import faults
 from fuzz.material import Material
@@ -272,30 +275,30 @@ def initiate(material: Material) -> None:
         assert found.shared == curve.shared_key(C1.public, S1.secret)
 
 
-def fed(
-    receive: Callable[[bytes], bytes],
-    rest: Callable[[], bytes | None],
-    stream: bytes,
-    ends: list[int],
-    words: Container[Fault],
-) -> tuple[bytes, bytes] | None:
+def fed(peer: Initiator, stream: bytes, ends: list[int], words: Container[Fault]) -> tuple[bytes, bytes] | None:
     """Feed a handshake in pieces: what it answered, and what stands behind it; None when it refused.
 
-    It is the same for any pieces, and whoever refuses does so for any. rest: what it kept, once it is done.
+    It is the same for any pieces, and whoever refuses does so for any.
     """
     answer, at = b"", 0
     for end in ends:
-        step = judged(words, receive, stream[at:end])
+        step = judged(words, peer.receive_untrusted, stream[at:end])
         if refused(step):
             return None
         answer, at = answer + step, end
-        if rest() is not None:
+        if peer.done:
             break
-    return answer, (rest() or b"") + stream[at:]
+    return answer, (peer.negotiated.leftover if peer.done else b"") + stream[at:]
+
+
+def without_leftover(peer: Initiator) -> Negotiated | None:
+    """What was negotiated, which does not hang on how much came with the last piece."""
+    return evolve(peer.negotiated, leftover=b"") if peer.done else None
 
 
 @target(
-    "wire.curve.client.CurveInitiator.receive_untrusted",
+    "wire.initiator.Initiator.receive_untrusted",
+    "wire.curve.client.CurveInitiator._advance_untrusted",
     "wire.curve.client.CurveInitiator._greeting_untrusted",
     "wire.curve.client.CurveInitiator._command_untrusted",
     "wire.curve.client.CurveInitiator._initiate_untrusted",
@@ -317,39 +320,38 @@ def curve_client(material: Material) -> None:
     ]
     stream = b"".join(material.damaged(piece, 1) for piece in pieces)
 
-    def feed(ends: list[int]) -> tuple[object, ...]:
+    def feed(ends: list[int]) -> tuple[tuple[bytes, bytes] | None, Stage, int, Negotiated | None]:
         client = CurveInitiator(S.public, pair(C), pair(C1), NONCE, {"Socket-Type": b"DEALER"})
-        rest = lambda: client.rest if client.stage == "done" else None  # noqa: E731
-        result = fed(client.receive_untrusted, rest, stream, ends, faults.OF_A_SERVER)
-        return result, client.stage, client.minor, client.properties, client.shared
+        result = fed(client, stream, ends, faults.OF_A_SERVER)
+        return result, client.stage, client.minor, without_leftover(client)
 
     whole = feed([len(stream)])
     assert feed(material.cuts(len(stream))) == whole
-    result, stage, *_, found, shared = whole
+    result, stage, _, found = whole
     if result is None:
         return
-    assert isinstance(result, tuple)
     answers = zmtp.read_frames(result[0])
-    assert len(answers) == ("greeting", "welcome", "ready", "done").index(str(stage)) - (stage == "done")
+    assert len(answers) == list(Stage).index(stage) - (stage is Stage.DONE)
     if answers:
         curve.read_hello(answers[0].body, S)
-    if stage == "done":
-        assert shared == curve.shared_key(S1.public, C1.secret)
-        assert curve.read_initiate(answers[1].body, C1.public, S1).client == C.public
+    if stage is Stage.DONE:
         assert found is not None
+        assert isinstance(found.security, Curve)
+        assert found.security.key == curve.shared_key(S1.public, C1.secret)
+        assert curve.read_initiate(answers[1].body, C1.public, S1).client == C.public
 
 
 @target(
-    "wire.zmtp.negotiation.PlainInitiator.receive_untrusted",
-    "wire.zmtp.negotiation.spoken_untrusted",
-    "wire.zmtp.null.NullInitiator.receive_untrusted",
-    "wire.zmtp.null.NullInitiator._ready_untrusted",
-    "wire.zmtp.v1.V1Initiator.receive_untrusted",
-    "wire.zmtp.v2.V2Initiator.receive_untrusted",
+    "wire.zmtp.negotiation.PlainInitiator._advance_untrusted",
+    "wire.zmtp.negotiation.PlainInitiator._choose_untrusted",
+    "wire.zmtp.negotiation.read_dialect_untrusted",
+    "wire.zmtp.null.NullInitiator._advance_untrusted",
+    "wire.zmtp.v1.V1Initiator._advance_untrusted",
+    "wire.zmtp.v2.V2Initiator._advance_untrusted",
 )
 def plain_peer(material: Material) -> None:
     """A service's handshake in any version, whatever it says and however it is cut."""
-    said, manner = some_metadata(material), material.pick(list(Pacing))
+    said, pacing = some_metadata(material), material.pick(list(Pacing))
     body = zmtp.error(b"400") if material.number(3) == 3 else zmtp.null_ready(said)
     identity = material.octets(300)
     pieces = material.pick(
@@ -364,25 +366,22 @@ def plain_peer(material: Material) -> None:
     ours = material.pick([b"", b"me"])
     stream = b"".join(material.damaged(piece, 1) for piece in [*pieces, material.octets(20)])
 
-    def feed(ends: list[int]) -> tuple[Handshake | None, tuple[bytes, bytes] | None]:
-        peer = PlainInitiator({"Socket-Type": b"ROUTER", "Identity": b"us"}, manner, identity=ours)
-        opening = peer.opening()
-        rest = lambda: peer.spoken.rest if peer.spoken and peer.done else None  # noqa: E731
-        result = fed(peer.receive_untrusted, rest, stream, ends, faults.OF_A_SERVICE)
-        return peer.spoken if peer.done else None, result and (opening + result[0], result[1])
+    def feed(ends: list[int]) -> tuple[Negotiated | None, tuple[bytes, bytes] | None]:
+        peer = PlainInitiator({"Socket-Type": b"ROUTER", "Identity": b"us"}, pacing, identity=ours)
+        started = peer.start()
+        result = fed(peer, stream, ends, faults.OF_A_SERVICE)
+        return without_leftover(peer), result and (started + result[0], result[1])
 
-    spoken, result = feed([len(stream)])
-    again, same = feed(material.cuts(len(stream)))
-    assert result == same
-    assert (spoken is None) == (again is None)
-    if spoken is not None and again is not None and result is not None:
-        assert (spoken.dialect, spoken.properties, spoken.minor) == (again.dialect, again.properties, again.minor)
-        check_plain(spoken, stream[: len(stream) - len(result[1])], result[0], ours)
+    found, result = feed([len(stream)])
+    assert feed(material.cuts(len(stream))) == (found, result)
+    if found is not None and result is not None:
+        check_plain(found, stream[: len(stream) - len(result[1])], result[0], ours)
 
 
-def check_plain(spoken: Handshake, come: bytes, answer: bytes, ours: bytes) -> None:
+def check_plain(negotiated: Negotiated, come: bytes, answer: bytes, ours: bytes) -> None:
     """What another reader makes of a handshake that came to its end."""
-    dialect, found, minor = spoken.dialect, spoken.properties, spoken.minor
+    (dialect, minor), found = negotiated.version, negotiated.metadata
+    assert negotiated.security == Plain()
     if dialect == Dialect.V3:
         [ready] = zmtp.read_frames(come[64:])
         assert ready.flags == COMMAND

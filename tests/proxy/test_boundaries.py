@@ -185,9 +185,9 @@ def test_a_refusal_that_can_not_be_told_is_one_all_the_same(host: str, monkeypat
 @pytest.mark.parametrize(
     ("place", "name", "host"),
     [
-        (PlainInitiator, "opening", "127.0.0.1"),
+        (PlainInitiator, "start", "127.0.0.1"),
         (PlainInitiator, "receive_untrusted", "127.0.0.1"),
-        (PlainInitiator, "opening", "localhost"),
+        (PlainInitiator, "start", "localhost"),
         (trio.socket, "getaddrinfo", "localhost"),
     ],
     ids=["at once", "in the reactor", "in a task", "in a task before the dial"],

@@ -26,10 +26,10 @@ from curveproxy.wire import sodium, spec
 from curveproxy.wire.codec.select import CodecState, open_frames
 from curveproxy.wire.codec.single import seal_one
 from curveproxy.wire.codec.state import Buffer
-from curveproxy.wire.curve import box
 from curveproxy.wire.curve.box import KeyPair
 from curveproxy.wire.curve.client import CurveInitiator
 from curveproxy.wire.errors import PeerError
+from curveproxy.wire.security import Curve
 from curveproxy.wire.zmtp.frame import frame, read_frame
 from curveproxy.wire.zmtp.negotiation import PlainInitiator
 
@@ -128,13 +128,12 @@ def _snippet(directory: Path, server_file: Path, endpoint: str) -> str:
 async def shout(stream: trio.SocketStream) -> None:
     """Serve one connection: answer each request in capitals."""
     peer = PlainInitiator({"Socket-Type": REP})
-    await stream.send_all(peer.opening())
+    await stream.send_all(peer.start())
     while not peer.done:
         if not (octets := await stream.receive_some(CHUNK)):
             return
         await stream.send_all(peer.receive_untrusted(octets))
-    assert peer.spoken is not None
-    seen = peer.spoken.rest
+    seen = peer.negotiated.leftover
     while True:
         while (found := read_frame(seen)) is not None:
             flags, body, seen = found
@@ -153,7 +152,7 @@ async def _is_refused(port: int, server: bytes) -> None:
     stream = await trio.open_tcp_stream(LOOPBACK, port)
     peer = CurveInitiator(server, KeyPair.generate(), KeyPair.generate(), sodium.randombytes(16), {"Socket-Type": REQ})
     async with stream:
-        await stream.send_all(peer.opening())
+        await stream.send_all(peer.start())
         while octets := bytes(await stream.receive_some(CHUNK)):
             try:
                 await stream.send_all(peer.receive_untrusted(octets))
@@ -165,14 +164,16 @@ async def _talk(console: Console, port: int, server: bytes, keys: KeyPair, pause
     stream = await trio.open_tcp_stream(LOOPBACK, port)
     peer = CurveInitiator(server, keys, KeyPair.generate(), sodium.randombytes(16), {"Socket-Type": REQ})
     async with stream:
-        await stream.send_all(peer.opening())
-        while peer.stage != "done":
+        await stream.send_all(peer.start())
+        while not peer.done:
             octets = bytes(await stream.receive_some(CHUNK))
             if not octets:
                 raise SystemExit(f"the proxy closed the handshake while {peer.stage} was due")
             await stream.send_all(peer.receive_untrusted(octets))
-        sealing = CodecState(peer.shared, box.MESSAGE_FROM_CLIENT, 2, LIMIT)  # HELLO was 1, INITIATE 2
-        opening = CodecState(peer.shared, box.MESSAGE_FROM_SERVER, 1, LIMIT)  # READY was 1
+        curve = peer.negotiated.security
+        assert isinstance(curve, Curve)
+        sealing = CodecState(curve.key, curve.seal_prefix, curve.seal_nonce, LIMIT)
+        opening = CodecState(curve.key, curve.open_prefix, curve.open_nonce, LIMIT)
         source, target = Buffer(CHUNK), Buffer(CHUNK)
         for number in range(1, MESSAGES + 1):
             request = f"message {number}".encode()

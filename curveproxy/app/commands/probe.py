@@ -25,7 +25,7 @@ from curveproxy.proxy.net.endpoint import Endpoint
 from curveproxy.reasons import ClientFailure, Outcome
 from curveproxy.wire import sodium, spec, z85
 from curveproxy.wire.curve.box import KeyPair
-from curveproxy.wire.curve.client import READY_MAX, CurveInitiator
+from curveproxy.wire.curve.client import READY_MAX, CurveInitiator, Stage
 from curveproxy.wire.errors import Fault, PeerError
 from curveproxy.wire.zmtp.greeting import MAJOR_END
 from curveproxy.wire.zmtp.metadata import find
@@ -245,7 +245,7 @@ class _Probe:
             peer = self._client()
             with self._timed("greeting") as told:
                 try:
-                    await self._exchange(stream, peer, peer.opening())
+                    await self._exchange(stream, peer, peer.start())
                 except ProbeError as error:
                     if error.failure == ClientFailure.GREETING_CLOSED:
                         await self._ask_mechanism(address)
@@ -256,11 +256,11 @@ class _Probe:
                 told.append("the server has this key")
             with self._timed("ready") as told:
                 await self._exchange(stream, peer)
-                service = find(peer.properties, "Socket-Type")
+                service = find(peer.negotiated.metadata, "Socket-Type")
                 if not fits(self._report.socket_type.encode(), service):
                     detail = f"client {self._report.socket_type}, service {known(service)}"
                     raise ProbeError(ClientFailure.SOCKET_TYPE, detail)
-            self._report.properties = {name: _printable(value) for name, value in peer.properties.items()}
+            self._report.properties = {name: _printable(value) for name, value in peer.negotiated.metadata.items()}
 
     def _client(self) -> CurveInitiator:
         properties = {"Socket-Type": self._report.socket_type.encode(), PROBE.title(): b""}
@@ -278,13 +278,13 @@ class _Probe:
     async def _exchange(self, stream: trio.SocketStream, peer: CurveInitiator, octets: bytes = b"") -> None:
         """Send, then listen and answer until the stage at which we are is over."""
         stage = peer.stage
-        room = spec.GREETING_SIZE if stage == "greeting" else CHUNK  # no more, for what is behind is the next step's
+        room = spec.GREETING_SIZE if stage is Stage.GREETING else CHUNK  # what is behind is the next step's
         await _send(stream, octets)
-        while peer.stage == stage:
+        while peer.stage is stage:
             octets = await _receive(stream, room)
             room -= len(octets)
             if not octets:
-                late = stage == "welcome" and self._seconds > AT_ONCE_SECONDS
+                late = stage is Stage.WELCOME and self._seconds > AT_ONCE_SECONDS
                 raise ProbeError(ClientFailure(f"{stage}_timeout" if late else f"{stage}_closed"))
             await _send(stream, peer.receive_untrusted(octets))
 
@@ -300,8 +300,8 @@ class _Probe:
                 return
             async with stream:
                 peer = self._client()
-                await _send(stream, peer.opening()[:MAJOR_END])
-                while peer.stage == "greeting" and (octets := await _receive(stream, spec.GREETING_SIZE)):
+                await _send(stream, peer.start()[:MAJOR_END])
+                while peer.stage is Stage.GREETING and (octets := await _receive(stream, spec.GREETING_SIZE)):
                     peer.receive_untrusted(octets)
 
 

@@ -36,7 +36,6 @@ from curveproxy.proxy.settings import ServiceSettings
 from curveproxy.reasons import BackendFailure, Outcome
 from curveproxy.wire import spec
 from curveproxy.wire.errors import PeerError
-from curveproxy.wire.security import Plain, Version
 from curveproxy.wire.zmtp.frame import Dialect
 from curveproxy.wire.zmtp.greeting import MAJOR_END
 from curveproxy.wire.zmtp.metadata import find
@@ -123,7 +122,7 @@ class DialAttempt(Deadline):
         self.failures: list[tuple[Address, DialError]] = []
         self._patience = inf
         self._backend, self.properties = backend, properties
-        self._manner = Pacing.AT_ONCE if backend.dialect == Dialect.V3 else Pacing.STEPWISE
+        self._manner = Pacing.PIPELINED if backend.dialect == Dialect.V3 else Pacing.STEPWISE
         self._peer = backend.peer_for(properties, self._manner)
         self._socket: socket.socket | None = None
         self._connecting = False
@@ -200,7 +199,7 @@ class DialAttempt(Deadline):
         self._greet(sock)
 
     def _greet(self, sock: socket.socket) -> None:
-        opening = self._peer.opening()
+        opening = self._peer.start()
         sock.send(opening)  # a fresh socket takes it whole
         self._connecting = False
         if len(opening) > spec.GREETING_SIZE:  # with READY behind it, which is all that we shall say
@@ -218,16 +217,17 @@ class DialAttempt(Deadline):
             sockets.set_mark(sock, 1)
             if not self._peer.done and self._seen > spec.BACKEND_HANDSHAKE_MAX:
                 raise DialError(BackendFailure.HANDSHAKE, "too long")
-        spoken = self._peer.spoken
-        assert spoken is not None
-        if not is_safe_identity(find(spoken.properties, "Identity")):
+        negotiated = self._peer.negotiated
+        if not is_safe_identity(find(negotiated.metadata, "Identity")):
             raise DialError(BackendFailure.HANDSHAKE, "its identity is too long or begins with a zero octet")
-        told = find(spoken.properties, "Socket-Type")
+        told = find(negotiated.metadata, "Socket-Type")
         if told and len(told) > spec.SOCKET_TYPE_MAX:
             raise DialError(BackendFailure.HANDSHAKE, "its socket type is too long")
-        socket_type = self._backend.type_behind(self.properties, spoken.dialect, told)
-        properties = spoken.properties if told or not socket_type else {"Socket-Type": socket_type, **spoken.properties}
-        return Established(sock, properties, Version(spoken.dialect, spoken.minor), Plain(), spoken.rest)
+        socket_type = self._backend.type_behind(self.properties, negotiated.version.dialect, told)
+        metadata = negotiated.metadata
+        if socket_type and not told:
+            metadata = {"Socket-Type": socket_type, **metadata}
+        return Established(sock, metadata, negotiated.version, negotiated.security, negotiated.leftover)
 
     def _failed(self, error: DialError | OSError) -> None:
         if isinstance(error, OSError) and error.errno in sockets.EXHAUSTED:
@@ -239,12 +239,14 @@ class DialAttempt(Deadline):
         self._drop_socket()
         if self._connecting and error.failure != BackendFailure.CLOSED:
             self._try_next(error)
-        elif self._manner == Pacing.AT_ONCE and error.failure in (BackendFailure.GREETING, BackendFailure.CLOSED):
+        elif self._manner == Pacing.PIPELINED and error.failure in (BackendFailure.GREETING, BackendFailure.CLOSED):
             self._ask_again(Pacing.STEPWISE)  # it may have been replaced under us
         elif (
-            self._manner == Pacing.STEPWISE and error.failure == BackendFailure.CLOSED and self._peer.spoken is not None
+            self._manner == Pacing.STEPWISE
+            and error.failure == BackendFailure.CLOSED
+            and self._peer.dialect is not None
         ):
-            self._ask_again(Pacing.LISTENING)  # so does libzmq at a socket type that does not fit
+            self._ask_again(Pacing.PEER_FIRST)  # so does libzmq at a socket type that does not fit
         else:
             self._backend.dial_failed(self, error)
 

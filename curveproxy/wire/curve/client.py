@@ -5,13 +5,16 @@ For ``demo`` and ``probe``; the proxy's own clients bring their own.
 
 import string
 from collections.abc import Mapping
+from enum import StrEnum
 
 from curveproxy.wire import sodium, spec
 from curveproxy.wire.curve import box
 from curveproxy.wire.curve.box import KeyPair, short_nonce
-from curveproxy.wire.errors import Fault, LocalError, PeerError
+from curveproxy.wire.errors import Fault, PeerError
+from curveproxy.wire.initiator import Initiator
+from curveproxy.wire.security import Curve, Negotiated, Version
 from curveproxy.wire.zmtp import metadata
-from curveproxy.wire.zmtp.frame import Due, command, read_command_untrusted, read_frame
+from curveproxy.wire.zmtp.frame import Dialect, Due, command, read_command_untrusted, read_frame
 from curveproxy.wire.zmtp.greeting import MINOR_AT, check_greeting_untrusted, greeting
 
 # What a server may answer at most to INITIATE: READY's metadata is unbounded by the RFC.
@@ -19,6 +22,9 @@ READY_MAX = spec.READY_OVERHEAD + 65536
 
 WELCOME = Due(b"WELCOME", spec.WELCOME_SIZE, spec.WELCOME_SIZE, Fault.WELCOME, Fault.WELCOME)
 READY = Due(b"READY", spec.READY_OVERHEAD, READY_MAX, Fault.READY, Fault.READY)
+
+# A client numbers its commands and messages from one on.
+HELLO_NONCE, INITIATE_NONCE = 1, 2
 
 # Who else answers on a port, by the first octets.
 FAMILIAR = {b"HTTP/": "HTTP", b"\x15\x03": "TLS", b"\x16\x03": "TLS", b"SSH-": "SSH"}
@@ -32,13 +38,20 @@ SHORT_COMMAND = bytes([spec.COMMAND])
 INSTEAD = {b"WELCOME": b"\x05HELLO", b"READY": b"\x05ERROR"}
 
 
-class CurveInitiator:
-    """One handshake. Send ``opening()`` after connecting, then feed ``receive_untrusted`` until ``done``.
+class Stage(StrEnum):
+    """What is awaited from the server."""
 
-    stage: ``greeting``, ``welcome``, ``ready``, then ``done``: what is awaited.
-    properties: the server's metadata, once done.
-    shared: the key of the session, once done.
-    rest: octets that came behind READY.
+    GREETING = "greeting"
+    WELCOME = "welcome"
+    READY = "ready"
+    DONE = "done"
+
+
+class CurveInitiator(Initiator):
+    """One handshake of a CURVE client.
+
+    stage: what is awaited.
+    minor: the server's minor version of ZMTP, once its greeting has come.
     """
 
     def __init__(
@@ -49,32 +62,27 @@ class CurveInitiator:
         vouch_nonce: bytes,
         properties: Mapping[str, bytes],
     ) -> None:
-        self.stage = "greeting"
+        super().__init__()
+        self.stage = Stage.GREETING
         self.minor = 0
-        self.properties: dict[str, bytes] = {}
-        self.shared = b""
-        self.rest = b""
+        self._shared = b""
         self._server, self._keys, self._transient = server, keys, transient
         self._vouch_nonce, self._metadata = vouch_nonce, metadata.encode(properties)
-        self._seen = b""
 
-    def opening(self) -> bytes:
+    def start(self) -> bytes:
         """The greeting. HELLO follows when the server's has been seen."""
         return greeting(spec.CURVE, as_server=False)
 
-    def receive_untrusted(self, octets: bytes) -> bytes:
-        """Take octets from the server, give those to send back. Raises PeerError."""
-        if self.stage == "done":
-            raise LocalError("the handshake is over")
-        self._seen += octets
+    def _advance_untrusted(self) -> bytes:
+        """Raises PeerError: not_zmtp, zmtp_version, mechanism, role, command, welcome, ready, metadata, refused."""
         answer = b""
-        if self.stage == "greeting" and self._greeting_untrusted():
-            self.stage, answer = "welcome", self._hello()
-        if self.stage == "welcome" and (body := self._command_untrusted(WELCOME)):
-            self.stage, answer = "ready", answer + self._initiate_untrusted(body)
-        if self.stage == "ready" and (body := self._command_untrusted(READY)):
-            self._ready_untrusted(body)
-            self.stage, self.rest = "done", self._seen
+        if self.stage is Stage.GREETING and self._greeting_untrusted():
+            self.stage, answer = Stage.WELCOME, self._hello()
+        if self.stage is Stage.WELCOME and (body := self._command_untrusted(WELCOME)):
+            self.stage, answer = Stage.READY, answer + self._initiate_untrusted(body)
+        if self.stage is Stage.READY and (body := self._command_untrusted(READY)):
+            self._negotiated = self._ready_untrusted(body)
+            self.stage = Stage.DONE
         return answer
 
     def _greeting_untrusted(self) -> bool:
@@ -106,7 +114,7 @@ class CurveInitiator:
         return body
 
     def _hello(self) -> bytes:
-        nonce = short_nonce(1)
+        nonce = short_nonce(HELLO_NONCE)
         shared = sodium.shared_key(self._server, self._transient.secret)
         sealed = sodium.seal(box.HELLO_PLAIN, box.HELLO + nonce, shared)
         return command(b"HELLO", spec.CURVE_VERSION + bytes(72) + self._transient.public + nonce + sealed)
@@ -116,22 +124,29 @@ class CurveInitiator:
             shared = sodium.shared_key(self._server, self._transient.secret)
             plain = sodium.open_box(body[24:], box.WELCOME + body[8:24], shared)
             server_transient, cookie = plain[:32], plain[32:]
-            self.shared = sodium.shared_key(server_transient, self._transient.secret)
+            self._shared = sodium.shared_key(server_transient, self._transient.secret)
             vouch = box.seal_vouch(
                 self._keys, self._transient.public, self._server, server_transient, self._vouch_nonce
             )
         except sodium.BoxError as error:
             raise PeerError(Fault.WELCOME, str(error)) from None
-        nonce = short_nonce(2)
-        sealed = sodium.seal(self._keys.public + vouch + self._metadata, box.INITIATE + nonce, self.shared)
+        nonce = short_nonce(INITIATE_NONCE)
+        sealed = sodium.seal(self._keys.public + vouch + self._metadata, box.INITIATE + nonce, self._shared)
         return command(b"INITIATE", cookie + nonce + sealed)
 
-    def _ready_untrusted(self, body: bytes) -> None:
+    def _ready_untrusted(self, body: bytes) -> Negotiated:
         try:
-            plain = sodium.open_box(body[14:], box.READY + body[6:14], self.shared)
+            plain = sodium.open_box(body[14:], box.READY + body[6:14], self._shared)
         except sodium.BoxError as error:
             raise PeerError(Fault.READY, str(error)) from None
-        self.properties = metadata.read_untrusted(plain)
+        security = Curve(
+            self._shared,
+            box.MESSAGE_FROM_CLIENT,
+            INITIATE_NONCE,
+            box.MESSAGE_FROM_SERVER,
+            int.from_bytes(body[6:14], "big"),
+        )
+        return Negotiated(metadata.read_untrusted(plain), Version(Dialect.V3, self.minor), security, self._seen)
 
 
 def _reason_untrusted(data: bytes) -> str:

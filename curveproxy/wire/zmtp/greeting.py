@@ -1,29 +1,45 @@
-"""The ZMTP 3 greeting: 64 octets that say version, mechanism and role (RFC 23, "Version Negotiation").
+"""The ZMTP 3 greeting: 64 octets that say version, mechanism and role (RFC 23, "Version Negotiation")."""
 
-# signature[10]: FF padding[8] 7F   version[2]: major minor   mechanism[20]   as_server[1]   filler[31]
-"""
+import struct
 
 from curveproxy.wire import spec
 from curveproxy.wire.errors import Fault, PeerError
 
-# Where each field ends. Between accept and a whole greeting we look at these marks, so that whatever is wrong
-# is refused as soon as it has come, and no half of a greeting wakes us more than five times.
-SIGNATURE_END = 10
-MAJOR_END = 11
-MINOR_AT = 11
-MECHANISM_AT = 12
-MECHANISM_END = MECHANISM_AT + spec.MECHANISM_SIZE
-ROLE_END = 33
+# The greeting, 64 octets:
+# * signature[10]: FF padding[8] 7F
+# * version[2]: major, minor
+# * mechanism[20]: a name, filled up with zeros
+# * as_server[1]: 0 or 1
+# * filler[31]: zeros
+GREETING = struct.Struct(f"> 10s B B {spec.MECHANISM_SIZE}s ? 31x")
 
-# RFC 13: a ZMTP 1.0 peer opens with its identity, a last frame; libzmq 2.1 sets the flags that nobody reads.
+# Where its fields begin and end. Between accept and a whole greeting we look at the ends, so that whatever is wrong
+# is refused as soon as it has come, and the octets of a greeting wake us at most five times.
+SIGNATURE_LAST_AT = 9
+SIGNATURE_END = MAJOR_AT = 10
+MAJOR_END = MINOR_AT = 11
+MECHANISM_AT = 12
+MECHANISM_END = ROLE_AT = MECHANISM_AT + spec.MECHANISM_SIZE
+ROLE_END = ROLE_AT + 1
+
+SIGNATURE_FIRST, SIGNATURE_LAST = 0xFF, 0x7F
+SIGNATURE = bytes([SIGNATURE_FIRST, *bytes(8), SIGNATURE_LAST])
+
+# The flags of a ZMTP 1.0 peer's first frame, its identity: a last frame (RFC 13). libzmq 2.1 sets those that nobody
+# reads.
 V1_FLAGS = (0x00, 0x7E)
 
-SIGNATURE = b"\xff" + bytes(8) + b"\x7f"
+_KNOWN = {name.ljust(spec.MECHANISM_SIZE, b"\0"): name.decode() for name in (b"NULL", b"CURVE", b"PLAIN")}
 
 
 def greeting(mechanism: bytes, *, as_server: bool) -> bytes:
     """Our greeting, 64 octets, for a mechanism of 20 (``spec.CURVE``, ``spec.NULL``)."""
-    return SIGNATURE + bytes([3, spec.MINOR]) + mechanism + bytes([as_server]) + bytes(31)
+    return GREETING.pack(SIGNATURE, spec.MAJOR, spec.MINOR, mechanism, as_server)
+
+
+def has_version(seen: spec.Octets) -> bool:
+    """Whether a version follows a signature. In ZMTP 1.0 its octets are the header of a long frame that ends."""
+    return bool(seen[SIGNATURE_LAST_AT] & 1)
 
 
 def check_greeting_untrusted(seen: spec.Octets, mechanism: bytes) -> int:
@@ -37,22 +53,21 @@ def check_greeting_untrusted(seen: spec.Octets, mechanism: bytes) -> int:
     have = len(seen)
     if have < 1:
         return 1
-    if seen[0] != 0xFF:
+    if seen[0] != SIGNATURE_FIRST:
         if have > 1 and seen[0] and seen[1] in V1_FLAGS:
             raise PeerError(Fault.ZMTP_VERSION, "ZMTP 1.0")
         raise PeerError(Fault.NOT_ZMTP)
     if have < SIGNATURE_END:
         return SIGNATURE_END
-    if not seen[9] & 1:
-        raise PeerError(Fault.ZMTP_VERSION, "ZMTP 1.0")  # FF and 8 octets were the length of a long identity
+    if not has_version(seen):
+        raise PeerError(Fault.ZMTP_VERSION, "ZMTP 1.0")
     if have < MAJOR_END:
         return MAJOR_END
-    if seen[10] < 3:
+    if seen[MAJOR_AT] < spec.MAJOR:
         raise PeerError(Fault.ZMTP_VERSION, "ZMTP 2.0")
     field = bytes(seen[MECHANISM_AT:MECHANISM_END])
     if not mechanism.startswith(field):
-        known = {name: name.rstrip(b"\0").decode() for name in (spec.NULL, spec.CURVE, b"PLAIN".ljust(20, b"\0"))}
-        raise PeerError(Fault.MECHANISM, f"it offers {known[field]}" if field in known else "")
+        raise PeerError(Fault.MECHANISM, f"it offers {_KNOWN[field]}" if field in _KNOWN else "")
     return ROLE_END if have < ROLE_END else spec.GREETING_SIZE
 
 
@@ -60,9 +75,9 @@ def check_client_untrusted(seen: spec.Octets) -> int:
     """Judge as much of a CURVE client's greeting as has come; see ``check_greeting_untrusted``.
 
     Raises PeerError: not_zmtp, zmtp_version, mechanism, role. RFC 25 has the client write as-server 0, and
-    all known ones do; 1 means that two servers face each other.
+    all known clients do; 1 means that two servers face each other.
     """
     mark = check_greeting_untrusted(seen, spec.CURVE)
-    if len(seen) >= ROLE_END and seen[MECHANISM_END]:
+    if len(seen) >= ROLE_END and seen[ROLE_AT]:
         raise PeerError(Fault.ROLE)
     return mark

@@ -1,99 +1,109 @@
-"""How the proxy greets a plain backend of any age, without I/O.
+"""How the proxy greets a plain backend of any version, without I/O.
 
-One that is not known is asked step by step which version it speaks, for older ones take a whole greeting for frames:
-libzmq 2.x its header for the size of an identity, 3.2 what is behind its version for messages. What was learned is
-remembered by the caller: a ZMTP 3 backend is the next time told all in one piece.
+An unknown backend is asked step by step which version it speaks, because older versions take a whole greeting for
+frames: libzmq 2.x takes its beginning for the size of an identity, 3.2 what is behind its version for messages. The
+caller remembers what was learned: next time it greets a ZMTP 3 backend in one piece.
 """
 
 from collections.abc import Mapping
 
+from curveproxy.wire import spec
 from curveproxy.wire.errors import Fault, PeerError
-from curveproxy.wire.zmtp.frame import Dialect
-from curveproxy.wire.zmtp.greeting import MAJOR_END, SIGNATURE_END, V1_FLAGS
+from curveproxy.wire.initiator import Initiator
+from curveproxy.wire.zmtp.frame import LONG_HEADER, Dialect
+from curveproxy.wire.zmtp.greeting import (
+    MAJOR_AT,
+    MAJOR_END,
+    SIGNATURE_END,
+    SIGNATURE_FIRST,
+    SIGNATURE_LAST,
+    V1_FLAGS,
+    has_version,
+)
 from curveproxy.wire.zmtp.null import NullInitiator, Pacing
 from curveproxy.wire.zmtp.v1 import V1Initiator
 from curveproxy.wire.zmtp.v2 import V2Initiator
 
-_ZMTP_2, _ZMTP_3 = 1, 3  # as the octet behind the signature tells them
-_OUR_MAJOR = bytes([_ZMTP_3])
-
-Handshake = NullInitiator | V2Initiator | V1Initiator
+_OUR_MAJOR = bytes([spec.MAJOR])
 
 
-class PlainInitiator:
-    """One handshake. Send ``opening()`` after connecting, then feed ``receive_untrusted`` until ``done``.
+class PlainInitiator(Initiator):
+    """One handshake without security, of whichever version the backend speaks.
 
     properties: the client's, for the backend.
     identity: what a ZMTP 1.0 backend is told, for which an identity means a queue that outlives its owner.
 
-    spoken: the handshake of its version, once that is known; when done, its ``properties`` and ``minor`` are the
-        backend's, and ``rest`` is what came behind it.
+    dialect: what the backend speaks; None while that is not known.
     """
 
     def __init__(
-        self, properties: Mapping[str, bytes], manner: Pacing = Pacing.STEPWISE, *, identity: bytes = b""
+        self, properties: Mapping[str, bytes], pacing: Pacing = Pacing.STEPWISE, *, identity: bytes = b""
     ) -> None:
-        self._ours, self._manner, self._identity = properties, manner, identity
-        self._seen, self._has_said_major = b"", False
-        self.spoken: Handshake | None = None
-        if manner == Pacing.AT_ONCE:
-            self.spoken = NullInitiator(properties, manner)
+        super().__init__()
+        self._properties, self._pacing, self._identity = properties, pacing, identity
+        self._has_sent_major = False
+        self.dialect: Dialect | None = None
+        self._chosen: Initiator
+        if pacing == Pacing.PIPELINED:
+            self.dialect, self._chosen = Dialect.V3, NullInitiator(properties, pacing)
 
-    @property
-    def done(self) -> bool:
-        return self.spoken is not None and self.spoken.done
+    def start(self) -> bytes:
+        if self._pacing == Pacing.PIPELINED:
+            return self._chosen.start()
+        # A signature, and to ZMTP 1.0 the header of our identity's frame.
+        return LONG_HEADER.pack(SIGNATURE_FIRST, len(self._identity) + 1) + bytes([SIGNATURE_LAST])
 
-    def opening(self) -> bytes:
-        """What to send first."""
-        if self.spoken is not None:
-            return self.spoken.opening()
-        return b"\xff" + (len(self._identity) + 1).to_bytes(8, "big") + b"\x7f"
+    def _advance_untrusted(self) -> bytes:
+        """Raises PeerError: not_zmtp, zmtp_version, mechanism, command, ready, metadata, old_handshake, socket_type."""
+        answer = b"" if self.dialect is not None else self._choose_untrusted()
+        if self.dialect is None:
+            return answer
+        seen, self._seen = self._seen, b""
+        answer += self._chosen.receive_untrusted(seen)
+        if self._chosen.done:
+            self._negotiated = self._chosen.negotiated
+        return answer
 
-    def receive_untrusted(self, octets: bytes) -> bytes:
-        """Take octets from the backend, give those to send back.
-
-        Raises PeerError: not_zmtp, zmtp_version, mechanism, command, ready, metadata, old_handshake, socket_type.
-        """
-        if self.spoken is not None:
-            return self.spoken.receive_untrusted(octets)
-        seen = self._seen = self._seen + octets
-        dialect = spoken_untrusted(seen)
+    def _choose_untrusted(self) -> bytes:
+        """Find out which version the backend speaks. Returns what to send for that."""
+        dialect = read_dialect_untrusted(self._seen)
         answer = b""
-        if len(seen) >= SIGNATURE_END and dialect != Dialect.V1 and not self._has_said_major:
-            answer, self._has_said_major = _OUR_MAJOR, True
+        if len(self._seen) >= SIGNATURE_END and dialect != Dialect.V1 and not self._has_sent_major:
+            answer, self._has_sent_major = _OUR_MAJOR, True
         if dialect is None:
             return answer
         if dialect == Dialect.V1:
-            self.spoken = V1Initiator(self._identity)
+            self._chosen = V1Initiator(self._identity)
         elif dialect == Dialect.V2:
-            self.spoken = V2Initiator(self._ours)
+            self._chosen = V2Initiator(self._properties)
         else:
-            self.spoken = NullInitiator(self._ours, self._manner)
-        answer += self.spoken.opening()
-        return answer + self.spoken.receive_untrusted(seen)
+            self._chosen = NullInitiator(self._properties, self._pacing)
+        self.dialect = dialect
+        return answer + self._chosen.start()
 
 
-def spoken_untrusted(seen: bytes) -> Dialect | None:
+def read_dialect_untrusted(seen: bytes) -> Dialect | None:
     """Which version a backend speaks that was sent our signature, by its first octets; None while that is open.
 
     Raises PeerError: not_zmtp, zmtp_version.
     """
     if not seen:
         return None
-    if seen[0] != 0xFF:
+    first = seen[0]
+    if first != SIGNATURE_FIRST:
         # A 1.0 peer's first frame is its identity, the last of its message. Its flags come in two kinds.
-        if not seen[0] or (len(seen) > 1 and seen[1] not in V1_FLAGS):
+        if not first or (len(seen) > 1 and seen[1] not in V1_FLAGS):
             raise PeerError(Fault.NOT_ZMTP)
         return Dialect.V1 if len(seen) > 1 else None
     if len(seen) < SIGNATURE_END:
         return None
-    if not seen[SIGNATURE_END - 1] & 1:
+    if not has_version(seen):
         return Dialect.V1
     if len(seen) < MAJOR_END:
         return None
-    major = seen[SIGNATURE_END]
-    if major >= _ZMTP_3:
+    major = seen[MAJOR_AT]
+    if major >= spec.MAJOR:
         return Dialect.V3
-    if major == _ZMTP_2:
+    if major == spec.V2_MAJOR:
         return Dialect.V2
     raise PeerError(Fault.ZMTP_VERSION, "a version that nobody speaks")

@@ -1,66 +1,58 @@
-"""The handshake of ZMTP 3 without security: a greeting, then READY with metadata (RFC 23, "The NULL Mechanism")."""
+"""The handshake of ZMTP 3 without security: a greeting, then READY with metadata (RFC 23, "The NULL Mechanism").
+
+# READY, 6 + n octets: name[6] metadata[n]
+"""
 
 from collections.abc import Mapping
 from enum import IntEnum
 
 from curveproxy.wire import spec
 from curveproxy.wire.errors import Fault
+from curveproxy.wire.initiator import Initiator
+from curveproxy.wire.security import Negotiated, Plain, Version
 from curveproxy.wire.zmtp import metadata
+from curveproxy.wire.zmtp.command import body_of
 from curveproxy.wire.zmtp.frame import Dialect, Due, command, read_command_untrusted
 from curveproxy.wire.zmtp.greeting import MAJOR_END, MINOR_AT, check_greeting_untrusted, greeting
 
 GREETING = greeting(spec.NULL, as_server=False)
-READY = Due(b"READY", len(b"\x05READY"), spec.BACKEND_HANDSHAKE_MAX, Fault.READY, Fault.READY)
+_METADATA_AT = len(body_of(b"READY", b""))
+READY = Due(b"READY", _METADATA_AT, spec.BACKEND_HANDSHAKE_MAX, Fault.READY, Fault.READY)
 
 
 class Pacing(IntEnum):
-    """How soon READY is said, which a peer may cut short for its socket type before it has told its own."""
+    """When we send READY. A peer that does not like our socket type may close before it has sent its own."""
 
-    AT_ONCE = 0  # with the greeting: the peer is known to speak ZMTP 3
+    PIPELINED = 0  # with the greeting: the peer is known to speak ZMTP 3
     STEPWISE = 1  # behind the peer's version
-    LISTENING = 2  # behind the peer's READY
+    PEER_FIRST = 2  # behind the peer's READY
 
 
-class NullInitiator:
-    """One handshake. Send ``opening()``, then feed ``receive_untrusted`` until ``done``.
+class NullInitiator(Initiator):
+    """One handshake of ZMTP 3.
 
-    manner: all but AT_ONCE begin behind our signature and major version, which ``plain.PlainPeer`` has sent.
-    properties, minor: the backend's, once done.
-    rest: octets that came behind READY.
+    pacing: all but PIPELINED begin behind our signature and major version, which ``PlainInitiator`` has sent.
     """
 
-    dialect = Dialect.V3
-
-    def __init__(self, properties: Mapping[str, bytes], manner: Pacing) -> None:
-        self.done = False
-        self.properties: Mapping[str, bytes] = {}
-        self.minor = 0
-        self.rest = b""
+    def __init__(self, properties: Mapping[str, bytes], pacing: Pacing) -> None:
+        super().__init__()
         self._ready = command(b"READY", metadata.encode(properties))
-        self._manner = manner
-        self._seen = b""
+        self._pacing = pacing
 
-    def opening(self) -> bytes:
-        """What to send first."""
-        due = GREETING if self._manner == Pacing.AT_ONCE else GREETING[MAJOR_END:]
-        return due if self._manner == Pacing.LISTENING else due + self._ready
+    def start(self) -> bytes:
+        due = GREETING if self._pacing == Pacing.PIPELINED else GREETING[MAJOR_END:]
+        return due if self._pacing == Pacing.PEER_FIRST else due + self._ready
 
-    def receive_untrusted(self, octets: bytes) -> bytes:
-        """Take octets from the backend, its first ones first; give those to send back.
-
-        Raises PeerError: not_zmtp, zmtp_version, mechanism, command, ready, metadata.
-        """
-        self._seen += octets
+    def _advance_untrusted(self) -> bytes:
+        """Raises PeerError: not_zmtp, zmtp_version, mechanism, command, ready, metadata."""
         mark = check_greeting_untrusted(self._seen[: spec.GREETING_SIZE], spec.NULL)
-        if len(self._seen) >= mark == spec.GREETING_SIZE:
-            self._ready_untrusted(self._seen[spec.GREETING_SIZE :])
-        return self._ready if self.done and self._manner == Pacing.LISTENING else b""
-
-    def _ready_untrusted(self, seen: bytes) -> None:
+        if len(self._seen) < mark:
+            return b""
+        seen = self._seen[spec.GREETING_SIZE :]
         mark, begin, end = read_command_untrusted(seen, READY)
         if len(seen) < mark:
-            return
-        self.properties = metadata.read_untrusted(seen[begin + READY.least : end])
-        self.minor = self._seen[MINOR_AT]
-        self.rest = seen[end:]
-        self.done = True
+            return b""
+        properties = metadata.read_untrusted(seen[begin + _METADATA_AT : end])
+        version = Version(Dialect.V3, self._seen[MINOR_AT])
+        self._negotiated = Negotiated(properties, version, Plain(), seen[end:])
+        return self._ready if self._pacing == Pacing.PEER_FIRST else b""

@@ -11,7 +11,8 @@ from curveproxy.wire.curve.box import KeyPair
 from curveproxy.wire.curve.client import CurveInitiator
 from curveproxy.wire.curve.cookie import cookie_key, open_cookie, seal_cookie
 from curveproxy.wire.curve.server import Initiate
-from curveproxy.wire.errors import Fault, LocalError, PeerError
+from curveproxy.wire.errors import Fault, PeerError
+from curveproxy.wire.security import Curve
 from curveproxy.wire.zmtp import metadata
 from curveproxy.wire.zmtp.frame import command
 
@@ -47,6 +48,12 @@ def client(server: bytes = SERVER.public, keys: KeyPair = CLIENT) -> CurveInitia
     return CurveInitiator(server, keys, KeyPair.generate(), sodium.randombytes(16), PROPERTIES)
 
 
+def curve_of(peer: CurveInitiator) -> Curve:
+    security = peer.negotiated.security
+    assert isinstance(security, Curve)
+    return security
+
+
 def hello_and_initiate(server: Server) -> tuple[bytes, bytes]:
     """The two commands of a good client."""
     peer = client()
@@ -68,26 +75,25 @@ def test_both_sides_agree(step: int) -> None:
         pieces = [octets[at : at + step] for at in range(0, len(octets), step)]
         return b"".join(peer.receive_untrusted(piece) for piece in pieces)
 
-    assert peer.opening()[12:17] == b"CURVE"
+    assert peer.start()[12:17] == b"CURVE"
     initiate = feed(server.welcome(feed(curve_server.GREETING)))
     feed(server.ready(initiate))
-    assert peer.stage == "done"
-    assert peer.properties == {"Socket-Type": b"ROUTER"}
+    assert peer.done
+    assert peer.negotiated.metadata == {"Socket-Type": b"ROUTER"}
     assert server.hello.server == SERVER
     assert server.initiate.client == CLIENT.public
     assert server.initiate.properties == PROPERTIES
-    assert server.initiate.shared == peer.shared
+    assert server.initiate.shared == curve_of(peer).key
     assert server.initiate.nonce == 2
     assert not server.initiate.little_endian
-    with pytest.raises(LocalError):
-        peer.receive_untrusted(b"more")
+    assert (curve_of(peer).seal_nonce, curve_of(peer).open_nonce) == (2, 1)
 
 
 def test_octets_behind_ready_are_kept_for_the_session() -> None:
     server, peer = Server(), client()
     initiate = peer.receive_untrusted(server.welcome(peer.receive_untrusted(curve_server.GREETING)))
     peer.receive_untrusted(server.ready(initiate) + b"behind")
-    assert peer.rest == b"behind"
+    assert peer.negotiated.leftover == b"behind"
 
 
 def test_one_wrong_octet_anywhere_in_hello_is_refused() -> None:
@@ -260,4 +266,4 @@ def test_metadata_of_ready_comes_back() -> None:
     server, peer = Server(), client()
     initiate = peer.receive_untrusted(server.welcome(peer.receive_untrusted(curve_server.GREETING)))
     peer.receive_untrusted(server.ready(initiate))
-    assert metadata.encode(peer.properties) == metadata.encode({"Socket-Type": b"ROUTER"})
+    assert metadata.encode(peer.negotiated.metadata) == metadata.encode({"Socket-Type": b"ROUTER"})

@@ -98,10 +98,10 @@ def test_ready_and_error() -> None:
 
 
 def test_null_ready() -> None:
-    peer = NullInitiator({}, Pacing.AT_ONCE)
+    peer = NullInitiator({}, Pacing.PIPELINED)
     peer.receive_untrusted(GIVEN.greetings["null"] + GIVEN.frames["null_ready"])
     assert peer.done
-    assert command(b"READY", metadata.encode(peer.properties)) == GIVEN.frames["null_ready"]
+    assert command(b"READY", metadata.encode(peer.negotiated.metadata)) == GIVEN.frames["null_ready"]
 
 
 @pytest.mark.parametrize("given", GIVEN.messages, ids=lambda given: f"{given.sender}-{given.nonce}-{given.size}")

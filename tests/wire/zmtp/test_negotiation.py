@@ -4,6 +4,7 @@ import pytest
 
 from curveproxy.wire import spec
 from curveproxy.wire.errors import Fault, PeerError
+from curveproxy.wire.security import Plain, Version
 from curveproxy.wire.zmtp.frame import Dialect, command
 from curveproxy.wire.zmtp.greeting import greeting
 from curveproxy.wire.zmtp.negotiation import PlainInitiator
@@ -15,23 +16,28 @@ SIGNATURE = b"\xff" + bytes(7) + b"\x01\x7f"
 DEALER = {"Socket-Type": b"DEALER", "Identity": b"me", "X-Colour": b"green"}
 
 
-def feed(peer: PlainInitiator, octets: bytes, step: int = 1) -> bytes:
-    """What it answers to these octets, in pieces."""
-    return b"".join(peer.receive_untrusted(octets[at : at + step]) for at in range(0, len(octets), step))
+def feed(peer: PlainInitiator, octets: bytes, step: int = 1) -> tuple[bytes, bytes]:
+    """Give these octets in pieces, up to the end of the handshake: what it answers, and what stands behind that end."""
+    answer, at = b"", 0
+    while at < len(octets) and not peer.done:
+        answer += peer.receive_untrusted(octets[at : at + step])
+        at += step
+    return answer, (peer.negotiated.leftover if peer.done else b"") + octets[at:]
 
 
 def end(peer: PlainInitiator) -> tuple[Dialect, dict[str, bytes], bytes]:
     """What is known of the service, and what came behind its handshake."""
-    assert peer.done
-    assert peer.spoken is not None
-    return peer.spoken.dialect, dict(peer.spoken.properties), peer.spoken.rest
+    found = peer.negotiated
+    assert found.security == Plain()
+    assert found.version.dialect == peer.dialect
+    return found.version.dialect, dict(found.metadata), found.leftover
 
 
 @pytest.mark.parametrize("step", [1, 1000], ids=["octet by octet", "in one piece"])
-@pytest.mark.parametrize("manner", list(Pacing), ids=lambda manner: manner.name)
-def test_two_peers_agree(manner: Pacing, step: int) -> None:
-    ours, theirs = PlainInitiator({"Socket-Type": b"REQ"}, manner), PlainInitiator({"Socket-Type": b"REP"})
-    to_theirs, to_ours = ours.opening(), theirs.opening()
+@pytest.mark.parametrize("pacing", list(Pacing), ids=lambda pacing: pacing.name)
+def test_two_peers_agree(pacing: Pacing, step: int) -> None:
+    ours, theirs = PlainInitiator({"Socket-Type": b"REQ"}, pacing), PlainInitiator({"Socket-Type": b"REP"})
+    to_theirs, to_ours = ours.start(), theirs.start()
     for _ in range(1000):
         piece, to_theirs = to_theirs[:step], to_theirs[step:]
         to_ours += theirs.receive_untrusted(piece) if piece else b""
@@ -45,7 +51,7 @@ def test_two_peers_agree(manner: Pacing, step: int) -> None:
 
 def test_an_unknown_service_is_asked_step_by_step() -> None:
     peer = PlainInitiator({})
-    assert peer.opening() == SIGNATURE
+    assert peer.start() == SIGNATURE
     assert peer.receive_untrusted(NULL_GREETING[:9]) == b""
     assert peer.receive_untrusted(NULL_GREETING[9:10]) == b"\x03"
     assert peer.receive_untrusted(NULL_GREETING[10:11]) == NULL_GREETING[11:] + command(b"READY", b"")
@@ -54,17 +60,16 @@ def test_an_unknown_service_is_asked_step_by_step() -> None:
 
 
 def test_one_that_listens_says_ready_behind_the_other() -> None:
-    peer = PlainInitiator({}, Pacing.LISTENING)
+    peer = PlainInitiator({}, Pacing.PEER_FIRST)
     assert peer.receive_untrusted(NULL_GREETING[:11]) == NULL_GREETING[10:]
     assert peer.receive_untrusted(NULL_GREETING[11:] + READY[:-1]) == b""
     assert peer.receive_untrusted(READY[-1:]) == command(b"READY", b"")
 
 
 def test_the_minor_version_is_told() -> None:
-    peer = PlainInitiator({}, Pacing.AT_ONCE)
+    peer = PlainInitiator({}, Pacing.PIPELINED)
     peer.receive_untrusted(NULL_GREETING[:11] + b"\x01" + NULL_GREETING[12:] + READY)
-    assert peer.spoken is not None
-    assert peer.spoken.minor == 1
+    assert peer.negotiated.version == Version(Dialect.V3, 1)
 
 
 @pytest.mark.parametrize("step", [1, 1000], ids=["octet by octet", "in one piece"])
@@ -82,9 +87,10 @@ def test_the_minor_version_is_told() -> None:
 )
 def test_zmtp_1(theirs: bytes, identity: bytes, ours: bytes, step: int) -> None:
     peer = PlainInitiator(DEALER, identity=ours)
-    said = peer.opening() + feed(peer, theirs + b"\x02\x00x", step)
-    assert said == b"\xff" + (len(ours) + 1).to_bytes(8, "big") + b"\x7f" + ours
-    assert end(peer) == (Dialect.V1, {"Identity": identity} if identity else {}, b"\x02\x00x")
+    answer, behind = feed(peer, theirs + b"\x02\x00x", step)
+    assert peer.start() + answer == b"\xff" + (len(ours) + 1).to_bytes(8, "big") + b"\x7f" + ours
+    assert behind == b"\x02\x00x"
+    assert end(peer)[:2] == (Dialect.V1, {"Identity": identity} if identity else {})
 
 
 @pytest.mark.parametrize("step", [1, 1000], ids=["octet by octet", "in one piece"])
@@ -101,7 +107,7 @@ def test_zmtp_1(theirs: bytes, identity: bytes, ours: bytes, step: int) -> None:
 def test_zmtp_2(client: dict[str, bytes], sent: bytes, identity: bytes, step: int) -> None:
     peer = PlainInitiator(client)
     theirs = SIGNATURE + b"\x01\x06\x00" + bytes([len(identity)]) + identity
-    assert peer.opening() + feed(peer, theirs, step) == SIGNATURE + b"\x03" + sent
+    assert peer.start() + feed(peer, theirs, step)[0] == SIGNATURE + b"\x03" + sent
     told = {"Socket-Type": b"ROUTER"} | ({"Identity": identity} if identity else {})
     assert end(peer) == (Dialect.V2, told, b"")
 
@@ -141,7 +147,7 @@ def test_what_is_no_plain_service_has_its_fault(octets: bytes, fault: Fault) -> 
 @pytest.mark.parametrize("octets", [b"\x01\x00", b"\x01\x7e", SIGNATURE + b"\x01\x06\x00\x00"])
 def test_an_old_service_where_a_new_one_was_known_is_no_zmtp_3_greeting(octets: bytes) -> None:
     with pytest.raises(PeerError) as caught:
-        feed(PlainInitiator(DEALER, Pacing.AT_ONCE), octets)
+        feed(PlainInitiator(DEALER, Pacing.PIPELINED), octets)
     assert caught.value.fault in (Fault.NOT_ZMTP, Fault.ZMTP_VERSION)
 
 
