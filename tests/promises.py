@@ -22,7 +22,7 @@ import curveproxy
 from curveproxy import reasons
 from curveproxy.app import cli
 from curveproxy.app.config import certificates
-from curveproxy.app.config.load import TABLES
+from curveproxy.app.config.schema import TABLES
 from curveproxy.app.observe.metrics import Metrics
 from curveproxy.app.watch.clients import ASIDE, KNOWN, SUFFIXES
 from curveproxy.wire.curve.box import KeyPair

@@ -16,7 +16,7 @@ from curveproxy.policy.socket_types import SOCKET_TYPES
 from curveproxy.wire.errors import CodecError
 
 if TYPE_CHECKING:
-    from curveproxy.app.config.load import Config, ServerKey
+    from curveproxy.app.config.schema import Config, ServerKey
     from curveproxy.proxy.net.endpoint import Endpoint
 
 # The rest is imported where it is needed: --version and keygen are quick, and run carries nothing beside its own.
@@ -177,7 +177,7 @@ def _of_options(service: dict[str, Any], tables: dict[str, Any], secret_key: Pat
 def _server_key(path: Path | None) -> "ServerKey":
     """The server's key: read, made where it is missing, or for this run only. Its public half is printed."""
     from curveproxy.app.config.certificates import read_key_pair, write_key_pair
-    from curveproxy.app.config.load import ServerKey
+    from curveproxy.app.config.schema import ServerKey
     from curveproxy.wire import z85
     from curveproxy.wire.curve.box import KeyPair
 
@@ -286,10 +286,11 @@ def health(config: Path | None) -> None:
 
 def _admin_address(config: Path | None, text: str | None) -> "Endpoint":
     """Where a running proxy can be asked: as its configuration says, or as the command line does."""
-    from curveproxy.app.config.load import Admin, ConfigError, read_admin
+    from curveproxy.app.config.load import ConfigError, read_admin
+    from curveproxy.app.config.schema import AdminConfig
 
     try:
-        address = (read_admin(config) if config else Admin() if text is None else Admin(text)).address
+        address = (read_admin(config) if config else AdminConfig() if text is None else AdminConfig(text)).address
     except ConfigError as error:
         fail(str(error), 2)
     except ValueError as error:

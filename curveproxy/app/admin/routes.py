@@ -17,7 +17,7 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 from starlette.routing import Route
 
 from curveproxy.app.admin import page
-from curveproxy.app.config.load import EVERYWHERE, Admin
+from curveproxy.app.config.schema import EVERYWHERE, AdminConfig
 from curveproxy.app.observe.log import LOST, LOST_HINT
 from curveproxy.app.observe.status import Query, Status, Trouble
 from curveproxy.proxy.net.endpoint import is_local
@@ -68,7 +68,7 @@ class Routes:
         shown: Shown,
         not_ready: Callable[[], str],
         troubles: Callable[[], list[Trouble]],
-        settings: Callable[[], Admin],
+        settings: Callable[[], AdminConfig],
     ) -> None:
         self._shown, self._not_ready, self._troubles, self._settings = shown, not_ready, troubles, settings
         self._token = secrets.token_urlsafe()

@@ -11,7 +11,8 @@ from pathlib import Path
 from attrs import define, field
 
 from curveproxy.app.config.certificates import warn_of_open_secret
-from curveproxy.app.config.load import ConfigError, Service, inspect, tables
+from curveproxy.app.config.load import ConfigError, inspect, tables
+from curveproxy.app.config.schema import ServiceConfig
 from curveproxy.app.watch.clients import UNREADABLE, Clients
 from curveproxy.policy.limits import BEFORE_HELLO, OnInvalid
 from curveproxy.policy.socket_types import DROPPING_HINT, HARMED_BY_DROPPING, PAIR, PAIR_HINT
@@ -58,7 +59,7 @@ def check(path: Path) -> Findings:
     if config.admin.address is not None:
         found.place = "admin"
         _check_bind(config.admin.address, found)
-    first: dict[Endpoint, Service] = {}
+    first: dict[Endpoint, ServiceConfig] = {}
     for service in config.service:
         found.place = f'service "{service.name}"'
         _check(service, [other.name for other in config.service], config.process.relays, found)
@@ -77,7 +78,7 @@ def _check_bind(endpoint: Endpoint, found: Findings) -> None:
             found.errors.append(f"{found.place}: {error}")
 
 
-def _check_shared(service: Service, first: Service, found: Findings) -> None:
+def _check_shared(service: ServiceConfig, first: ServiceConfig, found: Findings) -> None:
     """Before its HELLO a stranger is the first service's."""
     hint = f'that of "{first.name}" on the same endpoint holds'
     for name in BEFORE_HELLO:
@@ -87,7 +88,7 @@ def _check_shared(service: Service, first: Service, found: Findings) -> None:
         found.warning("proxy_protocol_from is not used", hint=hint)
 
 
-def _check(service: Service, services: Sequence[str], relays: int, found: Findings) -> None:
+def _check(service: ServiceConfig, services: Sequence[str], relays: int, found: Findings) -> None:
     for key in service.secret_keys:
         if key.file is not None:
             warn_of_open_secret(key.file, found.warning)

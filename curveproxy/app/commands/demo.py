@@ -15,7 +15,7 @@ from curveproxy.app.admin.routes import Routes
 from curveproxy.app.admin.server import application, serve
 from curveproxy.app.admin.server import listen as listen_for_requests
 from curveproxy.app.config.certificates import write_key_pair
-from curveproxy.app.config.load import Admin, Clients, Config, ServerKey, Service
+from curveproxy.app.config.schema import AdminConfig, ClientsConfig, Config, ServerKey, ServiceConfig
 from curveproxy.app.observe.log import open_log
 from curveproxy.app.observe.status import Query
 from curveproxy.app.process.main import prepare_process
@@ -80,11 +80,12 @@ async def _show(console: Console, directory: Path, once: bool, descriptors: int,
         listeners = await nursery.start(partial(trio.serve_tcp, shout, 0, host=LOOPBACK))
         plain = listeners[0].socket.getsockname()[1]
         backend, listen = Endpoint("tcp", LOOPBACK, plain), Endpoint("tcp", LOOPBACK, 0)
-        service = Service("demo", listen, backend, [ServerKey(server, server_file)], clients=Clients(directory=clients))
+        keys, allowed = [ServerKey(server, server_file)], ClientsConfig(directory=clients)
+        config = Config(service=[ServiceConfig("demo", listen, backend, keys, clients=allowed)])
         await nursery.start(relay.run)
-        await relay.apply(Config(service=[service]))
+        await relay.apply(config)
         [page] = listen_for_requests(LOOPBACK, 0)
-        pages = Routes(relay, lambda: "", list, Admin)
+        pages = Routes(relay, lambda: "", list, AdminConfig)
         nursery.start_soon(serve, page, application(relay.collect, lambda: "", beside=pages.routes))
         bound = Endpoint.parse((await relay.look(Query())).services[0].endpoint)
         console.print(f"[bold]service[/]  plain ZMTP, no keys, answers in capitals   tcp://{LOOPBACK}:{plain}")

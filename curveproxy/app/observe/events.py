@@ -53,13 +53,13 @@ class ServiceObserver:
             # A load balancer checks the port: no warning, and not counted among suppressed lines.
             self._log.debug("client refused", **facts)
         else:
-            self._log_limited(self._log.warning, "client refused", outcome, **facts)
+            self._log_limited(self._log.warning, "client refused", kind=outcome, **facts)
 
     def admitted(self, session: SessionView, seconds: float) -> None:
         self._metrics.admitted(session, seconds)
         self.history.add("session opened", Outcome.ADMITTED, session.peer)
         facts = _who(session) | {"socket_type": session.socket_type, "handshake_seconds": round(seconds, 6)}
-        self._log_session(session, "session opened", "", **facts)
+        self._log_session(session, "session opened", kind="", **facts)
 
     def closed(self, session: SessionView, reason: Closed) -> None:
         self._metrics.closed(session, reason)
@@ -73,13 +73,13 @@ class ServiceObserver:
         }
         if reason.hint:
             facts["hint"] = reason.hint
-        self._log_session(session, "session closed", reason, reason=str(reason), **facts)
+        self._log_session(session, "session closed", kind=reason, reason=str(reason), **facts)
 
     def invalid(self, session: SessionView, reason: Invalid, detail: str = "") -> None:
         self._metrics.invalid(reason)
         self.history.add("invalid message", reason, session.peer, detail)
         facts = {"reason": str(reason), **_who(session), **_detail(detail), "hint": reason.hint}
-        self._log_limited(self._log.warning, "invalid message", reason, **facts)
+        self._log_limited(self._log.warning, "invalid message", kind=reason, **facts)
 
     def backend_up(self, seconds: float) -> None:
         self._metrics.backend_up(seconds)
@@ -88,29 +88,29 @@ class ServiceObserver:
         self._metrics.backend_failed(reason)
         self.history.add("backend failed", reason, detail=detail)
         facts = {"reason": str(reason), **_detail(detail), "hint": reason.hint}
-        self._log_limited(self._log.warning, "backend failed", reason, **facts)
+        self._log_limited(self._log.warning, "backend failed", kind=reason, **facts)
 
     def rivals(self, session: SessionView) -> None:
         self.history.add(RIVALS, Closed.REPLACED, session.peer, session.client)
-        self._log_limited(self._log.warning, RIVALS, "", **_who(session), hint=Closed.REPLACED.hint)
+        self._log_limited(self._log.warning, RIVALS, kind="", **_who(session), hint=Closed.REPLACED.hint)
 
     def unexpected(self, error: BaseException) -> None:
         self._metrics.unexpected()
         self.history.add("unexpected error", Outcome.INTERNAL)
-        self._log_limited(self._log.error, "unexpected error", "", exc_info=error, hint=FAULT)
+        self._log_limited(self._log.error, "unexpected error", kind="", exc_info=error, hint=FAULT)
 
     def notice(self, event: str, **facts: object) -> None:
-        self._log_limited(self._log.warning, event, "", **facts)
+        self._log_limited(self._log.warning, event, kind="", **facts)
 
-    def _log_session(self, session: SessionView, event: str, kind: str, **facts: object) -> None:
+    def _log_session(self, session: SessionView, event: str, *, kind: str, **facts: object) -> None:
         if session.is_probe and not session.messages_in:  # a client that sends messages is no probe, whatever it says
             self._log.debug(event, probe=True, **facts)
         elif self.allow_any:
-            self._log_limited(self._log.info, event, kind, **facts)
+            self._log_limited(self._log.info, event, kind=kind, **facts)
         else:
             self._log.info(event, **facts)
 
-    def _log_limited(self, log: Callable[..., object], event: str, kind: str, **facts: object) -> None:
+    def _log_limited(self, log: Callable[..., object], event: str, *, kind: str, **facts: object) -> None:
         suppressed = self._limit.allow((event, kind), trio.current_time())
         if suppressed is None:
             return

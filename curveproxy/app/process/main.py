@@ -15,7 +15,8 @@ from starlette.types import ASGIApp
 from curveproxy import __version__
 from curveproxy.app.admin import server as admin
 from curveproxy.app.admin.routes import Routes
-from curveproxy.app.config.load import Config, ConfigError, load
+from curveproxy.app.config.load import ConfigError, load
+from curveproxy.app.config.schema import Config
 from curveproxy.app.observe.events import BURST, LINES_PER_SECOND
 from curveproxy.app.observe.log import Log, open_log, set_style
 from curveproxy.app.observe.status import Trouble

@@ -10,7 +10,7 @@ from typing import Protocol
 import trio
 from prometheus_client.metrics_core import Metric
 
-from curveproxy.app.config.load import Config
+from curveproxy.app.config.schema import Config
 from curveproxy.app.observe.log import Log
 from curveproxy.app.observe.metrics import Metrics
 from curveproxy.app.observe.overview import Overview

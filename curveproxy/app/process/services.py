@@ -6,8 +6,7 @@ from math import inf
 import trio
 from attrs import define, field, frozen
 
-from curveproxy.app.config.load import Config
-from curveproxy.app.config.load import Service as Table
+from curveproxy.app.config.schema import Config, ServiceConfig
 from curveproxy.app.observe.events import ServiceObserver
 from curveproxy.app.observe.history import EventHistory
 from curveproxy.app.observe.log import SILENT, Log
@@ -48,7 +47,7 @@ class RunningService:
     settings, clients: those in force, which the key files may have left behind; scope: of what watches those.
     """
 
-    table: Table
+    table: ServiceConfig
     lists: KeyLists
     service: Service
     observer: ServiceObserver
@@ -139,7 +138,7 @@ class ServiceManager:
         for each in changed:
             self._log_listening(each)
 
-    def _made(self, table: Table, lists: KeyLists) -> RunningService:
+    def _made(self, table: ServiceConfig, lists: KeyLists) -> RunningService:
         """A service of this table. One that runs stays, for its sessions."""
         settings, clients = self._settings(table, lists), lists.clients.list
         if (before := self._running.get(table.name)) is not None:
@@ -149,7 +148,7 @@ class ServiceManager:
             service = Service(self._server, settings, clients, observer)
         return RunningService(table, lists, service, observer, settings, clients)
 
-    def _settings(self, table: Table, lists: KeyLists) -> ServiceSettings:
+    def _settings(self, table: ServiceConfig, lists: KeyLists) -> ServiceSettings:
         """The settings of a service by its table, and by its key files as they are now."""
         return ServiceSettings(
             name=table.name,

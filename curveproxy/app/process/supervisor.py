@@ -17,7 +17,8 @@ import attrs
 import trio
 from prometheus_client.metrics_core import Metric
 
-from curveproxy.app.config.load import Config, tree_of
+from curveproxy.app.config.load import tree_of
+from curveproxy.app.config.schema import Config
 from curveproxy.app.observe.aggregate import MetricsAggregate, told
 from curveproxy.app.observe.log import Log
 from curveproxy.app.observe.metrics import Metrics

@@ -16,7 +16,7 @@ import attrs
 from attrs import field, frozen
 
 from curveproxy.app.config.certificates import PUBLIC_SUFFIX, KeyFileError, NoCertificateError, read_certificate
-from curveproxy.app.config.load import Service
+from curveproxy.app.config.schema import ServiceConfig
 from curveproxy.app.observe.log import Notices
 from curveproxy.app.observe.text import suggestion
 from curveproxy.app.observe.troubles import NOBODY, NOBODY_HINT
@@ -124,7 +124,7 @@ class Clients(Watched[Client]):
         self._taken()
 
     @classmethod
-    def of(cls, service: Service, services: Collection[str], log: Notices) -> Self:
+    def of(cls, service: ServiceConfig, services: Collection[str], log: Notices) -> Self:
         """The clients of a service of the configuration, in which there are ``services``."""
         clients = service.clients
         keys = [key.octets for key in clients.keys]

@@ -17,7 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from trio.testing import MockClock
 
 from curveproxy.app.admin import server as admin
-from curveproxy.app.config.load import Config
+from curveproxy.app.config.schema import Config
 from curveproxy.app.observe.events import BURST, ServiceObserver
 from curveproxy.app.observe.metrics import Metrics
 from curveproxy.app.process.main import Sidecar

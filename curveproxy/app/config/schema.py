@@ -1,0 +1,206 @@
+"""The tables of a configuration file as frozen classes: each setting with its default and its bounds."""
+
+import os
+from pathlib import Path
+from typing import Self
+
+import attrs
+from attrs import field, frozen
+from attrs.validators import ge, in_, le
+
+from curveproxy.app.config.certificates import parse_key, read_key_pair, reason
+from curveproxy.policy.limits import AdmissionLimits, ClientLimits, MessageLimits, whole
+from curveproxy.policy.socket_types import ZMTP1_COUNTERPARTS
+from curveproxy.proxy.net.endpoint import Endpoint, Network
+from curveproxy.proxy.settings import RefusalMode
+from curveproxy.wire.curve.box import KeyPair
+
+MAX_WORKERS = 256
+
+# Hosts that stand for all addresses of this machine.
+EVERYWHERE = ("*", "0.0.0.0", "::")
+
+
+def parse_endpoint(text: str) -> Endpoint:
+    """An endpoint whose host can be looked up. Raises ValueError."""
+    endpoint = Endpoint.parse(text)
+    try:
+        endpoint.host.encode("idna" if endpoint.transport == "tcp" else "utf-8")
+    except UnicodeError:
+        raise ValueError(f"{text!r} has no host name that can be looked up") from None
+    return endpoint
+
+
+def _check_address(_: object, __: object, text: str) -> None:
+    if text:
+        try:
+            parse_endpoint(f"tcp://{text}")
+        except ValueError as error:
+            raise ValueError(str(error).replace("tcp://", "")) from None
+
+
+@frozen
+class AdminConfig:
+    """``[admin]``: where /metrics, /healthz, /readyz and the status page are served; "" turns it off.
+
+    allow_actions: the page can end sessions; public_page: it answers others than loopback too.
+    """
+
+    listen: str = field(default="127.0.0.1:9464", validator=_check_address)
+    allow_actions: bool = False
+    public_page: bool = False
+
+    @property
+    def address(self) -> Endpoint | None:
+        """Where it listens; None when it is off."""
+        return parse_endpoint(f"tcp://{self.listen}") if self.listen else None
+
+
+@frozen
+class LogConfig:
+    """``[log]``."""
+
+    level: str = field(default="info", validator=in_(["debug", "info", "warning", "error"]))
+    format: str = field(default="text", validator=in_(["text", "json"]))
+
+
+@frozen
+class ProcessConfig:
+    """``[process]``. workers: how many processes relay; 0 for one a core. max_buffered_bytes: 0 for no ceiling."""
+
+    workers: int = field(default=1, validator=[ge(0), le(MAX_WORKERS)])
+    drain_seconds: float = field(default=30.0, validator=ge(0))
+    reuse_port: bool = False
+    watch: bool = False
+    max_buffered_bytes: int = whole(1_073_741_824, least=0)
+
+    @property
+    def relays(self) -> int:
+        """How many processes relay. A single one is this process; several are its workers."""
+        return self.workers or len(os.sched_getaffinity(0))
+
+
+@frozen
+class ServerKey:
+    """A server's key. file: where it was read; None for a key of this run only."""
+
+    pair: KeyPair
+    file: Path | None = None
+
+    @classmethod
+    def read(cls, directory: Path, text: str) -> Self:
+        """Read a key file. Raises KeyFileError."""
+        return cls(read_key_pair(directory / text), directory / text)
+
+
+@frozen
+class PublicKey:
+    """A client's key that stands in the configuration itself, 32 octets."""
+
+    octets: bytes
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read Z85. Raises ValueError."""
+        return cls(parse_key(text))
+
+
+def _check_directory(_: object, __: object, path: Path | None) -> None:
+    if path is None:
+        return
+    try:
+        next(path.iterdir(), None)
+    except (FileNotFoundError, NotADirectoryError):
+        raise ValueError(f"{path} is not a directory: make it, and put .key files into it") from None
+    except OSError as error:
+        raise ValueError(f"{path} can not be listed: {reason(error)}") from None
+
+
+@frozen
+class ClientsConfig:
+    """``[service.clients]``: who may connect. Nobody by default: there must be a list, or ``allow = "any"``.
+
+    ``..._per_client``: limits of each client, unless its certificate says otherwise; 0 for no limit.
+    idle_seconds, heartbeat_seconds: when a session without messages ends, and how often a client is sent a PING; 0 for
+    never.
+    """
+
+    allow: str = field(default="listed", validator=in_(["listed", "any"]))
+    directory: Path | None = field(default=None, validator=_check_directory)
+    keys: list[PublicKey] = field(factory=list)
+    refusal: RefusalMode = RefusalMode.ERROR
+    max_sessions_per_client: int = whole(0, least=0)
+    messages_per_second_per_client: int = whole(0, least=0)
+    bytes_per_second_per_client: int = whole(0, least=0)
+    idle_seconds: float = field(default=0.0, validator=ge(0))
+    heartbeat_seconds: float = field(default=0.0, validator=ge(0))
+
+    @property
+    def limits(self) -> ClientLimits:
+        """The limits of each client."""
+        return ClientLimits(
+            self.max_sessions_per_client, self.messages_per_second_per_client, self.bytes_per_second_per_client
+        )
+
+    @property
+    def lists(self) -> tuple[object, ...]:
+        """The settings that decide who is listed."""
+        return self.allow, self.directory, self.keys
+
+
+def _check_name(_: object, __: object, name: str) -> None:
+    if not name:
+        raise ValueError("it is empty: it becomes a label of metrics")
+
+
+@frozen
+class ServiceConfig:
+    """``[[service]]``."""
+
+    name: str = field(validator=_check_name)
+    listen: Endpoint
+    backend: Endpoint
+    secret_keys: list[ServerKey]
+    forward_identity: bool = False
+    allow_remote_backend: bool = False
+    backend_socket_type: str = field(default="", validator=in_(["", *(kind.decode() for kind in ZMTP1_COUNTERPARTS)]))
+    zmtp1_identities: bool = False
+    xpub_messages: bool = False
+    proxy_protocol: bool = False
+    proxy_protocol_from: list[Network] = field(factory=list)
+    clients: ClientsConfig = field(factory=ClientsConfig)
+    admission: AdmissionLimits = field(factory=AdmissionLimits)
+    messages: MessageLimits = field(factory=MessageLimits)
+
+
+@frozen
+class DefaultsConfig:
+    """``[defaults]``: settings of services whose own tables do not hold them."""
+
+    clients: ClientsConfig = field(factory=ClientsConfig)
+    admission: AdmissionLimits = field(factory=AdmissionLimits)
+    messages: MessageLimits = field(factory=MessageLimits)
+
+
+@frozen
+class Config:
+    """The whole file. service: each with the defaults filled in."""
+
+    admin: AdminConfig = field(factory=AdminConfig)
+    log: LogConfig = field(factory=LogConfig)
+    process: ProcessConfig = field(factory=ProcessConfig)
+    defaults: DefaultsConfig = field(factory=DefaultsConfig)
+    service: list[ServiceConfig] = field(factory=list)
+
+
+# The headers of tables in a file.
+TABLES = {
+    "[admin]": AdminConfig,
+    "[log]": LogConfig,
+    "[process]": ProcessConfig,
+    "[[service]]": ServiceConfig,
+    "[service.clients]": ClientsConfig,
+    "[service.admission]": AdmissionLimits,
+    "[service.messages]": MessageLimits,
+}
+DEFAULTED = frozenset(attribute.name for attribute in attrs.fields(DefaultsConfig))

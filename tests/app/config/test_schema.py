@@ -1,0 +1,70 @@
+"""The tables: their bounds, and the example that shows all settings with their defaults."""
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+from support.configuration import CLIENTS, SERVICE, complaints
+
+from curveproxy.app.config.load import load
+from curveproxy.app.config.schema import Config
+
+ROOT = Path(__file__).parents[3]
+KEY = "x" * 40
+
+
+def test_the_full_example_shows_every_setting_with_its_default(place: Path) -> None:
+    shown = tomllib.loads((ROOT / "config" / "full.toml").read_text())
+
+    def left_out(cls: Any, table: dict[str, Any]) -> set[str]:
+        names = {attribute.name for attribute in attrs.fields(cls)}
+        return names - table.keys()
+
+    minimal, full = place / "minimal.toml", place / "full.toml"
+    minimal.write_text((ROOT / "config" / "minimal.toml").read_text().replace("tcp://*", "tcp://0.0.0.0"))
+    full.write_text((ROOT / "config" / "full.toml").read_text())
+    assert load(full) == load(minimal)
+    assert not left_out(Config, shown)
+    service = load(full).service[0]
+    for cls, table in [
+        (type(service), shown["service"][0]),
+        (type(service.clients), shown["service"][0]["clients"]),
+        (type(service.admission), shown["service"][0]["admission"]),
+        (type(service.messages), shown["service"][0]["messages"]),
+        (type(load(full).log), shown["log"]),
+        (type(load(full).process), shown["process"]),
+        (type(load(full).admin), shown["admin"]),
+    ]:
+        assert not left_out(cls, table)
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        (SERVICE + "[defaults.clients]\nallow = 'all'", "defaults.clients.allow: must be in ['listed'"),
+        (SERVICE + "[service.clients]\ndirectory = 'nowhere'", "nowhere is not a directory"),
+        (SERVICE + "[service.clients]\nkeys = ['abc']", "clients.keys[0]: of 3 letters, a key has 40"),
+        (SERVICE + f"[service.clients]\nkeys = ['{KEY[:35]}']", "clients.keys[0]: of 35 letters, a key has 40"),
+        (SERVICE + "[service.clients]\nallow = 'all'", "clients.allow: must be in ['listed'"),
+        (SERVICE + "[service.clients]\nrefusal = 'drop'", "clients.refusal: must be in"),
+        (SERVICE + CLIENTS + "[service.admission]\nmax_half_open = 0", "admission.max_half_open: must be >= 1"),
+        (SERVICE + CLIENTS + "[service.admission]\nhandshake_seconds = 61", "handshake_seconds: must be <= 60"),
+        (SERVICE + CLIENTS + "messages_per_second_per_client = -1", "messages_per_second_per_client: must be >= 0"),
+        (SERVICE + CLIENTS + "idle_seconds = nan", "clients.idle_seconds: must be >= 0"),
+        (SERVICE + CLIENTS + "[service.messages]\non_invalid = 'maybe'", "on_invalid: must be in ['disconnect"),
+        (SERVICE + CLIENTS + "[process]\nworkers = 257", "process.workers: must be <= 256"),
+        (SERVICE + CLIENTS + "[process]\ndrain_seconds = nan", "process.drain_seconds: must be >= 0"),
+        (SERVICE + CLIENTS + "[log]\nlevel = 'loud'", "log.level: must be in ['debug', 'info', 'warning', 'error']"),
+        (SERVICE + CLIENTS + "[admin]\nlisten = '9464'", "admin.listen: '9464' has no port"),
+        (SERVICE.replace('"orders"', '""') + CLIENTS, "name: it is empty"),
+        (SERVICE.replace("tcp://*:5556", "tcp://*") + CLIENTS, "listen: 'tcp://*' has no port"),
+        (SERVICE.replace("tcp://*:5556", "tcp://a..b:1") + CLIENTS, "listen: 'tcp://a..b:1' has no host name"),
+        (SERVICE + f"[service.clients]\ndirectory = '{'x' * 300}'", "can not be listed: file name too long"),
+    ],
+)  # fmt: skip
+def test_what_is_out_of_bounds_is_found_with_its_place_and_a_hint(place: Path, text: str, complaint: str) -> None:
+    found = complaints(place, text)
+    assert len(found) == 1, found
+    assert complaint in found[0]
