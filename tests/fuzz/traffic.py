@@ -6,14 +6,12 @@ and at what it stopped there must be that reason to stop.
 
 import struct
 from collections.abc import Callable
-from contextlib import suppress
-from copy import copy
-from importlib import import_module
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 from unittest.mock import patch
 
 from support import curve, zmtp
+from support.twins import copied, members_of, twin_named
 from support.zmtp import COMMAND, LONG, MORE, Frame, Malformed
 
 from curveproxy.policy.limits import MessageLimits
@@ -27,9 +25,9 @@ from curveproxy.proxy.relay.sealer import Sealer
 from curveproxy.reasons import Invalid
 from curveproxy.wire import sodium, spec
 from curveproxy.wire.codec import python as codec_python
+from curveproxy.wire.codec import select as codec
 from curveproxy.wire.codec.resync import diagnose, has_room, probe, resume
-from curveproxy.wire.codec.select import CodecState
-from curveproxy.wire.codec.state import Batch, Buffer, Stop
+from curveproxy.wire.codec.state import Batch, Buffer, CodecState, Stop
 from curveproxy.wire.errors import Fault
 from curveproxy.wire.security import Plain, Version
 from curveproxy.wire.zmtp import command as commands
@@ -43,23 +41,21 @@ CLAIMS = (*[None] * 12, 0, 32, 33, 1 << 16, 1 << 62, 1 << 63, (1 << 64) - 1)
 GUARD = b"\xa5" * 64
 
 
-TWIN: ModuleType | None = None
-with suppress(ImportError):  # it was not built
-    TWIN = import_module("curveproxy.wire.codec.native")
+NATIVE = twin_named("c")
 
 
 def agreed(name: str) -> Callable[[CodecState, Buffer, int, int, Buffer, int], Batch]:
     """A function of the codec in Python, and the twin in C must do the very same."""
 
     def turn(state: CodecState, source: Buffer, start: int, end: int, target: Buffer, at: int) -> Batch:
-        if TWIN is None:
+        if NATIVE is None:
             batch: Batch = getattr(codec_python, name)(state, source, start, end, target, at)
             return batch
-        twins_state, twins_source, twins_target = copy(state), Buffer(len(source.view)), Buffer(len(target.view))
+        twins_state, twins_source, twins_target = copied(NATIVE, state), Buffer(len(source)), Buffer(len(target))
         twins_source.view[:], twins_target.view[:] = source.view, target.view
         batch = getattr(codec_python, name)(state, source, start, end, target, at)
-        assert getattr(TWIN, name)(twins_state, twins_source, start, end, twins_target, at) == batch
-        assert twins_state == state
+        assert getattr(NATIVE, name)(twins_state, twins_source, start, end, twins_target, at) == batch
+        assert members_of(twins_state) == members_of(state)
         assert twins_source.view == source.view
         written = sum(state.command) if batch.stop == Stop.COMMAND else batch.at
         assert twins_target.view[:written] == target.view[:written]
@@ -478,7 +474,7 @@ def pump_command(material: Material) -> None:
     back: Any = SimpleNamespace(say=said.append)
     nothing: Any = None  # for nothing is read or written
     ends = peer_of(source, nothing), peer_of(sink, nothing)
-    state = CodecState(KEY, curve.FROM_SERVER, 1, 1 << 20)
+    state = codec.CodecState(KEY, curve.FROM_SERVER, 1, 1 << 20)
     state.held = material.pick([0, 0, 0, 9])
     the_filter = filter_for(sink, drops=True, xpub_messages=False)
     pumps: list[Pump] = [Opener(session, *ends, state, the_filter), Sealer(session, *ends, state)]

@@ -1,17 +1,15 @@
 """The codec's twins: every test of the codec runs on each."""
 
-from importlib import import_module
 from types import ModuleType
 
 import pytest
-
-TWINS = {"py": "curveproxy.wire.codec.python", "c": "curveproxy.wire.codec.native"}
+from support.twins import TWINS, twin_named
 
 
 @pytest.fixture(params=TWINS, scope="session")
 def twin(request: pytest.FixtureRequest) -> ModuleType:
-    """A module with ``open_frames`` and ``seal_frames``."""
-    try:
-        return import_module(TWINS[request.param])
-    except ImportError:
+    """A module with ``CodecState``, ``open_frames`` and ``seal_frames``."""
+    module = twin_named(request.param)
+    if module is None:
         pytest.skip("the C codec was not built: there was no compiler")
+    return module

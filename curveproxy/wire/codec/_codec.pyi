@@ -1,37 +1,9 @@
-_Batch = tuple[int, int, int, int, int, int, int, bool, int, int]
+from curveproxy.wire.codec.state import Batch, Buffer, Stop
+from curveproxy.wire.codec.state import CodecState as CodecState  # the type in C has the same members
+from curveproxy.wire.zmtp.frame import Dialect
 
-def setup(open_box: int, seal_box: int, /) -> None: ...
-def open_frames(
-    source: bytearray,
-    start: int,
-    end: int,
-    target: bytearray,
-    at: int,
-    key: bytes,
-    prefix: bytes,
-    nonce: int,
-    limit: int,
-    held: int,
-    v1: bool,
-    little_endian: bool,
-    discarding: bool,
-    frames: int,
-    /,
-) -> _Batch: ...
-def seal_frames(
-    source: bytearray,
-    start: int,
-    end: int,
-    target: bytearray,
-    at: int,
-    key: bytes,
-    prefix: bytes,
-    nonce: int,
-    limit: int,
-    held: int,
-    v1: bool,
-    little_endian: bool,
-    discarding: bool,
-    frames: int,
-    /,
-) -> _Batch: ...
+def setup(
+    open_box: int, seal_box: int, batch: type[Batch], stops: tuple[Stop, ...], dialects: tuple[Dialect, ...], /
+) -> None: ...
+def open_frames(state: CodecState, source: Buffer, start: int, end: int, target: Buffer, at: int, /) -> Batch: ...
+def seal_frames(state: CodecState, source: Buffer, start: int, end: int, target: Buffer, at: int, /) -> Batch: ...

@@ -39,13 +39,13 @@ def trial(twin: ModuleType) -> list[object]:
         plain = b"".join(plain_frame(more, body, dialect) for body, more in _PARTS)
         source, sealed, opened = Buffer(len(plain)), Buffer(1000), Buffer(1000)
         source.view[:] = plain
-        sealing = CodecState(bytes(range(32)), box.MESSAGE_FROM_SERVER, 5, 1000, dialect)
+        sealing = twin.CodecState(bytes(range(32)), box.MESSAGE_FROM_SERVER, 5, 1000, dialect)
         batch: Batch = twin.seal_frames(sealing, source, 0, len(plain), sealed, 0)
         end = batch.at
         found += [batch, bytes(sealed.view[:end])]
         for damaged in (end, 0, 12, end - 1):
             sealed.data[damaged] ^= 0x20
-            opening = CodecState(bytes(range(32)), box.MESSAGE_FROM_SERVER, 5, 1000, dialect)
+            opening = twin.CodecState(bytes(range(32)), box.MESSAGE_FROM_SERVER, 5, 1000, dialect)
             batch = twin.open_frames(opening, sealed, 0, end, opened, 0)
             found += [batch, bytes(opened.view[: batch.at]), opening.nonce, opening.held]
             sealed.data[damaged] ^= 0x20
@@ -54,7 +54,7 @@ def trial(twin: ModuleType) -> list[object]:
             spec.SHORT_HEADER + spec.MESSAGE_OVERHEAD,
         ):  # MORE outside too: the first box agrees, the second not
             sealed.data[at] ^= spec.MORE
-            opening = CodecState(bytes(range(32)), box.MESSAGE_FROM_SERVER, 5, 1000, dialect)
+            opening = twin.CodecState(bytes(range(32)), box.MESSAGE_FROM_SERVER, 5, 1000, dialect)
             found.append(twin.open_frames(opening, sealed, 0, end, opened, 0))
     return found
 
@@ -80,6 +80,7 @@ def _choose() -> tuple[ModuleType, str, str]:
 
 
 _TWIN, CODEC, CODEC_FAULT = _choose()
+CodecState = _TWIN.CodecState  # type: ignore[misc]  # noqa: F811  # both have the same members
 open_frames: CodecCall = _TWIN.open_frames
 seal_frames: CodecCall = _TWIN.seal_frames
 MESSAGES = MessageFraming(open_frames, seal_frames)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from attrs import define, field
 
-from curveproxy.wire import sodium
+from curveproxy.wire import sodium, spec
 from curveproxy.wire.zmtp.frame import Dialect
 
 # So many frames at most are turned in one batch: the smallest take two octets, so that a bound on octets alone would be
@@ -45,9 +45,9 @@ class Buffer:
         return len(self.data)
 
 
-@define
+@define(eq=False)
 class CodecState:
-    """One direction of a session: owned by one pump, unknown to the other.
+    """One direction of a session, owned by one pump. The C twin has a type of its own with the same members.
 
     key: the session's, 32 octets.
     prefix: ``box.MESSAGE_FROM_CLIENT`` or ``box.MESSAGE_FROM_SERVER``.
@@ -73,6 +73,10 @@ class CodecState:
     command: tuple[int, int] = (0, 0)
     batch: int = BATCH_FRAMES
     left_out: tuple[int, int] = (0, 0)
+
+    def __attrs_post_init__(self) -> None:
+        if len(self.key) != spec.KEY_SIZE or len(self.prefix) != spec.LONG_NONCE:
+            raise ValueError("a key has 32 octets, the prefix of a nonce 16")
 
 
 class Batch(NamedTuple):

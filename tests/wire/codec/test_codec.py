@@ -10,9 +10,8 @@ from nacl.bindings import crypto_box_easy_afternm
 from curveproxy.wire import spec
 from curveproxy.wire.codec.framing import frame_size
 from curveproxy.wire.codec.resync import Probed, has_room, probe
-from curveproxy.wire.codec.select import CodecState, open_frames
 from curveproxy.wire.codec.single import open_one, seal_one
-from curveproxy.wire.codec.state import Buffer, Stop
+from curveproxy.wire.codec.state import Batch, Buffer, CodecState, Stop
 from curveproxy.wire.curve import box
 from curveproxy.wire.zmtp.frame import Dialect, frame
 
@@ -21,8 +20,11 @@ LIMIT = 1 << 20
 SIZES = [0, 1, 221, 222, 223, 252, 253, 254, 255, 256, 65535, 65536]
 
 
-def direction(dialect: Dialect = Dialect.V3, limit: int = LIMIT, nonce: int = 0, *, little: bool = False) -> CodecState:
-    return CodecState(KEY, box.MESSAGE_FROM_CLIENT, nonce, limit, dialect, little)
+def direction(
+    twin: ModuleType, dialect: Dialect = Dialect.V3, limit: int = LIMIT, nonce: int = 0, *, little: bool = False
+) -> CodecState:
+    state: CodecState = twin.CodecState(KEY, box.MESSAGE_FROM_CLIENT, nonce, limit, dialect, little)
+    return state
 
 
 def plain(parts: list[tuple[bytes, bool]], dialect: Dialect = Dialect.V3) -> bytes:
@@ -63,12 +65,12 @@ def run(
 ) -> tuple[bytes, int, Stop]:
     """What a batch makes of octets, how many it leaves, and why it stopped."""
     target = Buffer(capacity)
-    start, at, _, _, stop = getattr(twin, name)(state, filled(octets), 0, len(octets), target, 0)
-    return bytes(target.view[:at]), len(octets) - start, stop
+    batch: Batch = getattr(twin, name)(state, filled(octets), 0, len(octets), target, 0)
+    return bytes(target.view[: batch.at]), len(octets) - batch.start, batch.stop
 
 
 def seal(twin: ModuleType, octets: bytes, dialect: Dialect = Dialect.V3) -> bytes:
-    sealed, left, stop = run(twin, "seal_frames", direction(dialect), octets, 2 * len(octets) + 4096)
+    sealed, left, stop = run(twin, "seal_frames", direction(twin, dialect), octets, 2 * len(octets) + 4096)
     assert (left, stop) == (0, Stop.INCOMPLETE)
     return sealed
 
@@ -77,7 +79,11 @@ def seal(twin: ModuleType, octets: bytes, dialect: Dialect = Dialect.V3) -> byte
 @pytest.mark.parametrize("size", SIZES)
 def test_a_frame_of_any_size_comes_back(twin: ModuleType, size: int, dialect: Dialect) -> None:
     octets = plain([(bytes(range(256)) * (size // 256) + bytes(range(size % 256)), False)], dialect)
-    assert run(twin, "open_frames", direction(dialect), seal(twin, octets, dialect)) == (octets, 0, Stop.INCOMPLETE)
+    assert run(twin, "open_frames", direction(twin, dialect), seal(twin, octets, dialect)) == (
+        octets,
+        0,
+        Stop.INCOMPLETE,
+    )
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -95,16 +101,14 @@ def test_cuts_change_nothing(
 ) -> None:
     octets = plain(given_parts, dialect)
     sealed = seal(twin, octets, dialect)
-    state, opened, begun = direction(dialect), b"", 0
+    state, opened, begun = direction(twin, dialect), b"", 0
     messages = count = 0
     for end in [*sorted(data.draw(st.sets(st.integers(0, len(sealed)), max_size=6))), len(sealed)]:
         target = Buffer(4096)
-        start, at, ended, data_octets, stop = twin.open_frames(
-            state, filled(sealed[begun:end]), 0, end - begun, target, 0
-        )
-        opened, begun = opened + bytes(target.view[:at]), begun + start
-        messages, count = messages + ended, count + data_octets
-        assert stop == Stop.INCOMPLETE
+        batch = twin.open_frames(state, filled(sealed[begun:end]), 0, end - begun, target, 0)
+        opened, begun = opened + bytes(target.view[: batch.at]), begun + batch.start
+        messages, count = messages + batch.messages, count + batch.octets
+        assert batch.stop == Stop.INCOMPLETE
     assert opened == octets
     assert state.nonce == len(given_parts)
     assert messages == sum(not more for _, more in given_parts)
@@ -115,9 +119,9 @@ def test_cuts_change_nothing(
 def test_a_full_target_stops_before_the_frame_that_does_not_fit(twin: ModuleType, name: str) -> None:
     octets = plain([(b"x" * 100, False)] * 3)
     source = octets if name == "seal_frames" else seal(twin, octets)
-    whole = run(twin, name, direction(), source)[0]
+    whole = run(twin, name, direction(twin), source)[0]
     third = len(whole) // 3
-    made, left, stop = run(twin, name, direction(), source, capacity=2 * third + third - 1)
+    made, left, stop = run(twin, name, direction(twin), source, capacity=2 * third + third - 1)
     assert (made, left, stop) == (whole[: 2 * third], len(source) // 3, Stop.FULL)
 
 
@@ -125,13 +129,13 @@ def test_a_full_target_stops_before_the_frame_that_does_not_fit(twin: ModuleType
 def test_more_may_be_repeated_in_the_outer_flags(twin: ModuleType, size: int) -> None:
     parts = [(b"x" * size, True), (b"y" * size, True), (b"z" * size, False)]
     octets = b"".join(message(n, more, body, outer=int(more)) for n, (body, more) in enumerate(parts, 1))
-    assert run(twin, "open_frames", direction(), octets) == (plain(parts), 0, Stop.INCOMPLETE)
+    assert run(twin, "open_frames", direction(twin), octets) == (plain(parts), 0, Stop.INCOMPLETE)
 
 
 @pytest.mark.parametrize("name", ["open_frames", "seal_frames"])
 def test_so_many_frames_are_turned_at_once_and_the_others_next(twin: ModuleType, name: str) -> None:
     octets = plain([(b"", True)] * 10)
-    source, state = octets if name == "seal_frames" else seal(twin, octets), direction()
+    source, state = octets if name == "seal_frames" else seal(twin, octets), direction(twin)
     each, state.batch = len(source) // 10, 4
     for left, stop in ((6, Stop.FULL), (2, Stop.FULL), (0, Stop.INCOMPLETE)):
         _, behind, why = run(twin, name, state, source)
@@ -181,7 +185,7 @@ def test_so_many_frames_are_turned_at_once_and_the_others_next(twin: ModuleType,
 )
 def test_what_is_not_ordinary_stops_with_its_reason_behind_what_is(twin: ModuleType, octets: bytes, stop: Stop) -> None:
     before = seal(twin, plain([(b"before", False)]))
-    state = direction()
+    state = direction(twin)
     moved = octets if stop == Stop.NONCE else message(2, 0, b"data", key=bytes(32)) if stop == Stop.BOX else octets
     if stop == Stop.NONCE:  # relative to the nonce that is due, 2
         moved = octets.replace((2).to_bytes(8, "big"), (3).to_bytes(8, "big"))
@@ -193,46 +197,46 @@ def test_what_is_not_ordinary_stops_with_its_reason_behind_what_is(twin: ModuleT
 @pytest.mark.parametrize("outer", [0x00, 0x04])
 def test_messages_in_command_frames_are_tolerated(twin: ModuleType, outer: int) -> None:
     for body in (b"data", b"x" * 300):
-        assert run(twin, "open_frames", direction(), message(1, 1, body, outer=outer))[0] == plain([(body, True)])
+        assert run(twin, "open_frames", direction(twin), message(1, 1, body, outer=outer))[0] == plain([(body, True)])
 
 
 def test_the_limit_holds_all_parts_of_a_message_with_their_headers(twin: ModuleType) -> None:
     octets = plain([(b"x" * 100, True), (b"x" * 100, True), (b"x" * 100, False)])
     sealed = seal(twin, octets)
-    assert run(twin, "open_frames", direction(limit=306), sealed) == (octets, 0, Stop.INCOMPLETE)
-    assert run(twin, "open_frames", direction(limit=305), sealed)[2] == Stop.TOO_LARGE
-    assert run(twin, "seal_frames", direction(limit=306), octets)[2] == Stop.INCOMPLETE
-    assert run(twin, "seal_frames", direction(limit=305), octets)[2] == Stop.TOO_LARGE
+    assert run(twin, "open_frames", direction(twin, limit=306), sealed) == (octets, 0, Stop.INCOMPLETE)
+    assert run(twin, "open_frames", direction(twin, limit=305), sealed)[2] == Stop.TOO_LARGE
+    assert run(twin, "seal_frames", direction(twin, limit=306), octets)[2] == Stop.INCOMPLETE
+    assert run(twin, "seal_frames", direction(twin, limit=305), octets)[2] == Stop.TOO_LARGE
     assert (
-        run(twin, "open_frames", direction(limit=102), seal(twin, plain([(b"x" * 100, False)] * 5)))[2]
+        run(twin, "open_frames", direction(twin, limit=102), seal(twin, plain([(b"x" * 100, False)] * 5)))[2]
         == Stop.INCOMPLETE
     )
 
 
 def test_a_command_is_opened_and_left_to_the_caller(twin: ModuleType) -> None:
     octets = message(1, 0, b"data") + message(2, 2, b"\x04PING\0\0") + message(3, 0, b"more")
-    state, target = direction(), Buffer(4096)
-    start, at, messages, _, stop = twin.open_frames(state, filled(octets), 0, len(octets), target, 0)
-    assert stop == Stop.COMMAND
-    assert bytes(target.view[:at]) == plain([(b"data", False)])
+    state, target = direction(twin), Buffer(4096)
+    batch = twin.open_frames(state, filled(octets), 0, len(octets), target, 0)
+    assert batch.stop == Stop.COMMAND
+    assert bytes(target.view[: batch.at]) == plain([(b"data", False)])
     offset, size = state.command
     assert bytes(target.view[offset : offset + size]) == b"\x04PING\0\0"
-    assert (state.nonce, messages) == (2, 1)
-    assert run(twin, "open_frames", state, octets[start:])[0] == plain([(b"more", False)])
+    assert (state.nonce, batch.messages) == (2, 1)
+    assert run(twin, "open_frames", state, octets[batch.start :])[0] == plain([(b"more", False)])
 
 
 def test_a_plain_command_stops_when_it_is_whole(twin: ModuleType) -> None:
     octets = plain([(b"data", False)]) + b"\x04\x07\x04PING\0\0"
-    assert run(twin, "seal_frames", direction(), octets)[1:] == (9, Stop.COMMAND)
-    assert run(twin, "seal_frames", direction(), octets[:-1])[1:] == (8, Stop.INCOMPLETE)
+    assert run(twin, "seal_frames", direction(twin), octets)[1:] == (9, Stop.COMMAND)
+    assert run(twin, "seal_frames", direction(twin), octets[:-1])[1:] == (8, Stop.INCOMPLETE)
 
 
 @pytest.mark.parametrize(
     "octets", [b"\x05\x00", b"\x08\x01a", b"\x02" + b"\xff" * 8], ids=["command+more", "bit", "2^63"]
 )
 def test_a_service_that_does_not_frame_is_stopped(twin: ModuleType, octets: bytes) -> None:
-    assert run(twin, "seal_frames", direction(), octets)[2] in (Stop.FRAMING, Stop.TOO_LARGE)
-    assert run(twin, "seal_frames", direction(Dialect.V1), b"\x00\x00")[2] == Stop.FRAMING
+    assert run(twin, "seal_frames", direction(twin), octets)[2] in (Stop.FRAMING, Stop.TOO_LARGE)
+    assert run(twin, "seal_frames", direction(twin, Dialect.V1), b"\x00\x00")[2] == Stop.FRAMING
 
 
 def test_the_flags_that_libzmq_2_1_sets_in_vain_are_ignored(twin: ModuleType) -> None:
@@ -245,15 +249,15 @@ def test_little_endian_counters_go_on_over_the_low_octet(twin: ModuleType) -> No
         return message(int.from_bytes(counter.to_bytes(8, "little"), "big"), 0, b"data")
 
     octets = b"".join(little(counter) for counter in range(250, 260))
-    opened, left, stop = run(twin, "open_frames", direction(nonce=249, little=True), octets)
+    opened, left, stop = run(twin, "open_frames", direction(twin, nonce=249, little=True), octets)
     assert (opened, left, stop) == (plain([(b"data", False)] * 10), 0, Stop.INCOMPLETE)
-    assert run(twin, "open_frames", direction(nonce=250, little=True), octets)[2] == Stop.NONCE
+    assert run(twin, "open_frames", direction(twin, nonce=250, little=True), octets)[2] == Stop.NONCE
 
 
 @given(st.binary(max_size=400), st.sampled_from(Dialect))
 def test_no_octets_make_the_codec_stumble(twin: ModuleType, octets: bytes, dialect: Dialect) -> None:
     for name in ("open_frames", "seal_frames"):
-        made, left, stop = run(twin, name, direction(dialect), octets, 8192)
+        made, left, stop = run(twin, name, direction(twin, dialect), octets, 8192)
         assert 0 <= left <= len(octets)
         assert stop in Stop
         assert name == "seal_frames" or not made  # nobody without the key makes anything come out
@@ -267,8 +271,8 @@ def test_a_frames_size_is_known_from_its_header() -> None:
             assert frame_size(filled(octets), 0, 1, dialect) == 0
 
 
-def test_a_single_command_is_sealed_and_its_nonce_told() -> None:
-    state = direction(nonce=6)
+def test_a_single_command_is_sealed_and_its_nonce_told(twin: ModuleType) -> None:
+    state = direction(twin, nonce=6)
     octets = seal_one(state, 2, b"\x04PONG")
     assert octets == message(7, 2, b"\x04PONG")
     target = Buffer(100)
@@ -277,8 +281,8 @@ def test_a_single_command_is_sealed_and_its_nonce_told() -> None:
     assert open_one(state, filled(octets[:-1] + b"\x00"), 0, len(octets), target, 10) == (7, 0)
 
 
-def test_no_key_shows_in_a_repr() -> None:
-    assert repr(KEY)[2:-1] not in repr(direction())
+def test_no_key_shows_in_a_repr(twin: ModuleType) -> None:
+    assert repr(KEY)[2:-1] not in repr(direction(twin))
 
 
 @pytest.mark.parametrize(
@@ -291,11 +295,11 @@ def test_no_key_shows_in_a_repr() -> None:
     ],
 )
 def test_of_a_frame_behind_a_gap_only_a_command_is_kept_and_only_a_small_one(
-    flags: int, body: bytes, command: bytes | None
+    twin: ModuleType, flags: int, body: bytes, command: bytes | None
 ) -> None:
     """A frame of any size is judged by its nonce and its flags; what else is in it was in nobody's way."""
-    octets, state, target = message(9, flags, body), direction(nonce=6), Buffer(1 << 17)
-    batch = open_frames(state, filled(octets), 0, len(octets), target, 0)
+    octets, state, target = message(9, flags, body), direction(twin, nonce=6), Buffer(1 << 17)
+    batch = twin.open_frames(state, filled(octets), 0, len(octets), target, 0)
     assert batch.stop == Stop.NONCE
     assert has_room(state, batch, filled(octets), len(octets), target)
     assert probe(state, batch, filled(octets), len(octets), target) == Probed(9, flags, command)
@@ -303,8 +307,8 @@ def test_of_a_frame_behind_a_gap_only_a_command_is_kept_and_only_a_small_one(
     assert not has_room(state, batch, filled(octets), len(octets), small)
 
 
-def test_a_command_in_order_that_is_larger_than_any_is_not_copied() -> None:
-    octets, state, target = message(7, 2, bytes(100_000)), direction(nonce=6), Buffer(1 << 17)
-    batch = open_frames(state, filled(octets), 0, len(octets), target, 0)
+def test_a_command_in_order_that_is_larger_than_any_is_not_copied(twin: ModuleType) -> None:
+    octets, state, target = message(7, 2, bytes(100_000)), direction(twin, nonce=6), Buffer(1 << 17)
+    batch = twin.open_frames(state, filled(octets), 0, len(octets), target, 0)
     assert batch.stop == Stop.COMMAND
     assert probe(state, batch, filled(octets), len(octets), target) == Probed(7, 2, b"")

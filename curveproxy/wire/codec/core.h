@@ -1,0 +1,233 @@
+/* The codec's two loops, without Python and without sockets: the same as python.py, which is the definition.
+ *
+ * They have no crypto of their own: a batch names the function of libsodium that opens or seals a box, straight from one
+ * buffer into the other. Nothing outside of source[start:end] is read. Nothing is written but target[at:] and, when
+ * sealing, the last octet of each frame's header in the source.
+ *
+ * # MESSAGE, 33 + n octets: name[8] nonce[8] Box [flags[1] + data[n]]
+ */
+
+#ifndef CURVEPROXY_CODEC_CORE_H
+#define CURVEPROXY_CODEC_CORE_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+/* Flags of a frame, and those inside of a box. */
+enum { MORE = 1, LONG = 2, COMMAND = 4, INNER_MORE = 1, INNER_COMMAND = 2 };
+
+/* The numbers of state.Stop. */
+typedef enum {
+    INCOMPLETE, FULL, STOP_COMMAND, FRAMING, OUTER_MORE, TOO_SHORT, TOO_LARGE, NOT_MESSAGE, NONCE, BOX, STOPS
+} codec_stop;
+
+/* The numbers of zmtp.frame.Dialect. */
+enum { V1 = 1, V2, V3 };
+
+enum {
+    SHORT_HEADER = 2,
+    LONG_HEADER = 9,
+    V1_LONG_HEADER = 10,
+    V1_LONG = 0xFF,
+    SHORT_MAX = 255,
+    V1_SHORT_MAX = 253,
+    NAME_SIZE = 8,
+    SHORT_NONCE = 8,
+    NONCE_PREFIX = 16,
+    NONCE_SIZE = NONCE_PREFIX + SHORT_NONCE,
+    BOX_AT = NAME_SIZE + SHORT_NONCE,
+    OVERHEAD = 33,
+    KEY_SIZE = 32
+};
+
+#define FRAME_MAX ((uint64_t)INT64_MAX)
+
+static const uint8_t MESSAGE_NAME[NAME_SIZE] = {7, 'M', 'E', 'S', 'S', 'A', 'G', 'E'};
+
+/* crypto_box_open_easy_afternm or crypto_box_easy_afternm; 0 when it worked. */
+typedef int codec_box(uint8_t *to, const uint8_t *from, unsigned long long size, const uint8_t *nonce,
+                      const uint8_t *key);
+
+/* One direction of a session but its key; the members are those of state.CodecState. */
+typedef struct {
+    uint64_t nonce, limit, held;
+    size_t command_at, command_size;
+    uint8_t prefix[NONCE_PREFIX];
+    uint32_t batch;
+    uint8_t dialect, little_endian, discarding;
+} codec_state;
+
+/* One call: what it works on, and how far it has come. */
+typedef struct {
+    codec_box *box;
+    const uint8_t *key;
+    uint8_t *source, *target;
+    size_t start, end, at, capacity;
+    uint64_t messages, octets;
+} codec_batch;
+
+static uint64_t read_64(const uint8_t *from) {
+    uint64_t value = 0;
+    for (int i = 0; i < 8; i++)
+        value = value << 8 | from[i];
+    return value;
+}
+
+static void write_64(uint8_t *to, uint64_t value) {
+    for (int i = 7; i >= 0; i--, value >>= 8)
+        to[i] = (uint8_t)value;
+}
+
+static uint64_t reversed(uint64_t value) {
+    uint64_t result = 0;
+    for (int i = 0; i < 8; i++, value >>= 8)
+        result = result << 8 | (value & 0xFF);
+    return result;
+}
+
+/* Whether a message may grow by so many octets, whatever a header claims. */
+static int fits(const codec_state *state, uint64_t header, uint64_t body) {
+    uint64_t left = state->held <= state->limit ? state->limit - state->held : 0;
+    return header <= left && body <= left - header;
+}
+
+/* Count a part that has been opened or sealed: its octets with and without the plain frame's header. */
+static void count(codec_state *state, codec_batch *b, uint64_t weight, uint64_t size, int more) {
+    b->octets += size;
+    if (more) {
+        state->held += weight;
+    } else {
+        state->held = 0;
+        b->messages++;
+    }
+}
+
+static void write_plain_header(const codec_state *state, uint8_t *to, size_t header, uint64_t size, uint8_t more) {
+    if (state->dialect == V1) {
+        if (header == SHORT_HEADER) {
+            to[0] = (uint8_t)(size + 1);
+        } else {
+            to[0] = V1_LONG;
+            write_64(to + 1, size + 1);
+        }
+        to[header - 1] = more;
+    } else if (header == SHORT_HEADER) {
+        to[0] = more;
+        to[1] = (uint8_t)size;
+    } else {
+        to[0] = more | LONG;
+        write_64(to + 1, size);
+    }
+}
+
+static codec_stop codec_open(codec_state *state, codec_batch *b) {
+    const int v1 = state->dialect == V1;
+    const uint64_t short_max = v1 ? V1_SHORT_MAX : SHORT_MAX;
+    uint8_t box_nonce[NONCE_SIZE];
+    memcpy(box_nonce, state->prefix, NONCE_PREFIX);
+    for (uint32_t frames = state->batch; b->end - b->start >= SHORT_HEADER; frames--) {
+        if (!frames)
+            return FULL;
+        const uint8_t *frame = b->source + b->start;
+        size_t left = b->end - b->start, outer = frame[0] & LONG ? LONG_HEADER : SHORT_HEADER;
+        if (frame[0] & ~(LONG | COMMAND) && (frame[0] & ~LONG) != MORE)
+            return FRAMING;
+        if (left < outer)
+            return INCOMPLETE;
+        uint64_t size = frame[0] & LONG ? read_64(frame + 1) : frame[1];
+        if (size < OVERHEAD)
+            return TOO_SHORT;
+        uint64_t plain = size - OVERHEAD;
+        size_t header = plain <= short_max ? SHORT_HEADER : v1 ? V1_LONG_HEADER : LONG_HEADER;
+        if (!fits(state, header, plain))
+            return size > FRAME_MAX ? FRAMING : TOO_LARGE;
+        if (size > left - outer)
+            return INCOMPLETE;
+        const uint8_t *message = frame + outer, *nonce = message + NAME_SIZE;
+        if (memcmp(message, MESSAGE_NAME, NAME_SIZE))
+            return NOT_MESSAGE;
+        uint64_t next = state->nonce + 1; /* 0 behind the last nonce, which no frame may follow */
+        if (!next || read_64(nonce) != (state->little_endian ? reversed(next) : next))
+            return NONCE;
+        if (header + plain > b->capacity - b->at)
+            return FULL;
+        uint8_t *out = b->target + b->at, *inner = out + header - 1;
+        memcpy(box_nonce + NONCE_PREFIX, nonce, SHORT_NONCE);
+        if (b->box(inner, message + BOX_AT, size - BOX_AT, box_nonce, b->key))
+            return BOX;
+        if (frame[0] & MORE && (*inner & (INNER_MORE | INNER_COMMAND)) != INNER_MORE)
+            return OUTER_MORE;
+        b->start += outer + size;
+        state->nonce = next;
+        if (*inner & INNER_COMMAND) {
+            state->command_at = b->at + header;
+            state->command_size = plain;
+            return STOP_COMMAND;
+        }
+        uint8_t more = *inner & INNER_MORE;
+        if (state->discarding) {
+            state->discarding = more;
+            continue;
+        }
+        write_plain_header(state, out, header, plain, more);
+        b->at += header + plain;
+        count(state, b, header + plain, plain, more);
+    }
+    return INCOMPLETE;
+}
+
+static codec_stop codec_seal(codec_state *state, codec_batch *b) {
+    const int v1 = state->dialect == V1;
+    uint8_t box_nonce[NONCE_SIZE];
+    memcpy(box_nonce, state->prefix, NONCE_PREFIX);
+    for (uint32_t frames = state->batch; b->end - b->start >= SHORT_HEADER; frames--) {
+        if (!frames)
+            return FULL;
+        uint8_t *frame = b->source + b->start, flags = frame[0];
+        size_t left = b->end - b->start, header = SHORT_HEADER;
+        int is_long = v1 ? flags == V1_LONG : flags & LONG;
+        if (is_long)
+            header = v1 ? V1_LONG_HEADER : LONG_HEADER;
+        if (left < header)
+            return INCOMPLETE;
+        uint64_t size;
+        if (v1) { /* its size counts the flags, which stand last; a size of 0 becomes the largest there is */
+            size = (is_long ? read_64(frame + 1) : flags) - 1;
+            flags = frame[header - 1] & MORE;
+        } else {
+            size = is_long ? read_64(frame + 1) : frame[1];
+            if (flags & ~(MORE | LONG) && (flags & ~LONG) != COMMAND)
+                return FRAMING;
+        }
+        if (size > FRAME_MAX)
+            return FRAMING;
+        if (!fits(state, header, size))
+            return TOO_LARGE;
+        if (size > left - header)
+            return INCOMPLETE;
+        if (flags & COMMAND)
+            return STOP_COMMAND;
+        uint64_t sealed = size + OVERHEAD;
+        size_t outer = sealed <= SHORT_MAX ? SHORT_HEADER : LONG_HEADER;
+        if (outer + sealed > b->capacity - b->at)
+            return FULL;
+        uint8_t *out = b->target + b->at, *message = out + outer, *inner = frame + header - 1;
+        *inner = flags & MORE;
+        out[0] = outer == SHORT_HEADER ? 0 : LONG;
+        if (outer == SHORT_HEADER)
+            out[1] = (uint8_t)sealed;
+        else
+            write_64(out + 1, sealed);
+        memcpy(message, MESSAGE_NAME, NAME_SIZE);
+        write_64(message + NAME_SIZE, ++state->nonce);
+        memcpy(box_nonce + NONCE_PREFIX, message + NAME_SIZE, SHORT_NONCE);
+        b->box(message + BOX_AT, inner, size + 1, box_nonce, b->key);
+        b->at += outer + sealed;
+        b->start += header + size;
+        count(state, b, header + size, size, flags & MORE);
+    }
+    return INCOMPLETE;
+}
+
+#endif
