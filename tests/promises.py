@@ -25,7 +25,7 @@ from curveproxy.app.config import certificates
 from curveproxy.app.config.schema import TABLES
 from curveproxy.app.observe.metrics import Metrics
 from curveproxy.app.watch.clients import ASIDE, KNOWN, SUFFIXES
-from curveproxy.wire.curve.box import KeyPair
+from curveproxy.wire.curve.keys import KeyPair
 
 PACKAGE = Path(curveproxy.__file__).parent
 

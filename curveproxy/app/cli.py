@@ -179,7 +179,7 @@ def _server_key(path: Path | None) -> "ServerKey":
     from curveproxy.app.config.certificates import read_key_pair, write_key_pair
     from curveproxy.app.config.schema import ServerKey
     from curveproxy.wire import z85
-    from curveproxy.wire.curve.box import KeyPair
+    from curveproxy.wire.curve.keys import KeyPair
 
     if path is None:
         pair = KeyPair.generate()
@@ -255,7 +255,7 @@ def keygen(name: str, directory: Path) -> None:
     """Write NAME.key and NAME.key_secret, and print the public key."""
     from curveproxy.app.config.certificates import SECRET_SUFFIX, KeyFileError, write_key_pair
     from curveproxy.wire import z85
-    from curveproxy.wire.curve.box import KeyPair
+    from curveproxy.wire.curve.keys import KeyPair
 
     if not name or "/" in name or name.startswith("."):
         raise click.UsageError(f"{name!r} is not a name for a key: use --directory for where to write")

@@ -30,7 +30,7 @@ from curveproxy.reasons import BackendFailure, Closed, Outcome
 from curveproxy.wire import spec, z85
 from curveproxy.wire.curve import box
 from curveproxy.wire.curve import server as curve_server
-from curveproxy.wire.curve.box import KeyPair
+from curveproxy.wire.curve.keys import KeyPair
 from curveproxy.wire.curve.server import Initiate
 from curveproxy.wire.security import Curve, Version
 from curveproxy.wire.zmtp import metadata

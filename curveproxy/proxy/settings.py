@@ -6,7 +6,7 @@ from attrs import field, frozen
 
 from curveproxy.policy.limits import UNLIMITED, WHOLE, AdmissionLimits, ClientLimits, MessageLimits, WorkerShare
 from curveproxy.proxy.net.endpoint import Endpoint, Network
-from curveproxy.wire.curve.box import KeyPair
+from curveproxy.wire.curve.keys import KeyPair
 
 
 class RefusalMode(StrEnum):

@@ -25,7 +25,7 @@ from curveproxy.proxy.net.endpoint import Endpoint
 from curveproxy.proxy.server import Server
 from curveproxy.proxy.service import Service
 from curveproxy.proxy.settings import ServiceSettings
-from curveproxy.wire.curve.box import KeyPair
+from curveproxy.wire.curve.keys import KeyPair
 
 # As they were before there were fences. Raise one only with the reason, and with the benchmarks beside it.
 SESSION = 1248

@@ -13,8 +13,8 @@ from support.curve import Keys
 from support.zmtp import COMMAND, Malformed
 
 from curveproxy.wire import proxy_protocol, spec
-from curveproxy.wire.curve.box import KeyPair
 from curveproxy.wire.curve.client import CurveInitiator, Stage
+from curveproxy.wire.curve.keys import KeyPair
 from curveproxy.wire.curve.server import (
     Hello,
     Initiate,

@@ -29,7 +29,7 @@ from curveproxy.proxy.relay.session import Session
 from curveproxy.proxy.server import Server
 from curveproxy.proxy.service import PendingSession, Service
 from curveproxy.proxy.settings import ServiceSettings
-from curveproxy.wire.curve.box import KeyPair
+from curveproxy.wire.curve.keys import KeyPair
 from curveproxy.wire.zmtp.negotiation import PlainInitiator
 
 SECONDS = 20

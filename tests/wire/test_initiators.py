@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from curveproxy.wire import sodium, spec
 from curveproxy.wire.curve import box
 from curveproxy.wire.curve import server as curve_server
-from curveproxy.wire.curve.box import KeyPair
 from curveproxy.wire.curve.client import CurveInitiator
+from curveproxy.wire.curve.keys import KeyPair
 from curveproxy.wire.errors import LocalError, PeerError
 from curveproxy.wire.initiator import Initiator
 from curveproxy.wire.security import Curve, Negotiated, Plain, Version

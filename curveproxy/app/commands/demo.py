@@ -26,8 +26,8 @@ from curveproxy.wire import sodium, spec
 from curveproxy.wire.codec.select import CodecState, open_frames
 from curveproxy.wire.codec.single import seal_one
 from curveproxy.wire.codec.state import Buffer
-from curveproxy.wire.curve.box import KeyPair
 from curveproxy.wire.curve.client import CurveInitiator
+from curveproxy.wire.curve.keys import KeyPair
 from curveproxy.wire.errors import PeerError
 from curveproxy.wire.security import Curve
 from curveproxy.wire.zmtp.frame import frame, read_frame

@@ -24,8 +24,8 @@ from curveproxy.policy.socket_types import fits, known
 from curveproxy.proxy.net.endpoint import Endpoint
 from curveproxy.reasons import ClientFailure, Outcome
 from curveproxy.wire import sodium, spec, z85
-from curveproxy.wire.curve.box import KeyPair
 from curveproxy.wire.curve.client import READY_MAX, CurveInitiator, Stage
+from curveproxy.wire.curve.keys import KeyPair
 from curveproxy.wire.errors import Fault, PeerError
 from curveproxy.wire.zmtp.greeting import MAJOR_END
 from curveproxy.wire.zmtp.metadata import find

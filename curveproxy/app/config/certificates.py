@@ -13,7 +13,7 @@ from attrs import field, frozen
 
 from curveproxy.app.config.reading import read_file
 from curveproxy.wire import z85
-from curveproxy.wire.curve.box import KeyPair
+from curveproxy.wire.curve.keys import KeyPair
 
 PUBLIC_SUFFIX = ".key"
 SECRET_SUFFIX = ".key_secret"  # noqa: S105  a suffix

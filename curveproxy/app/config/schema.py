@@ -13,7 +13,7 @@ from curveproxy.policy.limits import AdmissionLimits, ClientLimits, MessageLimit
 from curveproxy.policy.socket_types import ZMTP1_COUNTERPARTS
 from curveproxy.proxy.net.endpoint import Endpoint, Network
 from curveproxy.proxy.settings import RefusalMode
-from curveproxy.wire.curve.box import KeyPair
+from curveproxy.wire.curve.keys import KeyPair
 
 MAX_WORKERS = 256
 

@@ -7,7 +7,7 @@ from curveproxy.app.config.convert import Complaint
 from curveproxy.app.config.schema import EVERYWHERE, Config, ProcessConfig, ServiceConfig
 from curveproxy.policy.limits import MessageLimits
 from curveproxy.proxy.net.endpoint import Endpoint, is_local
-from curveproxy.wire.curve.box import KeyPair
+from curveproxy.wire.curve.keys import KeyPair
 
 
 def validate(config: Config, *, needs_services: bool, needs_keys: bool) -> Iterator[Complaint]:

@@ -8,7 +8,7 @@ from curveproxy.app.config.schema import ServerKey
 from curveproxy.app.observe.log import Log
 from curveproxy.app.observe.troubles import NO_KEY, NO_KEY_HINT
 from curveproxy.app.watch.files import Entry, Files, Listing, Watched, stamp
-from curveproxy.wire.curve.box import KeyPair
+from curveproxy.wire.curve.keys import KeyPair
 
 # What a key is called in the metrics that is in no file.
 TEMPORARY = "temporary"

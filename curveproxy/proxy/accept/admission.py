@@ -26,7 +26,7 @@ from curveproxy.proxy.settings import RefusalMode
 from curveproxy.reasons import Outcome
 from curveproxy.wire import proxy_protocol, spec
 from curveproxy.wire.curve import server as curve_server
-from curveproxy.wire.curve.box import KeyPair
+from curveproxy.wire.curve.keys import KeyPair
 from curveproxy.wire.errors import PeerError
 from curveproxy.wire.proxy_protocol import Address
 from curveproxy.wire.sodium import randombytes

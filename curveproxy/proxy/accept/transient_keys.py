@@ -5,7 +5,7 @@ A pair is used for one connection and forgotten with it.
 
 import trio
 
-from curveproxy.wire.curve.box import KeyPair
+from curveproxy.wire.curve.keys import KeyPair
 
 STOCK = 128
 # Refilled in so small pieces, and only when a burst has had this long to pass.

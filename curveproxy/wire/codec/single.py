@@ -2,7 +2,7 @@
 
 from curveproxy.wire import sodium, spec
 from curveproxy.wire.codec.state import Buffer, CodecState
-from curveproxy.wire.curve import box
+from curveproxy.wire.curve.keys import short_nonce
 from curveproxy.wire.zmtp.frame import frame
 
 BOX_AT = len(spec.MESSAGE_NAME) + spec.SHORT_NONCE
@@ -11,7 +11,7 @@ BOX_AT = len(spec.MESSAGE_NAME) + spec.SHORT_NONCE
 def seal_one(state: CodecState, flags: int, body: bytes) -> bytes:
     """One body, with its inner flags, as a MESSAGE's whole frame."""
     state.nonce += 1
-    nonce = box.short_nonce(state.nonce)
+    nonce = short_nonce(state.nonce)
     sealed = sodium.seal(bytes([flags]) + body, state.prefix + nonce, state.key)
     return frame(0, spec.MESSAGE_NAME + nonce + sealed)
 

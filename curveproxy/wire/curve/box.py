@@ -6,11 +6,8 @@
 ``Box [X](A->B)`` is X in a box that only the holders of A's or B's secret key can make or open.
 """
 
-from typing import Self
-
-from attrs import field, frozen
-
 from curveproxy.wire import sodium, spec
+from curveproxy.wire.curve.keys import KeyPair
 
 # Each nonce is a prefix that says what it is for, then a counter of 8 or a random string of 16 octets.
 HELLO = b"CurveZMQHELLO---"
@@ -23,27 +20,6 @@ MESSAGE_FROM_CLIENT = b"CurveZMQMESSAGEC"
 MESSAGE_FROM_SERVER = b"CurveZMQMESSAGES"
 
 HELLO_PLAIN = bytes(64)
-
-
-@frozen
-class KeyPair:
-    """A public key and the secret one that belongs to it, 32 octets each."""
-
-    public: bytes
-    secret: bytes = field(repr=False)
-
-    @classmethod
-    def generate(cls) -> Self:
-        return cls(*sodium.keypair())
-
-    @classmethod
-    def from_secret(cls, secret: bytes) -> Self:
-        return cls(sodium.public_of(secret), secret)
-
-
-def short_nonce(counter: int) -> bytes:
-    """A counter as it stands on the wire: big-endian, 8 octets. HELLO and READY count as 1."""
-    return counter.to_bytes(spec.SHORT_NONCE, "big")
 
 
 def seal_vouch(client: KeyPair, client_transient: bytes, server: bytes, server_transient: bytes, nonce: bytes) -> bytes:

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from curveproxy.wire import sodium, spec
 from curveproxy.wire.curve import box
-from curveproxy.wire.curve.box import KeyPair, short_nonce
+from curveproxy.wire.curve.keys import KeyPair, short_nonce
 from curveproxy.wire.errors import Fault, PeerError
 from curveproxy.wire.initiator import Initiator
 from curveproxy.wire.security import Curve, Negotiated, Version

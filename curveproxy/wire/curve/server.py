@@ -10,8 +10,8 @@ from attrs import field, frozen
 
 from curveproxy.wire import sodium, spec
 from curveproxy.wire.curve import box
-from curveproxy.wire.curve.box import KeyPair, short_nonce
 from curveproxy.wire.curve.cookie import open_cookie, seal_cookie
+from curveproxy.wire.curve.keys import KeyPair, short_nonce
 from curveproxy.wire.errors import Fault, PeerError
 from curveproxy.wire.spec import Octets
 from curveproxy.wire.zmtp import metadata

@@ -28,7 +28,7 @@ from curveproxy.proxy.net.endpoint import Endpoint
 from curveproxy.proxy.server import Server
 from curveproxy.proxy.service import Service
 from curveproxy.proxy.settings import ServiceSettings
-from curveproxy.wire.curve.box import KeyPair
+from curveproxy.wire.curve.keys import KeyPair
 
 
 class Broken:

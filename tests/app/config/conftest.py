@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from curveproxy.app.config.certificates import write_key_pair
-from curveproxy.wire.curve.box import KeyPair
+from curveproxy.wire.curve.keys import KeyPair
 
 
 @pytest.fixture

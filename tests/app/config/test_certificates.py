@@ -16,7 +16,7 @@ from curveproxy.app.config.certificates import (
     write_key_pair,
 )
 from curveproxy.wire import z85
-from curveproxy.wire.curve.box import KeyPair
+from curveproxy.wire.curve.keys import KeyPair
 
 
 def test_ours_are_read_by_pyzmq(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import structlog
 
 from curveproxy.app.observe.log import LossyStream, open_log
 from curveproxy.wire import z85
-from curveproxy.wire.curve.box import KeyPair
+from curveproxy.wire.curve.keys import KeyPair
 
 
 @pytest.fixture(autouse=True)

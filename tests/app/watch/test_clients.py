@@ -19,7 +19,7 @@ from curveproxy.app.watch.clients import Client, Clients, read_client
 from curveproxy.app.watch.files import Stamp
 from curveproxy.policy.access import AccessList
 from curveproxy.wire import z85
-from curveproxy.wire.curve.box import KeyPair
+from curveproxy.wire.curve.keys import KeyPair
 
 A, B = b"a" * 32, b"b" * 32
 

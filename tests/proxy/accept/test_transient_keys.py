@@ -4,7 +4,7 @@ import trio
 import trio.testing
 
 from curveproxy.proxy.accept.transient_keys import STOCK, TransientKeys
-from curveproxy.wire.curve.box import KeyPair
+from curveproxy.wire.curve.keys import KeyPair
 
 
 async def test_no_pair_is_used_twice_and_the_stock_fills_when_a_burst_is_over(

@@ -7,9 +7,9 @@ import pytest
 from curveproxy.wire import sodium, spec
 from curveproxy.wire.curve import box
 from curveproxy.wire.curve import server as curve_server
-from curveproxy.wire.curve.box import KeyPair
 from curveproxy.wire.curve.client import CurveInitiator
 from curveproxy.wire.curve.cookie import cookie_key, open_cookie, seal_cookie
+from curveproxy.wire.curve.keys import KeyPair, short_nonce
 from curveproxy.wire.curve.server import Initiate
 from curveproxy.wire.errors import Fault, PeerError
 from curveproxy.wire.security import Curve
@@ -127,7 +127,7 @@ def test_a_transient_key_of_zeros_does_not_open() -> None:
 
 def test_a_hello_that_boxes_something_else_is_malformed() -> None:
     transient = KeyPair.generate()
-    nonce = box.short_nonce(1)
+    nonce = short_nonce(1)
     sealed = sodium.seal(b"x" * 64, box.HELLO + nonce, sodium.shared_key(SERVER.public, transient.secret))
     hello = command(b"HELLO", spec.CURVE_VERSION + bytes(72) + transient.public + nonce + sealed)
     assert fault_of(lambda: Server().welcome(hello)) == Fault.HELLO
@@ -153,11 +153,11 @@ def forged_initiate(
     vouched_server: bytes = SERVER.public,
     voucher: KeyPair = CLIENT,
     octets: bytes = b"",
-    nonce: bytes = box.short_nonce(2),
+    nonce: bytes = short_nonce(2),
 ) -> bytes:
     """INITIATE of a client who vouches for what it should not, or says what it should not."""
     transient, server_transient = KeyPair.generate(), KeyPair.generate()
-    server.hello = curve_server.Hello(transient.public, box.short_nonce(1), SERVER, b"")
+    server.hello = curve_server.Hello(transient.public, short_nonce(1), SERVER, b"")
     cookie = seal_cookie(transient.public, server_transient.secret, sodium.randombytes(16), KEY)
     vouch = box.seal_vouch(
         voucher, vouched_transient or transient.public, vouched_server, server_transient.public, bytes(16)
@@ -201,7 +201,7 @@ def test_the_order_of_a_clients_nonces_is_told_by_its_first_two(hello: int, init
 def test_an_initiate_whose_nonce_does_not_follow_is_malformed() -> None:
     server = Server()
     for nonce in (0, 3, 2**64 - 1):
-        assert fault_of(lambda nonce=nonce: server.ready(forged_initiate(server, nonce=box.short_nonce(nonce)))) == (  # type: ignore[misc]
+        assert fault_of(lambda nonce=nonce: server.ready(forged_initiate(server, nonce=short_nonce(nonce)))) == (  # type: ignore[misc]
             Fault.INITIATE
         )
 

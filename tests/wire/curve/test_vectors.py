@@ -14,7 +14,7 @@ from curveproxy.wire.codec.single import seal_one
 from curveproxy.wire.codec.state import Buffer, Stop
 from curveproxy.wire.curve import box, cookie
 from curveproxy.wire.curve import server as curve_server
-from curveproxy.wire.curve.box import KeyPair
+from curveproxy.wire.curve.keys import KeyPair
 from curveproxy.wire.errors import PeerError
 from curveproxy.wire.zmtp import metadata
 from curveproxy.wire.zmtp.frame import command, frame
