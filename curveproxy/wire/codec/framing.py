@@ -5,10 +5,12 @@ from typing import Protocol
 
 from curveproxy.wire import spec
 from curveproxy.wire.codec.state import Batch, Buffer, CodecCall, CodecState
-from curveproxy.wire.zmtp.frame import Dialect, frame
+from curveproxy.wire.zmtp.frame import LONG_HEADER, Dialect, frame, read_header
 
-U64 = struct.Struct(">Q")
-V1_LONG, V1_LONG_HEADER = 0xFF, 10
+# MESSAGE, 33 + n octets: name[8] nonce[8] Box [flags[1] + data[n]]
+NAME_NONCE = struct.Struct(">8sQ")
+NONCE_AT = len(spec.MESSAGE_NAME)
+BOX_AT = NAME_NONCE.size
 
 
 class Framing(Protocol):
@@ -42,17 +44,16 @@ def frame_size(source: Buffer, start: int, end: int, dialect: Dialect) -> int:
 
     CURVE's own frames are those of ``Dialect.V3``.
     """
-    if end - start < spec.SHORT_HEADER:
-        return 0
-    first, second = source.data[start], source.data[start + 1]
-    if dialect == Dialect.V1 and first != V1_LONG:
-        return 1 + first
-    if dialect != Dialect.V1 and not first & spec.LONG:
-        return spec.SHORT_HEADER + second
-    if end - start < spec.LONG_HEADER:
-        return 0
-    size: int = U64.unpack_from(source.data, start + 1)[0]
-    return spec.LONG_HEADER + size
+    header = read_header(source.data, start, end, dialect)
+    return header[1] - start if header else 0
+
+
+def plain_header(source: Buffer, start: int, dialect: Dialect) -> tuple[int, bool]:
+    """Where the body of the whole plain frame at ``source[start:]`` begins, and whether more parts follow it."""
+    header = read_header(source.data, start, len(source), dialect)
+    assert header is not None
+    begin, _, flags = header
+    return begin, bool(flags & spec.MORE)
 
 
 def plain_frame(flags: int, body: bytes, dialect: Dialect) -> bytes:
@@ -60,13 +61,5 @@ def plain_frame(flags: int, body: bytes, dialect: Dialect) -> bytes:
     if dialect != Dialect.V1:
         return frame(flags, body)
     size = len(body) + 1
-    return (bytes([size]) if size < V1_LONG else bytes([V1_LONG]) + U64.pack(size)) + bytes([flags]) + body
-
-
-def plain_header(source: Buffer, start: int, dialect: Dialect) -> tuple[int, bool]:
-    """Where the body of the whole plain frame at ``source[start:]`` begins, and whether more parts follow it."""
-    flags = source.data[start]
-    if dialect == Dialect.V1:
-        body = start + (V1_LONG_HEADER if flags == V1_LONG else spec.SHORT_HEADER)
-        return body, bool(source.data[body - 1] & spec.MORE)
-    return start + (spec.LONG_HEADER if flags & spec.LONG else spec.SHORT_HEADER), bool(flags & spec.MORE)
+    header = bytes([size]) if size < spec.V1_LONG else LONG_HEADER.pack(spec.V1_LONG, size)
+    return header + bytes([flags]) + body

@@ -1,7 +1,8 @@
-"""The codec's two functions in Python: the definition, which the twin in C (``_codec.c``) keeps to octet by octet.
+"""The codec's two functions in Python: the definition. The twin in C (``core.h``) does the same, octet by octet.
 
-A box is opened straight into the target, at the place where the flags within it fall on the last octet of the plain
-frame's header, which is then written over them; sealing does the same the other way round. So nothing is copied.
+A box is opened straight into the target, so that the flags in it fall on the last octet of the plain frame's header,
+which is then written over them. Sealing does the same the other way round. So nothing is copied. The loops read headers
+themselves: ``read_header`` would cost a tenth of what a frame does.
 
 # MESSAGE, 33 + n octets: name[8] nonce[8] Box [flags[1] + data[n]]
 """
@@ -9,18 +10,18 @@ frame's header, which is then written over them; sealing does the same the other
 import struct
 
 from curveproxy.wire import sodium, spec
+from curveproxy.wire.codec.framing import BOX_AT, NAME_NONCE, NONCE_AT
 from curveproxy.wire.codec.state import Batch, Buffer, CodecState, Stop
 from curveproxy.wire.zmtp.frame import LONG_HEADER, Dialect
 
-NAME_NONCE = struct.Struct(">8sQ")
 U64 = struct.Struct(">Q")
-_NONCE_PREFIX = 16
-_BOX_AT = len(spec.MESSAGE_NAME) + spec.SHORT_NONCE
 _NONCE_MAX = 2**64 - 1
-_V1_SHORT_MAX = 253
+# The largest body behind a short header, and the size of a long one.
+_PLAIN = spec.SHORT_BODY_MAX, spec.LONG_HEADER
+_V1_PLAIN = spec.V1_SHORT_BODY_MAX, spec.V1_LONG_HEADER
 _NO_NONCE = bytes(spec.SHORT_NONCE)
 _V1, _INCOMPLETE = Dialect.V1, Stop.INCOMPLETE  # a member of an enumeration is slow to find
-new_tuple = tuple.__new__  # a third of the time that calling Batch takes
+_new_tuple = tuple.__new__  # a third of the time that calling Batch takes
 
 
 def open_frames(state: CodecState, source: Buffer, start: int, end: int, target: Buffer, at: int) -> Batch:
@@ -34,7 +35,7 @@ def open_frames(state: CodecState, source: Buffer, start: int, end: int, target:
     nonce_pointer = sodium.address("unsigned char[]", nonce_octets)
     expected = _reversed(state.nonce + 1) if state.little_endian else state.nonce + 1
     capacity, messages, octets, opened = len(out), 0, 0, 0
-    short_max, long_header = (_V1_SHORT_MAX, 10) if v1 else (spec.SHORT_BODY_MAX, spec.LONG_HEADER)
+    short_max, long_header = _V1_PLAIN if v1 else _PLAIN
     stop = _INCOMPLETE
     while end - start >= spec.SHORT_HEADER:
         if opened == state.batch:
@@ -72,9 +73,9 @@ def open_frames(state: CodecState, source: Buffer, start: int, end: int, target:
         if at + header + plain > capacity:
             stop = Stop.FULL
             break
-        nonce_octets[_NONCE_PREFIX:] = frames[body + 8 : body + _BOX_AT]
+        nonce_octets[spec.LONG_NONCE :] = frames[body + NONCE_AT : body + BOX_AT]
         inner_at = at + header - 1
-        if sodium.open_at(to + inner_at, from_ + (body + _BOX_AT), size - _BOX_AT, nonce_pointer, key):
+        if sodium.open_at(to + inner_at, from_ + (body + BOX_AT), size - BOX_AT, nonce_pointer, key):
             stop = Stop.BOX
             break
         inner = out[inner_at]
@@ -97,7 +98,7 @@ def open_frames(state: CodecState, source: Buffer, start: int, end: int, target:
             if header == spec.SHORT_HEADER:
                 out[at] = plain + 1
             else:
-                LONG_HEADER.pack_into(out, at, 0xFF, plain + 1)
+                LONG_HEADER.pack_into(out, at, spec.V1_LONG, plain + 1)
         elif header == spec.SHORT_HEADER:
             out[at], out[inner_at] = more, plain
         else:
@@ -111,7 +112,7 @@ def open_frames(state: CodecState, source: Buffer, start: int, end: int, target:
             messages += 1
     state.nonce += opened
     state.held, state.discarding = held, discarding
-    return new_tuple(Batch, (start, at, messages, octets, stop))
+    return _new_tuple(Batch, (start, at, messages, octets, stop))
 
 
 def seal_frames(state: CodecState, source: Buffer, start: int, end: int, target: Buffer, at: int) -> Batch:
@@ -132,8 +133,8 @@ def seal_frames(state: CodecState, source: Buffer, start: int, end: int, target:
             break
         # 1.0: size first, flags last, of which MORE alone means something; FF is the long form.
         flags = frames[start]
-        long = flags == 0xFF if v1 else flags & spec.LONG
-        body = start + (10 if v1 else spec.LONG_HEADER) if long else start + spec.SHORT_HEADER
+        long = flags == spec.V1_LONG if v1 else flags & spec.LONG
+        body = start + (spec.V1_LONG_HEADER if v1 else spec.LONG_HEADER) if long else start + spec.SHORT_HEADER
         if body > end:
             break
         if v1:
@@ -170,8 +171,8 @@ def seal_frames(state: CodecState, source: Buffer, start: int, end: int, target:
         else:
             LONG_HEADER.pack_into(out, at, spec.LONG, sealed)
         NAME_NONCE.pack_into(out, message_at, spec.MESSAGE_NAME, nonce)
-        U64.pack_into(nonce_octets, _NONCE_PREFIX, nonce)
-        sodium.seal_at(to + (message_at + _BOX_AT), from_ + (body - 1), size + 1, nonce_pointer, key)
+        U64.pack_into(nonce_octets, spec.LONG_NONCE, nonce)
+        sodium.seal_at(to + (message_at + BOX_AT), from_ + (body - 1), size + 1, nonce_pointer, key)
         at = message_at + sealed
         start = body + size
         octets += size
@@ -182,11 +183,11 @@ def seal_frames(state: CodecState, source: Buffer, start: int, end: int, target:
             messages += 1
     state.nonce = nonce
     state.held = held
-    return new_tuple(Batch, (start, at, messages, octets, stop))
+    return _new_tuple(Batch, (start, at, messages, octets, stop))
 
 
 def _reversed(counter: int) -> int:
-    """A counter as a client shows it that counts in little-endian order, read big-endian; none behind the last."""
+    """Read big-endian what a client writes that counts in little-endian order. Nothing follows the largest counter."""
     return int.from_bytes(counter.to_bytes(8, "little"), "big") if counter <= _NONCE_MAX else counter
 
 

@@ -1,9 +1,10 @@
-"""All per-frame work after the handshake: two functions, each over a whole buffer, and which twin of them is in use.
+"""The choice between the codec's two twins, which do all work on frames after the handshake.
 
-``open_frames`` turns CURVE MESSAGEs into plain frames, ``seal_frames`` plain frames into MESSAGEs. They do the
-ordinary case only; at the first thing that is not they stop and say why, and their caller judges.
+``open_frames`` turns CURVE MESSAGEs into plain frames, ``seal_frames`` plain frames into MESSAGEs, each over a whole
+buffer. They do the ordinary case only: at the first frame that is not ordinary they stop and say why, and their caller
+judges.
 
-The twin in C is taken where it was built and does what the one in Python does on a fixed batch. ``CURVEPROXY_CODEC``,
+The twin in C is chosen where it was built and does what the one in Python does on a fixed batch. ``CURVEPROXY_CODEC``,
 c or python, demands one of them.
 """
 
@@ -21,7 +22,6 @@ from curveproxy.wire.codec.state import (
     Buffer,
     CodecCall,
     CodecState,
-    Stop,
 )
 from curveproxy.wire.curve import box
 from curveproxy.wire.errors import CodecError
@@ -33,29 +33,25 @@ _PARTS = ((b"", 1), (b"one", 0), (bytes(253), 0), (bytes(range(256)), 1))
 
 
 def trial(twin: ModuleType) -> list[object]:
-    """What a twin makes of a fixed batch: sealed, opened whole, and stopped by damage, in every dialect."""
+    """What a twin makes of a fixed batch, and the states that it leaves: sealed, opened, and stopped by damage."""
     found: list[object] = []
+
+    def turned(turn: CodecCall, source: Buffer, end: int, dialect: Dialect) -> tuple[Batch, Buffer]:
+        state = twin.CodecState(bytes(range(spec.KEY_SIZE)), box.MESSAGE_FROM_SERVER, 5, 1000, dialect)
+        target = Buffer(1000)
+        batch = turn(state, source, 0, end, target, 0)
+        found.extend((batch, bytes(target.view[: batch.at]), repr(state)))
+        return batch, target
+
     for dialect in Dialect:
         plain = b"".join(plain_frame(more, body, dialect) for body, more in _PARTS)
-        source, sealed, opened = Buffer(len(plain)), Buffer(1000), Buffer(1000)
-        source.view[:] = plain
-        sealing = twin.CodecState(bytes(range(32)), box.MESSAGE_FROM_SERVER, 5, 1000, dialect)
-        batch: Batch = twin.seal_frames(sealing, source, 0, len(plain), sealed, 0)
-        end = batch.at
-        found += [batch, bytes(sealed.view[:end])]
-        for damaged in (end, 0, 12, end - 1):
-            sealed.data[damaged] ^= 0x20
-            opening = twin.CodecState(bytes(range(32)), box.MESSAGE_FROM_SERVER, 5, 1000, dialect)
-            batch = twin.open_frames(opening, sealed, 0, end, opened, 0)
-            found += [batch, bytes(opened.view[: batch.at]), opening.nonce, opening.held]
-            sealed.data[damaged] ^= 0x20
-        for at in (
-            0,
-            spec.SHORT_HEADER + spec.MESSAGE_OVERHEAD,
-        ):  # MORE outside too: the first box agrees, the second not
-            sealed.data[at] ^= spec.MORE
-            opening = twin.CodecState(bytes(range(32)), box.MESSAGE_FROM_SERVER, 5, 1000, dialect)
-            found.append(twin.open_frames(opening, sealed, 0, end, opened, 0))
+        batch, sealed = turned(twin.seal_frames, Buffer(bytearray(plain)), len(plain), dialect)
+        second = spec.SHORT_HEADER + spec.MESSAGE_OVERHEAD  # where the second frame begins
+        # The last is damage to nothing. MORE in a header is no damage to the first frame, whose box agrees.
+        for damaged, bit in ((0, 0x20), (12, 0x20), (batch.at - 1, 0x20), (0, spec.MORE), (second, spec.MORE), (0, 0)):
+            sealed.data[damaged] ^= bit
+            turned(twin.open_frames, sealed, batch.at, dialect)
+            sealed.data[damaged] ^= bit
     return found
 
 
@@ -88,14 +84,10 @@ BATCH = BATCH_FRAMES if CODEC == "c" else BATCH_FRAMES_IN_PYTHON
 
 __all__ = [
     "BATCH",
-    "BATCH_FRAMES_IN_PYTHON",
     "CODEC",
     "CODEC_FAULT",
     "MESSAGES",
-    "Batch",
-    "Buffer",
     "CodecState",
-    "Stop",
     "open_frames",
     "seal_frames",
 ]

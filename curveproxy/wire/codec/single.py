@@ -1,11 +1,10 @@
 """One frame by itself: a command of ours, or a frame at which a batch stopped."""
 
 from curveproxy.wire import sodium, spec
+from curveproxy.wire.codec.framing import BOX_AT, NONCE_AT
 from curveproxy.wire.codec.state import Buffer, CodecState
 from curveproxy.wire.curve.keys import short_nonce
-from curveproxy.wire.zmtp.frame import frame
-
-BOX_AT = len(spec.MESSAGE_NAME) + spec.SHORT_NONCE
+from curveproxy.wire.zmtp.frame import frame, read_header
 
 
 def seal_one(state: CodecState, flags: int, body: bytes) -> bytes:
@@ -22,9 +21,11 @@ def open_one(state: CodecState, source: Buffer, start: int, size: int, target: B
     The target has room for ``size`` octets there. Returns the nonce that the frame names, and how many octets its box
     held: 0 when it is no MESSAGE, or does not open with that nonce. ``state`` stays as it is.
     """
-    body = start + (spec.LONG_HEADER if source.data[start] & spec.LONG else spec.SHORT_HEADER)
-    octets = bytes(source.view[body + len(spec.MESSAGE_NAME) : body + BOX_AT])
-    sealed, opened = start + size - (body + BOX_AT), 0
+    header = read_header(source.data, start, start + size)
+    assert header is not None
+    body, end, _ = header
+    octets = bytes(source.view[body + NONCE_AT : body + BOX_AT])
+    sealed, opened = end - (body + BOX_AT), 0
     if source.data.startswith(spec.MESSAGE_NAME, body):
         nonce = state.prefix + octets
         if not sodium.open_at(target.pointer + at, source.pointer + (body + BOX_AT), sealed, nonce, state.key):

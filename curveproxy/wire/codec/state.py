@@ -9,20 +9,20 @@ from attrs import define, field
 from curveproxy.wire import sodium, spec
 from curveproxy.wire.zmtp.frame import Dialect
 
-# So many frames at most are turned in one batch: the smallest take two octets, so that a bound on octets alone would be
-# none on time. In C a frame takes about 0.4 us; where Python looks at each one it takes several.
+# How many frames a batch has at most. A frame may have two octets, so a bound on octets would be no bound on time. In C
+# a frame takes about 0.4 us, where Python looks at each one several.
 BATCH_FRAMES = 4096
 BATCH_FRAMES_IN_PYTHON = 512
 
 
 class Stop(IntEnum):
-    """Why a batch ended. All but the first three are about the frame at which it stopped, which was not consumed."""
+    """Why a batch ended. From FRAMING on: what is wrong with the frame at which it stopped, which was not consumed."""
 
     INCOMPLETE = 0  # the source holds no further whole frame
-    FULL = 1  # the next frame does not fit into what is left of the target, or there were ``batch`` frames
-    COMMAND = 2  # open: consumed, its body stands in the target (``command``); seal: not consumed, but whole
+    FULL = 1  # the next frame does not fit into the rest of the target, or there were ``batch`` frames
+    COMMAND = 2  # open: consumed, and its body stands in the target (``command``); seal: whole, and not consumed
     FRAMING = 3
-    OUTER_MORE = 4  # the outer flags say MORE and the box does not; several libraries repeat it, and agree
+    OUTER_MORE = 4  # the header says MORE and the box does not; several libraries write it in both
     TOO_SHORT = 5
     TOO_LARGE = 6
     NOT_MESSAGE = 7
@@ -31,7 +31,7 @@ class Stop(IntEnum):
 
 
 class Buffer:
-    """A piece of memory and its address, which costs more to ask for than a frame costs to open."""
+    """A piece of memory and its address. To ask for the address costs more than to open a frame."""
 
     __slots__ = ("data", "pointer", "view")
 
@@ -53,13 +53,15 @@ class CodecState:
     prefix: ``box.MESSAGE_FROM_CLIENT`` or ``box.MESSAGE_FROM_SERVER``.
     nonce: the last one that was used.
     limit: the largest message in octets, all its parts and their plain headers together.
-    dialect: how the plain side frames.
-    little_endian: the sealing side writes its nonces so, as libzmq 4.0 does.
+    dialect: how the plain side writes frames.
+    little_endian: the sealing side writes its nonces in this order, as libzmq 4.0 does.
     held: octets of the message that has begun and not ended, as they stand on the plain side.
-    discarding: what is opened is thrown away, up to the end of the message that it belongs to.
+    discarding: frames are opened and dropped, up to the end of the message that they belong to.
     command: where in the target the body of a command stands: offset, size.
-    batch: how many frames are turned at once, at most.
-    left_out: a nonce, and how many frames were left out unopened behind the frame that had it.
+    batch: how many frames a batch has at most.
+    left_out: a nonce, and how many frames behind the frame with this nonce were left out unopened.
+
+    Raises ValueError for a key or a prefix of another size.
     """
 
     key: bytes = field(repr=False)

@@ -39,7 +39,7 @@ def test_the_environment_demands_one(monkeypatch: pytest.MonkeyPatch, wanted: st
 
 def test_a_trial_tells_twins_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = codec.trial(codec_python)
-    monkeypatch.setattr(codec_python, "_V1_SHORT_MAX", 252)
+    monkeypatch.setattr(codec_python, "_V1_PLAIN", (252, 10))
     assert codec.trial(codec_python) != expected
 
 
