@@ -168,7 +168,7 @@ class Server:
             await self._see_off()
             for service in (*self.services, *self._former):
                 for session in list(service.sessions):
-                    session.cut(Closed.DRAINED)
+                    session.abort(Closed.DRAINED)
             self._nursery.cancel_scope.cancel()
         self.strangers_reactor.close()
         self.sessions_reactor.close()

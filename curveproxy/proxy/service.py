@@ -146,7 +146,7 @@ class Service:
         self.clients = clients
         self._share_quotas()
         for session in list(self.sessions):
-            if clients.check(session.who.key, session.type_told, session.who.identity) is not None:
+            if clients.check(session.who.key, session.claimed_type, session.who.identity) is not None:
                 session.revoke()
 
     def share_clients(self, elsewhere: Mapping[bytes, int]) -> Mapping[bytes, int]:
@@ -162,7 +162,7 @@ class Service:
 
     def _end_surplus(self) -> None:
         for session in self.quotas.surplus(self.settings.share):
-            session.give_way()
+            session.end_over_limit()
 
     def _share_quota(self, session: Session) -> None:
         session.share(self.quotas.attach(session.who.key, self._limits(session.who.key), session))
@@ -231,7 +231,7 @@ class Service:
             if older.is_finishing:
                 older.hurry()
             else:
-                older.cut(Closed.REPLACED)
+                older.abort(Closed.REPLACED)
                 if self._rivals.add(identity, trio.current_time()):
                     self.observer.rivals(older)
         if (newcomer := self._coming.get(identity)) is not None:

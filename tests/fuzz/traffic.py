@@ -6,9 +6,7 @@ and at what it stopped there must be that reason to stop.
 
 import struct
 from collections.abc import Callable
-from types import SimpleNamespace
 from typing import Any, NamedTuple
-from unittest.mock import patch
 
 from support import curve, zmtp
 from support.twins import copied, members_of, twin_named
@@ -16,11 +14,12 @@ from support.zmtp import COMMAND, LONG, MORE, Frame, Malformed
 
 from curveproxy.policy.limits import MessageLimits
 from curveproxy.policy.socket_types import PUBLISHERS, SENDERS
-from curveproxy.proxy.established import Established
-from curveproxy.proxy.relay.commands import Side, judge_untrusted
-from curveproxy.proxy.relay.filters.backend_filter import ForPublisher, filter_for
-from curveproxy.proxy.relay.opener import Opener
-from curveproxy.proxy.relay.pump import Peer, Pump
+from curveproxy.proxy.relay.commands import decide_untrusted
+from curveproxy.proxy.relay.filters.backend_filter import filter_for
+from curveproxy.proxy.relay.filters.legacy_pubsub import SubscriptionSink
+from curveproxy.proxy.relay.filters.partial_messages import PartialMessages
+from curveproxy.proxy.relay.opener import FilteringOpener
+from curveproxy.proxy.relay.peer import Capabilities
 from curveproxy.proxy.relay.sealer import Sealer
 from curveproxy.reasons import Invalid
 from curveproxy.wire import sodium, spec
@@ -29,7 +28,6 @@ from curveproxy.wire.codec import select as codec
 from curveproxy.wire.codec.resync import diagnose, has_room, probe, resume
 from curveproxy.wire.codec.state import Batch, Buffer, CodecState, Stop
 from curveproxy.wire.errors import Fault
-from curveproxy.wire.security import Plain, Version
 from curveproxy.wire.zmtp import command as commands
 from curveproxy.wire.zmtp.frame import Dialect
 from fuzz.material import Material
@@ -417,13 +415,14 @@ def command(material: Material) -> None:
     assert refused(pong) or pong == data
 
 
-def some_side(material: Material) -> Side:
+def some_side(material: Material) -> Capabilities:
     """One side of a session."""
     minor, dialect = 1 - material.number(1), material.pick([Dialect.V3, Dialect.V2, Dialect.V1])
-    return Side(minor if dialect == Dialect.V3 else 0, material.pick(TYPES), dialect, material.flag())
+    minor = minor if dialect == Dialect.V3 else 0
+    return Capabilities(minor, material.pick(TYPES), dialect, knows_ping=material.flag())
 
 
-def check_passed(sent: Frame, body: bytes, sink: Side) -> None:
+def check_passed(sent: Frame, body: bytes, sink: Capabilities) -> None:
     """A sink is sent nothing that it might fall over."""
     assert len(sent.body) <= len(body)
     if sent.flags != COMMAND:
@@ -435,69 +434,59 @@ def check_passed(sent: Frame, body: bytes, sink: Side) -> None:
     name, data = zmtp.read_command(sent.body)
     assert name in (b"PING", b"PONG", b"JOIN", b"LEAVE")
     assert name != b"PING" or (sink.minor >= 1 and 2 <= len(data) <= 18)
-    assert name != b"PONG" or (sink.pings and len(data) <= 16)
+    assert name != b"PONG" or (sink.knows_ping and len(data) <= 16)
     assert name not in (b"JOIN", b"LEAVE") or len(data) <= 255
 
 
-@target("proxy.relay.commands.judge_untrusted", "proxy.relay.commands._judge_untrusted")
+@target("proxy.relay.commands.decide_untrusted")
 def verdict(material: Material) -> None:
     """One thing becomes of a command: it goes on, or is answered, or is dropped."""
+    body, sink = some_command(material), some_side(material)
+    found = decide_untrusted(body, sink)
+    assert found.invalid in (None, Invalid.COMMAND, Invalid.TOO_LARGE)
+    fates = bool(found.pass_on), bool(found.answer), found.dropped, found.invalid is not None, found.answers_ping
+    assert sum(fates) == 1
+    if found.pass_on:
+        check_passed(Frame(found.flags, found.pass_on), body, sink)
+    if found.answer:
+        assert found.answer == zmtp.command(b"PONG", zmtp.part(body, b"PING", 7, 23)[2:])
+
+
+@target()
+def transformed_command(material: Material) -> None:
+    """Both transforms pass a command on in a frame that is no longer than the one in which it came."""
     body, source, sink = some_command(material), some_side(material), some_side(material)
-    found = judged([Invalid.COMMAND, Invalid.TOO_LARGE], judge_untrusted, body, source, sink)
-    if not refused(found):
-        assert bool(found.pass_on) + bool(found.answer) + found.dropped == 1
-        if found.pass_on:
-            check_passed(Frame(found.flags, found.pass_on), body, sink)
-        if found.answer:
-            assert found.answer == zmtp.command(b"PONG", zmtp.part(body, b"PING", 7, 23)[2:])
-
-
-def peer_of(side: Side, sock: Any) -> Peer:
-    """An end of a session as it is there: the side's type and version."""
-    peer = Peer(Established(sock, {}, Version(side.dialect, side.minor), Plain()))
-    peer.side = side
-    return peer
-
-
-@target("proxy.relay.pump.Pump._command_untrusted")
-def pump_command(material: Material) -> None:
-    """A pump passes a command on in a frame that is no longer than the one in which it came."""
-    body, source, sink = some_command(material), some_side(material), some_side(material)
-    said: list[bytes] = []
-    dropped: list[Invalid] = []
-    session: Any = SimpleNamespace(
-        invalid=lambda reason, _: dropped.append(reason),
-        env=None,
-        drops_invalid=False,
-        max_invalid_per_minute=MessageLimits().max_invalid_per_minute,
-    )
-    back: Any = SimpleNamespace(say=said.append)
-    nothing: Any = None  # for nothing is read or written
-    ends = peer_of(source, nothing), peer_of(sink, nothing)
-    state = codec.CodecState(KEY, curve.FROM_SERVER, 1, 1 << 20)
-    state.held = material.pick([0, 0, 0, 9])
+    limits, held = MessageLimits(), material.pick([0, 0, 0, 9])
     the_filter = filter_for(sink, drops=True, xpub_messages=False)
-    pumps: list[Pump] = [Opener(session, *ends, state, the_filter), Sealer(session, *ends, state)]
-    for pump, came in zip(pumps, (curve.message(KEY, curve.FROM_CLIENT, 1, body, 2), body), strict=True):
-        said.clear()
-        dropped.clear()
-        pump.back = back
-        with patch("trio.current_time", return_value=0.0):
-            passed = judged([Invalid.COMMAND, Invalid.TOO_LARGE], pump._command_untrusted, body)
-        if refused(passed):
+    opening = codec.CodecState(KEY, curve.FROM_CLIENT, 0, 1 << 20, held=held)
+    sealing = codec.CodecState(KEY, curve.FROM_SERVER, 1, 1 << 20, held=held)
+    opener = FilteringOpener(opening, source, sink, limits, PartialMessages(), the_filter)
+    boxed = zmtp.frame(curve.message(KEY, curve.FROM_CLIENT, 1, body, curve.INNER_COMMAND))
+    plain = zmtp.frame(body, COMMAND)
+    for transform, came in ((opener, boxed), (Sealer(sealing, source, sink, limits), plain)):
+        buffer, target = Guarded(len(came), 0, came), Buffer(1 << 14)
+        result = transform.apply(buffer, 0, len(came), target)
+        if result.stop <= Stop.FULL:
+            assert len(body) > 1 << 12
             continue
-        is_heeded = isinstance(pump, Opener) and isinstance(the_filter, ForPublisher)
-        assert bool(passed) + len(said) + len(dropped) == 1 or (is_heeded and not passed)
-        assert not is_heeded or b"SUBSCRIBE" not in body[:10] or not passed
+        transform.resolve(result, buffer, len(came), 0.0)
+        assert result.start == len(came)
+        filtered = {Invalid.NOT_ACCEPTED, Invalid.NOT_SUBSCRIBED} if transform is opener else set()
+        assert set(result.invalid) <= {Invalid.COMMAND, Invalid.TOO_LARGE} | filtered
+        passed, is_sunk = bytes(result.output), isinstance(the_filter, SubscriptionSink) and transform is opener
+        fates = bool(passed), bool(result.reply), bool(result.invalid)
+        assert sum(fates) <= 1
+        assert any(fates) or is_sunk or source.answers_ping
         if not passed:
             continue
+        assert not is_sunk or b"SUBSCRIBE" not in body[:10]
         (frame,) = zmtp.read_frames(passed)
-        if isinstance(pump, Sealer):
+        if transform is opener:
+            assert len(passed) <= len(came)
+        else:
             _, flags, data = curve.read_message(frame.body, KEY, curve.FROM_SERVER)
             frame = Frame(COMMAND if flags == curve.INNER_COMMAND else flags, data)
-            assert len(passed) <= len(zmtp.frame(came, COMMAND)) + spec.LONG_HEADER + spec.MESSAGE_OVERHEAD
-        else:
-            assert len(passed) <= len(zmtp.frame(came))
+            assert len(passed) <= len(came) + spec.LONG_HEADER + spec.MESSAGE_OVERHEAD
         check_passed(frame, body, sink)
 
 
@@ -520,7 +509,7 @@ BODIES = (
 class Survivor:
     """A service of one age and type that asserts what libzmq does, over the messages that it is sent."""
 
-    def __init__(self, side: Side, *, xpub_messages: bool) -> None:
+    def __init__(self, side: Capabilities, *, xpub_messages: bool) -> None:
         self.side, self.takes_messages = side, xpub_messages and side.socket_type == b"XPUB"
         self.subscribed = set[bytes]()
 
@@ -553,11 +542,11 @@ class Survivor:
         return None if self.takes_messages and self.side.dialect != Dialect.V1 else Invalid.NOT_ACCEPTED
 
 
-@target("proxy.relay.filters.backend_filter.Filter.filter_untrusted")
+@target("proxy.relay.filters.message_filter.Filter.filter_untrusted")
 def filtering(material: Material) -> None:
     """Whole messages are left out, those that the service must not see and no others; else the session has ended."""
     dialect = material.pick([Dialect.V3, Dialect.V2, Dialect.V1])
-    side = Side(material.number(1) if dialect == Dialect.V3 else 0, material.pick(FILTERED), dialect)
+    side = Capabilities(material.number(1) if dialect == Dialect.V3 else 0, material.pick(FILTERED), dialect)
     drops, xpub_messages = material.flag(), material.flag()
     the_filter = filter_for(side, drops=drops, xpub_messages=xpub_messages)
     messages = [
@@ -584,7 +573,7 @@ def filtering(material: Material) -> None:
         came, found, at = came + bytes(buffer.view[:kept]), found + flaws, end
     expected = [flaw for flaw in verdicts if flaw is not None]
     good = [message for message, flaw in zip(messages, verdicts, strict=True) if flaw is None]
-    if isinstance(the_filter, ForPublisher):
+    if isinstance(the_filter, SubscriptionSink):
         good = []
     wanted = b"".join(
         Part(body, place < len(message)).plain(the_filter.dialect)

@@ -1,86 +1,66 @@
 """What becomes of a command that one side of a session sends to the other (RFC 37; libzmq's habits).
 
-The same law holds in both directions: a side is never sent what it might take for data or fall over.
+The same rules hold in both directions: a side is never sent what it might take for data or crash on.
 """
 
-from attrs import define
+from attrs import frozen
 
-from curveproxy.policy.socket_types import PUBLISHERS, SUBSCRIBERS
-from curveproxy.proxy.errors import InvalidError
+from curveproxy.policy.socket_types import PUBLISHERS, RADIO
 from curveproxy.proxy.relay.invalid import INVALID
+from curveproxy.proxy.relay.peer import Capabilities
 from curveproxy.reasons import Invalid
 from curveproxy.wire import spec
 from curveproxy.wire.errors import PeerError
 from curveproxy.wire.zmtp import command
-from curveproxy.wire.zmtp.frame import Dialect
 
-# By this context a PONG to a PING of our own is told from one that the service waits for.
+# This context marks the PONG to a PING of our own, which is not passed on.
 OUR_CONTEXT = b"curveproxy"
 OUR_PING = command.ping(OUR_CONTEXT)
 
 
-@define
-class Side:
-    """One side of a session.
-
-    dialect, minor: the version of ZMTP that it speaks.
-    pings: it has sent a PING that was passed on, so it knows what a PONG is.
-    pongs: it has answered a PING of ours.
-    """
-
-    minor: int
-    socket_type: bytes | None
-    dialect: Dialect = Dialect.V3
-    pings: bool = False
-    pongs: bool = False
-
-    @property
-    def never_subscribes(self) -> bool:
-        """It hears only who sends without being asked: a subscriber before ZMTP 2.0."""
-        return self.dialect == Dialect.V1 and self.socket_type in SUBSCRIBERS
-
-
-@define
+@frozen
 class CommandAction:
-    """pass_on: body and flags of a frame for the sink; answer: body of a command for the source; both may be empty.
+    """What to do with a command.
 
-    dropped: the command is one that the sink can not take.
+    pass_on: body of a frame for the sink, with ``flags``; answer: body of a command for the source. Both may be empty.
+    dropped: the sink must not be sent this command.
+    invalid: it is malformed or over a limit; nothing else is set then.
+    knows_ping, answers_ping: what the command shows of its sender (``Capabilities``).
     """
 
     pass_on: bytes = b""
     flags: int = spec.COMMAND
     answer: bytes = b""
     dropped: bool = False
+    invalid: Invalid | None = None
+    knows_ping: bool = False
+    answers_ping: bool = False
 
 
-def judge_untrusted(body: bytes, source: Side, sink: Side) -> CommandAction:
-    """Judge one command. Raises InvalidError when it is malformed."""
+def decide_untrusted(body: bytes, sink: Capabilities) -> CommandAction:
+    """Decide on one command for this sink."""
     try:
-        return _judge_untrusted(body, source, sink)
+        return _decide(body, sink)
     except PeerError as error:
-        raise InvalidError(INVALID[error.fault], error.detail) from None
+        return CommandAction(invalid=INVALID[error.fault])
 
 
-def _judge_untrusted(body: bytes, source: Side, sink: Side) -> CommandAction:
+def _decide(body: bytes, sink: Capabilities) -> CommandAction:
     name, data = command.split_command_untrusted(body)
     if name == command.PING:
         data = command.check_ping_untrusted(data)
         if sink.minor < 1:  # it may be libzmq 4.1, which takes a PING for data
             return CommandAction(answer=command.pong_for(data))
-        source.pings = True
-        return CommandAction(command.body_of(name, data))
+        return CommandAction(command.body_of(name, data), knows_ping=True)
     if name == command.PONG and data == OUR_CONTEXT:
-        source.pongs = True
-        return CommandAction()
-    if name == command.PONG and sink.pings:
+        return CommandAction(answers_ping=True)
+    if name == command.PONG and sink.knows_ping:
         return CommandAction(command.body_of(name, command.check_pong_untrusted(data)))
     if name in (command.SUBSCRIBE, command.CANCEL) and sink.socket_type in PUBLISHERS:
         if len(data) >= spec.SUBSCRIPTION_MAX:
-            raise InvalidError(Invalid.TOO_LARGE, "a subscription")
-        # We announce 3.0, to which a subscription is a message; that form every libzmq understands.
+            return CommandAction(invalid=Invalid.TOO_LARGE)
+        # We announce 3.0, to which a subscription is a message; every libzmq understands that form.
         return CommandAction((b"\1" if name == command.SUBSCRIBE else b"\0") + data, flags=0)
-    if name in (command.JOIN, command.LEAVE) and sink.socket_type == b"RADIO":
-        if len(data) > spec.GROUP_MAX:
-            raise InvalidError(Invalid.TOO_LARGE, "a group")
-        return CommandAction(body)
+    if name in (command.JOIN, command.LEAVE) and sink.socket_type == RADIO:
+        return CommandAction(body) if len(data) <= spec.GROUP_MAX else CommandAction(invalid=Invalid.TOO_LARGE)
     return CommandAction(dropped=True)

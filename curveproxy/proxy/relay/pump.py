@@ -1,244 +1,278 @@
 """A pump: one direction of a session. It reads, turns whole frames into their other form, and writes.
 
 It has no task. It is woken when its source has something or its sink takes something, goes as far as it can, and
-says what it needs before it can go on. There is no queue between the two sides: while its sink is blocked a pump does
-not read. Memory grows with the octets that have come, never with the size that a header claims, and a pump that waits
-keeps only the octets that it owes or that are the beginning of a frame.
+records what blocks it. There is no queue between the two sides: while its sink is blocked a pump does not read. Memory
+grows with the octets that have come, never with the size that a header claims, and a blocked pump keeps only the octets
+that it owes or that are the beginning of a frame.
 
 No turn of a pump is longer than a millisecond or two, whatever comes: it ends behind so many frames, and so many
-commands, and the pump goes on when the others have had theirs.
+commands, and the pump goes on when the others have had their turns.
 
-A pump also does not read while its client has sent all that it may (``policy/quotas.py``), or while the process is near
+A pump also does not read while its source has sent all that it may (``policy/quotas.py``), or while the process is near
 its ceiling on memory (``net/buffers.py``): the source is then held up as by a slow sink.
 
 A pump ends by itself, when its source has ended and all is delivered; it then ends the sink's input. When its sink is
-gone it goes on reading away what comes, until the source ends too: a close with unread octets would be a reset, and
-cut what the other direction still delivers.
+gone it goes on reading and throwing away, until the source ends too: a close with unread octets would be a reset, and
+cut off what the other direction still delivers.
 """
 
 import socket
-from abc import ABC, abstractmethod
 from contextlib import suppress
 from enum import Enum, auto
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import trio
+from attrs import frozen
 
-from curveproxy.policy.invalid_budget import InvalidBudget
-from curveproxy.policy.quotas import Quota, weight
-from curveproxy.proxy.errors import InvalidError
-from curveproxy.proxy.established import Established
+from curveproxy.policy.quotas import weight
 from curveproxy.proxy.net import sockets
-from curveproxy.proxy.net.buffers import GRAIN, LARGE_KEPT, NEAR_READ_SIZE, READ_SIZE, READ_SIZE_MAX, TARGET_ROOM
-from curveproxy.proxy.net.reactor import GONE, READ, WRITE
-from curveproxy.proxy.relay.commands import Side, judge_untrusted
+from curveproxy.proxy.net.buffers import READ_SIZE, TARGET_ROOM
+from curveproxy.proxy.relay import intake
+from curveproxy.proxy.relay.env import RelayEnv
+from curveproxy.proxy.relay.intake import SMALLEST_MESSAGE, Allowance, LargeFrame
+from curveproxy.proxy.relay.outbox import NOTHING, memory_of, owe
+from curveproxy.proxy.relay.peer import Peer
+from curveproxy.proxy.relay.transformed import Transform, Transformed
 from curveproxy.reasons import Closed, Invalid
-from curveproxy.wire import spec
-from curveproxy.wire.codec.framing import frame_size
-from curveproxy.wire.codec.state import Batch, Buffer, CodecState, Stop
-from curveproxy.wire.zmtp.frame import Dialect
-
-if TYPE_CHECKING:
-    from curveproxy.proxy.relay.session import Session
+from curveproxy.wire.codec.state import Buffer, Stop
 
 # Above this a frame is opened or sealed in a thread: it takes longer, over a millisecond, than others should wait.
 THREAD_SIZE = 2 * 1024 * 1024
-# A frame larger than the buffers borrows one that grows by this factor as its octets come.
-GROWTH = 4
-# No message of a client has fewer octets.
-SMALLEST_MESSAGE = spec.SHORT_HEADER + spec.MESSAGE_OVERHEAD
 # How many commands, and frames that are left out, a pump judges in one turn: each costs about 30 us.
 JUDGED_MAX = 32
-
-NOTHING = memoryview(b"")
-Places = tuple[int, int, Stop]
-
-
-class Large:
-    """A frame that is larger than the buffers, of which ``have`` octets have come.
-
-    buffer: borrowed; it holds what has come, and what that was turned into once it ``is_turned``.
-    """
-
-    __slots__ = ("buffer", "have", "is_turned")
-
-    def __init__(self, buffer: Buffer, have: int) -> None:
-        self.buffer, self.have, self.is_turned = buffer, have, False
-
-
-class Peer:
-    """One end of a session, and what waits for it: one pump reads from it, the other writes to it.
-
-    come: octets that were read from it before its session began.
-    is_silent: nothing has come since it was last asked whether it lives.
-    """
-
-    __slots__ = ("come", "is_silent", "reader", "side", "socket", "writer")
-    reader: "Pump"
-    writer: "Pump"
-
-    def __init__(self, peer: Established) -> None:
-        self.socket, self.come = peer.socket, peer.leftover
-        self.side = Side(peer.version.minor, peer.socket_type, peer.version.dialect)
-        self.is_silent = False
-
-    def ready(self, events: int) -> None:
-        if events & (READ | GONE):
-            self.reader.source_moves(gone=bool(events & GONE))
-        if events & (WRITE | GONE):
-            self.writer.sink_moves()
-
-    def failed(self, error: Exception) -> None:
-        self.reader.failed(error)
 
 
 class Blocked(Enum):
     """What a pump needs before it can go on."""
 
-    SOURCE = auto()  # something to read
-    SINK = auto()  # room to write
-    TURN = auto()  # nothing, but it is others' turn
-    THREAD = auto()  # a thread, for a large frame
-    REST = auto()  # its client's quota, or memory: the service's rounds let it go on
-    RESTED = auto()  # nothing: it has been let
-    END = auto()  # nothing any more
+    ON_SOURCE = auto()  # something to read
+    ON_SINK = auto()  # room to write
+    YIELDED = auto()  # nothing, but it is others' turn
+    IN_THREAD = auto()  # a thread, for a large frame
+    THROTTLED = auto()  # its source's quota, or memory: the service's throttle lets it go on
+    RESUMED = auto()  # nothing: it has been let
+    ENDED = auto()  # nothing any more
 
 
-class Pump(ABC):
+@frozen
+class Labels:
+    """What the ends of one direction are called, in reasons and in the log.
+
+    source_closed, source_reset, sink_reset: why the session ends then.
+    over_limit: why it ends after a message that is too large.
+    detail: who has sent what is invalid; empty for the admitted client.
+    """
+
+    source_closed: Closed
+    source_reset: Closed
+    sink_reset: Closed
+    over_limit: Closed
+    detail: str
+
+
+class PumpOwner(Protocol):
+    """A session, to its two pumps."""
+
+    @property
+    def env(self) -> RelayEnv: ...
+    @property
+    def key(self) -> bytes:
+        """Whose memory a pump takes up."""
+
+    def count(self, direction: Labels, messages: int, octets: int) -> None:
+        """So much was relayed."""
+
+    def invalid(self, reason: Invalid, detail: str) -> None:
+        """Something was not relayed."""
+
+    def progress(self) -> None:
+        """Something was written, or it is our doing that nothing is."""
+
+    def linger(self) -> None:
+        """One side has ended: what is still owed must move."""
+
+    def end(self, reason: Closed) -> None:
+        """A pump is ending, for this reason."""
+
+    def source_lost(self, pump: "Pump") -> None:
+        """Nothing can be sent to this pump's source any more."""
+
+    def is_source_lost(self, pump: "Pump") -> bool:
+        """Whether what this pump's sink answers would be thrown away."""
+
+    def sink_lost(self, pump: "Pump") -> None:
+        """This pump's sink is gone: the other pump may have nothing to wait for."""
+
+    def reply(self, pump: "Pump", command: bytes) -> None:
+        """Send a command to this pump's source."""
+
+    def may_finish(self) -> bool:
+        """Whether a pump that finishes may end here, between two whole messages."""
+
+    def finished(self) -> None:
+        """A pump has told its sink that nothing follows."""
+
+    def pump_ended(self) -> None: ...
+
+    def close(self) -> None:
+        """Nothing is left to wait for."""
+
+    def abort(self, reason: Closed) -> None:
+        """End at once, whatever is owed."""
+
+    def failed(self, error: Exception) -> None:
+        """An error of ours."""
+
+
+class Pump:
     """One direction. It alone writes to its sink and reads from its source.
 
-    back: the pump of the other direction.
     quota: what the source may send; None for anything.
+    is_silent: the source was asked whether it lives, and nothing has come since.
+    held, partial, moved: see ``net.buffers.Holder``.
     """
 
     __slots__ = (
+        "_blocked",
+        "_direction",
         "_ending",
         "_env",
-        "_invalid_budget",
+        "_finishing",
+        "_has_whole",
         "_kept",
         "_large",
         "_owed",
-        "_pending",
-        "_retires",
-        "_session",
+        "_owner",
+        "_pending_command",
+        "_quota",
         "_sink",
         "_sink_gone",
         "_source",
         "_source_gone",
-        "_state",
         "_to_skip",
-        "_turned",
-        "_wants",
-        "_word",
-        "back",
+        "_transform",
         "held",
+        "is_silent",
         "moved",
         "partial",
-        "quota",
     )
-    back: "Pump"
-    _source_dialect: Dialect
-    _source_name = ""  # in the log, where it is not the client
-    _source_closed: Closed
-    _source_reset: Closed
-    _sink_reset: Closed
 
-    def __init__(self, session: "Session", source: Peer, sink: Peer, state: CodecState) -> None:
-        self._session, self._source, self._sink, self._state = session, source, sink, state
-        self._env = session.env
-        self._kept = source.come  # read and not turned into its other form
-        self._pending = bool(source.come)  # whole frames may be in it
+    def __init__(
+        self, owner: PumpOwner, direction: Labels, source: Peer, sink: Peer, transform: Transform, leftover: bytes
+    ) -> None:
+        """leftover: octets that were read from the source before the session began."""
+        self._owner, self._env, self._direction = owner, owner.env, direction
+        self._source, self._sink, self._transform = source, sink, transform
+        self._kept = leftover  # read and not turned
+        self._has_whole = bool(leftover)  # there may be whole frames in it
         self._owed = NOTHING  # turned and not written
-        self._large: Large | None = None
+        self._large: LargeFrame | None = None
         self._to_skip = 0  # octets of a dropped frame that have not come
-        self.held = self.partial = self.moved = 0  # see buffers.Holder
-        self._word = b""
-        self._wants = Blocked.SOURCE
-        self._turned = state.nonce  # of all frames that it was told of, the last
-        self._invalid_budget: InvalidBudget | None = None
-        self.quota: Quota[Session] | None = None
-        self._source_gone = self._sink_gone = False
+        self.held = self.partial = self.moved = 0
+        self._pending_command = b""
+        self._quota: Allowance | None = None
+        self._source_gone = self._sink_gone = self.is_silent = False
         self._ending = False
-        self._retires = False  # ends behind the message that has begun
+        self._finishing = False  # ends behind the message that has begun
+        self._enter(Blocked.ON_SOURCE)
 
-    # --- what the two directions do differently
+    # --- what wakes it
 
-    @abstractmethod
-    def _turn(self, source: Buffer, start: int, end: int, target: Buffer, at: int) -> Batch:
-        """Turn frames into their other form. May run in a thread."""
-
-    def _sift(self, target: Buffer, at: int, messages: int) -> tuple[Buffer, int]:  # noqa: ARG002
-        """What of the frames in ``target[:at]``, in which so many messages end, goes on now."""
-        return target, at
-
-    @abstractmethod
-    def _judge(self, stop: Stop, source: Buffer, start: int, end: int, target: Buffer, at: int) -> Places:
-        """Decide on what stopped a batch: new places in source and target, and why it stops. May call ``_end``."""
-
-    @abstractmethod
-    def _frame(self, flags: int, body: bytes) -> bytes:
-        """A message or command of our own as a frame for the sink."""
-
-    @abstractmethod
-    def _count(self, messages: int, octets: int) -> None:
-        """Count what was relayed."""
-
-    # --- waiting
-
-    def source_moves(self, *, gone: bool) -> None:
+    def source_ready(self, *, gone: bool) -> None:
         """The source has something, or has ended."""
         if gone and not self._source_gone:
             self._source_gone = True
-            self._session.linger()  # a pump that is blocked would not notice
-        if self._wants != Blocked.TURN:  # else its turn comes anyway, and no sooner
+            self._owner.linger()  # a pump that is blocked would not notice
+        if self._blocked is not Blocked.YIELDED:  # else its turn comes anyway, and no sooner
             self.resume()
 
-    def sink_moves(self) -> None:
+    def sink_ready(self) -> None:
         """The sink takes something."""
-        if self._wants == Blocked.SINK:
+        if self._blocked is Blocked.ON_SINK:
             self._go_on()
 
     def resume(self) -> None:
-        """There may be something to read, or a word to say; not while the sink is blocked."""
-        if self._wants != Blocked.SINK:
+        """There may be something to read, or a command to send; not while the sink is blocked."""
+        if self._blocked is not Blocked.ON_SINK:
             self._go_on()
 
-    def failed(self, error: Exception) -> None:
-        self._session.failed(error)
-
-    def say(self, word: bytes) -> None:
-        """Say one command to the sink at the next boundary of frames. A newer one replaces it."""
-        if not self._word:
+    def may_resume(self, now: float) -> None:
+        """It may read again, unless its source's quota is still used up."""
+        self._owner.progress()  # that nothing moves is our doing
+        if self._blocked is Blocked.THROTTLED and (
+            self._quota is None or self._quota.available(now, SMALLEST_MESSAGE) > 0
+        ):
+            self._enter(Blocked.RESUMED)
             self._env.reactor.schedule(self)
-        self._word = word
 
-    def ask(self, word: bytes) -> bool:
-        """Say a command, or leave it out while the sink takes nothing. Whether it is said."""
-        if self._word or self._wants == Blocked.SINK:
+    def failed(self, error: Exception) -> None:
+        self._owner.failed(error)
+
+    # --- what its session asks of it
+
+    def begin(self) -> None:
+        """Its session begins: go on with what came before."""
+        if self._kept:
+            self._env.reactor.schedule(self)
+
+    def begin_with(self, body: bytes) -> None:
+        """Before anything else, send the sink this message."""
+        self._owed = memoryview(self._transform.message(body))
+        self._enter(Blocked.ON_SINK)
+
+    def limit(self, quota: Allowance | None) -> None:
+        """What the source may send from now on; None for anything."""
+        self._quota = quota
+
+    def send_command(self, body: bytes) -> None:
+        """Send one command to the sink at the next boundary of frames. A newer one replaces it."""
+        if not self._pending_command:
+            self._env.reactor.schedule(self)
+        self._pending_command = body
+
+    def try_send_command(self, body: bytes) -> bool:
+        """Send a command, or leave it out while the sink takes nothing. Whether it is sent."""
+        if self._pending_command or self._blocked is Blocked.ON_SINK:
             return False
-        self.say(word)
+        self.send_command(body)
         return True
 
-    def may_resume(self, now: float) -> None:
-        """It may read again, unless its client's quota is still used up."""
-        self._session.progress()  # that nothing moves is our doing
-        if self._wants == Blocked.REST and (self.quota is None or self.quota.available(now, SMALLEST_MESSAGE) > 0):
-            self._wants = Blocked.RESTED
-            self._env.reactor.schedule(self)
+    def await_sign(self, *, asked: bool) -> None:
+        """From now on it is silent until something comes, if its source was ``asked`` whether it lives."""
+        self.is_silent = asked
 
-    def retire(self) -> None:
-        """End as soon as no message is in the middle of its parts, and the session may part.
+    def finish(self) -> None:
+        """End as soon as no message is in the middle of its parts, and the session may finish.
 
-        In a turn of the reactor, for whoever calls this has no boundary around each session.
+        In a turn of the reactor, because whoever calls this has no boundary around each session.
         """
-        self._retires = True
+        self._finishing = True
         self._env.reactor.schedule(self)
+
+    def lose_sink(self) -> None:
+        """Write no more: what comes is thrown away."""
+        self._sink_gone = True
+
+    def close_if_unheard(self) -> bool:
+        """All is written: close the session where nobody would hear the answers of a sink that has all of it.
+
+        That it owes none can not be known: what it has been sent may wait in its kernel.
+        """
+        is_over = False
+        with suppress(OSError):
+            is_over = self._owner.is_source_lost(self) and sockets.all_has_arrived(self._sink.socket)
+        if is_over:
+            self._owner.close()
+        return is_over
 
     def stop(self) -> None:
         """The session has been closed. What is held goes now: it may be large, and the garbage collector slow."""
-        self._wants = Blocked.END
+        self._enter(Blocked.ENDED)
         self._kept, self._owed, self._large = b"", NOTHING, None
-        self._env.pool.account(self, 0, 0)
+        self._transform.discard()
+        self._charge(0, 0)
+
+    # --- what its session may see
 
     @property
     def is_finishing(self) -> bool:
@@ -247,157 +281,202 @@ class Pump(ABC):
 
     @property
     def has_ended(self) -> bool:
-        return self._wants == Blocked.END
+        return self._blocked is Blocked.ENDED
+
+    @property
+    def has_lost_sink(self) -> bool:
+        return self._sink_gone
+
+    @property
+    def is_blocked_on_sink(self) -> bool:
+        return self._blocked is Blocked.ON_SINK
+
+    @property
+    def waits_in_vain(self) -> bool:
+        """Whether it waits for its source, and nothing has come."""
+        return self._blocked is Blocked.ON_SOURCE and sockets.nothing_has_come(self._source.socket)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing whole would be lost in this direction if the session ended now."""
+        idle = self._blocked in (Blocked.ON_SOURCE, Blocked.ENDED) and not self._owed and not self._pending_command
+        return self._sink_gone or (idle and sockets.nothing_has_come(self._source.socket))
+
+    @property
+    def begun(self) -> int:
+        """Octets that have come of a frame that is not whole."""
+        return self._large.have if self._large is not None else len(self._kept)
+
+    @property
+    def owed(self) -> int:
+        """Octets that the sink has not taken yet."""
+        return len(self._owed)
+
+    # --- what the pool of buffers may see
+
+    @property
+    def key(self) -> bytes:
+        return self._owner.key
+
+    @property
+    def is_held_up(self) -> bool:
+        """Whether it is our doing that nothing moves."""
+        return self._blocked in (Blocked.THROTTLED, Blocked.RESUMED, Blocked.YIELDED, Blocked.IN_THREAD)
+
+    def give_up(self) -> None:
+        """It holds what others wait for, and does not turn it over."""
+        self._owner.abort(Closed.MEMORY)
+
+    # --- one turn
+
+    def _enter(self, blocked: Blocked) -> None:
+        self._blocked = blocked
 
     def _go_on(self) -> None:
-        if self._wants in (Blocked.THREAD, Blocked.END):
+        before = self._blocked
+        if before in (Blocked.IN_THREAD, Blocked.ENDED):
             return
-        before, wants = self._wants, self._exchange()
+        blocked = self._exchange()
         if self.has_ended:
             return  # the session was closed meanwhile
-        self._wants = wants
+        self._enter(blocked)
         partial = self._octets_partial()
-        held = partial + len(self._owed.obj)  # type: ignore[arg-type]  # all of it stays until the last is written
+        held = partial + memory_of(self._owed)  # all of it stays until the last is written
         if held != self.held or partial != self.partial:
-            self._env.pool.account(self, held, partial)
-        if wants == Blocked.REST:
+            self._charge(held, partial)
+        if blocked is Blocked.THROTTLED:
             self._env.throttle.pause(self)
-        elif before in (Blocked.REST, Blocked.RESTED):
+        elif before in (Blocked.THROTTLED, Blocked.RESUMED):
             self._env.throttle.resume(self)
-        if self._sink_gone and self.back.has_ended:
-            self.back._finish()  # perhaps there is nothing left to wait for
+        if self._sink_gone:
+            self._owner.sink_lost(self)
             if self.has_ended:
                 return
-        if wants == Blocked.TURN:
+        if blocked is Blocked.YIELDED:
             self._env.reactor.schedule(self)
-        elif wants == Blocked.THREAD:
+        elif blocked is Blocked.IN_THREAD:
             self._env.spawn(self, self._turn_large_in_thread)
-        elif wants == Blocked.END:
-            self._session.pump_has_ended()
-
-    # --- working
+        elif blocked is Blocked.ENDED:
+            self._owner.pump_ended()
 
     def _exchange(self) -> Blocked:
         """Do all that can be done now."""
         if self._owed and not self._write(self._owed):
-            return Blocked.SINK
-        if self._word:
-            word, self._word = self._frame(spec.COMMAND, self._word), b""
-            if not self._write(memoryview(word)):
-                return Blocked.SINK
+            return Blocked.ON_SINK
+        if self._pending_command:
+            command, self._pending_command = self._transform.command(self._pending_command), b""
+            if not self._write(memoryview(command)):
+                return Blocked.ON_SINK
         self._give_back_large()
-        if self._retires and not (self._ending or self._large) and self._may_part():
-            self._part()
+        if self._finishing and not (self._ending or self._large) and self._may_finish():
+            self._finish_early()
         if self._ending:
-            return self._finish()
+            return self._end_sink()
         if self._env.pool.are_short and not (self._sink_gone or sockets.is_writable(self._sink.socket)):
-            return Blocked.SINK
+            return Blocked.ON_SINK
         if self._large is not None:
             return self._read_large(self._large)
         if self._to_skip:
-            return self._read_away()
-        wants = self._batch()
-        return Blocked.TURN if self._retires and wants == Blocked.SOURCE and self._may_part() else wants
+            return self._skip()
+        blocked = self._relay()
+        return Blocked.YIELDED if self._finishing and blocked is Blocked.ON_SOURCE and self._may_finish() else blocked
 
-    def _batch(self) -> Blocked:
+    def _relay(self) -> Blocked:
         """Read once, and turn and write whole frames: all of them, or as many as may be in one turn."""
-        buffers = self._env.pool
-        source, target, state = buffers.source, buffers.target, self._state
+        pool, transform = self._env.pool, self._transform
+        source, target = pool.source, pool.target
         start, end = 0, len(self._kept)
         if end:
             source.view[:end] = self._kept
         full = True
-        if not self._pending:
-            reach = READ_SIZE if end < LARGE_KEPT else READ_SIZE_MAX
-            if self.quota is not None or buffers.are_short:
+        if not self._has_whole:
+            reach = intake.reach(end)
+            if self._quota is not None or pool.are_short:
                 reach = self._curb(source, end, reach)
                 if not reach:
-                    return Blocked.REST
+                    return Blocked.THROTTLED
             got = self._read(source.view[end:reach])
             if got is None:
-                return Blocked.SOURCE
+                return Blocked.ON_SOURCE
             if not got:
-                return self._finish()
+                return self._end_sink()
             end += got
             full = end == reach
-        left = state.batch
+        left = batch = transform.batch
         while True:
-            batch = self._turn(source, start, end, target, 0)
-            left -= state.nonce - self._turned + state.batch // JUDGED_MAX
-            start, turned, stop = self._settle(batch, source, start, end, target)
-            if turned and turned.obj is not target.data:
-                self._owed = turned  # in memory of its own, which need not be copied
-            written = not turned or self._write(turned)
+            result = transform.apply(source, start, end, target)
+            left -= result.frames + batch // JUDGED_MAX
+            self._settle(result, source, start, end)
+            start, stop = result.start, result.stop
+            written = not result.at or self._write(result.output, is_ours=result.target is not target)
             if stop <= Stop.FULL or left <= 0 or self._ending or not written:
                 break
-        self._kept, self._pending = bytes(source.view[start:end]), stop != Stop.INCOMPLETE
+        self._kept, self._has_whole = bytes(source.view[start:end]), stop != Stop.INCOMPLETE
         if not written:
-            return Blocked.SINK
+            return Blocked.ON_SINK
         if self._ending:
-            return self._finish()
-        if self._pending:
-            return Blocked.TURN
-        if self._retires and start == end and self._may_part():
-            self._part()  # right behind what was written: on a Unix socket the end does not travel with it
-            return Blocked.TURN
-        size = frame_size(source, start, end, self._source_dialect)
+            return self._end_sink()
+        if self._has_whole:
+            return Blocked.YIELDED
+        if self._finishing and start == end and self._may_finish():
+            self._finish_early()  # right behind what was written: on a Unix socket the end does not travel with it
+            return Blocked.YIELDED
+        size = transform.frame_size(source, start, end)
         if size > READ_SIZE:
-            self._begin_large(size)
-        return Blocked.TURN if full or self._source_gone else Blocked.SOURCE
+            self._large, self._kept = LargeFrame(pool, self._kept, size), b""
+        return Blocked.YIELDED if full or self._source_gone else Blocked.ON_SOURCE
 
     def _curb(self, source: Buffer, end: int, reach: int) -> int:
         """How far to read, with ``source[:end]`` in place, where less than usual may be had; 0 for not at all now."""
         if self._sink_gone:
             return reach
-        if self._wants == Blocked.REST:
+        if self._blocked is Blocked.THROTTLED:
             return 0
-        buffers = self._env.pool
-        if buffers.are_short:
-            reach = end + NEAR_READ_SIZE
-            if self.held and not buffers.allow(self, NEAR_READ_SIZE):
-                return 0
-        if self.quota is not None:
-            room = self.quota.available(trio.current_time(), SMALLEST_MESSAGE)
+        pool = self._env.pool
+        if pool.are_short:
+            reach = intake.reach_under_pressure(pool, self, end)
+        if self._quota is not None and reach:
+            room = self._quota.available(trio.current_time(), SMALLEST_MESSAGE)
             if room <= 0 and not sockets.nothing_has_come(self._source.socket):
                 return 0
             # A frame that has begun is read to its end: to come back for each piece of it would cost more.
-            wanted = max(end + room, end + SMALLEST_MESSAGE, frame_size(source, 0, end, self._source_dialect))
+            wanted = max(end + room, end + SMALLEST_MESSAGE, self._transform.frame_size(source, 0, end))
             reach = int(min(reach, wanted))
         return reach
 
-    def _read_away(self) -> Blocked:
+    def _skip(self) -> Blocked:
         """Read what has come of a frame that is dropped, and of nothing behind it."""
         got = self._read(self._env.pool.source.view[: min(self._to_skip, READ_SIZE)])
         if got is None:
-            return Blocked.SOURCE
+            return Blocked.ON_SOURCE
         if not got:
-            return self._finish()
+            return self._end_sink()
         self._to_skip -= got
-        if self.quota is not None:
-            self.quota.spend(0, got, trio.current_time())
-        return Blocked.TURN
+        if self._quota is not None:
+            self._quota.spend(0, got, trio.current_time())
+        return Blocked.YIELDED
 
-    def _settle(
-        self, batch: Batch, source: Buffer, begin: int, end: int, target: Buffer
-    ) -> tuple[int, memoryview, Stop]:
-        """Count a batch of ``source[begin:end]`` and judge what stopped it.
-
-        Returns where the source stands, what is to be written, and why it stops.
-        """
-        start, at, messages, octets, stop = batch
-        frames = self._state.nonce - self._turned
-        if messages or octets:
-            self._count(messages, octets)
-            self._session.quiet = 0
-        if messages == 1:
+    def _settle(self, result: Transformed, source: Buffer, begin: int, end: int) -> None:
+        """Count what a batch of ``source[begin:end]`` became, and decide on what stopped it."""
+        if result.messages or result.octets:
+            self._owner.count(self._direction, result.messages, result.octets)
+        if result.messages == 1:
             self._env.reactor.spin()
-        target, at = self._sift(target, at, messages)
-        if stop > Stop.FULL and not self._ending:
-            start, at, stop = self._judge(stop, source, start, end, target, at)
-        self._turned = self._state.nonce
-        if self.quota is not None:
-            self.quota.spend(weight(messages + (stop > Stop.FULL), frames), start - begin, trio.current_time())
-        return start, target.view[:at], stop
+        if result.stop > Stop.FULL or self._transform.filters:
+            self._transform.resolve(result, source, end, trio.current_time())
+            if result.skip:
+                self._to_skip = result.skip
+            for reason in result.invalid:
+                self._owner.invalid(reason, self._direction.detail)
+            if result.fatal is not None:
+                self._abort(self._direction.over_limit if result.fatal == Invalid.TOO_LARGE else Closed.INVALID_MESSAGE)
+            if result.reply:
+                self._owner.reply(self, result.reply)
+        if self._quota is not None:
+            messages = weight(result.messages + (result.stop > Stop.FULL), result.frames)
+            self._quota.spend(messages, result.start - begin, trio.current_time())
+
+    # --- sockets
 
     def _read(self, view: memoryview) -> int | None:
         """Read what is there: None for nothing yet, 0 when the source has ended."""
@@ -406,169 +485,108 @@ class Pump(ABC):
         except BlockingIOError:
             return None
         except OSError:
-            got, reason = 0, self._source_reset
-            self.back._sink_gone = True
+            got, reason = 0, self._direction.source_reset
+            self._owner.source_lost(self)
         else:
-            reason = self._source_closed
+            reason = self._direction.source_closed
         if not got:
             self._end(reason)
-        self._source.is_silent = False
+        self.is_silent = False
         self.moved += got
         return got
 
-    def _write(self, octets: memoryview) -> bool:
-        """Write, or throw away for a sink that is gone. False when some is owed, and then it is a copy of ours."""
-        owed, self._owed = self._owed, NOTHING
+    def _write(self, octets: memoryview, *, is_ours: bool = False) -> bool:
+        """Write, or throw away for a sink that is gone. False when some is owed.
+
+        is_ours: nobody else uses their memory.
+        """
+        is_ours = is_ours or octets is self._owed
+        self._owed = NOTHING
         if self._sink_gone:
             return True
         try:
             # A last message travels with the end of the connection: its reader must not answer what is gone by then.
-            sent = self._sink.socket.send(octets, socket.MSG_MORE if self._retires and self._may_part() else 0)
+            sent = self._sink.socket.send(octets, socket.MSG_MORE if self._finishing and self._may_finish() else 0)
         except BlockingIOError:
             sent = 0
         except OSError:
             self._sink_gone = True
-            self._session.end(self._sink_reset)
+            self._owner.end(self._direction.sink_reset)
             return True
         if sent:
-            self._session.progress()
+            self._owner.progress()
             self.moved += sent
         if sent == len(octets):
             return True
-        self._owed = octets[sent:]
-        if octets is not owed or 2 * (len(octets) - sent) + GRAIN < len(octets.obj):  # type: ignore[arg-type]
-            self._owed = memoryview(bytes(self._owed))  # a little must not keep a large buffer
+        self._owed = owe(octets, sent, is_ours=is_ours)
+        if self._owed.obj is not octets.obj:
             self._give_back_large()
         return False
 
     def _end(self, reason: Closed) -> None:
         """This direction ends, once what is owed has been written."""
         self._ending = True
-        self._session.end(reason)
+        self._owner.end(reason)
 
-    def _cut(self, reason: Closed) -> None:
-        """The source has done what it must not: this direction ends, and so does what goes back to it."""
+    def _abort(self, reason: Closed) -> None:
+        """The source has broken a rule: this direction ends, and so does what goes back to it."""
         self._end(reason)
-        self.back._sink_gone = True
+        self._owner.source_lost(self)
         with suppress(OSError):
             self._source.socket.shutdown(socket.SHUT_RDWR)
 
-    def _finish(self) -> Blocked:
-        """All is written: tell the sink that nothing follows, or end at once where nobody would hear its answers.
-
-        That it owes none can not be known: what it has been sent may wait in its kernel.
-        """
+    def _end_sink(self) -> Blocked:
+        """All is written: tell the sink that nothing follows."""
         self._kept, self._large = b"", None  # half a frame, whose rest will not come
-        is_over = False
-        with suppress(OSError):
-            is_over = self.back._sink_gone and sockets.all_has_arrived(self._sink.socket)
-            if not is_over:
+        if not self.close_if_unheard():
+            with suppress(OSError):
                 self._sink.socket.shutdown(socket.SHUT_WR)
-        if is_over:
-            self._session.close()
-        return Blocked.END
+        return Blocked.ENDED
 
-    def _may_part(self) -> bool:
-        """Whether a pump that retires may end now."""
-        return not self._state.held and self._session.may_part()
+    def _may_finish(self) -> bool:
+        """Whether a pump that is finishing may end now."""
+        return not self._transform.held and self._owner.may_finish()
 
-    def _part(self) -> None:
-        """Tell the sink that nothing follows, and read away what the source says until it ends as well."""
-        self._retires, self._sink_gone = False, True
-        self._session.has_parted()
+    def _finish_early(self) -> None:
+        """Tell the sink that nothing follows, and read and throw away what the source sends until it ends as well."""
+        self._finishing, self._sink_gone = False, True
+        self._owner.finished()
         with suppress(OSError):
             self._sink.socket.shutdown(socket.SHUT_WR)
-
-    @property
-    def has_nothing_to_do(self) -> bool:
-        """Whether nothing whole would be lost on this way if the session ended now."""
-        idle = self._wants in (Blocked.SOURCE, Blocked.END) and not self._owed and not self._word
-        return self._sink_gone or (idle and sockets.nothing_has_come(self._source.socket))
-
-    @property
-    def hears_nothing(self) -> bool:
-        """Whether it waits for its source in vain, and what is said to that one is on its way."""
-        return (
-            self._wants == Blocked.SOURCE
-            and self.back._wants != Blocked.SINK
-            and sockets.nothing_has_come(self._source.socket)
-        )
 
     # --- what is kept
 
     def _octets_partial(self) -> int:
         """What is kept of frames and messages that are not whole."""
-        if self._large is not None and not self._large.is_turned:
-            return len(self._kept) + 2 * len(self._large.buffer)  # its other form will be as large
-        return len(self._kept)
+        large = 0 if self._large is None else self._large.memory
+        return len(self._kept) + large + self._transform.partial
 
-    @property
-    def key(self) -> bytes:
-        return self._session.who.key
-
-    @property
-    def is_held_up(self) -> bool:
-        """Whether it is our doing that nothing moves."""
-        return self._wants in (Blocked.REST, Blocked.RESTED, Blocked.TURN, Blocked.THREAD)
-
-    @property
-    def begun(self) -> int:
-        """Octets that have come of a frame that is not whole."""
-        return self._large.have if self._large is not None else len(self._kept)
-
-    def give_up(self) -> None:
-        """It holds what others wait for, and does not turn it over."""
-        self._session.cut(Closed.MEMORY)
-
-    def _command_untrusted(self, body: bytes) -> bytes:
-        """The frame by which a command goes on to the sink, or nothing. Raises InvalidError."""
-        verdict = judge_untrusted(body, self._source.side, self._sink.side)
-        if verdict.pass_on and not verdict.flags and self._state.held:
-            raise InvalidError(Invalid.COMMAND, "a subscription between two parts of a message")
-        if verdict.dropped and not self._leaves_out(Invalid.COMMAND):
-            self._cut(Closed.INVALID_MESSAGE)
-        if verdict.answer:
-            self.back.say(verdict.answer)
-        return self._frame(verdict.flags, verdict.pass_on) if verdict.pass_on else b""
-
-    def _leaves_out(self, reason: Invalid) -> bool:
-        """Count what is not passed on; False when there has been more of it in a minute than a session may send."""
-        self._session.invalid(reason, self._source_name)
-        if self._invalid_budget is None:
-            self._invalid_budget = InvalidBudget(self._session.max_invalid_per_minute)
-        return self._invalid_budget.spend(trio.current_time())
+    def _charge(self, held: int, partial: int) -> None:
+        """It keeps so much from now on."""
+        self._env.pool.account(self, held, partial)
 
     # --- frames that are larger than the buffers
 
-    def _begin_large(self, size: int) -> None:
-        have, buffers = len(self._kept), self._env.pool
-        self._large = Large(buffers.borrow(size, min(size, have if buffers.are_short else GROWTH * have)), have)
-        self._large.buffer.view[:have] = self._kept
-        self._kept = b""
-
-    def _read_large(self, large: Large) -> Blocked:
+    def _read_large(self, large: LargeFrame) -> Blocked:
         """Read what has come of a large frame, and of nothing behind it."""
-        buffers, have = self._env.pool, large.have
-        size = frame_size(large.buffer, 0, have, self._source_dialect)
-        if have == len(large.buffer) < size:
-            larger = min(size, GROWTH * have)
-            if not (self._sink_gone or buffers.allow(self, 2 * (larger - have))):
-                return Blocked.REST
-            grown_from, large.buffer = large.buffer, buffers.borrow(size, larger)
-            large.buffer.view[:have] = grown_from.view
-            buffers.give_back(grown_from)
+        pool, have = self._env.pool, large.have
+        size = self._transform.frame_size(large.buffer, 0, have)
+        if large.is_full and have < size:
+            if not (self._sink_gone or pool.allow(self, 2 * (large.wanted(size) - have))):
+                return Blocked.THROTTLED
+            large.grow(pool, size)
         got = self._read(large.buffer.view[have:size])
         if got is None:
-            return Blocked.SOURCE
+            return Blocked.ON_SOURCE
         if not got:
-            return self._finish()
+            return self._end_sink()
         large.have = have + got
         if large.have < size:
-            return Blocked.TURN if large.have == len(large.buffer) or self._source_gone else Blocked.SOURCE
+            return Blocked.YIELDED if large.is_full or self._source_gone else Blocked.ON_SOURCE
         if size > THREAD_SIZE:
-            return Blocked.THREAD
-        target = buffers.borrow(size + TARGET_ROOM)
-        self._settle_large(self._turn(large.buffer, 0, size, target, 0), large, target)
+            return Blocked.IN_THREAD
+        target = pool.borrow(size + TARGET_ROOM)
+        self._settle_large(self._transform.apply(large.buffer, 0, size, target), large, target)
         return self._exchange()
 
     async def _turn_large_in_thread(self) -> None:
@@ -576,19 +594,18 @@ class Pump(ABC):
         if large is None:
             return  # the session was closed before it came to this
         target = self._env.pool.borrow(large.have + TARGET_ROOM)
-        batch = await trio.to_thread.run_sync(self._turn, large.buffer, 0, large.have, target, 0)
-        if self._wants == Blocked.END:
-            return  # the session was cut meanwhile
-        self._wants = Blocked.TURN
-        self._settle_large(batch, large, target)
+        result = await trio.to_thread.run_sync(self._transform.apply, large.buffer, 0, large.have, target)
+        if self.has_ended:
+            return  # the session was aborted meanwhile
+        self._enter(Blocked.YIELDED)
+        self._settle_large(result, large, target)
         self._go_on()
 
-    def _settle_large(self, batch: Batch, large: Large, target: Buffer) -> None:
+    def _settle_large(self, result: Transformed, large: LargeFrame, target: Buffer) -> None:
         """What a large frame became is owed from now on."""
-        _, turned, _ = self._settle(batch, large.buffer, 0, large.have, target)
-        self._owed = turned or NOTHING  # an empty view would keep all that it is of
-        self._env.pool.give_back(large.buffer)
-        large.buffer, large.is_turned = target, True
+        self._settle(result, large.buffer, 0, large.have)
+        self._owed = result.output if result.at else NOTHING  # an empty view would keep all that it is of
+        large.turn(self._env.pool, target)
         if self._owed.obj is not target.data:
             self._give_back_large()  # it is owed in memory of its own
 

@@ -7,37 +7,50 @@ from typing import Protocol
 
 import trio
 
-from curveproxy.policy.limits import OnInvalid
 from curveproxy.policy.quotas import Quota
 from curveproxy.policy.socket_types import REQ, REQUESTERS, known
 from curveproxy.proxy.established import Established
 from curveproxy.proxy.relay.commands import OUR_PING
 from curveproxy.proxy.relay.env import AdmittedClient, RelayEnv
-from curveproxy.proxy.relay.filters.backend_filter import ForPublisher, filter_for
-from curveproxy.proxy.relay.opener import Opener
-from curveproxy.proxy.relay.pump import Peer
-from curveproxy.proxy.relay.sealer import PublisherFilter, Sealer
+from curveproxy.proxy.relay.peer import Peer
+from curveproxy.proxy.relay.pump import Labels, Pump
+from curveproxy.proxy.relay.transform import transforms
 from curveproxy.proxy.settings import ServiceSettings
 from curveproxy.reasons import Closed, Invalid
-from curveproxy.wire.codec.select import BATCH, CodecState
-from curveproxy.wire.security import Curve
 from curveproxy.wire.zmtp.frame import Dialect
 
 # How long the other side may take none of what it is owed, once one side has ended.
 LINGER_SECONDS = 10.0
-# How long the message may take that a revoked client is in, and how long a probe may stay.
+# How long a revoked client's last message may take, and how long a probe may stay.
 AT_ONCE_SECONDS = 0.5
 # An unfinished frame of which fewer octets come in ``idle_seconds`` does not keep its session from being idle.
 LEAST_PROGRESS = 1024
 # Idle checks per ``idle_seconds``: an idle session ends at most one check late.
 IDLE_CHECKS = 8
 
+SUBSCRIBE_TO_ALL = b"\1"
+
+UPWARDS = Labels(
+    source_closed=Closed.CLIENT_CLOSED,
+    source_reset=Closed.CLIENT_RESET,
+    sink_reset=Closed.BACKEND_RESET,
+    over_limit=Closed.INVALID_MESSAGE,
+    detail="",
+)
+DOWNWARDS = Labels(
+    source_closed=Closed.BACKEND_CLOSED,
+    source_reset=Closed.BACKEND_RESET,
+    sink_reset=Closed.CLIENT_RESET,
+    over_limit=Closed.LIMIT,
+    detail="from the service",
+)
+
 
 class Leave(Enum):
     """When a session that is to leave may do so."""
 
     AT_ONCE = auto()
-    NO_REPLY_OWED = auto()  # as far as is known: see ``Session.may_part``
+    NO_REPLY_OWED = auto()  # as far as is known: see ``Session.may_finish``
     BEHIND_REPLY = auto()  # in the same segment as the reply to the last request
 
 
@@ -54,37 +67,33 @@ class SessionOwner(Protocol):
 class Session:
     """One client's. It ends when both pumps have ended, or when nothing moves any more after one side has.
 
-    who: the client.
-    type_told: the socket type that the client says it is.
+    who: the client; service: the name of its service; env: what it shares with others of that service.
     messages_in, octets_in, messages_out, octets_out: what was relayed; ``in`` is from client to service.
-    service: the name of its service.
-    reason: why the session ended; the first that is told wins.
+    reason: why the session ended; the first one counts.
     ends_by: when it is closed, once it is ending.
-    quiet: how often it was looked at since a message came through, or enough of one.
     """
 
     __slots__ = (
         "_begun",
-        "_far",
+        "_downstream",
+        "_idle_checks",
         "_is_closed",
-        "_near",
+        "_leave_when",
         "_owner",
-        "_parting",
         "_replies",
         "_stays_until",
-        "drops_invalid",
+        "_to_downstream",
+        "_to_upstream",
+        "_upstream",
         "ends_by",
         "env",
-        "max_invalid_per_minute",
         "messages_in",
         "messages_out",
         "octets_in",
         "octets_out",
         "opened_at",
-        "quiet",
         "reason",
         "service",
-        "type_told",
         "who",
     )
 
@@ -97,53 +106,38 @@ class Session:
         env: RelayEnv,
         owner: SessionOwner,
     ) -> None:
-        self.env, self._owner, self.service = env, owner, settings.name
-        self.who = client
-        self.type_told = downstream.socket_type
+        """downstream: the side that has connected to us; upstream: the side to which we have connected."""
+        self.env, self._owner, self.service, self.who = env, owner, settings.name, client
         self.opened_at = trio.current_time()
         self.messages_in = self.messages_out = self.octets_in = self.octets_out = 0
-        self.quiet = self._begun = 0
-        self._parting, self._replies = Leave.AT_ONCE, 0
+        self._idle_checks = 0  # how often it was idle in a row
+        self._begun = 0  # octets of unfinished frames, when they last kept it from being idle
+        self._leave_when, self._replies = Leave.AT_ONCE, 0
         self.reason: Closed | None = None
         self.ends_by = self._stays_until = inf
         self._is_closed = False
-        messages = settings.messages
-        self.drops_invalid = messages.on_invalid == OnInvalid.DROP
-        self.max_invalid_per_minute = messages.max_invalid_per_minute
-        self._near, self._far = near, far = Peer(downstream), Peer(upstream)
-        dialect = far.side.dialect
-        the_filter = filter_for(far.side, drops=self.drops_invalid, xpub_messages=settings.xpub_messages)
-        curve = downstream.security
-        assert isinstance(curve, Curve)
-        opening = CodecState(
-            curve.key,
-            curve.open_prefix,
-            curve.open_nonce,
-            messages.max_message_bytes,
-            dialect,
-            curve.little_endian,
-            batch=BATCH,
+        self._downstream, self._upstream = below, above = Peer(downstream), Peer(upstream)
+        upwards, downwards = transforms(
+            (downstream.security, below),
+            (upstream.security, above),
+            settings.messages,
+            xpub_messages=settings.xpub_messages,
         )
-        sealing = CodecState(
-            curve.key, curve.seal_prefix, curve.seal_nonce, messages.max_message_bytes, dialect, batch=BATCH
-        )
-        inbound, outbound = Opener(self, near, far, opening, the_filter), Sealer(self, far, near, sealing)
-        if isinstance(the_filter, ForPublisher):
-            opening.dialect = the_filter.dialect
-            outbound = PublisherFilter(self, far, near, sealing, the_filter.topics)
-        near.reader = far.writer = inbound
-        far.reader = near.writer = outbound
-        inbound.back, outbound.back = outbound, inbound
-        if far.side.never_subscribes:
-            outbound.subscribe_to_all()
+        self._to_upstream = Pump(self, UPWARDS, below, above, upwards, downstream.leftover)
+        self._to_downstream = Pump(self, DOWNWARDS, above, below, downwards, upstream.leftover)
+        below.attach(on_readable=self._to_upstream, on_writable=self._to_downstream)
+        above.attach(on_readable=self._to_downstream, on_writable=self._to_upstream)
+        if above.never_subscribes:
+            self._to_downstream.begin_with(SUBSCRIBE_TO_ALL)
+        if below.never_subscribes:
+            self._to_upstream.begin_with(SUBSCRIBE_TO_ALL)
 
     def begin(self) -> None:
         """Relay from now on. Both sockets are registered already."""
-        reactor = self.env.reactor
-        for end in (self._near, self._far):
-            reactor.hand_over(end.socket.fileno(), end)
-        if self._far.come:
-            reactor.schedule(self._far.reader)
+        for peer in (self._downstream, self._upstream):
+            self.env.reactor.hand_over(peer.socket.fileno(), peer)
+        self._to_upstream.begin()
+        self._to_downstream.begin()
 
     @property
     def client(self) -> str:
@@ -171,9 +165,19 @@ class Session:
         return self.who.is_probe
 
     @property
+    def key(self) -> bytes:
+        """The client's public key."""
+        return self.who.key
+
+    @property
+    def claimed_type(self) -> bytes | None:
+        """The socket type that the client says it is."""
+        return self._downstream.socket_type
+
+    @property
     def socket_type(self) -> str:
-        """What the client says it is, for the log."""
-        return known(self.type_told)
+        """The same, for the log."""
+        return known(self.claimed_type)
 
     @property
     def seconds(self) -> float:
@@ -183,42 +187,56 @@ class Session:
     @property
     def dialect(self) -> str:
         """The version of ZMTP that the service speaks with it."""
-        side = self._far.side
-        return f"{side.dialect}.{side.minor if side.dialect == Dialect.V3 else 0}"
+        peer = self._upstream
+        return f"{peer.dialect}.{peer.minor if peer.dialect == Dialect.V3 else 0}"
 
     # --- limits
 
     def share(self, quota: "Quota[Session] | None") -> None:
         """What its client may send from now on, in all its sessions."""
-        self._near.reader.quota = quota
+        self._to_upstream.limit(quota)
 
-    def give_way(self) -> None:
+    def end_over_limit(self) -> None:
         """Its client has more sessions than it may."""
         self._leave(Closed.LIMIT, LINGER_SECONDS)
 
     def check_idle(self) -> None:
-        """Look whether it is idle, as ``IDLE_CHECKS`` says: then it ends."""
-        self.quiet = min(self.quiet + 1, IDLE_CHECKS + 1)
-        ways = self._near.reader, self._near.writer
-        begun = sum(way.begun for way in ways)
+        """Count that it was idle, as ``IDLE_CHECKS`` says; end it when it was so often."""
+        self._idle_checks = min(self._idle_checks + 1, IDLE_CHECKS + 1)
+        pumps = self._to_upstream, self._to_downstream
+        begun = sum(pump.begun for pump in pumps)
         if begun >= self._begun + LEAST_PROGRESS:
-            self.quiet = 0
-        if not self.quiet or begun < self._begun:
+            self._idle_checks = 0
+        if not self._idle_checks or begun < self._begun:
             self._begun = begun
-        if self.quiet > IDLE_CHECKS and not self.awaits_reply and all(way.has_nothing_to_do for way in ways):
+        if self._idle_checks > IDLE_CHECKS and not self.awaits_reply and all(pump.is_idle for pump in pumps):
             self._leave(Closed.IDLE, LINGER_SECONDS)
 
     def check_alive(self) -> None:
         """PING the client. It ends if it has answered one before, and nothing has come since the last."""
-        near = self._near
-        if near.side.minor < 1:  # it may be libzmq 4.1, which takes a PING for data
+        client, reader, writer = self._downstream, self._to_upstream, self._to_downstream
+        if client.minor < 1:  # it may be libzmq 4.1, which takes a PING for data
             return
-        if near.is_silent and near.side.pongs and near.reader.hears_nothing:
-            self.cut(Closed.HEARTBEAT)
+        if reader.is_silent and client.answers_ping and reader.waits_in_vain and not writer.is_blocked_on_sink:
+            self.abort(Closed.HEARTBEAT)
         elif self.reason is None:
-            near.is_silent = near.writer.ask(OUR_PING)
+            reader.await_sign(asked=writer.try_send_command(OUR_PING))
 
     # --- told by the pumps
+
+    def count(self, direction: Labels, messages: int, octets: int) -> None:
+        self._idle_checks = 0
+        traffic = self.env.traffic
+        if direction is UPWARDS:
+            self.messages_in += messages
+            self.octets_in += octets
+            traffic.messages_in += messages
+            traffic.octets_in += octets
+        else:
+            self.messages_out += messages
+            self.octets_out += octets
+            traffic.messages_out += messages
+            traffic.octets_out += octets
 
     def end(self, reason: Closed) -> None:
         """The session is ending: whatever is still owed must move, or is given up after a while."""
@@ -238,27 +256,44 @@ class Session:
         if self.ends_by < inf:
             self.linger()
 
-    def pump_has_ended(self) -> None:
-        if self._near.reader.has_ended and self._near.writer.has_ended:
+    def source_lost(self, pump: Pump) -> None:
+        self._other(pump).lose_sink()
+
+    def is_source_lost(self, pump: Pump) -> bool:
+        return self._other(pump).has_lost_sink
+
+    def sink_lost(self, pump: Pump) -> None:
+        other = self._other(pump)
+        if other.has_ended:
+            other.close_if_unheard()
+
+    def reply(self, pump: Pump, command: bytes) -> None:
+        self._other(pump).send_command(command)
+
+    def pump_ended(self) -> None:
+        if self._to_upstream.has_ended and self._to_downstream.has_ended:
             self.close()
 
     def invalid(self, reason: Invalid, detail: str = "") -> None:
         self.env.observer.invalid(self, reason, detail)
 
+    def _other(self, pump: Pump) -> Pump:
+        return self._to_downstream if pump is self._to_upstream else self._to_upstream
+
     # --- the end
 
     def revoke(self) -> None:
-        """Its client may not be here any more: both ways end behind the message that has begun, or very soon."""
+        """Its client is no longer allowed: both directions end behind the message that has begun, or very soon."""
         self._leave_at_once(Closed.REVOKED)
 
     def dismiss(self) -> None:
-        """It is a probe, which has its READY: both ways end before a message has begun, and nothing is relayed."""
+        """It is a probe, which has its READY: both directions end at once, and nothing is relayed."""
         self._leave_at_once(Closed.PROBE)
 
     @property
     def is_finishing(self) -> bool:
         """Whether its client has closed: what it has said goes on to the service, and nothing follows."""
-        return self._near.reader.is_finishing
+        return self._to_upstream.is_finishing
 
     def hurry(self) -> None:
         """Its client, which has closed, has come again: it may take so long to finish from the first time on."""
@@ -266,16 +301,16 @@ class Session:
         self.linger()
 
     def _leave_at_once(self, reason: Closed) -> None:
-        self._parting = Leave.AT_ONCE
+        self._leave_when = Leave.AT_ONCE
         self._leave(reason, AT_ONCE_SECONDS)
-        self._near.reader.retire()
+        self._to_upstream.finish()
 
     def drain(self) -> None:
         """Send the client away behind a whole message, and behind the reply that a REQ waits for.
 
         What it has said until it has heard of that is delivered.
         """
-        self._parting = Leave.NO_REPLY_OWED
+        self._leave_when = Leave.NO_REPLY_OWED
         self._leave(Closed.DRAINED, LINGER_SECONDS)
 
     def drain_behind_reply(self) -> None:
@@ -283,26 +318,26 @@ class Session:
 
         Between two requests is too late: the next one may be on its way already.
         """
-        if self.type_told not in REQUESTERS or not self.messages_in:
+        if self.claimed_type not in REQUESTERS or not self.messages_in:
             self.drain()
-        elif self._parting == Leave.AT_ONCE:
-            self._parting, self._replies = Leave.BEHIND_REPLY, self.messages_out
-            self._far.reader.retire()
+        elif self._leave_when == Leave.AT_ONCE:
+            self._leave_when, self._replies = Leave.BEHIND_REPLY, self.messages_out
+            self._to_downstream.finish()
 
-    def may_part(self) -> bool:
+    def may_finish(self) -> bool:
         """Whether the client's connection may end now, between two whole messages.
 
         A reply is owed when more requests have come than replies have gone, which is true of services that answer each
         message once, and when something of the client's is still unread.
         """
-        if self._parting == Leave.AT_ONCE:
+        if self._leave_when == Leave.AT_ONCE:
             return True
-        is_owed = self.messages_in > self.messages_out or not self._near.reader.has_nothing_to_do
-        if self._parting == Leave.BEHIND_REPLY:
+        is_owed = self.messages_in > self.messages_out or not self._to_upstream.is_idle
+        if self._leave_when == Leave.BEHIND_REPLY:
             return not is_owed and self.messages_out > self._replies
-        return not (is_owed and self.type_told == REQ)
+        return not (is_owed and self.claimed_type == REQ)
 
-    def has_parted(self) -> None:
+    def finished(self) -> None:
         """The client has been told that nothing follows."""
         if self.reason is None:
             self._stays_until = trio.current_time() + LINGER_SECONDS
@@ -311,14 +346,14 @@ class Session:
     def _leave(self, reason: Closed, seconds: float) -> None:
         self._stays_until = min(self._stays_until, trio.current_time() + seconds)
         self.end(reason)
-        self._far.reader.retire()
+        self._to_downstream.finish()
 
     @property
     def awaits_reply(self) -> bool:
         """Whether the client has asked what it has not been answered, and would wait for it for ever."""
-        return self.type_told == REQ and self.messages_in > self.messages_out
+        return self.claimed_type == REQ and self.messages_in > self.messages_out
 
-    def cut(self, reason: Closed) -> None:
+    def abort(self, reason: Closed) -> None:
         """End at once, whatever is owed."""
         if self.reason is None:
             self.reason = reason
@@ -335,8 +370,9 @@ class Session:
         if self._is_closed:
             return
         self._is_closed = True
-        for end in (self._near, self._far):
-            end.reader.stop()
-        self.env.reactor.unregister(self._near.socket.fileno())
-        self._near.socket.close()
-        self._owner.session_ended(self, self._far.socket)
+        self._to_upstream.stop()
+        self._to_downstream.stop()
+        downstream = self._downstream.socket
+        self.env.reactor.unregister(downstream.fileno())
+        downstream.close()
+        self._owner.session_ended(self, self._upstream.socket)

@@ -23,110 +23,27 @@ Elsewhere: identities, properties (``policy/metadata.py``), PINGs and groups (``
 PAIR of 2.x has one connection (``connect/dialer.py``).
 """
 
-from abc import ABC, abstractmethod
-
 from curveproxy.policy.socket_types import PUBLISHERS, REP, REQ, SENDERS, XPUB
 from curveproxy.policy.subscriptions import Subscriptions
-from curveproxy.proxy.relay.commands import Side
+from curveproxy.proxy.relay.filters.legacy_pubsub import SubscriptionSink
+from curveproxy.proxy.relay.filters.message_filter import Filter, SubscriptionFilter
+from curveproxy.proxy.relay.peer import Capabilities
 from curveproxy.reasons import Invalid
-from curveproxy.wire import spec
-from curveproxy.wire.codec.framing import frame_size, plain_header
 from curveproxy.wire.codec.state import Buffer
 from curveproxy.wire.zmtp.frame import Dialect
-
-SUBSCRIBE, CANCEL = 1, 0
-
-
-class Filter(ABC):
-    """Follows the frames on their way to one service, and leaves whole messages out.
-
-    dialect: how they are framed.
-    drops: it is shown whole messages only. Else what is wrong behind a message's first part, which has gone on, ends
-        the session, as a subscription does that is too large.
-    has_ended: nothing may go on any more.
-    """
-
-    def __init__(self, dialect: Dialect, *, drops: bool) -> None:
-        self.dialect, self.has_ended = dialect, False
-        self._drops = drops
-        self._is_first = self._passes = True  # the next frame begins a message; the message goes on
-
-    def filter_untrusted(self, frames: Buffer, end: int) -> tuple[int, list[Invalid]]:
-        """Take out of ``frames[:end]`` (plain, whole) what the service must not see.
-
-        Returns the new end, and why for each message that was left out: not_accepted, not_subscribed, too_large.
-        """
-        at = kept = message_at = 0
-        flaws = []
-        while at < end and not self.has_ended:
-            behind = at + frame_size(frames, at, end, self.dialect)
-            body, more = plain_header(frames, at, self.dialect)
-            if self._is_first:
-                message_at, self._passes = kept, True
-            if self._passes and (flaw := self._judge(frames, body, behind, more)) is not None:
-                flaws.append(flaw)
-                kept, self._passes = message_at, False
-                self.has_ended = not self._drops and (flaw == Invalid.TOO_LARGE or not self._is_first)
-            self._is_first = not more
-            if self._passes and self._goes_on:
-                if kept < at:
-                    frames.view[kept : kept + behind - at] = frames.view[at:behind]
-                kept += behind - at
-            at = behind
-        return kept, flaws
-
-    _goes_on = True  # what is in order; else it was meant for this filter
-
-    @abstractmethod
-    def _judge(self, frames: Buffer, begin: int, end: int, more: bool) -> Invalid | None:
-        """Why the message may not go on whose next part is ``frames[begin:end]``."""
-
-
-class ToPublisher(Filter):
-    """takes_messages: not only subscriptions; topics: what the client has subscribed to, where that must be known."""
-
-    topics: Subscriptions | None
-
-    def __init__(
-        self, dialect: Dialect, *, drops: bool, takes_messages: bool = False, topics: Subscriptions | None = None
-    ) -> None:
-        super().__init__(dialect, drops=drops)
-        self._takes_messages, self.topics = takes_messages, topics
-
-    def _judge(self, frames: Buffer, begin: int, end: int, more: bool) -> Invalid | None:
-        lead = frames.data[begin] if begin < end else None
-        if lead not in (SUBSCRIBE, CANCEL):
-            return None if self._takes_messages else Invalid.NOT_ACCEPTED
-        if more or not self._is_first:
-            return Invalid.NOT_ACCEPTED
-        if end - begin > spec.SUBSCRIPTION_MAX:
-            return Invalid.TOO_LARGE
-        if self.topics is None:
-            return None
-        topic = bytes(frames.view[begin + 1 : end])
-        if lead == SUBSCRIBE:
-            return None if self.topics.add(topic) else Invalid.TOO_LARGE
-        return None if self.topics.remove(topic) else Invalid.NOT_SUBSCRIBED
-
-
-class ForPublisher(ToPublisher):
-    """Heeds the subscriptions to a publisher that heeds none, and must be sent nothing."""
-
-    topics: Subscriptions
-    _goes_on = False
 
 
 class ToSender(Filter):
     """To a service that only sends."""
 
-    def _judge(self, frames: Buffer, begin: int, end: int, more: bool) -> Invalid | None:  # noqa: ARG002
+    def _check(self, frames: Buffer, begin: int, end: int, more: bool) -> Invalid | None:  # noqa: ARG002
         return Invalid.NOT_ACCEPTED
 
 
 class ToOldRequester(Filter):
     """A reply begins with an empty part."""
 
-    def _judge(self, frames: Buffer, begin: int, end: int, more: bool) -> Invalid | None:  # noqa: ARG002
+    def _check(self, frames: Buffer, begin: int, end: int, more: bool) -> Invalid | None:  # noqa: ARG002
         return None if not self._is_first or (more and begin == end) else Invalid.NOT_ACCEPTED
 
 
@@ -135,20 +52,20 @@ class ToOldReplier(Filter):
 
     _is_delimited = False
 
-    def _judge(self, frames: Buffer, begin: int, end: int, more: bool) -> Invalid | None:  # noqa: ARG002
+    def _check(self, frames: Buffer, begin: int, end: int, more: bool) -> Invalid | None:  # noqa: ARG002
         was_delimited = self._is_delimited and not self._is_first
         self._is_delimited = was_delimited or begin == end
         return None if more or was_delimited else Invalid.NOT_ACCEPTED
 
 
-def filter_for(service: Side, *, drops: bool, xpub_messages: bool) -> Filter | None:
+def filter_for(service: Capabilities, *, drops: bool, xpub_messages: bool) -> Filter | None:
     """The filter of a session with this service; None where anything may pass."""
     kind, dialect = service.socket_type, service.dialect
     if kind in PUBLISHERS:
         if dialect == Dialect.V1:
-            return ForPublisher(Dialect.V3, drops=drops, topics=Subscriptions())
+            return SubscriptionSink(Dialect.V3, drops=drops, topics=Subscriptions())
         takes_messages, topics = kind == XPUB and xpub_messages, Subscriptions() if service.minor < 1 else None
-        return ToPublisher(dialect, drops=drops, takes_messages=takes_messages, topics=topics)
+        return SubscriptionFilter(dialect, drops=drops, takes_messages=takes_messages, topics=topics)
     if kind in SENDERS:
         return ToSender(dialect, drops=drops)
     if dialect == Dialect.V1 and kind == REQ:

@@ -11,7 +11,7 @@ COMMAND_ROOM = spec.COMMAND_MAX + spec.LONG_HEADER
 
 
 class PartialMessages:
-    """For the direction from the client to the service."""
+    """The parts of one direction's message that has begun and not ended."""
 
     __slots__ = ("_parts",)
 
@@ -35,6 +35,6 @@ class PartialMessages:
         parts += bytes(COMMAND_ROOM)
         return Buffer(parts), end
 
-    def give_up_parts(self) -> None:
-        """The message that has begun is torn."""
+    def discard(self) -> None:
+        """Forget the message that has begun: it will not be whole."""
         self._parts.clear()

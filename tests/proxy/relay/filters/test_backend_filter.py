@@ -2,8 +2,10 @@
 
 import pytest
 
-from curveproxy.proxy.relay.commands import Side
-from curveproxy.proxy.relay.filters.backend_filter import Filter, ForPublisher, filter_for
+from curveproxy.proxy.relay.filters.backend_filter import filter_for
+from curveproxy.proxy.relay.filters.legacy_pubsub import SubscriptionSink
+from curveproxy.proxy.relay.filters.message_filter import Filter
+from curveproxy.proxy.relay.peer import Capabilities
 from curveproxy.reasons import Invalid
 from curveproxy.wire.codec.framing import plain_frame
 from curveproxy.wire.codec.state import Buffer
@@ -20,7 +22,7 @@ each_age = pytest.mark.parametrize("age", AGES)
 
 def filter_of(kind: bytes, age: str, *, drops: bool = False, xpub_messages: bool = False) -> Filter:
     dialect, minor = AGES[age]
-    found = filter_for(Side(minor, kind, dialect), drops=drops, xpub_messages=xpub_messages)
+    found = filter_for(Capabilities(minor, kind, dialect), drops=drops, xpub_messages=xpub_messages)
     assert found is not None
     return found
 
@@ -53,13 +55,13 @@ def passes(the_filter: Filter, *messages: Message) -> list[Invalid | None]:
 @pytest.mark.parametrize("xpub_messages", [False, True])
 def test_most_services_have_none(kind: bytes | None, age: str, xpub_messages: bool) -> None:
     dialect, minor = AGES[age]
-    assert filter_for(Side(minor, kind, dialect), drops=False, xpub_messages=xpub_messages) is None
+    assert filter_for(Capabilities(minor, kind, dialect), drops=False, xpub_messages=xpub_messages) is None
 
 
 @pytest.mark.parametrize("kind", [b"REQ", b"REP"])
 def test_only_an_old_requester_or_replier_has_one(kind: bytes) -> None:
     for dialect, minor in list(AGES.values())[1:]:
-        assert filter_for(Side(minor, kind, dialect), drops=False, xpub_messages=False) is None
+        assert filter_for(Capabilities(minor, kind, dialect), drops=False, xpub_messages=False) is None
 
 
 @pytest.mark.parametrize("age", list(AGES)[1:])
@@ -138,7 +140,7 @@ def test_a_message_is_left_out_over_any_cut(kind: bytes, age: str) -> None:
 @pytest.mark.parametrize("kind", [b"PUB", b"XPUB"])
 def test_a_publisher_that_heeds_nothing_is_sent_nothing_and_its_subscriptions_are_kept(kind: bytes) -> None:
     the_filter = filter_of(kind, "2.x", xpub_messages=True)
-    assert isinstance(the_filter, ForPublisher)
+    assert isinstance(the_filter, SubscriptionSink)
     said = frames(V3, [b"\1a"], [b""], [b"zb"], [b"\1c"], [b"\0c"], [b"\0d"], [b"\1e", b"x"])
     assert run(the_filter, said) == (b"", [NOT_ACCEPTED, NOT_ACCEPTED, NOT_SUBSCRIBED, NOT_ACCEPTED])
     assert [topic in the_filter.topics for topic in (b"a", b"b", b"c", b"e")] == [True, False, False, False]

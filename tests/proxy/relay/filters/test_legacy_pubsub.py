@@ -1,22 +1,18 @@
 """What a publisher before ZMTP 2.0 publishes, and what of it its subscriber is sent."""
 
-from types import SimpleNamespace
-from typing import Any
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support import curve, zmtp
 
+from curveproxy.policy.limits import MessageLimits
 from curveproxy.policy.subscriptions import Subscriptions
-from curveproxy.proxy.established import Established
-from curveproxy.proxy.relay.pump import Peer
-from curveproxy.proxy.relay.sealer import PublisherFilter
+from curveproxy.proxy.relay.filters.legacy_pubsub import PublisherFilter
+from curveproxy.proxy.relay.peer import Capabilities
 from curveproxy.wire.codec.framing import plain_frame
 from curveproxy.wire.codec.select import CodecState
 from curveproxy.wire.codec.state import BATCH_FRAMES_IN_PYTHON, Buffer, Stop
 from curveproxy.wire.curve import box
-from curveproxy.wire.security import Plain, Version
 from curveproxy.wire.zmtp.frame import Dialect
 
 KEY = bytes(range(32))
@@ -30,9 +26,9 @@ def choosing(*topics: bytes) -> PublisherFilter:
     wanted = Subscriptions()
     for topic in topics:
         wanted.add(topic)
-    nothing: Any = SimpleNamespace(env=None)
-    peer = Peer(Established(nothing, {"Socket-Type": b"PUB"}, Version(Dialect.V1, 0), Plain()))
-    return PublisherFilter(nothing, peer, peer, CodecState(KEY, box.MESSAGE_FROM_SERVER, 1, LIMIT, Dialect.V1), wanted)
+    state = CodecState(KEY, box.MESSAGE_FROM_SERVER, 1, LIMIT, Dialect.V1)
+    publisher, subscriber = Capabilities(0, b"PUB", Dialect.V1), Capabilities(1, b"SUB")
+    return PublisherFilter(state, publisher, subscriber, MessageLimits(), wanted)
 
 
 def published(messages: list[Message]) -> bytes:
@@ -41,7 +37,7 @@ def published(messages: list[Message]) -> bytes:
     return b"".join(plain_frame(more, body, Dialect.V1) for more, body in parts)
 
 
-def run(pump: PublisherFilter, stream: bytes, cuts: list[int], room: int) -> tuple[list[Message], int, Stop]:
+def run(sealer: PublisherFilter, stream: bytes, cuts: list[int], room: int) -> tuple[list[Message], int, Stop]:
     """Let it turn a stream that comes in pieces, with so little room in its target: what is sent, what is left, why."""
     sent, kept, messages, stop = b"", b"", 0, Stop.INCOMPLETE
     for start, end in zip([0, *cuts], [*cuts, len(stream)], strict=True):
@@ -50,9 +46,10 @@ def run(pump: PublisherFilter, stream: bytes, cuts: list[int], room: int) -> tup
         while stop == Stop.FULL:
             source, target = Buffer(len(kept) + 1), Buffer(room)
             source.view[: len(kept)] = kept
-            begin, at, ended, _, stop = pump._turn(source, 0, len(kept), target, 0)
-            assert stop != Stop.FULL or begin or at
-            kept, sent, messages = kept[begin:], sent + target.view[:at], messages + ended
+            result = sealer.apply(source, 0, len(kept), target)
+            stop = result.stop
+            assert stop != Stop.FULL or result.start or result.at
+            kept, sent, messages = kept[result.start :], sent + result.output, messages + result.messages
         if stop != Stop.INCOMPLETE:
             break
     found: list[Message] = [[]]
@@ -107,13 +104,14 @@ def test_a_message_of_endless_parts_is_too_large_only_where_it_is_wanted() -> No
 
 @pytest.mark.parametrize("topic", [b"x", b"a"], ids=["not wanted", "wanted"])
 def test_so_many_frames_are_looked_at_in_one_batch(topic: bytes) -> None:
-    pump, stream = choosing(topic), published([[b"a"], [b"b"]] * 1000)
+    sealer, stream = choosing(topic), published([[b"a"], [b"b"]] * 1000)
     source, target, start, batches = Buffer(len(stream)), Buffer(1 << 20), 0, 0
     source.view[:] = stream
     stop = Stop.FULL
     while stop == Stop.FULL:
         begun = start
-        start, _, _, _, stop = pump._turn(source, start, len(stream), target, 0)
+        result = sealer.apply(source, start, len(stream), target)
+        start, stop = result.start, result.stop
         assert (start - begun) // 3 <= BATCH_FRAMES_IN_PYTHON
         batches += 1
     assert (start, stop) == (len(stream), Stop.INCOMPLETE)

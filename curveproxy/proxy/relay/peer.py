@@ -1,0 +1,78 @@
+"""One end of a session: its socket, what it can do, and who waits for it."""
+
+from typing import Protocol
+
+from curveproxy.policy.socket_types import SUBSCRIBERS
+from curveproxy.proxy.established import Established
+from curveproxy.proxy.net.reactor import GONE, READ, WRITE
+from curveproxy.wire.zmtp.frame import Dialect
+
+
+class Capabilities:
+    """What one side of a session is known to speak.
+
+    dialect, minor: its version of ZMTP.
+    socket_type: of its handshake; None where the handshake does not say.
+    knows_ping: it has sent a PING that was passed on, so it knows what a PONG is.
+    answers_ping: it has answered a PING of ours.
+    """
+
+    __slots__ = ("answers_ping", "dialect", "knows_ping", "minor", "socket_type")
+
+    def __init__(
+        self, minor: int, socket_type: bytes | None, dialect: Dialect = Dialect.V3, *, knows_ping: bool = False
+    ) -> None:
+        self.minor, self.socket_type, self.dialect = minor, socket_type, dialect
+        self.knows_ping, self.answers_ping = knows_ping, False
+
+    @property
+    def never_subscribes(self) -> bool:
+        """A subscriber before ZMTP 2.0: it receives only from a publisher that sends unasked."""
+        return self.dialect == Dialect.V1 and self.socket_type in SUBSCRIBERS
+
+    def learn(self, *, knows_ping: bool, answers_ping: bool) -> None:
+        """Add what a command of this side has shown."""
+        self.knows_ping |= knows_ping
+        self.answers_ping |= answers_ping
+
+
+class Reader(Protocol):
+    """Waits for octets from a peer."""
+
+    def source_ready(self, *, gone: bool) -> None:
+        """There is something to read, or the peer has ended (``gone``)."""
+
+    def failed(self, error: Exception) -> None:
+        """An error of ours in ``source_ready`` or in the other direction's ``sink_ready``."""
+
+
+class Writer(Protocol):
+    """Waits for room to write to a peer."""
+
+    def sink_ready(self) -> None: ...
+
+
+class Peer(Capabilities):
+    """One end of a session, as the reactor's handler of its socket."""
+
+    __slots__ = ("on_readable", "on_writable", "socket")
+    on_readable: Reader
+    on_writable: Writer
+
+    def __init__(self, established: Established) -> None:
+        version = established.version
+        super().__init__(version.minor, established.socket_type, version.dialect)
+        self.socket = established.socket
+
+    def attach(self, on_readable: Reader, on_writable: Writer) -> None:
+        """Call these from now on."""
+        self.on_readable, self.on_writable = on_readable, on_writable
+
+    def ready(self, events: int) -> None:
+        if events & (READ | GONE):
+            self.on_readable.source_ready(gone=bool(events & GONE))
+        if events & (WRITE | GONE):
+            self.on_writable.sink_ready()
+
+    def failed(self, error: Exception) -> None:
+        self.on_readable.failed(error)

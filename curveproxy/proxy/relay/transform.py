@@ -1,0 +1,72 @@
+"""Chooses what turns the frames of a session: by which side speaks CURVE, whichever of them connected."""
+
+from curveproxy.policy.limits import MessageLimits, OnInvalid
+from curveproxy.proxy.relay.filters.backend_filter import filter_for
+from curveproxy.proxy.relay.filters.legacy_pubsub import PublisherFilter, SubscriptionSink
+from curveproxy.proxy.relay.filters.message_filter import Filter
+from curveproxy.proxy.relay.filters.partial_messages import PartialMessages
+from curveproxy.proxy.relay.opener import FilteringOpener, Opener
+from curveproxy.proxy.relay.peer import Capabilities
+from curveproxy.proxy.relay.sealer import Sealer
+from curveproxy.proxy.relay.transformed import Transform
+from curveproxy.wire.codec.select import BATCH, CodecState
+from curveproxy.wire.errors import LocalError
+from curveproxy.wire.security import Curve, Plain, Security
+
+Side = tuple[Security, Capabilities]
+
+
+def transforms(
+    downstream: Side, upstream: Side, limits: MessageLimits, *, xpub_messages: bool
+) -> tuple[Transform, Transform]:
+    """What turns downstream's frames into upstream's, and the reverse. Raises LocalError.
+
+    xpub_messages: an XPUB is sent messages too, and not only subscriptions.
+    """
+    match downstream[0], upstream[0]:
+        case Curve() as curve, Plain():
+            return _open_and_seal(curve, downstream[1], upstream[1], limits, xpub_messages)
+        case Plain(), Curve() as curve:
+            opener, sealer = _open_and_seal(curve, upstream[1], downstream[1], limits, xpub_messages)
+            return sealer, opener
+    raise LocalError("one side of a session speaks CURVE, and one does not")
+
+
+def _open_and_seal(
+    curve: Curve, boxed: Capabilities, plain: Capabilities, limits: MessageLimits, xpub_messages: bool
+) -> tuple[Transform, Transform]:
+    drops = limits.on_invalid == OnInvalid.DROP
+    the_filter = filter_for(plain, drops=drops, xpub_messages=xpub_messages)
+    # What a SubscriptionSink keeps to itself need not be in the sink's dialect.
+    dialect = the_filter.dialect if the_filter is not None else plain.dialect
+    opening = CodecState(
+        curve.key,
+        curve.open_prefix,
+        curve.open_nonce,
+        limits.max_message_bytes,
+        dialect,
+        curve.little_endian,
+        batch=BATCH,
+    )
+    sealing = CodecState(
+        curve.key, curve.seal_prefix, curve.seal_nonce, limits.max_message_bytes, plain.dialect, batch=BATCH
+    )
+    return (
+        _opener(opening, boxed, plain, limits, PartialMessages() if drops else None, the_filter),
+        PublisherFilter(sealing, plain, boxed, limits, the_filter.topics)
+        if isinstance(the_filter, SubscriptionSink)
+        else Sealer(sealing, plain, boxed, limits),
+    )
+
+
+def _opener(
+    state: CodecState,
+    boxed: Capabilities,
+    plain: Capabilities,
+    limits: MessageLimits,
+    partial: PartialMessages | None,
+    the_filter: Filter | None,
+) -> Opener:
+    if partial is None and the_filter is None:
+        return Opener(state, boxed, plain, limits)
+    return FilteringOpener(state, boxed, plain, limits, partial, the_filter)

@@ -1,0 +1,134 @@
+"""What every transform is: one direction's work on whole frames, without sockets, sessions or a clock.
+
+A transform turns the frames of its source into those of its sink, by the codec as long as they are ordinary. At the
+first frame that is not, it decides what becomes of that frame. ``opener.py`` and ``sealer.py`` are the two kinds;
+``filters/`` has those that leave messages out; ``transform.py`` chooses.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+from curveproxy.policy.invalid_budget import InvalidBudget
+from curveproxy.policy.limits import MessageLimits
+from curveproxy.proxy.relay.commands import decide_untrusted
+from curveproxy.proxy.relay.peer import Capabilities
+from curveproxy.reasons import Invalid
+from curveproxy.wire.codec.resync import Probed
+from curveproxy.wire.codec.state import Batch, Buffer, CodecState
+
+
+class Transformed:
+    """What became of a batch of frames.
+
+    start: where the source stands.
+    target, at: what goes on is ``target.data[:at]``. It is not always the buffer that was handed in.
+    messages, octets: whole messages in the batch, and octets of data. frames: how many were turned.
+    stop: why the batch ended. probed: what is known of the frame that ended it.
+    skip: octets of a dropped frame that have not come yet.
+    invalid: what was left out. fatal: for which of them the session has to end.
+    reply: body of a command for the source.
+    """
+
+    skip = 0
+    invalid: Sequence[Invalid] = ()
+    fatal: Invalid | None = None
+    reply = b""
+
+    def __init__(self, batch: Batch, target: Buffer, frames: int, probed: Probed | None = None) -> None:
+        self.start, self.at, self.messages, self.octets, self.stop = batch
+        self.target, self.frames, self.probed = target, frames, probed
+
+    @property
+    def output(self) -> memoryview:
+        return self.target.view[: self.at]
+
+    def append(self, frame: bytes) -> None:
+        """Let a frame go on behind the others. The target has room for it."""
+        self.target.view[self.at : self.at + len(frame)] = frame
+        self.at += len(frame)
+
+    def leave_out(self, reason: Invalid) -> None:
+        """Count something that does not go on."""
+        self.invalid = (*self.invalid, reason)
+
+
+class Transform(ABC):
+    """One direction's work on whole frames.
+
+    source, sink: what the two sides speak. limits: what the source may send.
+    filters: whether each batch has to be resolved, and not only one that ended at an extraordinary frame.
+    """
+
+    __slots__ = ("_budget", "_limits", "_sink", "_source", "_state")
+    filters = False
+
+    def __init__(self, state: CodecState, source: Capabilities, sink: Capabilities, limits: MessageLimits) -> None:
+        self._state, self._source, self._sink, self._limits = state, source, sink, limits
+        self._budget: InvalidBudget | None = None
+
+    @property
+    def held(self) -> int:
+        """Octets of the message that has begun and not ended; 0 between two messages."""
+        return self._state.held
+
+    @property
+    def partial(self) -> int:
+        """Octets of messages that are kept here until they are whole."""
+        return 0
+
+    @property
+    def batch(self) -> int:
+        """How many frames are turned at once, at most."""
+        return self._state.batch
+
+    @abstractmethod
+    def frame_size(self, source: Buffer, start: int, end: int) -> int:
+        """Octets of the frame at ``source[start:end]``, header and all; 0 while that is not known."""
+
+    @abstractmethod
+    def apply(self, source: Buffer, start: int, end: int, target: Buffer) -> Transformed:
+        """Turn whole frames of ``source[start:end]`` into those of the sink. May run in a thread."""
+
+    @abstractmethod
+    def resolve(self, result: Transformed, source: Buffer, end: int, now: float) -> None:
+        """Decide on the frame at which ``apply`` ended (when ``filters``, also on those before), in its result.
+
+        now: seconds of a clock that does not go back.
+        """
+
+    @abstractmethod
+    def command(self, body: bytes) -> bytes:
+        """A command of our own as a frame for the sink."""
+
+    @abstractmethod
+    def message(self, body: bytes) -> bytes:
+        """A message of our own, of one part, as a frame for the sink."""
+
+    def discard(self) -> None:  # noqa: B027
+        """Forget what is kept of a message that has not ended."""
+
+    def _resolve_command(self, result: Transformed, body: bytes, now: float) -> bytes | Invalid:
+        """The frame by which the source's command goes on, which may be empty; or what is wrong with it."""
+        action = decide_untrusted(body, self._sink)
+        if action.invalid is not None:
+            return action.invalid
+        self._source.learn(knows_ping=action.knows_ping, answers_ping=action.answers_ping)
+        if action.pass_on and not action.flags and self._state.held:
+            return Invalid.COMMAND  # a subscription between two parts of a message
+        if action.dropped and not self._within_budget(result, Invalid.COMMAND, now):
+            result.fatal = Invalid.COMMAND
+        result.reply = action.answer
+        if not action.pass_on:
+            return b""
+        return self.command(action.pass_on) if action.flags else self._pass_on(result, action.pass_on, now)
+
+    def _pass_on(self, result: Transformed, body: bytes, now: float) -> bytes:  # noqa: ARG002
+        """A message that a command became, as a frame for the sink."""
+        return self.message(body)
+
+    def _within_budget(self, result: Transformed, reason: Invalid, now: float) -> bool:
+        """Count what does not go on; False when there has been more of it in a minute than a session may send."""
+        result.leave_out(reason)
+        if self._budget is None:
+            self._budget = InvalidBudget(self._limits.max_invalid_per_minute)
+        return self._budget.spend(now)
