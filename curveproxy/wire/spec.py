@@ -46,13 +46,18 @@ NONCE_SIZE: Final = 24
 SHORT_NONCE: Final = 8
 LONG_NONCE: Final = 16
 CURVE_VERSION: Final = b"\x01\x00"
-COOKIE_SIZE: Final = 96
-VOUCH_SIZE: Final = 96
 HELLO_SIZE: Final = 200
 WELCOME_SIZE: Final = 168
 INITIATE_OVERHEAD: Final = 257
 READY_OVERHEAD: Final = 30
 MESSAGE_OVERHEAD: Final = 33
+
+# A command's name has its length before it.
+HELLO_NAME: Final = b"\x05HELLO"
+WELCOME_NAME: Final = b"\x07WELCOME"
+INITIATE_NAME: Final = b"\x08INITIATE"
+READY_NAME: Final = b"\x05READY"
+ERROR_NAME: Final = b"\x05ERROR"
 MESSAGE_NAME: Final = b"\x07MESSAGE"
 
 # Inside a MESSAGE box the first octet holds flags. RFC 26 knows MORE; libzmq >= 4.2 added COMMAND.

@@ -156,7 +156,7 @@ def command_marks(material: Material) -> None:
     octets = material.damaged(zmtp.frame(body, COMMAND, long=long, size=size) + material.octets(20))
 
     def any_command(seen: bytes) -> tuple[int, int, int]:
-        return read_command_untrusted(seen, Due(b"READY", least, most, Fault.HELLO, Fault.INITIATE_TOO_LARGE))
+        return read_command_untrusted(seen, Due(b"\x05READY", least, most, Fault.HELLO, Fault.INITIATE_TOO_LARGE))
 
     checks: list[tuple[bytes, int, int, Callable[[bytes], tuple[int, int, int]]]] = [
         (b"HELLO", 200, 200, hello_mark_untrusted),
@@ -301,6 +301,7 @@ def without_leftover(peer: Initiator) -> Negotiated | None:
     "wire.curve.client.CurveInitiator._advance_untrusted",
     "wire.curve.client.CurveInitiator._greeting_untrusted",
     "wire.curve.client.CurveInitiator._command_untrusted",
+    "wire.curve.client.CurveInitiator._may_be_instead_untrusted",
     "wire.curve.client.CurveInitiator._initiate_untrusted",
     "wire.curve.client.CurveInitiator._ready_untrusted",
     "wire.curve.client._reason_untrusted",

@@ -1,6 +1,6 @@
 """The client's side of the CURVE handshake, without I/O: octets in, octets out (RFC 26).
 
-For ``demo`` and ``probe``; the proxy's own clients bring their own.
+For ``demo`` and ``probe``. Clients of the proxy bring their own.
 """
 
 import string
@@ -8,34 +8,33 @@ from collections.abc import Mapping
 from enum import StrEnum
 
 from curveproxy.wire import sodium, spec
-from curveproxy.wire.curve import box
+from curveproxy.wire.curve import box, layout
 from curveproxy.wire.curve.keys import KeyPair, short_nonce
 from curveproxy.wire.errors import Fault, PeerError
 from curveproxy.wire.initiator import Initiator
 from curveproxy.wire.security import Curve, Negotiated, Version
 from curveproxy.wire.zmtp import metadata
-from curveproxy.wire.zmtp.frame import Dialect, Due, command, read_command_untrusted, read_frame
+from curveproxy.wire.zmtp.frame import Dialect, Due, frame, read_command_untrusted, read_frame
 from curveproxy.wire.zmtp.greeting import MINOR_AT, check_greeting_untrusted, greeting
 
-# What a server may answer at most to INITIATE: READY's metadata is unbounded by the RFC.
+# The largest READY that we accept: the RFC sets no bound to its metadata.
 READY_MAX = spec.READY_OVERHEAD + 65536
 
-WELCOME = Due(b"WELCOME", spec.WELCOME_SIZE, spec.WELCOME_SIZE, Fault.WELCOME, Fault.WELCOME)
-READY = Due(b"READY", spec.READY_OVERHEAD, READY_MAX, Fault.READY, Fault.READY)
+_WELCOME_DUE = Due(spec.WELCOME_NAME, spec.WELCOME_SIZE, spec.WELCOME_SIZE, Fault.WELCOME, Fault.WELCOME)
+_READY_DUE = Due(spec.READY_NAME, spec.READY_OVERHEAD, READY_MAX, Fault.READY, Fault.READY)
 
-# A client numbers its commands and messages from one on.
+# We number our commands and messages from one on.
 HELLO_NONCE, INITIATE_NONCE = 1, 2
 
-# Who else answers on a port, by the first octets.
-FAMILIAR = {b"HTTP/": "HTTP", b"\x15\x03": "TLS", b"\x16\x03": "TLS", b"SSH-": "SSH"}
+# Other protocols that may answer on a port, by their first octets.
+_FAMILIAR = {b"HTTP/": "HTTP", b"\x15\x03": "TLS", b"\x16\x03": "TLS", b"SSH-": "SSH"}
 
-# A word in ERROR.
-WORD = frozenset(string.ascii_lowercase + "_")
-REASON_MAX = 32
+# The two commands that may come where another is due: HELLO from another client, ERROR from a server that refuses.
+_INSTEAD = {spec.WELCOME_NAME: spec.HELLO_NAME, spec.READY_NAME: spec.ERROR_NAME}
 
-# What may come where another command is due: from another client, and from a server that refuses.
-SHORT_COMMAND = bytes([spec.COMMAND])
-INSTEAD = {b"WELCOME": b"\x05HELLO", b"READY": b"\x05ERROR"}
+# The reasons in an ERROR that are repeated: a status code, or a word.
+_STATUS_SIZE, _WORD_MAX = 3, 32
+_WORD = frozenset(string.ascii_lowercase + "_")
 
 
 class Stage(StrEnum):
@@ -49,6 +48,9 @@ class Stage(StrEnum):
 
 class CurveInitiator(Initiator):
     """One handshake of a CURVE client.
+
+    server: S; keys: C, c; transient: C', c', for this connection alone; vouch_nonce: 16 random octets.
+    properties: ours, for the server.
 
     stage: what is awaited.
     minor: the server's minor version of ZMTP, once its greeting has come.
@@ -78,15 +80,16 @@ class CurveInitiator(Initiator):
         answer = b""
         if self.stage is Stage.GREETING and self._greeting_untrusted():
             self.stage, answer = Stage.WELCOME, self._hello()
-        if self.stage is Stage.WELCOME and (body := self._command_untrusted(WELCOME)):
+        if self.stage is Stage.WELCOME and (body := self._command_untrusted(_WELCOME_DUE)):
             self.stage, answer = Stage.READY, answer + self._initiate_untrusted(body)
-        if self.stage is Stage.READY and (body := self._command_untrusted(READY)):
+        if self.stage is Stage.READY and (body := self._command_untrusted(_READY_DUE)):
             self._negotiated = self._ready_untrusted(body)
             self.stage = Stage.DONE
         return answer
 
     def _greeting_untrusted(self) -> bool:
-        for sign, protocol in FAMILIAR.items():
+        """Whether the server's greeting is whole."""
+        for sign, protocol in _FAMILIAR.items():
             if self._seen.startswith(sign):
                 raise PeerError(Fault.NOT_ZMTP, f"it looks like {protocol}")
             if sign.startswith(self._seen):
@@ -100,30 +103,43 @@ class CurveInitiator(Initiator):
 
     def _command_untrusted(self, due: Due) -> bytes:
         """The body of the command that is due, or nothing while it is not whole."""
-        if self._seen[:1] == SHORT_COMMAND and INSTEAD[due.name].startswith(self._seen[2:8]):
-            if (found := read_frame(self._seen)) is None:
-                return b""
-            if found[1].startswith(INSTEAD[b"WELCOME"]):
-                raise PeerError(Fault.ROLE)  # as-server tells nothing: libzmq's servers write 0
-            if found[1].startswith(INSTEAD[b"READY"]):
-                raise PeerError(Fault.REFUSED, _reason_untrusted(found[1][6:]))
+        if self._may_be_instead_untrusted(_INSTEAD[due.name]):
+            return b""
         mark, begin, end = read_command_untrusted(self._seen, due)
         if len(self._seen) < mark:
             return b""
         body, self._seen = self._seen[begin:end], self._seen[end:]
         return body
 
+    def _may_be_instead_untrusted(self, name: bytes) -> bool:
+        """Whether what has come may turn out to be the command of that name. Raises PeerError when it is."""
+        begin = spec.SHORT_HEADER
+        if self._seen[:1] != bytes([spec.COMMAND]) or not name.startswith(self._seen[begin : begin + len(name)]):
+            return False
+        if (found := read_frame(self._seen)) is None:
+            return True
+        _, body, _ = found
+        if not body.startswith(name):
+            return False
+        if name == spec.HELLO_NAME:
+            raise PeerError(Fault.ROLE)  # as-server tells nothing: libzmq's servers write 0
+        raise PeerError(Fault.REFUSED, _reason_untrusted(body))
+
     def _hello(self) -> bytes:
         nonce = short_nonce(HELLO_NONCE)
         shared = sodium.shared_key(self._server, self._transient.secret)
-        sealed = sodium.seal(box.HELLO_PLAIN, box.HELLO + nonce, shared)
-        return command(b"HELLO", spec.CURVE_VERSION + bytes(72) + self._transient.public + nonce + sealed)
+        sealed = sodium.seal(layout.HELLO_PLAIN, box.HELLO + nonce, shared)
+        public, padding = self._transient.public, layout.HELLO_PADDING
+        body = layout.HELLO.pack(spec.HELLO_NAME, spec.CURVE_VERSION, padding, public, nonce, sealed)
+        return frame(spec.COMMAND, body)
 
     def _initiate_untrusted(self, body: bytes) -> bytes:
+        """INITIATE's frame, the answer to WELCOME's body. Raises PeerError: welcome."""
+        _, welcome_nonce, sealed = layout.WELCOME.unpack(body)
         try:
             shared = sodium.shared_key(self._server, self._transient.secret)
-            plain = sodium.open_box(body[24:], box.WELCOME + body[8:24], shared)
-            server_transient, cookie = plain[:32], plain[32:]
+            plain = sodium.open_box(sealed, box.WELCOME + welcome_nonce, shared)
+            server_transient, cookie = layout.WELCOME_PLAIN.unpack(plain)
             self._shared = sodium.shared_key(server_transient, self._transient.secret)
             vouch = box.seal_vouch(
                 self._keys, self._transient.public, self._server, server_transient, self._vouch_nonce
@@ -131,12 +147,15 @@ class CurveInitiator(Initiator):
         except sodium.BoxError as error:
             raise PeerError(Fault.WELCOME, str(error)) from None
         nonce = short_nonce(INITIATE_NONCE)
-        sealed = sodium.seal(self._keys.public + vouch + self._metadata, box.INITIATE + nonce, self._shared)
-        return command(b"INITIATE", cookie + nonce + sealed)
+        plain = layout.INITIATE_PLAIN.pack(self._keys.public, vouch) + self._metadata
+        sealed = sodium.seal(plain, box.INITIATE + nonce, self._shared)
+        return frame(spec.COMMAND, layout.INITIATE.pack(spec.INITIATE_NAME, cookie, nonce) + sealed)
 
     def _ready_untrusted(self, body: bytes) -> Negotiated:
+        """Open READY's body. Raises PeerError: ready, metadata."""
+        _, nonce = layout.READY.unpack_from(body)
         try:
-            plain = sodium.open_box(body[14:], box.READY + body[6:14], self._shared)
+            plain = sodium.open_box(body[layout.READY.size :], box.READY + nonce, self._shared)
         except sodium.BoxError as error:
             raise PeerError(Fault.READY, str(error)) from None
         security = Curve(
@@ -144,13 +163,13 @@ class CurveInitiator(Initiator):
             box.MESSAGE_FROM_CLIENT,
             INITIATE_NONCE,
             box.MESSAGE_FROM_SERVER,
-            int.from_bytes(body[6:14], "big"),
+            int.from_bytes(nonce, "big"),
         )
         return Negotiated(metadata.read_untrusted(plain), Version(Dialect.V3, self.minor), security, self._seen)
 
 
-def _reason_untrusted(data: bytes) -> str:
-    """The reason in an ERROR: a status code of ZAP (RFC 27), or a word as curveproxy tells it to a probe; else ''."""
-    text = data[1:].decode("ascii", "replace")
-    is_status = len(text) == 3 and text.isdecimal()
-    return text if is_status or (len(text) <= REASON_MAX and WORD.issuperset(text)) else ""
+def _reason_untrusted(body: bytes) -> str:
+    """The reason in an ERROR: a status code of ZAP (RFC 27), or a word as curveproxy tells a probe; else ''."""
+    text = body[layout.ERROR.size :].decode("ascii", "replace")
+    is_status = len(text) == _STATUS_SIZE and text.isdecimal()
+    return text if is_status or (len(text) <= _WORD_MAX and _WORD.issuperset(text)) else ""

@@ -1,37 +1,37 @@
 """The cookie: what a server must remember between WELCOME and INITIATE, kept by the client (RFC 26).
 
-# nonce[16] secretbox[80]: C'[32] s'[32] under a key that nobody else knows
-
-One key for all connections would let a recorded INITIATE be played again on another: the same session key, the
-same nonces, twice. So each connection has its own, made from the rotating key and a number that the system gives
-to the socket alone; it costs no memory.
+With one key for all connections, a recorded INITIATE could be played again on another connection: the same session
+key, and the same nonces twice. So each connection has a key of its own, made from the rotating key and a number that
+the system gives to this socket alone. That costs no memory.
 """
 
 import hashlib
 
 from curveproxy.wire import sodium, spec
-from curveproxy.wire.curve.box import COOKIE
+from curveproxy.wire.curve import box, layout
 
 
 def cookie_key(rotating: bytes | bytearray, binding: bytes) -> bytes:
-    """The key of one connection's cookie.
+    """The key of one connection's cookie, 32 octets.
 
     rotating: 32 octets of this minute.
-    binding: what no other connection shares, while the rotating key lives.
+    binding: octets that no other connection shares while the rotating key lives.
     """
     return hashlib.blake2b(binding, key=rotating, digest_size=spec.KEY_SIZE).digest()
 
 
 def seal_cookie(client_transient: bytes, server_transient: bytes, nonce: bytes, key: bytes) -> bytes:
     """A cookie, 96 octets, of C' and s'. nonce: 16 random octets."""
-    return nonce + sodium.seal_secret(client_transient + server_transient, COOKIE + nonce, key)
+    plain = layout.COOKIE_PLAIN.pack(client_transient, server_transient)
+    return layout.COOKIE.pack(nonce, sodium.seal_secret(plain, box.COOKIE + nonce, key))
 
 
 def open_cookie(cookie: bytes, key: bytes) -> tuple[bytes, bytes] | None:
-    """C' and s' out of a cookie; None when it is not one of this key."""
-    nonce, box = cookie[: spec.LONG_NONCE], cookie[spec.LONG_NONCE :]
+    """C' and s' out of a cookie of 96 octets; None when it was not made with this key."""
+    nonce, sealed = layout.COOKIE.unpack(cookie)
     try:
-        plain = sodium.open_secret(box, COOKIE + nonce, key)
+        plain = sodium.open_secret(sealed, box.COOKIE + nonce, key)
     except sodium.BoxError:
         return None
-    return plain[: spec.KEY_SIZE], plain[spec.KEY_SIZE :]
+    client_transient, server_transient = layout.COOKIE_PLAIN.unpack(plain)
+    return client_transient, server_transient

@@ -13,12 +13,16 @@ CANCEL = b"CANCEL"
 JOIN = b"JOIN"
 LEAVE = b"LEAVE"
 
+_NAME_AT = 1
+
 
 def split_command_untrusted(body: bytes) -> tuple[bytes, bytes]:
     """A command's name and data. Raises PeerError: command."""
-    if not body or not 0 < body[0] < len(body):
+    size = body[0] if body else 0
+    if not 0 < size < len(body):
         raise PeerError(Fault.COMMAND, "its name is cut short")
-    return body[1 : 1 + body[0]], body[1 + body[0] :]
+    data_at = _NAME_AT + size
+    return body[_NAME_AT:data_at], body[data_at:]
 
 
 def check_ping_untrusted(data: bytes) -> bytes:

@@ -80,7 +80,8 @@ def read_frame(seen: bytes) -> tuple[int, bytes, bytes] | None:
 class Due:
     """The one handshake command that may come next.
 
-    least, most: the bounds of its body in octets, which holds the name too.
+    name: with its length before it, as it stands in the body.
+    least, most: the bounds of the body in octets, the name included.
     malformed, too_large: the fault of a body that is smaller, or larger.
     """
 
@@ -108,12 +109,11 @@ def read_command_untrusted(seen: spec.Octets, due: Due) -> tuple[int, int, int]:
     size = end - begin
     # The name before the size: a HELLO where INITIATE is due is the wrong command, not a small INITIATE.
     # What is shorter than the name that is due can not be it.
-    opening = bytes([len(due.name)]) + due.name
-    if not opening.startswith(bytes(seen[begin : min(begin + len(opening), end)])):
+    named = begin + len(due.name)
+    if not due.name.startswith(bytes(seen[begin : min(named, end)])):
         raise PeerError(Fault.COMMAND, "another command")
     if size < due.least:
         raise PeerError(due.malformed, "too short")
     if size > due.most:
         raise PeerError(due.too_large, "too long")
-    named = begin + len(opening)
     return named if have < named else end, begin, end

@@ -11,13 +11,13 @@ from curveproxy.wire.errors import Fault
 from curveproxy.wire.initiator import Initiator
 from curveproxy.wire.security import Negotiated, Plain, Version
 from curveproxy.wire.zmtp import metadata
-from curveproxy.wire.zmtp.command import body_of
-from curveproxy.wire.zmtp.frame import Dialect, Due, command, read_command_untrusted
+from curveproxy.wire.zmtp.frame import Dialect, Due, frame, read_command_untrusted
 from curveproxy.wire.zmtp.greeting import MAJOR_END, MINOR_AT, check_greeting_untrusted, greeting
 
 GREETING = greeting(spec.NULL, as_server=False)
-_METADATA_AT = len(body_of(b"READY", b""))
-READY = Due(b"READY", _METADATA_AT, spec.BACKEND_HANDSHAKE_MAX, Fault.READY, Fault.READY)
+
+_METADATA_AT = len(spec.READY_NAME)
+_READY_DUE = Due(spec.READY_NAME, _METADATA_AT, spec.BACKEND_HANDSHAKE_MAX, Fault.READY, Fault.READY)
 
 
 class Pacing(IntEnum):
@@ -36,7 +36,7 @@ class NullInitiator(Initiator):
 
     def __init__(self, properties: Mapping[str, bytes], pacing: Pacing) -> None:
         super().__init__()
-        self._ready = command(b"READY", metadata.encode(properties))
+        self._ready = frame(spec.COMMAND, spec.READY_NAME + metadata.encode(properties))
         self._pacing = pacing
 
     def start(self) -> bytes:
@@ -49,7 +49,7 @@ class NullInitiator(Initiator):
         if len(self._seen) < mark:
             return b""
         seen = self._seen[spec.GREETING_SIZE :]
-        mark, begin, end = read_command_untrusted(seen, READY)
+        mark, begin, end = read_command_untrusted(seen, _READY_DUE)
         if len(seen) < mark:
             return b""
         properties = metadata.read_untrusted(seen[begin + _METADATA_AT : end])

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from curveproxy.wire import sodium, spec
-from curveproxy.wire.curve import box
+from curveproxy.wire.curve import box, layout
 from curveproxy.wire.curve import server as curve_server
 from curveproxy.wire.curve.client import CurveInitiator
 from curveproxy.wire.curve.cookie import cookie_key, open_cookie, seal_cookie
@@ -208,7 +208,7 @@ def test_an_initiate_whose_nonce_does_not_follow_is_malformed() -> None:
 
 def test_a_cookie_holds_what_was_put_into_it() -> None:
     cookie = seal_cookie(b"c" * 32, b"s" * 32, bytes(16), KEY)
-    assert len(cookie) == spec.COOKIE_SIZE
+    assert len(cookie) == layout.COOKIE.size
     assert open_cookie(cookie, KEY) == (b"c" * 32, b"s" * 32)
     assert open_cookie(cookie[:-1] + b"\x00", KEY) is None
 

@@ -12,7 +12,7 @@ WRONG, SMALL, LARGE = Fault.COMMAND, Fault.INITIATE, Fault.INITIATE_TOO_LARGE
 
 
 def judge(seen: bytes, least: int = 10, most: int = 400) -> tuple[int, int, int]:
-    return read_command_untrusted(seen, Due(b"NAME", least, most, SMALL, LARGE))
+    return read_command_untrusted(seen, Due(b"\x04NAME", least, most, SMALL, LARGE))
 
 
 @pytest.mark.parametrize("size", [0, 1, 254, 255, 256, 65536])
