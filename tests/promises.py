@@ -11,6 +11,7 @@ import enum
 import stat
 import tempfile
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any, get_args
 
@@ -252,9 +253,14 @@ def _parameter(name: str, function: ast.AST) -> int | None:
     return names.index(name) if name in names else None
 
 
+@cache
+def _log_calls() -> LogCalls:
+    return LogCalls()
+
+
 def events(which: str) -> Iterator[str]:
     """Each event that the log may hold, or each hint beside one; {} stands for what differs."""
-    calls = LogCalls()
+    calls = _log_calls()
     yield from sorted(calls.events if which == "event" else calls.hints)
 
 

@@ -47,18 +47,21 @@ def is_ours(each: object) -> bool:
 
 
 def fresh(before: list[Any]) -> list[Any]:
-    """Objects of ours that were not there before, and the containers and methods that only they hold."""
+    """Objects of ours that were not there before, and the containers and methods that only they hold.
+
+    Without the pairs of keys of which there is a stock for all connections.
+    """
     known = {id(each) for each in before}
-    found = {id(each): each for each in gc.get_objects() if is_ours(each) and id(each) not in known}
-    waiting = list(found.values())
-    while waiting:
-        for each in gc.get_referents(waiting.pop()):
-            if id(each) not in known | found.keys() and (
-                is_ours(each) or (isinstance(each, CONTAINERS) and each != ())
-            ):
-                found[id(each)] = each
-                waiting.append(each)
-    return list(found.values())
+    found = [
+        each for each in gc.get_objects() if is_ours(each) and id(each) not in known and not isinstance(each, KeyPair)
+    ]
+    known |= {id(each) for each in found}
+    for each in found:  # it grows on the way
+        for held in gc.get_referents(each):
+            if id(held) not in known and held != () and (is_ours(held) or isinstance(held, CONTAINERS)):
+                known.add(id(held))
+                found.append(held)
+    return found
 
 
 async def cost(kind: str) -> tuple[int, Counter[tuple[str, int]]]:
