@@ -1,17 +1,21 @@
 """Listening on addresses, names, paths and sockets that were handed over."""
 
+import errno
 import fcntl
 import socket
 import struct
 import termios
 import time
+from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from curveproxy.proxy.net import listening
 from curveproxy.proxy.net.endpoint import Endpoint
-from curveproxy.proxy.net.listening import BindError, listen
+from curveproxy.proxy.net.listening import BindError, ListeningSocket, listen, listen_together, try_to_bind
 from curveproxy.proxy.net.sockets import (
     STRANGER_RECEIVE_BUFFER,
 )
@@ -67,3 +71,135 @@ def test_a_successor_takes_a_path_over_and_keeps_it(tmp_path: object) -> None:
         successor.sockets[0].accept()[0].close()
     successor.close()
     assert not Path(endpoint.host).exists()
+
+
+def named(*addresses: str) -> Callable[..., list[Any]]:
+    """A resolver that knows these addresses for any name."""
+    return lambda _, port, **__: [(socket.AF_INET, socket.SOCK_STREAM, 0, "", (address, port)) for address in addresses]
+
+
+def fails(error: Exception) -> Callable[..., Any]:
+    def fail(*_: object, **__: object) -> Any:
+        raise error
+
+    return fail
+
+
+def test_a_name_is_listened_on_at_all_its_addresses_with_one_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "getaddrinfo", named("127.0.0.1", "127.0.0.2", "127.0.0.1"))
+    found = listen(Endpoint("tcp", "some.host", 0))
+    assert found.addresses == [f"{host}:{found.endpoint.port}" for host in ("127.0.0.1", "127.0.0.2")]
+    assert found.endpoint.host == "some.host"
+    assert not any(sock.getblocking() for sock in found.sockets)
+    found.close()
+
+
+def test_an_address_that_this_machine_does_not_have_is_left_out_unless_it_is_the_only_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(socket, "getaddrinfo", named("192.0.2.1", "127.0.0.1"))
+    found = listen(Endpoint("tcp", "some.host", 0))
+    assert found.addresses == [f"127.0.0.1:{found.endpoint.port}"]
+    found.close()
+    monkeypatch.setattr(socket, "getaddrinfo", named("192.0.2.1"))
+    with pytest.raises(BindError, match="no interface of this machine has that address"):
+        listen(Endpoint("tcp", "some.host", 0))
+
+
+def test_when_one_address_is_taken_the_others_are_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.2", 0)) as taken:
+        port = taken.getsockname()[1]
+        monkeypatch.setattr(socket, "getaddrinfo", named("127.0.0.1", "127.0.0.2"))
+        with pytest.raises(BindError, match="in use") as caught:
+            listen(Endpoint("tcp", "some.host", port))
+        assert (caught.value.number, caught.value.endpoint.port) == (errno.EADDRINUSE, port)
+        socket.create_server(("127.0.0.1", port)).close()
+
+
+@pytest.mark.parametrize("error", [socket.gaierror(), UnicodeError()])
+def test_a_name_that_does_not_resolve_is_told(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "getaddrinfo", fails(error))
+    for attempt in (listen, try_to_bind):
+        with pytest.raises(BindError, match=r"listen on tcp://some\.host:0: the host name does not resolve") as caught:
+            attempt(Endpoint("tcp", "some.host", 0))
+        assert caught.value.number is None
+
+
+def test_a_directory_that_is_missing_is_told_and_a_file_of_somebody_else_stays(tmp_path: Path) -> None:
+    with pytest.raises(BindError, match="the directory does not exist"):
+        listen(Endpoint("ipc", f"{tmp_path}/missing/x.sock"))
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(BindError, match="in use"):
+        listen(Endpoint("ipc", f"{tmp_path}/file"))
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_the_abstract_namespace_has_no_path_to_clear() -> None:
+    endpoint = Endpoint("ipc", "@curveproxy-test-listening")
+    found = listen(endpoint)
+    assert found.addresses == ["@curveproxy-test-listening"]
+    with pytest.raises(BindError, match="in use"):
+        listen(endpoint)
+    found.close()
+    listen(endpoint).close()
+
+
+def test_a_socket_that_was_handed_over_is_taken_for_its_own_endpoint_and_stays_open(tmp_path: Path) -> None:
+    path = f"{tmp_path}/x.sock"
+    with socket.create_server(("127.0.0.1", 0)) as tcp, socket.socket(socket.AF_UNIX) as unix:
+        unix.bind(path)
+        unix.listen()
+        given, port = [tcp, unix], tcp.getsockname()[1]
+        for endpoint, own in ((Endpoint("tcp", "127.0.0.1", port), tcp), (Endpoint("ipc", path), unix)):
+            found = listen(endpoint, handed_over=given)
+            assert found.handed_over
+            assert list(found.sockets) == [own]
+            found.close()
+            assert own.fileno() != -1
+        with pytest.raises(BindError, match="in use"):
+            listen(Endpoint("tcp", "*", port), handed_over=given)  # that is another endpoint
+
+
+def test_a_socket_for_everywhere_is_the_endpoint_with_a_star() -> None:
+    with socket.create_server(("0.0.0.0", 0)) as everywhere:
+        endpoint = Endpoint("tcp", "*", everywhere.getsockname()[1])
+        assert listen(endpoint, handed_over=[everywhere]).handed_over
+
+
+def test_several_processes_listen_each_by_itself_on_one_port() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        endpoint = Endpoint("tcp", "127.0.0.1", free.getsockname()[1])
+    found = listen_together(endpoint, 3)
+    assert len({each.sockets[0].fileno() for each in found}) == 3
+    assert [each.endpoint for each in found] == [endpoint] * 3
+    for each in found:
+        each.close()
+
+
+def test_a_path_is_listened_on_once_for_all_processes(tmp_path: Path) -> None:
+    [found] = listen_together(Endpoint("ipc", f"{tmp_path}/x.sock"), 3)
+    found.close()
+
+
+def test_where_one_of_several_can_not_listen_none_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[ListeningSocket] = []
+
+    def third_fails(endpoint: Endpoint, **options: Any) -> ListeningSocket:
+        if len(made) == 3:
+            raise BindError(endpoint, "enough")
+        made.append(listen(endpoint, **options))
+        return made[-1]
+
+    monkeypatch.setattr(listening, "listen", third_fails)
+    with pytest.raises(BindError, match="enough"):
+        listen_together(Endpoint("tcp", "127.0.0.1", 0), 3)
+    assert [each.sockets[0].fileno() for each in made] == [-1] * 3
+
+
+def test_a_trial_leaves_the_port_free_and_nobody_can_connect_meanwhile() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        endpoint = Endpoint("tcp", "127.0.0.1", taken.getsockname()[1])
+        with pytest.raises(BindError, match="in use"):
+            try_to_bind(endpoint)
+    try_to_bind(endpoint)
+    listen(endpoint).close()

@@ -1,16 +1,28 @@
 """What Linux says of a socket, and addresses as numbers and as text."""
 
 import socket
+from contextlib import suppress
 
 import pytest
 
 from curveproxy.proxy.net.endpoint import Endpoint
 from curveproxy.proxy.net.listening import listen
 from curveproxy.proxy.net.sockets import (
+    KEEPALIVE_IDLE,
+    SO_BUF_LOCK,
+    STRANGER_RECEIVE_BUFFER,
+    USER_TIMEOUT_MS,
     all_has_arrived,
+    configure_public,
+    is_readable,
+    is_writable,
     nothing_has_come,
     number_of,
     peer_text,
+    prepare_backend,
+    prepare_session,
+    prepare_stranger,
+    set_mark,
     source_of,
 )
 
@@ -72,3 +84,70 @@ def test_what_is_on_its_way_is_known() -> None:
         other.recv(1)
         assert all_has_arrived(one)
         assert nothing_has_come(other)
+
+
+def option(sock: socket.socket, level: int, name: int) -> int:
+    return sock.getsockopt(level, name)
+
+
+def test_an_accepted_socket_notices_a_peer_that_has_gone_and_sends_at_once() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        configure_public(listener)
+        with socket.create_connection(listener.getsockname()), listener.accept()[0] as accepted:
+            assert option(accepted, socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+            assert option(accepted, socket.IPPROTO_TCP, socket.TCP_NODELAY)
+            assert option(accepted, socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == KEEPALIVE_IDLE
+            assert option(accepted, socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == USER_TIMEOUT_MS
+
+
+def test_what_comes_before_a_handshake_has_a_locked_bound_and_a_session_has_none() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()):
+        accepted, _ = listener.accept()
+        with accepted:
+            prepare_stranger(accepted, STRANGER_RECEIVE_BUFFER)
+            assert not accepted.getblocking()
+            assert option(accepted, socket.SOL_SOCKET, socket.SO_RCVBUF) == 2 * STRANGER_RECEIVE_BUFFER
+            assert option(accepted, socket.SOL_SOCKET, SO_BUF_LOCK)
+            set_mark(accepted, 100)
+            prepare_session(accepted)
+            assert option(accepted, socket.SOL_SOCKET, socket.SO_RCVBUF) > 2 * STRANGER_RECEIVE_BUFFER
+            assert not option(accepted, socket.SOL_SOCKET, SO_BUF_LOCK)
+            assert option(accepted, socket.SOL_SOCKET, socket.SO_RCVLOWAT) == 1
+
+
+@pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_UNIX])
+def test_a_backend_is_dialled_without_waiting(family: int) -> None:
+    with prepare_backend(family) as sock:
+        assert not sock.getblocking()
+        assert sock.family == family
+        if family == socket.AF_INET:
+            assert option(sock, socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+def test_it_is_known_what_can_be_read_and_written() -> None:
+    one, other = socket.socketpair()
+    with one, other:
+        one.setblocking(False)
+        assert not is_readable(other)
+        assert is_writable(one)
+        one.send(b"x")
+        assert is_readable(other)
+        with suppress(BlockingIOError):
+            while True:
+                one.send(bytes(65536))
+        assert not is_writable(one)
+
+
+def test_of_a_peer_that_has_gone_its_source_is_known_and_no_port() -> None:
+    with socket.socket() as sock:
+        for address, text in (("192.0.2.1", "192.0.2.1"), ("2001:db8:0:1::7", "2001:db8:0:1::/64")):
+            assert peer_text(sock, source_of(sock, (address, 7))) == text
+        assert peer_text(sock) == "unknown"
+    with socket.socket(socket.AF_UNIX) as sock:
+        assert peer_text(sock) == "ipc"
+
+
+def test_a_socket_that_is_closed_has_no_number() -> None:
+    sock = socket.socket()
+    sock.close()
+    assert number_of(sock) is None
