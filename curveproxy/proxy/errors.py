@@ -1,6 +1,6 @@
 """What the proxy decides against a peer: an error each, with a reason from a closed list."""
 
-from curveproxy.reasons import BackendFailure, Invalid, Outcome
+from curveproxy.reasons import BackendFailure, Outcome
 
 
 class RefusedError(Exception):
@@ -23,14 +23,3 @@ class DialError(Exception):
     def __init__(self, failure: BackendFailure, detail: str = "") -> None:
         super().__init__(f"{failure}: {detail}" if detail else str(failure))
         self.failure, self.detail = failure, detail
-
-
-class InvalidError(Exception):
-    """What came in a session is not passed on.
-
-    reason: what is wrong; detail: our own words for the log, never a peer's.
-    """
-
-    def __init__(self, reason: Invalid, detail: str = "") -> None:
-        super().__init__(f"{reason}: {detail}" if detail else str(reason))
-        self.reason, self.detail = reason, detail

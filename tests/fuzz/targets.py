@@ -12,8 +12,6 @@ from typing import Any
 from attrs import frozen
 
 import curveproxy
-from curveproxy.proxy.errors import InvalidError
-from curveproxy.reasons import Invalid
 from curveproxy.wire.errors import Fault, PeerError
 from fuzz.material import Material
 
@@ -78,16 +76,16 @@ def _is_abstract(function: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
     return any(isinstance(each, ast.Name) and each.id == "abstractmethod" for each in function.decorator_list)
 
 
-def judged(words: Container[Fault | Invalid], call: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-    """What a call returns, or its PeerError or InvalidError, which must have one of these words."""
+def judged(words: Container[Fault], call: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+    """What a call returns, or its PeerError, which must have one of these words."""
     try:
         return call(*arguments, **options)
-    except (PeerError, InvalidError) as error:
-        if (error.fault if isinstance(error, PeerError) else error.reason) not in words:
+    except PeerError as error:
+        if error.fault not in words:
             raise AssertionError(f"{error} is not its word") from error
         return error
 
 
 def refused(verdict: object) -> bool:
     """Whether ``judged`` met an error."""
-    return isinstance(verdict, PeerError | InvalidError)
+    return isinstance(verdict, PeerError)

@@ -11,7 +11,7 @@ import curveproxy
 from curveproxy.app.commands.probe import CAUSES
 from curveproxy.proxy.accept.outcomes import OUTCOMES
 from curveproxy.proxy.connect.failures import FAILURES
-from curveproxy.proxy.relay.invalid import INVALID
+from curveproxy.proxy.relay.commands import INVALID
 from curveproxy.reasons import BackendFailure, ClientFailure, Invalid, Outcome
 from curveproxy.wire.codec.state import Stop
 from curveproxy.wire.errors import Fault

@@ -3,15 +3,29 @@
 The same rules hold in both directions: a side is never sent what it might take for data or crash on.
 """
 
+from collections.abc import Mapping
+
 from attrs import frozen
 
 from curveproxy.policy.socket_types import PUBLISHERS, RADIO
-from curveproxy.proxy.relay.invalid import INVALID
 from curveproxy.proxy.relay.peer import Capabilities
 from curveproxy.reasons import Invalid
 from curveproxy.wire import spec
-from curveproxy.wire.errors import PeerError
+from curveproxy.wire.errors import Fault, PeerError
 from curveproxy.wire.zmtp import command
+
+# What a fault in a frame after the handshake is called.
+INVALID: Mapping[Fault, Invalid] = {
+    Fault.COMMAND: Invalid.COMMAND,
+    Fault.FRAMING: Invalid.FRAMING,
+    Fault.OUTER_MORE: Invalid.OUTER_MORE,
+    Fault.TOO_SHORT: Invalid.TOO_SHORT,
+    Fault.TOO_LARGE: Invalid.TOO_LARGE,
+    Fault.NOT_MESSAGE: Invalid.NOT_MESSAGE,
+    Fault.NONCE: Invalid.NONCE,
+    Fault.GAP: Invalid.GAP,
+    Fault.BOX: Invalid.BOX,
+}
 
 # This context marks the PONG to a PING of our own, which is not passed on.
 OUR_CONTEXT = b"curveproxy"

@@ -22,6 +22,14 @@ class Traffic:
     messages_out: int = 0
     octets_out: int = 0
 
+    def count_in(self, messages: int, octets: int) -> None:
+        self.messages_in += messages
+        self.octets_in += octets
+
+    def count_out(self, messages: int, octets: int) -> None:
+        self.messages_out += messages
+        self.octets_out += octets
+
 
 @frozen
 class RelayEnv:

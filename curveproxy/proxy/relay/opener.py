@@ -5,9 +5,9 @@ everything, a ``FilteringOpener`` is used.
 """
 
 from curveproxy.policy.limits import MessageLimits
+from curveproxy.proxy.relay.commands import INVALID
 from curveproxy.proxy.relay.filters.message_filter import Filter
 from curveproxy.proxy.relay.filters.partial_messages import PartialMessages
-from curveproxy.proxy.relay.invalid import INVALID
 from curveproxy.proxy.relay.peer import Capabilities
 from curveproxy.proxy.relay.transformed import Transform, Transformed
 from curveproxy.reasons import Invalid
@@ -44,22 +44,22 @@ class Opener(Transform):
         else:
             defect = diagnose(self._state, result.stop, result.probed, source, result.start, end)
             if defect is None:
-                result.stop = Stop.INCOMPLETE
+                result.wait()
                 return
             if defect.fault is not None and not self._survives(result, INVALID[defect.fault], now):
-                result.start = end
+                result.pass_by(end)
                 return
             body = resume(self._state, result.probed)
             if not self._state.held:
                 self.discard()
             behind = result.start + defect.size
-            result.start, result.skip = min(behind, end), max(0, behind - end)
+            result.pass_by(min(behind, end), max(0, behind - end))
         if body is not None:
             frame = self._resolve_command(result, body, now)
             if not isinstance(frame, Invalid):
                 result.append(frame)  # no longer than what it was opened from
             elif not self._survives(result, frame, now):
-                result.start = end
+                result.pass_by(end)
 
     def command(self, body: bytes) -> bytes:
         return plain_frame(spec.COMMAND, body, self._state.dialect)
@@ -70,7 +70,7 @@ class Opener(Transform):
     def _survives(self, result: Transformed, reason: Invalid, now: float) -> bool:
         """Count an invalid message; whether the session goes on without it."""
         self._within_budget(result, reason, now)
-        result.fatal = reason
+        result.end_session(reason)
         return False
 
 
@@ -104,11 +104,11 @@ class FilteringOpener(Opener):
 
     def resolve(self, result: Transformed, source: Buffer, end: int, now: float) -> None:
         if self._partial is not None:
-            result.target, result.at = self._partial.whole_messages(
-                result.target, result.at, result.messages, self._state.held
-            )
+            held = self._state.held
+            result.set_output(*self._partial.whole_messages(result.target, result.at, result.messages, held))
         if self._filter is not None:
-            result.at = self._filtered(self._filter, result, result.target, result.at, now)
+            frames = result.target
+            result.set_output(frames, self._filtered(self._filter, result, frames, result.at, now))
         if result.stop > Stop.FULL and result.fatal is None:
             super().resolve(result, source, end, now)
 
@@ -124,10 +124,10 @@ class FilteringOpener(Opener):
                 if not self._survives(result, flaw, now):
                     break
             elif not self._within_budget(result, flaw, now):  # a newer sink would ignore it, unless there is too much
-                result.fatal = flaw
+                result.end_session(flaw)
                 break
-        if the_filter.has_ended and result.fatal is None:
-            result.fatal = Invalid.NOT_ACCEPTED
+        if the_filter.has_ended:
+            result.end_session(Invalid.NOT_ACCEPTED)
         return end
 
     def _pass_on(self, result: Transformed, body: bytes, now: float) -> bytes:
@@ -140,5 +140,5 @@ class FilteringOpener(Opener):
     def _survives(self, result: Transformed, reason: Invalid, now: float) -> bool:
         if self._within_budget(result, reason, now) and self._partial is not None and reason != Invalid.FRAMING:
             return True
-        result.fatal = reason
+        result.end_session(reason)
         return False

@@ -39,7 +39,7 @@ class Sealer(Transform):
             self._refuse(result, frame, end)
         else:
             result.append(frame)
-            result.start = behind
+            result.pass_by(behind)
 
     def command(self, body: bytes) -> bytes:
         return seal_one(self._state, spec.INNER_COMMAND, body)
@@ -50,4 +50,5 @@ class Sealer(Transform):
     def _refuse(self, result: Transformed, reason: Invalid, end: int) -> None:
         """What is invalid from a plain source always ends the session."""
         result.leave_out(reason)
-        result.fatal, result.start = reason, end
+        result.end_session(reason)
+        result.pass_by(end)

@@ -226,17 +226,14 @@ class Session:
 
     def count(self, direction: Labels, messages: int, octets: int) -> None:
         self._idle_checks = 0
-        traffic = self.env.traffic
         if direction is UPWARDS:
             self.messages_in += messages
             self.octets_in += octets
-            traffic.messages_in += messages
-            traffic.octets_in += octets
+            self.env.traffic.count_in(messages, octets)
         else:
             self.messages_out += messages
             self.octets_out += octets
-            traffic.messages_out += messages
-            traffic.octets_out += octets
+            self.env.traffic.count_out(messages, octets)
 
     def end(self, reason: Closed) -> None:
         """The session is ending: whatever is still owed must move, or is given up after a while."""

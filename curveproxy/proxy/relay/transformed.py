@@ -14,7 +14,7 @@ from curveproxy.proxy.relay.commands import decide_untrusted
 from curveproxy.proxy.relay.peer import Capabilities
 from curveproxy.reasons import Invalid
 from curveproxy.wire.codec.resync import Probed
-from curveproxy.wire.codec.state import Batch, Buffer, CodecState
+from curveproxy.wire.codec.state import Batch, Buffer, CodecState, Stop
 
 
 class Transformed:
@@ -42,14 +42,34 @@ class Transformed:
     def output(self) -> memoryview:
         return self.target.view[: self.at]
 
+    def set_output(self, target: Buffer, at: int) -> None:
+        """Let ``target.data[:at]`` go on instead."""
+        self.target, self.at = target, at
+
     def append(self, frame: bytes) -> None:
         """Let a frame go on behind the others. The target has room for it."""
         self.target.view[self.at : self.at + len(frame)] = frame
         self.at += len(frame)
 
+    def wait(self) -> None:
+        """The frame that ended the batch has not come far enough to be judged."""
+        self.stop = Stop.INCOMPLETE
+
+    def pass_by(self, start: int, skip: int = 0) -> None:
+        """The source stands at ``start`` now, and ``skip`` octets more are to be left out."""
+        self.start, self.skip = start, skip
+
     def leave_out(self, reason: Invalid) -> None:
         """Count something that does not go on."""
         self.invalid = (*self.invalid, reason)
+
+    def end_session(self, reason: Invalid) -> None:
+        """The session has to end for this; the first reason counts."""
+        self.fatal = self.fatal or reason
+
+    def answer(self, body: bytes) -> None:
+        """Send the source a command."""
+        self.reply = body
 
 
 class Transform(ABC):
@@ -116,8 +136,8 @@ class Transform(ABC):
         if action.pass_on and not action.flags and self._state.held:
             return Invalid.COMMAND  # a subscription between two parts of a message
         if action.dropped and not self._within_budget(result, Invalid.COMMAND, now):
-            result.fatal = Invalid.COMMAND
-        result.reply = action.answer
+            result.end_session(Invalid.COMMAND)
+        result.answer(action.answer)
         if not action.pass_on:
             return b""
         return self.command(action.pass_on) if action.flags else self._pass_on(result, action.pass_on, now)
