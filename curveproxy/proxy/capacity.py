@@ -8,30 +8,38 @@ class Capacity:
     """The account. What connections hold is counted as they come and go; the rest has its reserve.
 
     limit: the soft limit of the process.
-    strangers: half-open connections of all listeners, and sockets that were told ERROR: one descriptor each.
-    sessions: sessions of all services, and clients whose backend is being dialled: two each.
+    half_open: half-open connections of all listeners, and lingering closes: one descriptor each.
+    places_in_use: by sessions of all services, and by clients that are about to have one: two descriptors each.
     """
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        self.strangers, self.sessions = Count(), Count()
+        self.half_open = Count()
+        self.places_in_use = 0
+
+    def take_place(self) -> None:
+        """A client is about to have a session, or has one."""
+        self.places_in_use += 1
+
+    def give_place_back(self) -> None:
+        self.places_in_use -= 1
 
     @property
     def in_use(self) -> int:
         """How many the connections have, or are about to have, with the reserve for all else."""
-        return RESERVED_DESCRIPTORS + self.strangers.number + 2 * self.sessions.number
+        return RESERVED_DESCRIPTORS + self.half_open.number + 2 * self.places_in_use
 
     @property
     def is_full(self) -> bool:
         """Whether they suffice for no further session."""
-        return self.sessions.number >= sessions_in_force(self.limit, self.limit)
+        return self.places_in_use >= sessions_in_force(self.limit, self.limit)
 
     @property
     def room(self) -> int:
-        """How many strangers the sessions leave room for, at all listeners together."""
-        return half_open_in_force(self.limit, self.limit, self.sessions.number)
+        """How many half-open connections the sessions leave room for, at all listeners together."""
+        return half_open_in_force(self.limit, self.limit, self.places_in_use)
 
     @property
     def are_short(self) -> bool:
-        """Whether a stranger has to go before another one can come."""
-        return self.strangers.number >= self.room
+        """Whether a half-open connection has to end before another one can come."""
+        return self.half_open.number >= self.room

@@ -1,4 +1,4 @@
-"""The proxy: all services of one process, and what they share."""
+"""The server: all services of one process, the listeners before them, and what they share."""
 
 import socket
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
@@ -7,41 +7,45 @@ from math import ceil
 
 import trio
 
+from curveproxy.policy.access import AccessList
+from curveproxy.proxy.accept.admission import Admission
 from curveproxy.proxy.accept.cookies import CookieKeys
+from curveproxy.proxy.accept.curve_mechanism import CurveMechanism
 from curveproxy.proxy.accept.listener import Listener
 from curveproxy.proxy.accept.transient_keys import TransientKeys
 from curveproxy.proxy.capacity import Capacity
 from curveproxy.proxy.net.buffers import BufferPool
 from curveproxy.proxy.net.endpoint import Endpoint
-from curveproxy.proxy.net.listening import listen
+from curveproxy.proxy.net.linger import LingeringCloses
+from curveproxy.proxy.net.listening import ListeningSocket, listen
 from curveproxy.proxy.net.reactor import FailsAlone, Reactor
-from curveproxy.proxy.observer import ServerFigures, SessionView
+from curveproxy.proxy.observer import Observer, ServerFigures, ServiceFigures, SessionView
 from curveproxy.proxy.registry import IdentityRegistry
 from curveproxy.proxy.relay.session import Session
-from curveproxy.proxy.service import Service
+from curveproxy.proxy.service import Service, ServiceEnv
 from curveproxy.proxy.settings import ServiceSettings
 from curveproxy.reasons import Closed
 
-# How many are served in one turn. Sessions come first, so that a flood of strangers does not starve them.
-STRANGERS_TURN = 8
+# How many handlers are served in one turn. Sessions come first: a flood of new connections does not starve them.
+HALF_OPEN_TURN = 8
 SESSIONS_TURN = 16
 
 # How often deadlines are looked at.
 TICK_SECONDS = 0.25
-# How often a draining proxy looks whether the last session has left.
+# How often a draining server looks whether the last session has ended.
 DRAIN_POLL_SECONDS = 0.05
-# The last part of the time to drain: over it those are sent away who have not left by themselves.
-FAREWELL_SHARE = 1 / 3
+# The last part of the time to drain: sessions that have not ended by themselves are ended over it, one after the other.
+ENDING_SHARE = 1 / 3
 
-# Services that share an endpoint share a door; port 0 is another port for each.
-DoorKey = tuple[Endpoint, str]
+# Services that share an endpoint share a listener; port 0 is another port for each.
+ListenerKey = tuple[Endpoint, str]
 
 
 class Server:
     """``open`` services and ``run``; ``drain`` ends it.
 
-    descriptors: the soft limit of this process, and then the account of them.
-    handed_over: sockets that listen already, for the doors with their addresses.
+    descriptors: the soft limit of this process.
+    handed_over: sockets that listen already, for the listeners with their addresses.
     registry: of identities, where other processes relay the same services.
     memory_is_short: told True when sessions have to wait for memory, and False when they need not any more.
     """
@@ -54,15 +58,19 @@ class Server:
         registry: IdentityRegistry | None = None,
         memory_is_short: Callable[[bool], None] = lambda _: None,
     ) -> None:
-        self.descriptors, self.registry = Capacity(descriptors), registry
-        self._handed_over = handed_over
+        self._capacity, self._pool = Capacity(descriptors), BufferPool()
+        self._pool.tell = memory_is_short
         self.services: list[Service] = []
         self.sessions_reactor = Reactor(SESSIONS_TURN)
-        self.strangers_reactor = Reactor(STRANGERS_TURN, yields_to=self.sessions_reactor)
-        self.cookies, self.transient_keys, self.buffers = CookieKeys(), TransientKeys(), BufferPool()
-        self.buffers.tell = memory_is_short
-        self._doors: dict[DoorKey, Listener] = {}
-        self._former: list[Service] = []  # those with sessions that have not left yet
+        self.half_open_reactor = Reactor(HALF_OPEN_TURN, yields_to=self.sessions_reactor)
+        self._handed_over = handed_over
+        self._cookies, self._transient_keys = CookieKeys(), TransientKeys()
+        self._lingering = LingeringCloses(self.half_open_reactor, self._capacity.half_open)
+        self._service_env = ServiceEnv(
+            self.sessions_reactor, self._pool, self._capacity, self.spawn, self.evict, registry
+        )
+        self._listeners: dict[ListenerKey, Listener] = {}
+        self._former: list[Service] = []  # those with sessions that have not ended yet
         self._nursery: trio.Nursery | None = None
         self._drain_begins = trio.Event()
         self._drain_seconds = 0.0
@@ -73,27 +81,38 @@ class Server:
 
     @property
     def sessions(self) -> int:
-        """Places that are taken among the sessions of all services."""
-        return self.descriptors.sessions.number
+        """Places that are in use by the sessions of all services, and by clients that are about to have one."""
+        return self._capacity.places_in_use
 
     @property
     def unused(self) -> list[socket.socket]:
-        """Of the sockets that were handed over, those on which no door opens."""
-        return [sock for sock in self._handed_over if not any(door.is_at(sock) for door in self._doors.values())]
+        """Of the sockets that were handed over, those on which nobody listens."""
+        return [
+            sock
+            for sock in self._handed_over
+            if not any(listener.listens_on(sock) for listener in self._listeners.values())
+        ]
 
-    # --- for whoever looks
+    # --- figures
 
     def figures(self) -> ServerFigures:
         """As they are now."""
         return ServerFigures(
-            descriptors=self.descriptors.in_use,
-            descriptors_limit=self.descriptors.limit,
-            buffered=self.buffers.held,
-            buffered_limit=self.buffers.limit,
-            buffered_waiting=self.buffers.waiting,
-            ended_for_memory=self.buffers.ended,
-            services=[service.figures() for service in self.services],
+            descriptors=self._capacity.in_use,
+            descriptors_limit=self._capacity.limit,
+            buffered=self._pool.held,
+            buffered_limit=self._pool.limit,
+            buffered_waiting=self._pool.waiting,
+            ended_for_memory=self._pool.ended,
+            services=[self.figures_of(service) for service in self.services],
         )
+
+    def figures_of(self, service: Service) -> ServiceFigures:
+        """Those of one open service."""
+        listener = self.listener_of(service)
+        # Connections that are half-open count to the first of the services that share a listener.
+        half_open = listener.half_open if listener.gates[0] is service else 0
+        return service.figures(listener.bound, listener.addresses, half_open)
 
     def session_views(self, service: str = "") -> Iterator[SessionView]:
         """The sessions of one service, or of all."""
@@ -110,41 +129,47 @@ class Server:
                     return session
         return None
 
+    # --- changes
+
     def limit_memory(self, octets: float) -> None:
         """Set how much the sessions may hold, infinite for no limit."""
-        self.buffers.bound(octets)
+        self._pool.bound(octets)
 
-    # --- changes
+    def listener_of(self, service: Service) -> Listener:
+        """Where the clients of an open service come in."""
+        return next(listener for listener in self._listeners.values() if service in listener.gates)
+
+    def new_service(self, settings: ServiceSettings, clients: AccessList, observer: Observer) -> Service:
+        """A service that can be opened."""
+        return Service(settings, clients, observer, self._service_env)
 
     def open(self, wanted: Mapping[Service, ServiceSettings], *, reuse_port: bool = False) -> None:
         """From now on there are these services, with these settings, and no others.
 
-        A door that stays is not closed for a moment, and no session of a service that stays is touched. Raises
+        A listener that stays is not closed for a moment, and no session of a service that stays is touched. Raises
         BindError when a new one can not be opened; nothing has changed then.
         """
-        behind: dict[DoorKey, list[Service]] = {}
+        behind: dict[ListenerKey, list[Service]] = {}
         for service, settings in wanted.items():
             key = settings.listen, "" if settings.listen.is_fixed else settings.name
             behind.setdefault(key, []).append(service)
         with ExitStack() as undo:
-            listeners = {}
-            for key in behind.keys() - self._doors.keys():
-                listeners[key] = listen(key[0], reuse_port=reuse_port, handed_over=self._handed_over)
-                undo.callback(listeners[key].close)
+            fresh = {}
+            for key in behind.keys() - self._listeners.keys():
+                fresh[key] = listen(key[0], reuse_port=reuse_port, handed_over=self._handed_over)
+                undo.callback(fresh[key].close)
             undo.pop_all()
         for service, settings in wanted.items():
             service.configure(settings)
-        before, self._doors = self._doors, {}
+        before, self._listeners = self._listeners, {}
         for key, services in behind.items():
-            if (door := before.pop(key, None)) is not None:
-                door.lead_to(services)
+            if (listener := before.pop(key, None)) is not None:
+                listener.configure(services)
             else:
-                door = Listener(self, listeners[key], services)
-                if self._nursery is not None:
-                    self._nursery.start_soon(door.run)
-            self._doors[key] = door
-        for door in before.values():
-            door.close()
+                listener = self._new_listener(fresh[key], services)
+            self._listeners[key] = listener
+        for listener in before.values():
+            listener.close()
         for service in self.services:
             if service not in wanted:
                 service.leave()
@@ -153,24 +178,31 @@ class Server:
                     session.drain()
         self.services = list(wanted)
 
+    def _new_listener(self, listening: ListeningSocket, services: list[Service]) -> Listener:
+        mechanism = CurveMechanism(self._cookies, self._transient_keys)
+        admission = Admission(services, mechanism, self.half_open_reactor, self._lingering, self._capacity, self.evict)
+        listener = Listener(listening, services, admission, self.evict)
+        if self._nursery is not None:
+            self._nursery.start_soon(listener.run)
+        return listener
+
     async def run(self) -> None:
         """Serve what was opened, until it has been drained."""
         async with trio.open_nursery() as self._nursery:
-            self._nursery.start_soon(self.strangers_reactor.run)
+            self._nursery.start_soon(self.half_open_reactor.run)
             self._nursery.start_soon(self.sessions_reactor.run)
-            self._nursery.start_soon(self.cookies.run)
-            self._nursery.start_soon(self.transient_keys.run)
-            self._nursery.start_soon(self.buffers.run)
-            self._nursery.start_soon(self._keep_time)
-            for door in self._doors.values():
-                self._nursery.start_soon(door.run)
+            self._nursery.start_soon(self._cookies.run)
+            self._nursery.start_soon(self._transient_keys.run)
+            self._nursery.start_soon(self._pool.run)
+            self._nursery.start_soon(self._tick)
+            for listener in self._listeners.values():
+                self._nursery.start_soon(listener.run)
             await self._drain_begins.wait()
-            await self._see_off()
-            for service in (*self.services, *self._former):
-                for session in list(service.sessions):
-                    session.abort(Closed.DRAINED)
+            await self._end_sessions()
+            for session in self._inside():
+                session.abort(Closed.DRAINED)
             self._nursery.cancel_scope.cancel()
-        self.strangers_reactor.close()
+        self.half_open_reactor.close()
         self.sessions_reactor.close()
 
     def drain(self, seconds: float) -> None:
@@ -179,21 +211,24 @@ class Server:
         Nothing listens when this returns: whoever has handed sockets over may close them.
         """
         self._drain_seconds = seconds
-        for door in self._doors.values():
-            door.close()
+        for listener in self._listeners.values():
+            listener.close()
         for service in self.services:
             service.leave()
+        self._lingering.close_all()
         self._drain_begins.set()
 
-    async def _see_off(self) -> None:
-        """Wait for the sessions to leave; towards the end send them away one after the other, not all at once."""
+    def _inside(self) -> list[Session]:
+        return [session for service in (*self.services, *self._former) for session in service.sessions]
+
+    async def _end_sessions(self) -> None:
+        """Wait for the sessions to end; towards the end of the time end them one after the other, not all at once."""
         end = trio.current_time() + self._drain_seconds
         # First behind a reply, while there is time for another; then whoever has not asked any more.
-        first, second = (end - self._drain_seconds * share for share in (FAREWELL_SHARE, FAREWELL_SHARE / 2))
+        first, second = (end - self._drain_seconds * share for share in (ENDING_SHARE, ENDING_SHARE / 2))
         told = set[Session]()
         while self.sessions and (now := trio.current_time()) < end:
-            inside = [session for service in (*self.services, *self._former) for session in service.sessions]
-            staying = [session for session in inside if session.reason is None]
+            staying = [session for session in self._inside() if session.reason is None]
             if now >= second:
                 # The last one is told at half of that time, for they have to take what they are owed.
                 for session in _due(staying, (second + end) / 2 - now):
@@ -205,39 +240,37 @@ class Server:
                     told.add(session)
             await trio.sleep(DRAIN_POLL_SECONDS)
 
-    async def _keep_time(self) -> None:
-        """Deadlines: of strangers, of dials, of sessions that are ending. Each waits in the order of its time."""
+    async def _tick(self) -> None:
+        """Look at the deadlines. Each queue is in the order of its deadlines."""
         while True:
             now = trio.current_time()
-            for door in self._doors.values():
-                self._expire(door.first, door.admission.expire, now)
-            for service in (*self.services, *self._former):
-                self._expire(service, service.expire, now)
-            self._former = [service for service in self._former if service.taken]
-            self.buffers.expire(now)
+            ticking: list[Listener | Service] = [*self._listeners.values(), *self.services, *self._former]
+            for each in ticking:
+                try:
+                    each.expire(now)
+                except Exception as error:  # the boundary: the next tick goes on behind whatever this was
+                    each.failed(error)
+            self._lingering.expire(now)
+            self._former = [service for service in self._former if service.places_in_use]
+            self._pool.expire(now)
             await trio.sleep(TICK_SECONDS)
 
-    @staticmethod
-    def _expire(service: Service, expire: Callable[[float], None], now: float) -> None:
-        try:
-            expire(now)
-        except Exception as error:  # the boundary: the next tick goes on behind whatever this was
-            service.observer.unexpected(error)
-
     def evict(self) -> bool:
-        """Free a descriptor at the listener whose strangers hold most of them. False when no stranger holds any.
+        """Free a descriptor: of a lingering close, else of a half-open connection. False when there is none.
 
-        So whoever crowds one port takes no place from those who come at another.
+        The listener pays that has most of them: whoever crowds one port takes no place from those that come at another.
         """
-        return max((door.admission for door in self._doors.values()), key=lambda admission: admission.held).evict()
+        if self._lingering.close_oldest():
+            return True
+        return max(self._listeners.values(), key=lambda listener: listener.half_open).evict_oldest()
 
     def spawn(self, owner: FailsAlone, work: Callable[[], Awaitable[None]]) -> None:
-        """Start a task that lives as long as the proxy does. What it raises ends its owner alone."""
+        """Start a task that lives as long as the server does. What it raises ends its owner alone."""
 
         async def guarded() -> None:
             try:
                 await work()
-            except Exception as error:  # the boundary: one owner ends, not the proxy
+            except Exception as error:  # the boundary: one owner ends, not the server
                 owner.failed(error)
 
         assert self._nursery is not None

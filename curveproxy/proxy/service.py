@@ -1,126 +1,98 @@
-"""A service: where its clients come in, what lies behind, and everybody between."""
+"""A service: who is let in, who is inside, and the dialer of what lies behind."""
 
-import socket
-from collections.abc import Mapping
-from functools import partial
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from itertools import count
-from typing import TYPE_CHECKING
+from socket import socket
 
 import trio
+from attrs import frozen
 
 from curveproxy.policy.access import AccessList
-from curveproxy.policy.identities import Rivals
 from curveproxy.policy.limits import ClientLimits, sessions_in_force
-from curveproxy.policy.metadata import droppable, for_service, is_probe
+from curveproxy.policy.metadata import for_service, is_probe
 from curveproxy.policy.quotas import Quotas
-from curveproxy.policy.socket_types import known
-from curveproxy.proxy.connect.dialer import DialAttempt, Dialer
-from curveproxy.proxy.errors import DialError, RefusedError
+from curveproxy.proxy.applying import Applicant, Applying
+from curveproxy.proxy.capacity import Capacity
+from curveproxy.proxy.connect.dial_request import DialHandler, DialRequest
+from curveproxy.proxy.connect.dialer import Dialer
+from curveproxy.proxy.errors import RefusedError
 from curveproxy.proxy.established import Established
-from curveproxy.proxy.net import sockets
+from curveproxy.proxy.identities import IdentityTable
+from curveproxy.proxy.net.buffers import BufferPool
 from curveproxy.proxy.net.endpoint import Endpoint
-from curveproxy.proxy.net.reactor import READ, WRITE
+from curveproxy.proxy.net.reactor import FailsAlone, Reactor, Spawn
 from curveproxy.proxy.observer import Observer, ServiceFigures
+from curveproxy.proxy.pending import PendingSession
+from curveproxy.proxy.registry import IdentityRegistry
 from curveproxy.proxy.relay.env import AdmittedClient, RelayEnv, Traffic
 from curveproxy.proxy.relay.maintenance import Maintenance
 from curveproxy.proxy.relay.session import Session
 from curveproxy.proxy.relay.throttle import Throttle
 from curveproxy.proxy.settings import ServiceSettings
-from curveproxy.reasons import BackendFailure, Closed, Outcome
-from curveproxy.wire import spec, z85
-from curveproxy.wire.curve import box
-from curveproxy.wire.curve import server as curve_server
-from curveproxy.wire.curve.keys import KeyPair
-from curveproxy.wire.curve.server import Initiate
-from curveproxy.wire.security import Curve, Version
-from curveproxy.wire.zmtp import metadata
-from curveproxy.wire.zmtp.frame import Dialect
+from curveproxy.reasons import Closed, Outcome
+from curveproxy.wire import z85
 from curveproxy.wire.zmtp.metadata import find
 
-if TYPE_CHECKING:
-    from curveproxy.proxy.accept.listener import Listener
-    from curveproxy.proxy.server import Server
-
-# How long a service has to take the last messages of a client that has closed, before that one comes again: until its
-# program has read them, libzmq knows the identity as taken.
-SETTLE_SECONDS = 0.1
-
 _NUMBERS = count(1)
+
+
+def _nobody_waits() -> None: ...
+
+
+@frozen
+class ServiceEnv:
+    """What the services of a process share.
+
+    spawn: starts a task whose errors end its owner alone.
+    make_room: frees a descriptor when there is none; False when it can not.
+    registry: of identities, where other processes relay the same services.
+    """
+
+    reactor: Reactor
+    pool: BufferPool
+    capacity: Capacity
+    spawn: Spawn
+    make_room: Callable[[], bool]
+    registry: IdentityRegistry | None = None
 
 
 class Service:
     """One ``[[service]]`` at work.
 
     settings, clients: as they are now; see ``configure`` and ``admit``.
-    door: where its clients come in.
-    identities: whose session each identity is; quotas: what the clients with limits may still take.
-    is_leaving: nobody is let in any more.
+    identities: who has which; quotas: what the clients with limits may still take.
+    dialer: of what lies behind; up: how its last dial ended, None before the first.
     """
 
-    door: "Listener"
-
-    def __init__(self, proxy: "Server", settings: ServiceSettings, clients: AccessList, observer: Observer) -> None:
+    def __init__(self, settings: ServiceSettings, clients: AccessList, observer: Observer, env: ServiceEnv) -> None:
         self.settings, self.clients, self.observer = settings, clients, observer
         self.sessions: set[Session] = set()
-        self.identities: dict[bytes, Session] = {}
-        self._coming: dict[bytes, PendingSession] = {}
-        self._freed: dict[bytes, trio.Event] = {}
-        self._rivals = Rivals()
-        self.quotas, self._maintenance = Quotas[Session](), Maintenance()
-        self.traffic, self.throttle = Traffic(), Throttle()
-        self.lingering: set[Session] = set()
-        self.reactor = proxy.sessions_reactor
-        self._env = RelayEnv(proxy.sessions_reactor, proxy.buffers, self.throttle, self.traffic, observer, proxy.spawn)
-        self._descriptors = proxy.descriptors
-        self.backend = Dialer(
-            settings, observer, proxy.sessions_reactor, proxy.spawn, proxy.evict, proxy.descriptors.sessions
-        )
-        self.is_leaving = False
-        self._proxy = proxy
+        self.quotas, self.traffic, self.throttle = Quotas[Session](), Traffic(), Throttle()
+        self._maintenance = Maintenance()
+        self._pending: set[PendingSession] = set()
+        self._lingering: set[Session] = set()
+        self._resume_parked: Callable[[], None] = _nobody_waits
+        self._is_leaving = False
+        self._capacity, self._reactor, self._spawn = env.capacity, env.reactor, env.spawn
+        self._identities = IdentityTable(settings.name, observer, env.registry)
+        self._dialer = Dialer(settings, observer, env.reactor, env.spawn, env.make_room, self._recovered)
+        self._relay_env = RelayEnv(env.reactor, env.pool, self.throttle, self.traffic, observer, env.spawn)
 
     # --- figures
 
-    @property
-    def bound(self) -> Endpoint:
-        """Where it listens, with the port that the system chose."""
-        return self.door.bound
+    def figures(self, bound: Endpoint, addresses: Sequence[str], half_open: int) -> ServiceFigures:
+        """As they are now.
 
-    @property
-    def half_open(self) -> int:
-        """Connections without an outcome: strangers at its door, and clients whose backend is being dialled."""
-        strangers = len(self.door.admission.half_open) if self.door.first is self else 0
-        return strangers + self.backend.coming
-
-    @property
-    def half_open_limit(self) -> int:
-        """``max_half_open`` in force: no more than descriptors that sessions leave, for all listeners together."""
-        return min(self.settings.admission.max_half_open, self._descriptors.room)
-
-    @property
-    def sessions_limit(self) -> int:
-        """``max_sessions`` in force."""
-        return sessions_in_force(self.settings.admission.max_sessions, self._descriptors.limit)
-
-    @property
-    def taken(self) -> int:
-        """Places that are taken among the sessions, those included whose backend is being dialled."""
-        return len(self.sessions) + self.backend.coming
-
-    @property
-    def backend_up(self) -> bool | None:
-        """How the last dial ended; None before the first."""
-        return self.backend.up
-
-    def figures(self) -> ServiceFigures:
-        """As they are now."""
+        bound, addresses: where it listens; half_open: of the listener, as far as they count to this service.
+        """
         traffic, clients = self.traffic, self.clients
         return ServiceFigures(
             name=self.settings.name,
-            endpoint=str(self.bound),
-            addresses=self.door.addresses,
+            endpoint=str(bound),
+            addresses=addresses,
             backend=str(self.settings.backend),
             backend_up=self.backend_up,
-            half_open=self.half_open,
+            half_open=half_open + len(self._pending),
             half_open_limit=self.half_open_limit,
             sessions=len(self.sessions),
             sessions_limit=self.sessions_limit,
@@ -133,16 +105,36 @@ class Service:
             throttled_seconds=self.throttle.seconds,
         )
 
+    @property
+    def half_open_limit(self) -> int:
+        """``max_half_open`` in force: no more than descriptors that sessions leave, for all listeners together."""
+        return min(self.settings.admission.max_half_open, self._capacity.room)
+
+    @property
+    def sessions_limit(self) -> int:
+        """``max_sessions`` in force."""
+        return sessions_in_force(self.settings.admission.max_sessions, self._capacity.limit)
+
+    @property
+    def places_in_use(self) -> int:
+        """Of ``sessions_limit``: sessions, and clients that are about to have one."""
+        return len(self.sessions) + len(self._pending)
+
+    @property
+    def backend_up(self) -> bool | None:
+        """How the last dial ended; None before the first."""
+        return self._dialer.up
+
     # --- changes
 
     def configure(self, settings: ServiceSettings) -> None:
-        """Other settings for whoever comes from now on. The door has to be told too."""
+        """Other settings for whoever comes from now on. The listener has to be configured too."""
         self.settings = settings
-        self.backend.configure(settings)
+        self._dialer.configure(settings)
         self._share_quotas()
 
     def admit(self, clients: AccessList) -> None:
-        """Another list of clients. Sessions of those that may not be here any more end."""
+        """Another list of clients. Ends the sessions of those that are no longer allowed."""
         self.clients = clients
         self._share_quotas()
         for session in list(self.sessions):
@@ -160,271 +152,166 @@ class Service:
             self._share_quota(session)
         self._end_surplus()
 
+    def _share_quota(self, session: Session) -> None:
+        key = session.who.key
+        session.share(self.quotas.attach(key, self._limits(key), session))
+
     def _end_surplus(self) -> None:
         for session in self.quotas.surplus(self.settings.share):
             session.end_over_limit()
-
-    def _share_quota(self, session: Session) -> None:
-        session.share(self.quotas.attach(session.who.key, self._limits(session.who.key), session))
 
     def _limits(self, key: bytes) -> ClientLimits:
         return self.clients.limits(key, self.settings.client_limits)
 
     def leave(self) -> None:
-        """Let nobody in any more; those inside stay."""
-        self.is_leaving = True
-        self.backend.cancel()
+        """Let nobody in any more; sessions stay."""
+        self._is_leaving = True
+        for pending in list(self._pending):
+            pending.cancel(RefusedError(Outcome.SHUTDOWN))
 
-    # --- coming in
+    async def make_way(self, identity: bytes, number: int) -> None:
+        """The client with that number, which has this identity, has come again in another process."""
+        await self._identities.make_way(identity, number)
 
-    def check(self, initiate: Initiate) -> None:
-        """Whether a client that has proved its key may come in. Raises RefusedError."""
-        key, properties = initiate.client, initiate.properties
-        told = find(properties, "Identity") or b""
-        objection = self.clients.check(key, find(properties, "Socket-Type"), told)
-        if objection is not None:
-            raise RefusedError(*objection)
-        identity = self.identity_of(initiate)
-        holder = self.identities.get(identity)
-        if any(other is not None and other.who.key != key for other in (holder, self._coming.get(identity))):
-            raise RefusedError(Outcome.IDENTITY_IN_USE)
-        if self.is_leaving:
-            raise RefusedError(Outcome.SHUTDOWN)
-        limits = self._limits(key)
-        if holder is None and self.quotas.is_full(key, limits):  # else it replaces one of its own
-            raise RefusedError(Outcome.CLIENT_SESSIONS_LIMIT, f"at most {limits.max_sessions}")
+    def expire(self, now: float) -> None:
+        """Deadlines of dials and of sessions that are ending; checks that are made now and then."""
+        self._dialer.expire(now)
+        self.quotas.expire(now)
+        self._identities.expire(now)
+        self.throttle.tick(now)
+        self._maintenance.tick(now, self.sessions, self.settings)
+        for session in [late for late in self._lingering if late.ends_by <= now]:
+            session.close()
 
-    def identity_of(self, initiate: Initiate) -> bytes:
-        """Who a client is to the service; a probe is nobody, so that whoever has that identity stays."""
-        if is_probe(initiate.properties):
-            return b""
-        return self.clients.identity(initiate.client, find(initiate.properties, "Identity") or b"")
+    def failed(self, error: Exception) -> None:
+        """An error of ours in what is done for all of its clients."""
+        self.observer.unexpected(error)
+
+    # --- as the gate of a listener
 
     def name_of(self, key: bytes) -> str:
         """The operator's name for a client, else its public key in Z85."""
         return self.clients.name(key) or z85.encode(key)
 
-    def check_room(self) -> None:
-        """Whether there is a place for one more. Raises RefusedError."""
-        if self.taken >= self.sessions_limit or self._descriptors.is_full:
-            raise RefusedError(Outcome.SESSIONS_LIMIT)
+    def objection(self, applicant: Applicant) -> RefusedError | None:
+        """Why an applicant is not let in, as far as that is known at once."""
+        if (refusal := self.check(applicant)) is not None:
+            return refusal
+        if self.places_in_use >= self.sessions_limit or self._capacity.is_full:
+            return RefusedError(Outcome.SESSIONS_LIMIT)
+        return None
 
-    def dial(
-        self, sock: socket.socket, peer: str, initiate: Initiate, server: KeyPair, minor: int, accepted_at: float
-    ) -> None:
-        """A client is vouched for and allowed: fetch it its backend."""
-        newcomer = PendingSession(self, sock, peer, initiate, server, minor, accepted_at)
-        identity, clear = newcomer.who.identity, None
-        self.replace(identity)
-        if identity:
-            self._coming[identity] = newcomer
-            if identity in self.identities or self._proxy.registry is not None:
-                clear = partial(self._clear, newcomer)
-        self.backend.dial(newcomer, newcomer.properties(), clear)
+    def check(self, applicant: Applicant) -> RefusedError | None:
+        """Why a client that has proved its key is not allowed."""
+        key, claimed = applicant.key, find(applicant.metadata, "Identity") or b""
+        objection = self.clients.check(key, find(applicant.metadata, "Socket-Type"), claimed)
+        if objection is not None:
+            return RefusedError(*objection)
+        identity = self._identity_of(applicant)
+        if self._identities.is_of_another(identity, key):
+            return RefusedError(Outcome.IDENTITY_IN_USE)
+        if self._is_leaving:
+            return RefusedError(Outcome.SHUTDOWN)
+        limits = self._limits(key)
+        # A client with the identity of a session replaces one of its own.
+        if not self._identities.has_session(identity) and self.quotas.is_full(key, limits):
+            return RefusedError(Outcome.CLIENT_SESSIONS_LIMIT, f"at most {limits.max_sessions}")
+        return None
 
-    def replace(self, identity: bytes) -> None:
-        """Its client has come again, and whoever has this identity may never hear that it had gone.
-
-        A session that does hear it delivers what its client has said before: see ``_until_free``.
-        """
-        if (older := self.identities.get(identity)) is not None:
-            if older.is_finishing:
-                older.hurry()
-            else:
-                older.abort(Closed.REPLACED)
-                if self._rivals.add(identity, trio.current_time()):
-                    self.observer.rivals(older)
-        if (newcomer := self._coming.get(identity)) is not None:
-            newcomer.dial.cancel(RefusedError(Outcome.PEER_CLOSED, "it has come again"))
-
-    async def _until_free(self, identity: bytes) -> None:
-        """Until the session that has this identity now has ended, and the service can be told it again.
-
-        libzmq's ROUTER passes over for ever whoever comes with an identity that it knows as another's.
-        """
-        if identity in self.identities:
-            await self._freed.setdefault(identity, trio.Event()).wait()
-            await trio.sleep(SETTLE_SECONDS)
-
-    async def _clear(self, newcomer: "PendingSession") -> None:
-        """Have a newcomer's identity for it, whichever process has a session with it. Raises RefusedError."""
-        await self._until_free(newcomer.who.identity)
-        registry, who = self._proxy.registry, (newcomer.who.identity, newcomer.who.key, newcomer.who.number)
-        if registry is not None and not await registry.claim(self.settings.name, *who):
-            raise RefusedError(Outcome.IDENTITY_IN_USE)
-
-    def release(self, identity: bytes, key: bytes, number: int) -> None:
-        """A client has gone that may have claimed its identity."""
-        if identity and self._proxy.registry is not None:
-            self._proxy.registry.release(self.settings.name, identity, key, number)
-
-    async def make_way(self, identity: bytes, number: int) -> None:
-        """The client with that number, which has this identity, has come again in another process."""
-        holder = self.identities.get(identity) or self._coming.get(identity)
-        if holder is not None and holder.who.number == number:
-            self.replace(identity)
-            await self._until_free(identity)
-
-    def has_come(self, newcomer: "PendingSession") -> None:
-        """It is no newcomer any more: there is a backend for it, or none."""
-        if self._coming.get(newcomer.who.identity) is newcomer:
-            del self._coming[newcomer.who.identity]
-
-    def new_session(self, client: AdmittedClient, downstream: Established, upstream: Established) -> Session:
-        return Session(client, downstream, upstream, self.settings, self._env, self)
-
-    def session_has_begun(self, session: Session) -> None:
-        self.sessions.add(session)
-        self._descriptors.sessions.number += 1
-        self._share_quota(session)
-        if session.who.identity:
-            self.identities[session.who.identity] = session
-
-    def session_lingers(self, session: Session) -> None:
-        self.lingering.add(session)
-
-    def session_ended(self, session: Session, upstream: socket.socket) -> None:
-        self.backend.take_back(upstream)
-        if session in self.sessions:
-            self.sessions.remove(session)
-            self._descriptors.sessions.number -= 1
-        self.lingering.discard(session)
-        self.quotas.detach(session.who.key, session)
-        if self.identities.get(session.who.identity) is session:
-            del self.identities[session.who.identity]
-            if (freed := self._freed.pop(session.who.identity, None)) is not None:
-                freed.set()
-        self.release(session.who.identity, session.who.key, session.who.number)
-        self.observer.closed(session, session.reason or Closed.INTERNAL)
-
-    def expire(self, now: float) -> None:
-        """Deadlines, of dials and of sessions that are ending; and what is looked at now and then."""
-        self.backend.expire(now)
-        self.quotas.expire(now)
-        self._rivals.expire(now)
-        self.throttle.tick(now)
-        self._maintenance.tick(now, self.sessions, self.settings)
-        for session in [late for late in self.lingering if late.ends_by <= now]:
-            session.close()
-
-
-class PendingSession:
-    """An allowed client whose backend is being dialled."""
-
-    dial: DialAttempt
-
-    def __init__(
-        self,
-        service: Service,
-        sock: socket.socket,
-        peer: str,
-        initiate: Initiate,
-        server: KeyPair,
-        minor: int,
-        accepted_at: float,
-    ) -> None:
-        self.service, self.initiate = service, initiate
-        self.who = AdmittedClient(
-            service.name_of(initiate.client),
-            peer,
-            initiate.client,
-            server.public,
-            service.identity_of(initiate),
+    def apply(self, applying: Applying) -> None:
+        """Fetch an applicant its service."""
+        applicant = applying.applicant
+        who = AdmittedClient(
+            self.name_of(applicant.key),
+            applicant.address,
+            applicant.key,
+            applicant.server_key,
+            self._identity_of(applicant),
             next(_NUMBERS),
-            is_probe(initiate.properties),
+            is_probe(applicant.metadata),
         )
-        self._socket, self._minor, self._accepted_at = sock, minor, accepted_at
+        pending = PendingSession(self, applying, who, self._reactor, self.observer)
+        claims = self._identities.expect(pending)
+        self._pending.add(pending)
+        self._capacity.take_place()
+        pending.begin(claims=claims)
 
-    def properties(self) -> dict[str, bytes]:
-        """What the service is told of this client."""
+    def _identity_of(self, applicant: Applicant) -> bytes:
+        """Who a client is to the service; a probe is nobody, so that whoever has that identity stays."""
+        if is_probe(applicant.metadata):
+            return b""
+        return self.clients.identity(applicant.key, find(applicant.metadata, "Identity") or b"")
+
+    @property
+    def is_down(self) -> bool:
+        return self._dialer.is_down
+
+    def allow_probes(self, now: float) -> int:
+        return self._dialer.allow_probes(now)
+
+    def check_listener(self, now: float) -> None:
+        self._dialer.check_listener(now)
+
+    def on_recovery(self, resume: Callable[[], None]) -> None:
+        self._resume_parked = resume
+
+    def _recovered(self) -> None:
+        self._resume_parked()
+
+    # --- as the owner of pending sessions
+
+    def spawn(self, owner: FailsAlone, work: Callable[[], Awaitable[None]]) -> None:
+        self._spawn(owner, work)
+
+    async def claim(self, who: AdmittedClient) -> None:
+        await self._identities.claim(who)
+
+    def dial(self, handler: DialHandler, who: AdmittedClient, metadata: Mapping[str, bytes]) -> DialRequest | None:
         ours = {}
-        if self.service.settings.forward_identity:
+        if self.settings.forward_identity:
             ours = {
-                "User-Id": self.who.name.encode(),
-                "X-Curve-Key": z85.encode(self.initiate.client).encode(),
-                "X-Peer-Address": self.who.address.encode(),
+                "User-Id": who.name.encode(),
+                "X-Curve-Key": z85.encode(who.key).encode(),
+                "X-Peer-Address": who.address.encode(),
             }
-        if self.who.identity:
-            ours["Identity"] = self.who.identity
-        return for_service(self.initiate.properties, ours)
+        if who.identity:
+            ours["Identity"] = who.identity
+        return self._dialer.dial(handler, for_service(metadata, ours))
 
-    def connected(self, upstream: Established) -> None:
-        """The backend is there: answer READY, and relay."""
-        service = self.service
-        service.has_come(self)
-        service.door.admission.backend_is_up()
-        initiate = self.initiate
-        # READY is the first box that we seal with the key of the session.
-        security = Curve(
-            initiate.shared, box.MESSAGE_FROM_SERVER, 1, box.MESSAGE_FROM_CLIENT, initiate.nonce, initiate.little_endian
-        )
-        downstream = Established(self._socket, initiate.properties, Version(Dialect.V3, self._minor), security)
+    def settled(self, pending: PendingSession) -> None:
+        self._pending.remove(pending)
+        self._capacity.give_place_back()
+        self._identities.settled(pending)
+
+    def give_back(self, upstream: Established) -> None:
+        self._dialer.take_back(upstream.socket)
+
+    def begin_session(self, pending: PendingSession, downstream: Established, upstream: Established) -> None:
+        self._identities.replace(pending.who.identity)
+        session = Session(pending.who, downstream, upstream, self.settings, self._relay_env, self)
+        self.sessions.add(session)
+        self._capacity.take_place()
+        self._share_quota(session)
+        self._identities.begun(session)
         try:
-            service.check(initiate)  # once more, for much may have changed meanwhile
-            sockets.prepare_session(self._socket)
-            # Before READY, for whoever has that is in. Nothing is woken before this turn is over.
-            service.reactor.register(self._socket.fileno(), self, READ | WRITE)
-            self._answer(curve_server.ready(self.initiate.shared, _ready_for_any(upstream.metadata)))
-        except (RefusedError, OSError) as error:
-            service.reactor.unregister(self._socket.fileno())
-            service.backend.take_back(upstream.socket)
-            self.refused(error if isinstance(error, RefusedError) else _outcome_of(error))
-            return
-        service.replace(self.who.identity)
-        session = service.new_session(self.who, downstream, upstream)
-        service.session_has_begun(session)
-        try:
-            service.observer.admitted(session, max(0.0, trio.current_time() - self._accepted_at))
+            self.observer.admitted(session, max(0.0, trio.current_time() - pending.applicant.accepted_at))
             session.begin()
-            if self.who.is_probe:
+            if pending.who.is_probe:
                 session.dismiss()
         except Exception as error:  # the boundary: it has been admitted, and what ends from now on is the session
             session.failed(error)
 
-    def _answer(self, ready: bytes) -> None:
-        """Send READY, which fits into a send buffer that is all but empty. Raises OSError, and RefusedError if not."""
-        if self._socket.send(ready) < len(ready):
-            raise RefusedError(Outcome.PEER_CLOSED, "it takes no READY")
+    # --- as the owner of sessions
 
-    def refused(self, error: RefusedError | DialError) -> None:
-        """There is no backend to be had: a BackendFailure, or an outcome where that is not the backend's fault."""
-        if isinstance(error, RefusedError):
-            self._turn_away(error.outcome, error.detail)
-            return
-        if error.failure == BackendFailure.SOCKET_TYPE:
-            self.service.door.admission.backend_is_up()
-            near = known(find(self.initiate.properties, "Socket-Type"))
-            if near not in self.service.backend.served:  # else another program has its place now, and that may pass
-                self._turn_away(Outcome.SOCKET_TYPE, error.detail)
-                return
-        self._turn_away(Outcome.BACKEND_UNAVAILABLE, str(error))
+    def session_lingers(self, session: Session) -> None:
+        self._lingering.add(session)
 
-    def ready(self, _events: int) -> None:
-        """Its session takes the socket over before anything can be ready."""
-
-    def failed(self, error: Exception) -> None:
-        self.service.observer.unexpected(error)
-        self._turn_away(Outcome.INTERNAL)
-
-    def _turn_away(self, outcome: Outcome, detail: str = "") -> None:
-        self.service.has_come(self)
-        self.service.release(self.who.identity, self.who.key, self.who.number)
-        admission = self.service.door.admission
-        admission.turn_away(self.service, self._socket, self.who.address, outcome, detail, self.initiate)
-
-
-def _outcome_of(error: OSError) -> RefusedError:
-    """How a handshake ended that an error of its own socket has ended, or one of ours."""
-    if error.errno in sockets.EXHAUSTED:
-        return RefusedError(Outcome.SESSIONS_LIMIT, sockets.EXHAUSTED[error.errno])
-    return RefusedError(Outcome.PEER_CLOSED)
-
-
-def _ready_for_any(properties: Mapping[str, bytes]) -> dict[str, bytes]:
-    """A service's properties in the size that any client can take."""
-    properties = dict(properties)
-    for name in droppable(properties):
-        if len(metadata.encode(properties)) <= spec.READY_METADATA_MAX:
-            break
-        del properties[name]
-    return properties
+    def session_ended(self, session: Session, upstream: socket) -> None:
+        self._dialer.take_back(upstream)
+        if session in self.sessions:
+            self.sessions.remove(session)
+            self._capacity.give_place_back()
+        self._lingering.discard(session)
+        self.quotas.detach(session.who.key, session)
+        self._identities.ended(session)
+        self.observer.closed(session, session.reason or Closed.INTERNAL)

@@ -8,8 +8,10 @@ from fences.code import below, chain, functions, hold, short, tree
 SOCKET_CALLS = {"recv", "recv_into", "recvmsg", "recvfrom", "send", "sendall", "sendmsg", "sendto"}
 SOCKET_PLACES = (
     "proxy.net",
-    "proxy.accept.admission",
+    "proxy.accept.half_open",
+    "proxy.accept.application",
     "proxy.connect.attempt",
+    "proxy.connect.connections",
     "proxy.relay.pump",
     "proxy.relay.engine",
 )
@@ -17,7 +19,7 @@ SOCKET_PLACES = (
 TASK_PLACES = ("proxy.server",)
 
 # Names of what stands above a stage: calls of it must be outside of the stage's own ``try``.
-UPWARDS = ("handler", "gate", "gates", "owner", "dialler", "applying")
+UPWARDS = ("handler", "gate", "gates", "owner", "applying")
 
 
 def calls(module: str) -> Iterator[tuple[str, list[str]]]:

@@ -23,7 +23,6 @@ from support.service import RawService, echo
 from curveproxy.policy.access import AccessList
 from curveproxy.proxy.net.endpoint import Endpoint
 from curveproxy.proxy.server import Server
-from curveproxy.proxy.service import Service
 from curveproxy.proxy.settings import ServiceSettings
 from curveproxy.wire.curve.keys import KeyPair
 
@@ -72,11 +71,11 @@ async def cost(kind: str) -> tuple[int, Counter[tuple[str, int]]]:
         pair = KeyPair(keys.public, keys.secret)
         listen, behind = Endpoint.parse("tcp://127.0.0.1:0"), Endpoint.parse(backend.endpoint)
         settings = ServiceSettings("test", listen, behind, server_keys=(pair,))
-        service = Service(server, settings, AccessList(allow_any=True), Silent())
+        service = server.new_service(settings, AccessList(allow_any=True), Silent())
         server.open({service: settings})
 
         def comes() -> Any:
-            address = service.bound
+            address = server.listener_of(service).bound
             if kind == "half-open":
                 return socket.create_connection((address.host, address.port))
             client = RawClient(str(address), keys.public)
@@ -86,7 +85,7 @@ async def cost(kind: str) -> tuple[int, Counter[tuple[str, int]]]:
         async def some() -> list[Any]:
             found = [await trio.to_thread.run_sync(comes) for _ in range(FEW)]
             with trio.fail_after(20):
-                while (figures := service.figures()).half_open + figures.sessions < FEW * (len(connected) + 1):
+                while (figures := server.figures_of(service)).half_open + figures.sessions < FEW * (len(connected) + 1):
                     await trio.sleep(0.01)
             return found
 

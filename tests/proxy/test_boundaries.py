@@ -19,15 +19,18 @@ from support.peer import Refused
 from support.service import RawService, echo
 
 from curveproxy.policy.access import AccessList
-from curveproxy.proxy.accept.admission import Admission, HalfOpen, LingeringClose
+from curveproxy.proxy.accept.admission import Admission
+from curveproxy.proxy.accept.half_open import HalfOpen
 from curveproxy.proxy.accept.listener import Listener
-from curveproxy.proxy.connect.dialer import DialAttempt
+from curveproxy.proxy.connect.attempt import DialAttempt
 from curveproxy.proxy.net.endpoint import Endpoint
+from curveproxy.proxy.net.linger import LingeringClose
 from curveproxy.proxy.net.reactor import READ
+from curveproxy.proxy.pending import PendingSession
 from curveproxy.proxy.relay.pump import Pump
 from curveproxy.proxy.relay.session import Session
 from curveproxy.proxy.server import Server
-from curveproxy.proxy.service import PendingSession, Service
+from curveproxy.proxy.service import Service
 from curveproxy.proxy.settings import ServiceSettings
 from curveproxy.wire.curve.keys import KeyPair
 from curveproxy.wire.zmtp.negotiation import PlainInitiator
@@ -68,7 +71,7 @@ class Running:
         settings = ServiceSettings(
             "test", Endpoint.parse("tcp://127.0.0.1:0"), Endpoint.parse(backend), server_keys=(pair,)
         )
-        self.service = Service(self.proxy, settings, AccessList(allow_any=True), self.told)
+        self.service = self.proxy.new_service(settings, AccessList(allow_any=True), self.told)
         self.proxy.open({self.service: settings})
 
     async def comes(self, **options: Any) -> bool:
@@ -76,7 +79,7 @@ class Running:
         return await trio.to_thread.run_sync(partial(self._comes, **options))
 
     def _comes(self, **options: Any) -> bool:
-        with RawClient(str(self.service.bound), self.keys.public, **options) as client:
+        with RawClient(str(self.proxy.listener_of(self.service).bound), self.keys.public, **options) as client:
             try:
                 return answers(client.handshake())
             except (EOFError, Refused, ConnectionError):
@@ -88,10 +91,10 @@ class Running:
 
     async def is_empty(self) -> bool:
         with trio.fail_after(SECONDS):
-            while self.service.taken or self.service.half_open:
+            while self.service.places_in_use or self.proxy.figures_of(self.service).half_open:
                 await trio.sleep(0.01)
         self.told.words.clear()
-        return not self.service.backend.breaker.is_open
+        return not self.service.is_down
 
 
 @pytest.fixture
@@ -147,7 +150,7 @@ def test_a_full_epoll_refuses_one_client_and_is_no_failure_of_the_backend(
     async def main() -> None:
         async with running(backend) as at_work:
             proxy = at_work.proxy
-            full(proxy.strangers_reactor if guest is HalfOpen else proxy.sessions_reactor, guest, monkeypatch)
+            full(proxy.half_open_reactor if guest is HalfOpen else proxy.sessions_reactor, guest, monkeypatch)
             assert not await at_work.comes()
             await at_work.told.wait(("refused", "sessions_limit"))
             assert await at_work.is_empty()
@@ -174,10 +177,10 @@ def test_what_goes_wrong_at_the_birth_of_a_session_ends_it_and_counts_it_once(
 def test_a_refusal_that_can_not_be_told_is_one_all_the_same(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
     async def main() -> None:
         async with running(f"tcp://{host}:1") as at_work:
-            full(at_work.proxy.strangers_reactor, LingeringClose, monkeypatch)
+            full(at_work.proxy.half_open_reactor, LingeringClose, monkeypatch)
             assert not await at_work.comes(properties={"Socket-Type": b"DEALER", "X-Curveproxy-Probe": b""})
             await at_work.told.wait(("backend_failed", "refused"), ("refused", "backend_unavailable"))
-            assert not at_work.service.taken
+            assert not at_work.service.places_in_use
 
     trio.run(main)
 
@@ -232,7 +235,7 @@ def test_a_pump_that_fails_as_it_is_told_to_leave_ends_its_session_alone(
 ) -> None:
     async def main() -> None:
         async with running(backend) as at_work:
-            with RawClient(str(at_work.service.bound), at_work.keys.public) as client:
+            with RawClient(str(at_work.proxy.listener_of(at_work.service).bound), at_work.keys.public) as client:
                 await trio.to_thread.run_sync(client.handshake)
                 at_work.told.words.clear()
                 once(Pump, "_exchange", monkeypatch)

@@ -3,15 +3,18 @@
 from curveproxy.proxy.capacity import Capacity
 
 
-def test_sessions_and_strangers_share_what_there_is() -> None:
+def test_sessions_and_half_open_connections_share_what_there_is() -> None:
     descriptors = Capacity(1000)
     assert (descriptors.room, descriptors.is_full, descriptors.are_short) == (872, False, False)
-    descriptors.sessions.number, descriptors.strangers.number = 371, 129
+    for _ in range(371):
+        descriptors.take_place()
+    descriptors.half_open.number = 129
     assert (descriptors.room, descriptors.is_full, descriptors.are_short) == (130, False, False)
-    descriptors.sessions.number, descriptors.strangers.number = 372, 128
+    descriptors.take_place()
+    descriptors.half_open.number = 128
     assert (descriptors.room, descriptors.is_full, descriptors.are_short) == (128, True, True)
 
 
-def test_a_stranger_can_always_come() -> None:
+def test_one_connection_can_always_be_half_open() -> None:
     descriptors = Capacity(64)
     assert (descriptors.room, descriptors.are_short) == (1, False)

@@ -1,6 +1,7 @@
 """The services of a configuration: made, changed and removed, and their key files kept up to date."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from math import inf
 
 import trio
@@ -145,7 +146,7 @@ class ServiceManager:
             service, observer = before.service, before.observer
         else:
             observer = ServiceObserver(table.name, self._metrics, self._observers_log)
-            service = Service(self._server, settings, clients, observer)
+            service = self._server.new_service(settings, clients, observer)
         return RunningService(table, lists, service, observer, settings, clients)
 
     def _settings(self, table: ServiceConfig, lists: KeyLists) -> ServiceSettings:
@@ -177,7 +178,7 @@ class ServiceManager:
         with each.scope:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(each.observer.summarise)
-                nursery.start_soon(each.observer.history.keep, each.service.figures)
+                nursery.start_soon(each.observer.history.keep, partial(self._server.figures_of, each.service))
                 nursery.start_soon(each.lists.clients.watch, lambda: self._guarded(each, self._apply_clients))
                 nursery.start_soon(each.lists.keys.watch, lambda: self._guarded(each, self._apply_keys))
 
@@ -216,7 +217,7 @@ class ServiceManager:
         each.service.admit(each.clients)
 
     def _log_listening(self, each: RunningService) -> None:
-        figures, log = each.service.figures(), self._log.bind(service=each.table.name)
+        figures, log = self._server.figures_of(each.service), self._log.bind(service=each.table.name)
         log.info(
             "listening",
             endpoint=figures.endpoint,

@@ -53,7 +53,7 @@ class Connections:
     """Those of one service.
 
     spawn: starts a task of the dialer's.
-    one_at_a_time: the service is, or may be, one that must not have two.
+    one_at_a_time: the service is, or may be, one that must not have two; see ``allow_one``.
     """
 
     def __init__(self, reactor: Reactor, spawn: Callable[[Callable[[], Awaitable[None]]], None]) -> None:
@@ -65,6 +65,10 @@ class Connections:
     def are_none(self) -> bool:
         """Whether the service has none now."""
         return not self._lent and not self._finishing
+
+    def allow_one(self, only: bool) -> None:
+        """Whether the service must not have two from now on."""
+        self.one_at_a_time = only
 
     def lend(self) -> None:
         """One is handed over to a session."""

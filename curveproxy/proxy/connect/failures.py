@@ -1,9 +1,13 @@
-"""What a fault of a service in its handshake is called: in the metric of backend failures, the log and every hint."""
+"""What goes wrong on the way to a service, in the words of ``BackendFailure``."""
 
-from collections.abc import Mapping
+import errno
+from collections.abc import Mapping, Sequence
 
-from curveproxy.reasons import BackendFailure
-from curveproxy.wire.errors import Fault
+from curveproxy.proxy.connect.address import Address, address_text
+from curveproxy.proxy.errors import DialError, RefusedError
+from curveproxy.proxy.net.sockets import EXHAUSTED
+from curveproxy.reasons import BackendFailure, Outcome
+from curveproxy.wire.errors import Fault, PeerError
 
 FAILURES: Mapping[Fault, BackendFailure] = {
     Fault.NOT_ZMTP: BackendFailure.GREETING,
@@ -15,3 +19,33 @@ FAILURES: Mapping[Fault, BackendFailure] = {
     Fault.OLD_HANDSHAKE: BackendFailure.HANDSHAKE,
     Fault.SOCKET_TYPE: BackendFailure.SOCKET_TYPE,
 }
+
+_ERRNO = {
+    errno.ECONNREFUSED: BackendFailure.REFUSED,
+    errno.ENOENT: BackendFailure.REFUSED,  # the path of a Unix socket: its service has not started
+    errno.ECONNRESET: BackendFailure.CLOSED,
+    errno.EPIPE: BackendFailure.CLOSED,
+    errno.ETIMEDOUT: BackendFailure.TIMEOUT,
+}
+
+# After these it is enough to look whether something listens; after the others only a client's dial can tell.
+NOBODY_LISTENS = (BackendFailure.REFUSED, BackendFailure.UNREACHABLE)
+
+# Of the failures of several addresses, the first of these is told as the reason: it is the nearest to an answer.
+_NEAREST = (BackendFailure.TIMEOUT, BackendFailure.REFUSED, BackendFailure.CLOSED, BackendFailure.UNREACHABLE)
+
+
+def failure_of(error: PeerError | OSError) -> DialError | RefusedError:
+    """Whose fault an error is: the service's, or nobody's where the system has run out of something."""
+    if isinstance(error, PeerError):
+        return DialError(FAILURES[error.fault], error.detail)
+    number = error.errno or 0
+    if number in EXHAUSTED:
+        return RefusedError(Outcome.SESSIONS_LIMIT, EXHAUSTED[number])
+    return DialError(_ERRNO.get(number, BackendFailure.UNREACHABLE), (error.strerror or "").lower())
+
+
+def nearest(failures: Sequence[tuple[Address, DialError]]) -> DialError:
+    """Why none of a name's addresses could be connected to."""
+    failure = min((error.failure for _, error in failures), key=_NEAREST.index)
+    return DialError(failure, "; ".join(f"{address_text(address)}: {error.detail}" for address, error in failures))

@@ -21,11 +21,13 @@ READ_SIZE = 65536
 class LingeringClose(Deadline):
     """A half-closed socket whose peer has not closed yet."""
 
-    __slots__ = ("_owner", "socket")
+    __slots__ = ("_owner", "_unexpected", "socket")
 
-    def __init__(self, owner: "LingeringCloses", sock: socket.socket, deadline: float) -> None:
+    def __init__(
+        self, owner: "LingeringCloses", sock: socket.socket, deadline: float, unexpected: Callable[[Exception], None]
+    ) -> None:
         super().__init__(deadline)
-        self._owner, self.socket = owner, sock
+        self._owner, self.socket, self._unexpected = owner, sock, unexpected
 
     def ready(self, events: int) -> None:
         if events & GONE or not self._read():
@@ -41,30 +43,30 @@ class LingeringClose(Deadline):
             return False
 
     def failed(self, error: Exception) -> None:
-        self._owner.failed(self, error)
+        self._owner.close(self)
+        self._unexpected(error)
 
 
 class LingeringCloses:
-    """Those of one listener.
+    """Those of all listeners. count: of descriptors, in which they stand."""
 
-    count: of descriptors, in which they stand.
-    unexpected: is told of errors of ours.
-    """
-
-    def __init__(self, reactor: Reactor, count: Count, unexpected: Callable[[Exception], None]) -> None:
-        self._reactor, self._unexpected = reactor, unexpected
+    def __init__(self, reactor: Reactor, count: Count) -> None:
+        self._reactor = reactor
         self._queue: DeadlineQueue[LingeringClose] = DeadlineQueue(count)
 
     def __len__(self) -> int:
         return len(self._queue)
 
-    def begin(self, sock: socket.socket, last: bytes) -> None:
-        """Send the last octets and half-close; close at once where that is not possible."""
+    def begin(self, sock: socket.socket, last: bytes, unexpected: Callable[[Exception], None]) -> None:
+        """Send the last octets and half-close; close at once where that is not possible.
+
+        unexpected: is told of errors of ours.
+        """
         try:
             sock.send(last)
             sock.shutdown(socket.SHUT_WR)
             sockets.set_mark(sock, 1)
-            closing = LingeringClose(self, sock, trio.current_time() + LINGER_SECONDS)
+            closing = LingeringClose(self, sock, trio.current_time() + LINGER_SECONDS, unexpected)
             self._reactor.register(sock.fileno(), closing)
         except OSError:  # the peer has gone, or the system can watch no more descriptors
             sock.close()
@@ -93,7 +95,3 @@ class LingeringCloses:
         """Close those whose time is over."""
         while (late := self._queue.due(now)) is not None:
             self.close(late)
-
-    def failed(self, closing: LingeringClose, error: Exception) -> None:
-        self.close(closing)
-        self._unexpected(error)

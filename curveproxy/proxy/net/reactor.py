@@ -10,6 +10,7 @@ does not wait behind all those that keep the process busy.
 
 import select
 from collections import OrderedDict
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from time import perf_counter
 from typing import Protocol
@@ -34,6 +35,10 @@ class FailsAlone(Protocol):
 
     def failed(self, error: Exception) -> None:
         """An error of ours in what was done for it."""
+
+
+# Starts a task; what it raises is told to its owner alone.
+Spawn = Callable[[FailsAlone, Callable[[], Awaitable[None]]], None]
 
 
 class Scheduled(FailsAlone, Protocol):

@@ -1,16 +1,11 @@
 """What the sessions of a service share, and what is known of an admitted client."""
 
-from collections.abc import Awaitable, Callable
-
 from attrs import define, frozen
 
 from curveproxy.proxy.net.buffers import BufferPool
-from curveproxy.proxy.net.reactor import FailsAlone, Reactor
+from curveproxy.proxy.net.reactor import Reactor, Spawn
 from curveproxy.proxy.observer import Observer
 from curveproxy.proxy.relay.throttle import Throttle
-
-# Starts a task; what it raises is told to its owner's ``failed``.
-Spawn = Callable[[FailsAlone, Callable[[], Awaitable[None]]], None]
 
 
 @define

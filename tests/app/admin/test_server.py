@@ -26,7 +26,6 @@ from curveproxy.app.process.systemd import SystemdNotifier
 from curveproxy.policy.access import AccessList
 from curveproxy.proxy.net.endpoint import Endpoint
 from curveproxy.proxy.server import Server
-from curveproxy.proxy.service import Service
 from curveproxy.proxy.settings import ServiceSettings
 from curveproxy.wire.curve.keys import KeyPair
 
@@ -257,7 +256,7 @@ async def test_what_stands_is_read_at_the_scrape() -> None:
     endpoint = Endpoint("tcp", "127.0.0.1", 0)
     observer = ServiceObserver("orders", metrics, structlog.get_logger())
     settings = ServiceSettings("orders", endpoint, endpoint, (pair,))
-    service = Service(proxy, settings, AccessList(), observer)
+    service = proxy.new_service(settings, AccessList(), observer)
     proxy.open({service: settings})
     async with page(metrics.registry, []) as port:
 
@@ -269,7 +268,7 @@ async def test_what_stands_is_read_at_the_scrape() -> None:
 
         assert await value("curveproxy_backend_up") is None
         for up in (True, False):
-            service.backend.up = up
+            service._dialer.up = up
             assert await value("curveproxy_backend_up", service="orders") == up
         service.traffic.messages_in, service.traffic.octets_out = 3, 2**53
         assert await value("curveproxy_messages_total", direction="in") == 3
@@ -277,5 +276,5 @@ async def test_what_stands_is_read_at_the_scrape() -> None:
         assert await value("curveproxy_sessions_limit") == service.sessions_limit
         assert await value("curveproxy_half_open_limit") == service.half_open_limit
     proxy.drain(0)
-    proxy.strangers_reactor.close()
+    proxy.half_open_reactor.close()
     proxy.sessions_reactor.close()

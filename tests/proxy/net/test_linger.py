@@ -23,12 +23,12 @@ class Lingering:
 
     def __init__(self) -> None:
         self.reactor, self.count, self.errors = Reactor(16), Count(), list[Exception]()
-        self.closes = LingeringCloses(self.reactor, self.count, self.errors.append)
+        self.closes = LingeringCloses(self.reactor, self.count)
 
     def begin(self, last: bytes = b"last") -> tuple[socket.socket, socket.socket]:
         """Both ends of a connection whose near end lingers."""
         near, far = pair()
-        self.closes.begin(near, last)
+        self.closes.begin(near, last, self.errors.append)
         return near, far
 
 
@@ -130,7 +130,7 @@ async def test_where_nobody_can_be_waited_for_the_socket_is_closed_at_once(
         far.close()
         with suppress(OSError):
             near.recv(1)  # the reset is here
-        at_work.closes.begin(near, b"last")
+        at_work.closes.begin(near, b"last", at_work.errors.append)
     assert near.fileno() == -1
     assert (len(at_work.closes), at_work.count.number) == (0, 0)
     far.close()

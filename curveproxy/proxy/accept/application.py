@@ -1,0 +1,64 @@
+"""The end of an accepted connection that has come to nothing, or to a client who applies to a service."""
+
+import socket
+from collections.abc import Callable, Mapping
+
+from attrs import frozen
+
+from curveproxy.policy.metadata import is_probe
+from curveproxy.proxy.accept.half_open import Authenticated, Gate
+from curveproxy.proxy.applying import Applicant
+from curveproxy.proxy.errors import RefusedError
+from curveproxy.proxy.established import Established
+from curveproxy.proxy.net import sockets
+from curveproxy.proxy.net.linger import LingeringCloses
+from curveproxy.proxy.settings import RefusalMode
+from curveproxy.reasons import Outcome
+
+# What waiting does not change is told to the client, and libzmq then gives up for ever; after anything else it may come
+# again: whoever has its identity may leave, a limit or a shutdown passes.
+FINAL = frozenset({Outcome.CLIENT_UNKNOWN, Outcome.METADATA, Outcome.SOCKET_TYPE})
+# The status code of ZAP (RFC 27) by which libzmq knows that it is refused.
+NOT_ALLOWED = "400"
+
+
+@frozen
+class Refuser:
+    """How the connections of one listener are refused. error: the frame that tells a peer why."""
+
+    _lingering: LingeringCloses
+    _error: Callable[[str], bytes]
+
+    def refuse(self, sock: socket.socket, gate: Gate, outcome: Outcome, applicant: Applicant | None) -> None:
+        """Tell the peer if it is to know, and close. applicant: who it is, once that is proved.
+
+        A probe, which has proved its key, is told why; one whose key is not on the list hears no more than others.
+        """
+        if applicant is not None and is_probe(applicant.metadata) and outcome != Outcome.CLIENT_UNKNOWN:
+            self._lingering.begin(sock, self._error(outcome), gate.observer.unexpected)
+        elif outcome in FINAL and gate.settings.refusal == RefusalMode.ERROR:
+            self._lingering.begin(sock, self._error(NOT_ALLOWED), gate.observer.unexpected)
+        else:
+            sock.close()
+
+
+@frozen
+class Application:
+    """An authenticated client of one connection; see ``applying.Applying``."""
+
+    socket: socket.socket
+    applicant: Applicant
+    _authenticated: Authenticated
+    _gate: Gate
+    _refuser: Refuser
+
+    def welcome(self, metadata: Mapping[str, bytes]) -> Established:
+        sockets.prepare_session(self.socket)
+        ready = self._authenticated.ready(metadata)
+        if self.socket.send(ready) < len(ready):  # READY fits into a send buffer that is all but empty
+            raise RefusedError(Outcome.PEER_CLOSED, "it takes no READY")
+        authenticated = self._authenticated
+        return Established(self.socket, authenticated.metadata, authenticated.version, authenticated.security)
+
+    def refuse(self, outcome: Outcome) -> None:
+        self._refuser.refuse(self.socket, self._gate, outcome, self.applicant)

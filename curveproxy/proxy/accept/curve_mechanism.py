@@ -1,0 +1,99 @@
+"""CURVE's units (RFC 26): greeting, HELLO, INITIATE. What must be remembered between two of them is in the cookie.
+
+The order of what is checked is the defence: size and words before anything is read, one curve operation before anything
+is promised, and a proof of who it is before anything is dialled.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+from curveproxy.proxy.accept.cookies import CookieKeys
+from curveproxy.proxy.accept.half_open import Authenticated, Gate, HalfOpen, Unit
+from curveproxy.proxy.accept.transient_keys import TransientKeys
+from curveproxy.proxy.errors import RefusedError
+from curveproxy.reasons import Outcome
+from curveproxy.wire import spec
+from curveproxy.wire.curve import box
+from curveproxy.wire.curve import server as curve_server
+from curveproxy.wire.curve.keys import KeyPair
+from curveproxy.wire.security import Curve, Version
+from curveproxy.wire.sodium import randombytes
+from curveproxy.wire.spec import Octets
+from curveproxy.wire.zmtp.frame import Dialect
+from curveproxy.wire.zmtp.greeting import MAJOR_END, MINOR_AT, check_client_untrusted
+
+# What is sent at accept. Our mechanism comes only after the client's: libzmq leaves without a word when it sees one
+# that is not its own, and nobody would ever know that this client has no CURVE. Two libzmq do no better in round trips.
+OPENING = curve_server.GREETING[:MAJOR_END]
+
+# READY is the first box that we seal with the key of a session.
+READY_NONCE = 1
+
+
+class CurveMechanism:
+    """The units of one listener."""
+
+    def __init__(self, cookies: CookieKeys, transient_keys: TransientKeys) -> None:
+        self._cookies, self._transient_keys = cookies, transient_keys
+        self._gates: Mapping[KeyPair, Gate] = {}
+        self.units: Sequence[Unit] = ()
+
+    def configure(self, gates: Sequence[Gate]) -> None:
+        """The server key with which a client made its HELLO tells which of the services it wants."""
+        self._gates = {pair: gate for gate in gates for pair in gate.settings.server_keys}
+        most = gates[0].settings.admission.max_initiate_bytes
+        self.units = (
+            Unit(spec.GREETING_SIZE, _measure_greeting, self._take_greeting, opening=OPENING),
+            Unit(spec.HELLO_SIZE + spec.LONG_HEADER + 1, _measure_hello, self._take_hello, waits_for_service=True),
+            Unit(
+                most + spec.LONG_HEADER, partial(curve_server.initiate_mark_untrusted, most=most), self._take_initiate
+            ),
+        )
+
+    def error(self, reason: str) -> bytes:
+        return curve_server.error(reason)
+
+    def _take_greeting(self, half: HalfOpen, body: bytes) -> None:
+        half.greeted(body[MINOR_AT])
+        half.answer(curve_server.GREETING[MAJOR_END:] if half.mark else curve_server.GREETING)
+
+    def _take_hello(self, half: HalfOpen, body: bytes) -> None:
+        hello = curve_server.read_hello_untrusted(body, self._gates)
+        key = self._cookies.current(half.cookie_binding())
+        chance = randombytes(2 * spec.LONG_NONCE)
+        welcome = curve_server.welcome(
+            hello, self._transient_keys.take(), key, chance[: spec.LONG_NONCE], chance[spec.LONG_NONCE :]
+        )
+        half.chose(self._gates[hello.server], hello.server, hello.nonce)
+        half.answer(welcome)
+
+    def _take_initiate(self, half: HalfOpen, body: bytes) -> Authenticated:
+        keys = self._cookies.good(half.cookie_binding())
+        initiate = curve_server.read_initiate_untrusted(body, half.server, keys, half.hello_nonce)
+        security = Curve(
+            initiate.shared,
+            box.MESSAGE_FROM_SERVER,
+            READY_NONCE,
+            box.MESSAGE_FROM_CLIENT,
+            initiate.nonce,
+            initiate.little_endian,
+        )
+        return Authenticated(
+            initiate.client,
+            half.server.public,
+            initiate.properties,
+            Version(Dialect.V3, half.minor),
+            security,
+            partial(curve_server.ready, initiate.shared),
+        )
+
+
+def _measure_greeting(seen: Octets) -> tuple[int, int, int]:
+    return check_client_untrusted(seen), 0, spec.GREETING_SIZE
+
+
+def _measure_hello(seen: Octets) -> tuple[int, int, int]:
+    mark, begin, end = curve_server.hello_mark_untrusted(seen)
+    if len(seen) > end >= mark:  # nobody can say INITIATE yet: this one fills the kernel's memory
+        raise RefusedError(Outcome.COMMAND, "more than HELLO has come, before WELCOME")
+    return mark, begin, end

@@ -1,0 +1,130 @@
+"""One attempt to reach a service: a connection to one address, and the handshake on it."""
+
+import errno
+import os
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Protocol
+
+from curveproxy.proxy.connect.address import Address
+from curveproxy.proxy.connect.failures import failure_of
+from curveproxy.proxy.errors import DialError, RefusedError
+from curveproxy.proxy.net import sockets
+from curveproxy.proxy.net.reactor import READ, WRITE, Reactor
+from curveproxy.reasons import BackendFailure
+from curveproxy.wire import spec
+from curveproxy.wire.errors import PeerError
+from curveproxy.wire.security import Negotiated
+from curveproxy.wire.zmtp.greeting import MAJOR_END
+from curveproxy.wire.zmtp.negotiation import PlainInitiator
+
+# A service that is greeted in one piece wakes us only behind its version octet, for libzmq sends its signature first;
+# anything but ZMTP 3 shows by then.
+LEAST_ANSWER = MAJOR_END + 1
+
+
+class AttemptOwner(Protocol):
+    """Who wants the peer. One of the three is called, once, and never inside of the attempt's own ``try``."""
+
+    def greeted(self, negotiated: Negotiated) -> None:
+        """The handshake is complete."""
+
+    def attempt_failed(self, error: DialError | RefusedError) -> None:
+        """There is no connection, or no handshake; RefusedError where that is no fault of the service's."""
+
+    def failed(self, error: Exception) -> None:
+        """An error of ours has ended the attempt."""
+
+
+class DialAttempt:
+    """Drives an initiator over a socket.
+
+    new_socket: makes one of a family; raises OSError.
+    socket: the owner closes it, whatever becomes of it; None where there never was one.
+    is_connecting: nothing could be sent yet.
+    """
+
+    __slots__ = ("_initiator", "_new_socket", "_octets", "_owner", "_reactor", "is_connecting", "socket")
+
+    def __init__(
+        self,
+        initiator: PlainInitiator,
+        reactor: Reactor,
+        new_socket: Callable[[int], socket.socket],
+        owner: AttemptOwner,
+    ) -> None:
+        self._initiator, self._reactor, self._new_socket, self._owner = initiator, reactor, new_socket, owner
+        self.socket: socket.socket | None = None
+        self.is_connecting, self._octets = True, 0
+
+    @property
+    def knows_version(self) -> bool:
+        """Whether the service has told which version of ZMTP it speaks."""
+        return self._initiator.dialect is not None
+
+    def begin(self, address: Address) -> None:
+        """Connect. Raises OSError; EAGAIN where the backlog of a Unix socket is full."""
+        family, place = address
+        sock = self.socket = self._new_socket(family)
+        try:
+            sock.connect(place)
+        except BlockingIOError as error:
+            if error.errno == errno.EAGAIN:
+                raise
+        with suppress(BlockingIOError):
+            self._greet(sock)  # on loopback the connection stands by now, whatever connect said
+        self._reactor.register(sock.fileno(), self, READ | WRITE)
+
+    def ready(self, _events: int) -> None:
+        """Go as far as the peer's octets reach."""
+        sock = self.socket
+        failure: DialError | RefusedError | None = None
+        assert sock is not None
+        try:
+            if self.is_connecting:
+                self._finish_connect(sock)
+            negotiated = self._advance(sock)  # the service's greeting may have come in the same event
+        except BlockingIOError:
+            return
+        except DialError as error:
+            failure = error
+        except (PeerError, OSError) as error:
+            failure = failure_of(error)
+        if failure is not None:
+            self._owner.attempt_failed(failure)
+        else:
+            self._owner.greeted(negotiated)
+
+    def failed(self, error: Exception) -> None:
+        self._owner.failed(error)
+
+    def _finish_connect(self, sock: socket.socket) -> None:
+        if number := sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            raise OSError(number, os.strerror(number))
+        self._greet(sock)
+
+    def _greet(self, sock: socket.socket) -> None:
+        greeting = self._initiator.start()
+        sock.send(greeting)  # a fresh socket takes it whole
+        self.is_connecting = False
+        if len(greeting) > spec.GREETING_SIZE:  # with READY behind it, which is all that we shall say
+            sockets.set_mark(sock, LEAST_ANSWER)
+
+    def _advance(self, sock: socket.socket) -> Negotiated:
+        """Go through the handshake.
+
+        Raises BlockingIOError while there is more to come; PeerError, DialError and OSError.
+        """
+        initiator = self._initiator
+        while not initiator.done:
+            octets = sock.recv(spec.BACKEND_HANDSHAKE_MAX)
+            if not octets:
+                raise DialError(BackendFailure.CLOSED)
+            self._octets += len(octets)
+            if answer := initiator.receive_untrusted(octets):
+                sock.send(answer)
+            sockets.set_mark(sock, 1)
+            if not initiator.done and self._octets > spec.BACKEND_HANDSHAKE_MAX:
+                raise DialError(BackendFailure.HANDSHAKE, "too long")
+        return initiator.negotiated

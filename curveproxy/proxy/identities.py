@@ -1,0 +1,121 @@
+"""Who has which identity at one service: one client's session at a time, or a client that is about to have one.
+
+libzmq's ROUTER passes over for ever whoever comes with an identity that it knows as another's.
+"""
+
+from typing import Protocol
+
+import trio
+
+from curveproxy.policy.identities import Rivals
+from curveproxy.proxy.errors import RefusedError
+from curveproxy.proxy.observer import Observer
+from curveproxy.proxy.registry import IdentityRegistry
+from curveproxy.proxy.relay.env import AdmittedClient
+from curveproxy.proxy.relay.session import Session
+from curveproxy.reasons import Closed, Outcome
+
+# How long a service has to take the last messages of a client that has closed, before that one comes again: until its
+# program has read them, libzmq knows the identity as taken.
+SETTLE_SECONDS = 0.1
+
+
+class Pending(Protocol):
+    """A client that is about to have a session."""
+
+    @property
+    def who(self) -> AdmittedClient: ...
+
+    def cancel(self, error: RefusedError) -> None:
+        """End it, whether it waits or is dialled for."""
+
+
+class IdentityTable:
+    """The identities of one service. registry: of all processes that relay it, where there are several."""
+
+    def __init__(self, service: str, observer: Observer, registry: IdentityRegistry | None) -> None:
+        self._service, self._observer, self._registry = service, observer, registry
+        self._sessions: dict[bytes, Session] = {}
+        self._pending: dict[bytes, Pending] = {}
+        self._freed: dict[bytes, trio.Event] = {}
+        self._rivals = Rivals()
+
+    def has_session(self, identity: bytes) -> bool:
+        return identity in self._sessions
+
+    def is_of_another(self, identity: bytes, key: bytes) -> bool:
+        """Whether a client with another key has an identity."""
+        holders = self._sessions.get(identity), self._pending.get(identity)
+        return any(holder is not None and holder.who.key != key for holder in holders)
+
+    def expect(self, pending: Pending) -> bool:
+        """A client comes, in the place of whoever has its identity. Whether it must ``claim`` that first."""
+        identity = pending.who.identity
+        self.replace(identity)
+        if not identity:
+            return False
+        self._pending[identity] = pending
+        return identity in self._sessions or self._registry is not None
+
+    def settled(self, pending: Pending) -> None:
+        """A client that was expected has a session now, or will have none."""
+        identity = pending.who.identity
+        if self._pending.get(identity) is pending:
+            del self._pending[identity]
+
+    def begun(self, session: Session) -> None:
+        if session.who.identity:
+            self._sessions[session.who.identity] = session
+
+    def ended(self, session: Session) -> None:
+        identity = session.who.identity
+        if self._sessions.get(identity) is session:
+            del self._sessions[identity]
+            if (freed := self._freed.pop(identity, None)) is not None:
+                freed.set()
+        self.release(session.who)
+
+    def replace(self, identity: bytes) -> None:
+        """Its client has come again, and whoever has this identity may never hear that it had gone.
+
+        A session that does hear it delivers what its client has sent before: see ``_until_free``.
+        """
+        if (older := self._sessions.get(identity)) is not None:
+            if older.is_finishing:
+                older.hurry()
+            else:
+                older.abort(Closed.REPLACED)
+                if self._rivals.add(identity, trio.current_time()):
+                    self._observer.rivals(older)
+        if (pending := self._pending.get(identity)) is not None:
+            pending.cancel(RefusedError(Outcome.PEER_CLOSED, "it has come again"))
+
+    async def claim(self, who: AdmittedClient) -> None:
+        """Have a client's identity for it, whichever process has a session with it. Raises RefusedError."""
+        await self._until_free(who.identity)
+        if self._registry is not None and not await self._registry.claim(
+            self._service, who.identity, who.key, who.number
+        ):
+            raise RefusedError(Outcome.IDENTITY_IN_USE)
+
+    async def _until_free(self, identity: bytes) -> None:
+        """Until the session that has this identity has ended, and the service can be told it again."""
+        if identity in self._sessions:
+            await self._freed.setdefault(identity, trio.Event()).wait()
+            await trio.sleep(SETTLE_SECONDS)
+
+    def release(self, who: AdmittedClient) -> None:
+        """A client has gone that may have claimed its identity."""
+        if who.identity and self._registry is not None:
+            self._registry.release(self._service, who.identity, who.key, who.number)
+
+    async def make_way(self, identity: bytes, number: int) -> None:
+        """The client with that number, which has this identity, has come again in another process."""
+        holder = self._sessions.get(identity) or self._pending.get(identity)
+        if holder is not None and holder.who.number == number:
+            self.replace(identity)
+            await self._until_free(identity)
+
+    def expire(self, now: float) -> None:
+        """Forget what is over."""
+        self._rivals.expire(now)

@@ -1,0 +1,162 @@
+"""A client between the proof of its key and its session: its identity is claimed, then its service is dialled."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from enum import Enum, auto
+from typing import Protocol
+
+from curveproxy.policy.metadata import droppable
+from curveproxy.proxy.applying import Applicant, Applying
+from curveproxy.proxy.connect.dial_request import DialHandler, DialRequest
+from curveproxy.proxy.errors import DialError, RefusedError
+from curveproxy.proxy.established import Established
+from curveproxy.proxy.net import sockets
+from curveproxy.proxy.net.reactor import READ, WRITE, FailsAlone, Reactor
+from curveproxy.proxy.observer import Observer
+from curveproxy.proxy.relay.env import AdmittedClient
+from curveproxy.reasons import Outcome
+from curveproxy.wire import spec
+from curveproxy.wire.zmtp import metadata
+
+
+class PendingOwner(Protocol):
+    """A service, to its pending sessions."""
+
+    def spawn(self, owner: FailsAlone, work: Callable[[], Awaitable[None]]) -> None:
+        """Start a task."""
+
+    async def claim(self, who: AdmittedClient) -> None:
+        """Have a client's identity for it. Raises RefusedError."""
+
+    def dial(self, handler: DialHandler, who: AdmittedClient, metadata: Mapping[str, bytes]) -> DialRequest | None:
+        """Fetch a client its service; see ``Dialer.dial``."""
+
+    def check(self, applicant: Applicant) -> RefusedError | None:
+        """Why an applicant is not let in; much may have changed since it came."""
+
+    def settled(self, pending: "PendingSession") -> None:
+        """It is over: a session begins, or none."""
+
+    def begin_session(self, pending: "PendingSession", downstream: Established, upstream: Established) -> None: ...
+
+    def give_back(self, upstream: Established) -> None:
+        """Nobody wants this connection to the service."""
+
+
+class _State(Enum):
+    CLAIMING = auto()
+    DIALLING = auto()
+    SETTLED = auto()
+
+
+class PendingSession:
+    """An allowed client that waits. It ends in ``begin_session``, or in a refusal.
+
+    who: the client.
+    """
+
+    def __init__(
+        self, owner: PendingOwner, applying: Applying, who: AdmittedClient, reactor: Reactor, observer: Observer
+    ) -> None:
+        self.who = who
+        self._owner, self._applying, self._reactor, self._observer = owner, applying, reactor, observer
+        self._state = _State.CLAIMING
+        self._dial: DialRequest | None = None
+
+    @property
+    def applicant(self) -> Applicant:
+        return self._applying.applicant
+
+    def begin(self, *, claims: bool) -> None:
+        """claims: its identity has to be claimed before its service is dialled."""
+        if claims:
+            self._owner.spawn(self, self._claim)
+        else:
+            self._fetch_service()
+
+    async def _claim(self) -> None:
+        if self._state != _State.CLAIMING:
+            return
+        refusal = None
+        try:
+            await self._owner.claim(self.who)
+        except RefusedError as error:
+            refusal = error
+        if self._state != _State.CLAIMING:
+            return  # nobody wants it any more
+        if refusal is not None:
+            self.refused(refusal)
+        else:
+            self._fetch_service()
+
+    def _fetch_service(self) -> None:
+        self._state = _State.DIALLING
+        self._dial = self._owner.dial(self, self.who, self.applicant.metadata)
+
+    def cancel(self, error: RefusedError) -> None:
+        if self._dial is not None:
+            self._dial.refuse(error)
+        else:
+            self.refused(error)
+
+    # --- as who wants a service
+
+    def connected(self, peer: Established) -> None:
+        """The service is there: answer READY, and relay."""
+        self._settle()
+        refusal, downstream = self._owner.check(self.applicant), None
+        if refusal is None:
+            try:
+                # Before READY, for whoever has that is in. Nothing is ready before this turn is over.
+                self._reactor.register(self._applying.socket.fileno(), self, READ | WRITE)
+                downstream = self._applying.welcome(_for_any_client(peer.metadata))
+            except RefusedError as error:
+                refusal = error
+            except OSError as error:
+                number = error.errno or 0
+                refusal = (
+                    RefusedError(Outcome.SESSIONS_LIMIT, sockets.EXHAUSTED[number])
+                    if number in sockets.EXHAUSTED
+                    else RefusedError(Outcome.PEER_CLOSED)
+                )
+        if downstream is not None:
+            self._owner.begin_session(self, downstream, peer)
+            return
+        assert refusal is not None
+        self._reactor.unregister(self._applying.socket.fileno())
+        self._owner.give_back(peer)
+        self._refuse(refusal.outcome, refusal.detail)
+
+    def refused(self, error: DialError | RefusedError) -> None:
+        """There is no service to be had."""
+        if isinstance(error, RefusedError):
+            self._refuse(error.outcome, error.detail)
+        else:
+            self._refuse(Outcome.BACKEND_UNAVAILABLE, str(error))
+
+    def failed(self, error: Exception) -> None:
+        self._observer.unexpected(error)
+        if self._state != _State.SETTLED:
+            self._refuse(Outcome.INTERNAL)
+
+    def ready(self, _events: int) -> None:
+        """Its session takes the socket over before anything can be ready."""
+
+    def _refuse(self, outcome: Outcome, detail: str = "") -> None:
+        self._settle()
+        self._observer.refused(outcome, self.who.address, detail, self.who.name)
+        self._applying.refuse(outcome)
+
+    def _settle(self) -> None:
+        if self._state != _State.SETTLED:
+            self._state, self._dial = _State.SETTLED, None
+            self._owner.settled(self)
+
+
+def _for_any_client(properties: Mapping[str, bytes]) -> dict[str, bytes]:
+    """A service's metadata in the size that any client can take."""
+    properties = dict(properties)
+    for name in droppable(properties):
+        if len(metadata.encode(properties)) <= spec.READY_METADATA_MAX:
+            break
+        del properties[name]
+    return properties
