@@ -1,24 +1,20 @@
-"""``curveproxy probe``: a real handshake from outside, step by step, and where it fails the likely cause.
+"""``curveproxy probe``: a real handshake from outside, step by step, and the likely cause where it fails.
 
-It sends no message, and goes as soon as it has READY. What it writes holds no secret.
+It sends no message, and leaves as soon as it has READY. What it writes holds no secret.
 """
 
-import json
 import os
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import attrs
 import trio
-from attrs import define, field, frozen
 from rich.console import Console
 
+from curveproxy.app.commands.probe_report import Failure, Report, Step, conclude, show_step
 from curveproxy.app.config.certificates import KeyFileError, parse_key, read_certificate, read_key_pair, reason
-from curveproxy.app.observe.text import printable
 from curveproxy.policy.metadata import PROBE
 from curveproxy.policy.socket_types import fits, known
 from curveproxy.proxy.net.endpoint import Endpoint
@@ -31,55 +27,13 @@ from curveproxy.wire.zmtp.greeting import MAJOR_END
 from curveproxy.wire.zmtp.metadata import find
 
 SECONDS = 10.0
-# How long we wait for the mechanism of somebody who did not like ours.
+# How long we wait for the mechanism of a server that did not like ours.
 ASK_SECONDS = 2.0
-# Whoever closes later than that after HELLO has not closed because of what HELLO said.
+# A server that closes later than that after HELLO has not closed because of what HELLO said.
 AT_ONCE_SECONDS = 3.0
 CHUNK = READY_MAX + spec.LONG_HEADER
 
 Address = tuple[socket.AddressFamily, Any]
-
-
-@frozen
-class Step:
-    """What was done, in how many seconds, and what it told."""
-
-    step: str
-    seconds: float
-    detail: str
-
-
-@frozen
-class Failure:
-    """Why it went no further than ``step``. reason: a ClientFailure, or the Outcome that curveproxy told."""
-
-    step: str
-    seconds: float
-    reason: ClientFailure | Outcome
-    detail: str = ""
-
-    @property
-    def cause(self) -> str:
-        return f"{self.reason.cause} ({self.detail})" if self.detail else self.reason.cause
-
-
-@define
-class Report:
-    """What was found out. client_key: the public key that was tried; properties: what READY said."""
-
-    endpoint: str
-    socket_type: str
-    client_key: str = ""
-    steps: list[Step] = field(factory=list)
-    properties: dict[str, str] = field(factory=dict)
-    failure: Failure | None = None
-
-    def as_json(self) -> str:
-        """One object."""
-        found = attrs.asdict(self) | {"ok": self.failure is None}
-        if self.failure is not None:
-            found["failure"] |= {"cause": self.failure.cause, "remedy": self.failure.reason.remedy}
-        return json.dumps(found)
 
 
 # What a fault of the server is called.
@@ -97,7 +51,7 @@ CAUSES: Mapping[Fault, ClientFailure] = {
 
 
 class ProbeError(Exception):
-    """The probe goes no further. detail: our own words for the report."""
+    """The probe goes no further. detail: text for the report, in our own words."""
 
     def __init__(self, failure: ClientFailure, detail: str = "") -> None:
         super().__init__(f"{failure}: {detail}" if detail else str(failure))
@@ -105,59 +59,41 @@ class ProbeError(Exception):
         self.detail = detail
 
 
-# The server may want another key: which one was tried is worth telling.
-OF_THE_KEY = (ClientFailure.REFUSED, ClientFailure.READY_CLOSED)
-
-
 def probe(endpoint: Endpoint, server_key: str, secret_key: Path | None, socket_type: str, *, as_json: bool) -> bool:
-    """Probe, and tell. server_key: Z85 or a file; secret_key: the client's file, None for a fresh key."""
+    """Probe, and show what was found. Returns whether the client is let in.
+
+    server_key: Z85 or a file; secret_key: the client's file, None for a fresh key.
+    """
     console = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)  # keys look like all of these
-    report = Report(str(endpoint), socket_type)
+    steps_console = Console(quiet=True) if as_json else console
     try:
         keys = KeyPair.generate() if secret_key is None else _client_keys(secret_key)
         server = _server_key(server_key, keys)
     except KeyFileError as error:
-        report.failure = Failure("keys", 0.0, ClientFailure.KEYS, str(error))
+        failure = Failure("keys", 0.0, ClientFailure.KEYS, str(error))
+        report = Report(str(endpoint), socket_type, failure=failure)
     else:
-        report.client_key = z85.encode(keys.public)
-        show = partial(_show, Console(quiet=True) if as_json else console)
-        trio.run(_Probe(endpoint, server, keys, report, show).run)
+        steps: list[Step] = []
+
+        def done(step: Step) -> None:
+            steps.append(step)
+            show_step(steps_console, step)
+
+        found = trio.run(_Probe(endpoint, server, keys, socket_type, done).run)
+        properties, ending = ({}, found) if isinstance(found, Failure) else (found, None)
+        report = Report(str(endpoint), socket_type, z85.encode(keys.public), steps, properties, ending)
     if as_json:
         console.out(report.as_json())
     else:
-        _conclude(console, report, fresh=secret_key is None)
-    return report.failure is None
+        conclude(console, report, fresh_key=secret_key is None)
+    return report.ok
 
 
-def _show(console: Console, step: Step) -> None:
-    _print_step(console, "green", step.step, step.seconds, step.detail)
-
-
-def _print_step(console: Console, style: str, step: str, seconds: float, told: str) -> None:
-    console.print(f"{step:9}", style=style, end="")
-    console.print(f"{seconds * 1000:9.1f} ms  {printable(told)}".rstrip())
-
-
-def _conclude(console: Console, report: Report, *, fresh: bool) -> None:
-    if (failure := report.failure) is None:
-        for name, value in report.properties.items():
-            console.print(printable(f"{'':23}{name}: {value}").rstrip())
-        console.print("it is let in", style="bold green")
-        return
-    _print_step(console, "bold red", failure.step, failure.seconds, f"failed: {failure.reason}")
-    lines = {"cause": failure.cause, "remedy": failure.reason.remedy}
-    if failure.reason in OF_THE_KEY:
-        lines["key"] = f"{report.client_key} ({'made for this probe: see --secret-key' if fresh else 'public'})"
-    for title, text in lines.items():
-        console.print(f"{title:9}", style="bold", end="")
-        console.print(printable(text))
-
-
-# --- keys: what can be wrong with them is a finding too
+# --- keys: what is wrong with them is a finding too
 
 
 def _server_key(text: str, keys: KeyPair) -> bytes:
-    """The server's public key; a file that is there wins, for a path may be 40 letters that Z85 knows, as a key is.
+    """The server's public key. A file of that name wins, because a path may be 40 letters of Z85, as a key is.
 
     Raises KeyFileError, which does not repeat what may be a secret.
     """
@@ -186,40 +122,32 @@ def _client_keys(path: Path) -> KeyPair:
 
 
 class _Probe:
-    """One handshake. step: what is being done."""
+    """One handshake. done: is called after each step."""
 
     def __init__(
-        self, endpoint: Endpoint, server: bytes, keys: KeyPair, report: Report, tell: Callable[[Step], None]
+        self, endpoint: Endpoint, server: bytes, keys: KeyPair, socket_type: str, done: Callable[[Step], None]
     ) -> None:
-        self.step = "resolve"
         self._endpoint, self._server, self._keys = endpoint, server, keys
-        self._report, self._tell = report, tell
-        self._began = 0.0
+        self._socket_type, self._done = socket_type.encode(), done
+        self._step, self._began = "resolve", 0.0
 
-    async def run(self) -> None:
-        """Fill the report."""
+    async def run(self) -> dict[str, str] | Failure:
+        """The properties that the service told, or why the probe went no further."""
         try:
             with trio.fail_after(SECONDS):
-                await self._handshake()
+                return await self._handshake()
         except trio.TooSlowError:
-            self._failed(ClientFailure(f"{self.step}_timeout"))
+            return self._failure(ClientFailure(f"{self._step}_timeout"))
         except ProbeError as error:
-            self._failed(error.failure, error.detail)
+            return self._failure(error.failure, error.detail)
         except PeerError as error:
-            if error.fault == Fault.REFUSED and not error.detail.isdecimal():
-                self._refused(error.detail)
-            else:
-                self._failed(CAUSES[error.fault], error.detail)
+            if error.fault == Fault.REFUSED and error.detail in list(Outcome):  # a proxy of ours tells a probe why
+                return self._failure(Outcome(error.detail))
+            detail = error.detail if error.fault != Fault.REFUSED or error.detail.isdecimal() else ""
+            return self._failure(CAUSES[error.fault], detail)
 
-    def _refused(self, why: str) -> None:
-        """The server is a proxy of ours that told why, or another that said what we do not know."""
-        if why in list(Outcome):
-            self._failed(Outcome(why))
-        else:
-            self._failed(ClientFailure.REFUSED)
-
-    def _failed(self, why: ClientFailure | Outcome, detail: str = "") -> None:
-        self._report.failure = Failure(self.step, self._seconds, why, detail)
+    def _failure(self, why: ClientFailure | Outcome, detail: str = "") -> Failure:
+        return Failure(self._step, self._seconds, why, detail)
 
     @property
     def _seconds(self) -> float:
@@ -227,43 +155,44 @@ class _Probe:
 
     @contextmanager
     def _timed(self, step: str) -> Iterator[list[str]]:
-        """Do a step; what it told goes into the list."""
-        self.step, self._began = step, trio.current_time()
-        told: list[str] = []
-        yield told
-        self._report.steps.append(Step(step, self._seconds, ", ".join(told)))
-        self._tell(self._report.steps[-1])
+        """Do a step. What it shows goes into the list."""
+        self._step, self._began = step, trio.current_time()
+        shown: list[str] = []
+        yield shown
+        self._done(Step(step, self._seconds, ", ".join(shown)))
 
-    async def _handshake(self) -> None:
-        with self._timed("resolve") as told:
+    async def _handshake(self) -> dict[str, str]:
+        """The properties that the service told. Raises ProbeError, PeerError."""
+        with self._timed("resolve") as shown:
             addresses = await self._resolve()
-            told += [_text(address) for address in addresses]
-        with self._timed("connect") as told:
+            shown += [_text(address) for address in addresses]
+        with self._timed("connect") as shown:
             stream, address = await _connect(addresses)
-            told.append(_text(address))
+            shown.append(_text(address))
         async with stream:
             peer = self._client()
-            with self._timed("greeting") as told:
+            with self._timed("greeting") as shown:
                 try:
                     await self._exchange(stream, peer, peer.start())
                 except ProbeError as error:
                     if error.failure == ClientFailure.GREETING_CLOSED:
                         await self._ask_mechanism(address)
                     raise
-                told.append(f"ZMTP 3.{peer.minor}, CURVE")
-            with self._timed("welcome") as told:
+                shown.append(f"ZMTP 3.{peer.minor}, CURVE")
+            with self._timed("welcome") as shown:
                 await self._exchange(stream, peer)
-                told.append("the server has this key")
-            with self._timed("ready") as told:
+                shown.append("the server has this key")
+            with self._timed("ready"):
                 await self._exchange(stream, peer)
-                service = find(peer.negotiated.metadata, "Socket-Type")
-                if not fits(self._report.socket_type.encode(), service):
-                    detail = f"client {self._report.socket_type}, service {known(service)}"
+                properties = peer.negotiated.metadata
+                service = find(properties, "Socket-Type")
+                if not fits(self._socket_type, service):
+                    detail = f"client {self._socket_type.decode()}, service {known(service)}"
                     raise ProbeError(ClientFailure.SOCKET_TYPE, detail)
-            self._report.properties = {name: _printable(value) for name, value in peer.negotiated.metadata.items()}
+        return {name: _printable(value) for name, value in properties.items()}
 
     def _client(self) -> CurveInitiator:
-        properties = {"Socket-Type": self._report.socket_type.encode(), PROBE.title(): b""}
+        properties = {"Socket-Type": self._socket_type, PROBE.title(): b""}
         return CurveInitiator(self._server, self._keys, KeyPair.generate(), sodium.randombytes(16), properties)
 
     async def _resolve(self) -> list[Address]:
@@ -276,9 +205,9 @@ class _Probe:
         return [(family, address) for family, _, _, _, address in found]
 
     async def _exchange(self, stream: trio.SocketStream, peer: CurveInitiator, octets: bytes = b"") -> None:
-        """Send, then listen and answer until the stage at which we are is over."""
+        """Send, then read and answer until the present stage is over. Raises ProbeError, PeerError."""
         stage = peer.stage
-        room = spec.GREETING_SIZE if stage is Stage.GREETING else CHUNK  # what is behind is the next step's
+        room = spec.GREETING_SIZE if stage is Stage.GREETING else CHUNK  # what follows it belongs to the next step
         await _send(stream, octets)
         while peer.stage is stage:
             octets = await _receive(stream, room)
@@ -289,7 +218,7 @@ class _Probe:
             await _send(stream, peer.receive_untrusted(octets))
 
     async def _ask_mechanism(self, address: Address) -> None:
-        """Come again without naming ours: libzmq leaves without a word when it sees one that is not its own.
+        """Connect again without naming ours: libzmq closes silently when it sees a mechanism that is not its own.
 
         Raises PeerError when it is another than CURVE.
         """
@@ -306,7 +235,7 @@ class _Probe:
 
 
 async def _connect(addresses: list[Address]) -> tuple[trio.SocketStream, Address]:
-    """A connection to the first of them that takes it. Raises ProbeError."""
+    """A connection to the first address that accepts it. Raises ProbeError."""
     failure = ProbeError(ClientFailure.CONNECT)
     for family, address in addresses:
         try:
@@ -326,12 +255,12 @@ async def _connect(addresses: list[Address]) -> tuple[trio.SocketStream, Address
 
 
 async def _send(stream: trio.SocketStream, octets: bytes) -> None:
-    with suppress(trio.BrokenResourceError):  # it has closed: what it still said tells more
+    with suppress(trio.BrokenResourceError):  # it has closed: what it sent before tells more
         await stream.send_all(octets)
 
 
 async def _receive(stream: trio.SocketStream, most: int) -> bytes:
-    """Octets from the other side; none when it has closed, in whatever manner."""
+    """Octets from the other side; none when it has closed, in an orderly way or not."""
     try:
         return bytes(await stream.receive_some(most))
     except trio.BrokenResourceError:

@@ -1,0 +1,60 @@
+"""What a probe shows of what it found out."""
+
+import json
+
+import pytest
+from rich.console import Console
+
+from curveproxy.app.commands.probe_report import Failure, Report, Step, conclude, show_step
+from curveproxy.reasons import ClientFailure, Outcome
+
+STEP = Step("connect", 0.0015, "127.0.0.1:1")
+REFUSED = Failure("ready", 0.25, ClientFailure.REFUSED, "400")
+
+
+def shown(report: Report, *, fresh_key: bool = False) -> str:
+    console = Console(width=200, highlight=False, soft_wrap=True, markup=False)
+    with console.capture() as capture:
+        for step in report.steps:
+            show_step(console, step)
+        conclude(console, report, fresh_key=fresh_key)
+    return capture.get()
+
+
+def test_json_holds_all_that_was_found() -> None:
+    found = json.loads(Report("tcp://host:1", "REQ", "key", [STEP], {"Identity": ""}).as_json())
+    assert found == {
+        "endpoint": "tcp://host:1",
+        "socket_type": "REQ",
+        "client_key": "key",
+        "steps": [{"step": "connect", "seconds": 0.0015, "detail": "127.0.0.1:1"}],
+        "properties": {"Identity": ""},
+        "failure": None,
+        "ok": True,
+    }
+
+
+@pytest.mark.parametrize("failure", [REFUSED, Failure("ready", 1.0, Outcome.SESSIONS_LIMIT)])
+def test_a_failure_has_its_cause_and_its_remedy(failure: Failure) -> None:
+    report = Report("tcp://host:1", "REQ", "key", [STEP], {}, failure)
+    found = json.loads(report.as_json())
+    assert not found["ok"]
+    assert found["failure"]["reason"] == failure.reason
+    assert found["failure"]["remedy"] == failure.reason.remedy
+    assert found["failure"]["cause"].startswith(failure.reason.cause)
+    assert failure.cause in shown(report)
+    assert failure.remedy in shown(report)
+
+
+def test_steps_are_lines_with_their_milliseconds() -> None:
+    text = shown(Report("tcp://host:1", "REQ", "key", [STEP], {"Socket-Type": "REP"}))
+    assert "connect        1.5 ms  127.0.0.1:1" in text
+    assert "Socket-Type: REP" in text
+    assert text.endswith("it is let in\n")
+
+
+def test_the_key_that_was_tried_is_shown_where_it_may_be_the_cause() -> None:
+    assert "key      of the client (public)" in shown(Report("tcp://host:1", "REQ", "of the client", [], {}, REFUSED))
+    assert "made for this probe" in shown(Report("", "REQ", "key", [], {}, REFUSED), fresh_key=True)
+    elsewhere = Failure("connect", 0.0, ClientFailure.CONNECT)
+    assert "of the client" not in shown(Report("", "REQ", "of the client", [], {}, elsewhere))
