@@ -1,12 +1,18 @@
-"""The codec's twins, and what a state of either holds, so that one can be held against the other."""
+"""The codec's twins, what a state of either holds, and frames to try them on, made without the codec."""
 
 from importlib import import_module
 from types import ModuleType
 from typing import Any
 
 from attrs import fields
+from nacl.bindings import crypto_box_easy_afternm
 
-from curveproxy.wire.codec.state import CodecState
+from curveproxy.wire.codec.state import Buffer, CodecState
+from curveproxy.wire.zmtp.frame import Dialect, frame
+
+KEY = bytes(range(32))
+LIMIT = 1 << 20
+FROM_CLIENT = b"CurveZMQMESSAGEC"
 
 TWINS = {"py": "curveproxy.wire.codec.python", "c": "curveproxy.wire.codec.native"}
 MEMBERS = [member.name for member in fields(CodecState)]
@@ -29,3 +35,45 @@ def copied(twin: ModuleType, state: CodecState) -> CodecState:
     """The same state, of the twin's own type."""
     copy: CodecState = twin.CodecState(**members_of(state))
     return copy
+
+
+def direction(
+    twin: ModuleType, dialect: Dialect = Dialect.V3, limit: int = LIMIT, nonce: int = 0, *, little: bool = False
+) -> CodecState:
+    """The state of what opens a client's MESSAGEs, or seals as one."""
+    state: CodecState = twin.CodecState(KEY, FROM_CLIENT, nonce, limit, dialect, little)
+    return state
+
+
+def plain(parts: list[tuple[bytes, bool]], dialect: Dialect = Dialect.V3) -> bytes:
+    """Frames as a plain peer writes them."""
+    octets = b""
+    for body, more in parts:
+        if dialect != Dialect.V1:
+            octets += frame(int(more), body)
+        elif len(body) < 254:
+            octets += bytes([len(body) + 1, more]) + body
+        else:
+            octets += b"\xff" + (len(body) + 1).to_bytes(8, "big") + bytes([more]) + body
+    return octets
+
+
+def message(
+    nonce: int, flags: int, body: bytes, *, outer: int = 0, key: bytes = KEY, name: bytes = b"MESSAGE"
+) -> bytes:
+    """A MESSAGE as the RFC draws it, made without the codec."""
+    short = nonce.to_bytes(8, "big")
+    sealed = crypto_box_easy_afternm(bytes([flags]) + body, FROM_CLIENT + short, key)
+    octets = b"\x07" + name + short + sealed
+    return (
+        bytes([outer, len(octets)]) + octets
+        if len(octets) < 256
+        else (bytes([outer | 2]) + len(octets).to_bytes(8, "big") + octets)
+    )
+
+
+def filled(octets: bytes, size: int = 0) -> Buffer:
+    """A buffer that begins with these octets."""
+    buffer = Buffer(max(size, len(octets), 1))
+    buffer.view[: len(octets)] = octets
+    return buffer

@@ -9,9 +9,10 @@ themselves: ``read_header`` would cost a tenth of what a frame does.
 
 import struct
 
-from curveproxy.wire import sodium, spec
+from curveproxy.wire import spec
 from curveproxy.wire.codec.framing import BOX_AT, NAME_NONCE, NONCE_AT
 from curveproxy.wire.codec.state import Batch, Buffer, CodecState, Stop
+from curveproxy.wire.sodium import address, open_at, seal_at
 from curveproxy.wire.zmtp.frame import LONG_HEADER, Dialect
 
 U64 = struct.Struct(">Q")
@@ -19,7 +20,10 @@ _NONCE_MAX = 2**64 - 1
 # The largest body behind a short header, and the size of a long one.
 _PLAIN = spec.SHORT_BODY_MAX, spec.LONG_HEADER
 _V1_PLAIN = spec.V1_SHORT_BODY_MAX, spec.V1_LONG_HEADER
-_NO_NONCE = bytes(spec.SHORT_NONCE)
+_PREFIX, _NO_NONCE = spec.LONG_NONCE, bytes(spec.SHORT_NONCE)
+_OVERHEAD = spec.MESSAGE_OVERHEAD
+# Flags that most frames lack. A frame with one of them is looked at again.
+_UNUSUAL_IN_PLAIN, _UNUSUAL_IN_CURVE = ~(spec.MORE | spec.LONG), ~(spec.LONG | spec.COMMAND)
 _V1, _INCOMPLETE = Dialect.V1, Stop.INCOMPLETE  # a member of an enumeration is slow to find
 _new_tuple = tuple.__new__  # a third of the time that calling Batch takes
 
@@ -32,7 +36,7 @@ def open_frames(state: CodecState, source: Buffer, start: int, end: int, target:
     frames, out, from_, to = source.data, target.data, source.pointer, target.pointer
     key, limit, held, v1, discarding = state.key, state.limit, state.held, state.dialect == _V1, state.discarding
     nonce_octets = bytearray(state.prefix + _NO_NONCE)
-    nonce_pointer = sodium.address("unsigned char[]", nonce_octets)
+    nonce_pointer = address("unsigned char[]", nonce_octets)
     expected = _reversed(state.nonce + 1) if state.little_endian else state.nonce + 1
     capacity, messages, octets, opened = len(out), 0, 0, 0
     short_max, long_header = _V1_PLAIN if v1 else _PLAIN
@@ -42,7 +46,7 @@ def open_frames(state: CodecState, source: Buffer, start: int, end: int, target:
             stop = Stop.FULL
             break
         flags = frames[start]
-        if flags & ~(spec.LONG | spec.COMMAND) and flags & ~spec.LONG != spec.MORE:
+        if flags & _UNUSUAL_IN_CURVE and flags & ~spec.LONG != spec.MORE:
             stop = Stop.FRAMING
             break
         if flags & spec.LONG:
@@ -53,10 +57,10 @@ def open_frames(state: CodecState, source: Buffer, start: int, end: int, target:
         else:
             body = start + spec.SHORT_HEADER
             size = frames[start + 1]
-        if size < spec.MESSAGE_OVERHEAD:
+        if size < _OVERHEAD:
             stop = Stop.TOO_SHORT
             break
-        plain = size - spec.MESSAGE_OVERHEAD
+        plain = size - _OVERHEAD
         header = spec.SHORT_HEADER if plain <= short_max else long_header
         if held + header + plain > limit:
             stop = Stop.FRAMING if size > spec.FRAME_MAX else Stop.TOO_LARGE
@@ -73,9 +77,9 @@ def open_frames(state: CodecState, source: Buffer, start: int, end: int, target:
         if at + header + plain > capacity:
             stop = Stop.FULL
             break
-        nonce_octets[spec.LONG_NONCE :] = frames[body + NONCE_AT : body + BOX_AT]
+        nonce_octets[_PREFIX:] = frames[body + NONCE_AT : body + BOX_AT]
         inner_at = at + header - 1
-        if sodium.open_at(to + inner_at, from_ + (body + BOX_AT), size - BOX_AT, nonce_pointer, key):
+        if open_at(to + inner_at, from_ + (body + BOX_AT), size - BOX_AT, nonce_pointer, key):
             stop = Stop.BOX
             break
         inner = out[inner_at]
@@ -124,7 +128,7 @@ def seal_frames(state: CodecState, source: Buffer, start: int, end: int, target:
     key, limit, held, v1 = state.key, state.limit, state.held, state.dialect == _V1
     nonce, nonce_octets = state.nonce, bytearray(state.prefix + _NO_NONCE)
     last = nonce + state.batch
-    nonce_pointer = sodium.address("unsigned char[]", nonce_octets)
+    nonce_pointer = address("unsigned char[]", nonce_octets)
     capacity, messages, octets = len(out), 0, 0
     stop = _INCOMPLETE
     while end - start >= spec.SHORT_HEADER:
@@ -142,7 +146,7 @@ def seal_frames(state: CodecState, source: Buffer, start: int, end: int, target:
             flags = frames[body - 1] & spec.MORE
         else:
             size = U64.unpack_from(frames, start + 1)[0] if long else frames[start + 1]
-            if flags & ~(spec.MORE | spec.LONG) and flags & ~spec.LONG != spec.COMMAND:
+            if flags & _UNUSUAL_IN_PLAIN and flags & ~spec.LONG != spec.COMMAND:
                 stop = Stop.FRAMING
                 break
         if not 0 <= size <= spec.FRAME_MAX:
@@ -157,7 +161,7 @@ def seal_frames(state: CodecState, source: Buffer, start: int, end: int, target:
         if flags & spec.COMMAND:
             stop = Stop.COMMAND
             break
-        sealed = size + spec.MESSAGE_OVERHEAD
+        sealed = size + _OVERHEAD
         header = spec.SHORT_HEADER if sealed <= spec.SHORT_BODY_MAX else spec.LONG_HEADER
         message_at = at + header
         if message_at + sealed > capacity:
@@ -171,8 +175,8 @@ def seal_frames(state: CodecState, source: Buffer, start: int, end: int, target:
         else:
             LONG_HEADER.pack_into(out, at, spec.LONG, sealed)
         NAME_NONCE.pack_into(out, message_at, spec.MESSAGE_NAME, nonce)
-        U64.pack_into(nonce_octets, spec.LONG_NONCE, nonce)
-        sodium.seal_at(to + (message_at + BOX_AT), from_ + (body - 1), size + 1, nonce_pointer, key)
+        U64.pack_into(nonce_octets, _PREFIX, nonce)
+        seal_at(to + (message_at + BOX_AT), from_ + (body - 1), size + 1, nonce_pointer, key)
         at = message_at + sealed
         start = body + size
         octets += size

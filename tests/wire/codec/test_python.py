@@ -1,63 +1,16 @@
-"""The batch codec: what was sealed is opened, at any cut, and everything else stops with its reason."""
+"""The definition, and the twin in C with it: what was sealed is opened, at any cut; all else stops with its reason."""
 
 from types import ModuleType
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from nacl.bindings import crypto_box_easy_afternm
+from support.twins import LIMIT, direction, filled, message, plain
 
-from curveproxy.wire import spec
-from curveproxy.wire.codec.framing import frame_size
-from curveproxy.wire.codec.resync import Probed, has_room, probe
-from curveproxy.wire.codec.single import open_one, seal_one
 from curveproxy.wire.codec.state import Batch, Buffer, CodecState, Stop
-from curveproxy.wire.curve import box
-from curveproxy.wire.zmtp.frame import Dialect, frame
+from curveproxy.wire.zmtp.frame import Dialect
 
-KEY = bytes(range(32))
-LIMIT = 1 << 20
 SIZES = [0, 1, 221, 222, 223, 252, 253, 254, 255, 256, 65535, 65536]
-
-
-def direction(
-    twin: ModuleType, dialect: Dialect = Dialect.V3, limit: int = LIMIT, nonce: int = 0, *, little: bool = False
-) -> CodecState:
-    state: CodecState = twin.CodecState(KEY, box.MESSAGE_FROM_CLIENT, nonce, limit, dialect, little)
-    return state
-
-
-def plain(parts: list[tuple[bytes, bool]], dialect: Dialect = Dialect.V3) -> bytes:
-    """Frames as a plain peer writes them."""
-    octets = b""
-    for body, more in parts:
-        if dialect != Dialect.V1:
-            octets += frame(int(more), body)
-        elif len(body) < 254:
-            octets += bytes([len(body) + 1, more]) + body
-        else:
-            octets += b"\xff" + (len(body) + 1).to_bytes(8, "big") + bytes([more]) + body
-    return octets
-
-
-def message(
-    nonce: int, flags: int, body: bytes, *, outer: int = 0, key: bytes = KEY, name: bytes = b"MESSAGE"
-) -> bytes:
-    """A MESSAGE as the RFC draws it, made without the codec."""
-    short = nonce.to_bytes(8, "big")
-    sealed = crypto_box_easy_afternm(bytes([flags]) + body, b"CurveZMQMESSAGEC" + short, key)
-    octets = b"\x07" + name + short + sealed
-    return (
-        bytes([outer, len(octets)]) + octets
-        if len(octets) < 256
-        else (bytes([outer | 2]) + len(octets).to_bytes(8, "big") + octets)
-    )
-
-
-def filled(octets: bytes, size: int = 0) -> Buffer:
-    buffer = Buffer(max(size, len(octets), 1))
-    buffer.view[: len(octets)] = octets
-    return buffer
 
 
 def run(
@@ -261,54 +214,3 @@ def test_no_octets_make_the_codec_stumble(twin: ModuleType, octets: bytes, diale
         assert 0 <= left <= len(octets)
         assert stop in Stop
         assert name == "seal_frames" or not made  # nobody without the key makes anything come out
-
-
-def test_a_frames_size_is_known_from_its_header() -> None:
-    for dialect in Dialect:
-        for size in (0, 253, 254, 255, 256, 70000):
-            octets = plain([(bytes(size), False)], dialect)
-            assert frame_size(filled(octets), 0, 10, dialect) == len(octets)
-            assert frame_size(filled(octets), 0, 1, dialect) == 0
-
-
-def test_a_single_command_is_sealed_and_its_nonce_told(twin: ModuleType) -> None:
-    state = direction(twin, nonce=6)
-    octets = seal_one(state, 2, b"\x04PONG")
-    assert octets == message(7, 2, b"\x04PONG")
-    target = Buffer(100)
-    assert open_one(state, filled(octets), 0, len(octets), target, 10) == (7, 6)
-    assert bytes(target.view[10:16]) == b"\x02\x04PONG"
-    assert open_one(state, filled(octets[:-1] + b"\x00"), 0, len(octets), target, 10) == (7, 0)
-
-
-def test_no_key_shows_in_a_repr(twin: ModuleType) -> None:
-    assert repr(KEY)[2:-1] not in repr(direction(twin))
-
-
-@pytest.mark.parametrize(
-    ("flags", "body", "command"),
-    [
-        (2, b"\x04PONG", b"\x04PONG"),
-        (2, bytes(spec.COMMAND_MAX), bytes(spec.COMMAND_MAX)),
-        (2, bytes(spec.COMMAND_MAX + 1), b""),
-        (1, bytes(100_000), None),
-    ],
-)
-def test_of_a_frame_behind_a_gap_only_a_command_is_kept_and_only_a_small_one(
-    twin: ModuleType, flags: int, body: bytes, command: bytes | None
-) -> None:
-    """A frame of any size is judged by its nonce and its flags; what else is in it was in nobody's way."""
-    octets, state, target = message(9, flags, body), direction(twin, nonce=6), Buffer(1 << 17)
-    batch = twin.open_frames(state, filled(octets), 0, len(octets), target, 0)
-    assert batch.stop == Stop.NONCE
-    assert has_room(state, batch, filled(octets), len(octets), target)
-    assert probe(state, batch, filled(octets), len(octets), target) == Probed(9, flags, command)
-    small = Buffer(len(octets) - 1)
-    assert not has_room(state, batch, filled(octets), len(octets), small)
-
-
-def test_a_command_in_order_that_is_larger_than_any_is_not_copied(twin: ModuleType) -> None:
-    octets, state, target = message(7, 2, bytes(100_000)), direction(twin, nonce=6), Buffer(1 << 17)
-    batch = twin.open_frames(state, filled(octets), 0, len(octets), target, 0)
-    assert batch.stop == Stop.COMMAND
-    assert probe(state, batch, filled(octets), len(octets), target) == Probed(7, 2, b"")

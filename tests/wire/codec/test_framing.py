@@ -1,0 +1,49 @@
+"""Where frames in a buffer end, where their bodies begin, and how a plain peer writes them."""
+
+from types import ModuleType
+
+import pytest
+from support.twins import direction, filled, message, plain
+
+from curveproxy.wire.codec.framing import Framing, MessageFraming, frame_size, plain_frame, plain_header
+from curveproxy.wire.codec.state import Buffer, Stop
+from curveproxy.wire.zmtp.frame import Dialect
+
+SIZES = (0, 1, 252, 253, 254, 255, 256, 70000)
+by_dialect = pytest.mark.parametrize("dialect", list(Dialect), ids=lambda dialect: dialect.name)
+
+
+@by_dialect
+@pytest.mark.parametrize("size", SIZES)
+def test_a_frame_is_written_as_its_dialect_wants_it(size: int, dialect: Dialect) -> None:
+    for more in (False, True):
+        assert plain_frame(more, bytes(size), dialect) == plain([(bytes(size), more)], dialect)
+
+
+@by_dialect
+@pytest.mark.parametrize("size", SIZES)
+def test_a_frames_size_is_known_from_its_header(size: int, dialect: Dialect) -> None:
+    octets = b"xx" + plain([(bytes(size), False)], dialect)
+    buffer, is_short = filled(octets), len(octets) < size + 10
+    assert frame_size(buffer, 2, 12, dialect) == len(octets) - 2
+    assert frame_size(buffer, 2, 10, dialect) == (len(octets) - 2 if is_short else 0)
+    assert frame_size(buffer, 2, 3, dialect) == 0
+
+
+@by_dialect
+@pytest.mark.parametrize("size", SIZES)
+def test_a_frames_body_is_found_and_whether_more_follow(size: int, dialect: Dialect) -> None:
+    for more in (False, True):
+        octets = b"xx" + plain([(bytes(size), more)], dialect)
+        assert plain_header(filled(octets), 2, dialect) == (len(octets) - size, more)
+
+
+def test_one_box_a_frame_is_what_a_twin_does(twin: ModuleType) -> None:
+    framing: Framing = MessageFraming(twin.open_frames, twin.seal_frames)
+    octets, target = message(1, 0, b"data"), Buffer(100)
+    assert framing.size(filled(octets), 0, 2) == len(octets)
+    opened = framing.open(direction(twin), filled(octets), 0, len(octets), target, 0)
+    assert (opened.start, opened.at, opened.messages, opened.octets) == (len(octets), 6, 1, 4)
+    sealed = framing.seal(direction(twin), target, 0, opened.at, target, 10)
+    assert bytes(target.view[10 : sealed.at]) == octets
+    assert sealed.stop is opened.stop is Stop.INCOMPLETE

@@ -1,0 +1,259 @@
+"""The twin in C: it is built, leaves what the one in Python leaves, and neither leaks nor keeps anything."""
+
+import ctypes
+import gc
+import os
+import subprocess
+import sys
+import sysconfig
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.process import ROOT
+from support.twins import FROM_CLIENT, KEY, copied, direction, filled, members_of, message, plain, twin_named
+
+from curveproxy.wire.codec import python as codec_python
+from curveproxy.wire.codec.state import Buffer, CodecState, Stop
+from curveproxy.wire.zmtp.frame import Dialect
+
+SOURCE = ROOT / "curveproxy" / "wire" / "codec" / "_codec.c"
+STRICT = ["-std=c11", "-Wall", "-Wextra", "-Werror", "-fPIC", "-shared", f"-I{sysconfig.get_path('include')}"]
+SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g", "-O1"]
+
+
+def compiled(directory: Path, *flags: str) -> Path:
+    """The extension, compiled here."""
+    target = directory / "_codec.abi3.so"
+    subprocess.run(["gcc", *STRICT, *flags, str(SOURCE), "-o", str(target)], check=True)
+    return target
+
+
+@pytest.fixture(scope="module")
+def native() -> ModuleType:
+    """The twin in C."""
+    module = twin_named("c")
+    if module is None:
+        pytest.skip("the C codec was not built: there was no compiler")
+    return module
+
+
+frames = st.lists(
+    st.one_of(
+        st.tuples(st.integers(1, 6), st.integers(0, 3), st.binary(max_size=300), st.sampled_from((0, 0, 0, 1, 4))).map(
+            lambda drawn: message(drawn[0], drawn[1], drawn[2], outer=drawn[3])
+        ),
+        st.builds(lambda *part: plain([part]), st.binary(max_size=300), st.booleans()),
+        st.binary(max_size=12),
+    ),
+    max_size=6,
+).map(b"".join)
+states = st.builds(
+    CodecState,
+    st.just(KEY),
+    st.just(FROM_CLIENT),
+    st.sampled_from((0, 0, 0, 1, 2**64 - 1)),
+    st.sampled_from((1 << 20, 300, 0)),
+    st.sampled_from(Dialect),
+    st.sampled_from((False, False, True)),
+    st.sampled_from((0, 0, 100, 2**64 - 1)),
+    st.booleans(),
+    batch=st.sampled_from((4096, 0, 1, 2)),
+)
+
+
+@given(states, frames, st.sampled_from((4096, 300, 1)))
+def test_both_twins_do_the_same_and_leave_the_same_state(
+    native: ModuleType, state: CodecState, octets: bytes, capacity: int
+) -> None:
+    for name in ("open_frames", "seal_frames"):
+        left = []
+        for twin in (codec_python, native):
+            source, target, own = filled(octets), Buffer(capacity), copied(twin, state)
+            if name == "seal_frames":
+                own.nonce %= 2**64 - 1
+            batch = getattr(twin, name)(own, source, 0, len(octets), target, 0)
+            left.append((batch, type(batch), type(batch.stop), members_of(own), source.data, target.data[: batch.at]))
+        assert left[0] == left[1]
+
+
+def calls(native: ModuleType) -> list[Callable[[], Any]]:
+    """One of each kind: frames that are opened and sealed, a command, a frame that stops, and all that is refused."""
+    whole, command, open_frames, seal_frames = (
+        message(1, 0, b"x"),
+        message(1, 2, b"x"),
+        native.open_frames,
+        native.seal_frames,
+    )
+    large = b"\2" + (20000).to_bytes(8, "big") + bytes(20000)
+    some, readonly, nothing = Buffer(100), Buffer(100), object()
+    readonly.data = memoryview(bytes(100))  # type: ignore[assignment]
+
+    def opens(octets: bytes) -> Callable[[], Any]:
+        return lambda: open_frames(direction(native), filled(octets), 0, len(octets), some, 0)
+
+    def wrong(*arguments: Any) -> Callable[[], Any]:
+        def attempt() -> None:
+            with pytest.raises((TypeError, ValueError, AttributeError, BufferError, OverflowError)):
+                open_frames(*arguments)
+
+        return attempt
+
+    def wrong_member(name: str, value: Any) -> Callable[[], Any]:
+        def attempt() -> None:
+            with pytest.raises((TypeError, ValueError, AttributeError, OverflowError)):
+                setattr(state, name, value)
+
+        return attempt
+
+    state = direction(native)
+    return [
+        opens(whole),
+        opens(command),
+        opens(whole + b"\x40\0"),
+        lambda: seal_frames(direction(native), filled(large), 0, len(large), Buffer(30000), 0),
+        lambda: [members_of(state), repr(state)],
+        wrong(),
+        wrong(state, some, 0, 0, some),
+        wrong(nothing, some, 0, 0, some, 0),
+        wrong(CodecState(KEY, FROM_CLIENT, 0, 1), some, 0, 0, some, 0),
+        wrong(state, nothing, 0, 0, some, 0),
+        wrong(state, some, 0, 0, nothing, 0),
+        wrong(state, readonly, 0, 0, some, 0),
+        wrong(state, some, 0, 0, readonly, 0),
+        wrong(state, some, "0", 0, some, 0),
+        wrong(state, some, 0, 2**64, some, 0),
+        wrong(state, some, -1, 0, some, 0),
+        wrong(state, some, 2, 1, some, 0),
+        wrong(state, some, 0, 101, some, 0),
+        wrong(state, some, 0, 0, some, -1),
+        wrong(state, some, 0, 0, some, 101),
+        *[
+            wrong_member(name, value)
+            for name in ("nonce", "limit", "held", "batch")
+            for value in (-1, 2**64, "1", None)
+        ],
+        *[wrong_member("dialect", value) for value in (0, 4, -1, "1", None)],
+        *[wrong_member("left_out", value) for value in (1, (1,), (1, -1), ("1", 1), (1, 2, 3), None)],
+        *[wrong_member(name, 1) for name in ("key", "prefix", "command", "unknown")],
+    ]
+
+
+def test_nothing_is_kept_of_a_call_that_works_or_fails(native: ModuleType) -> None:
+    attempts = calls(native)
+
+    def all_of_them(times: int) -> None:
+        for attempt in attempts:
+            for _ in range(times):
+                attempt()
+        gc.collect()  # an error and its traceback are a circle
+
+    all_of_them(5)
+    tracemalloc.start()
+    try:
+        all_of_them(5)
+        before = tracemalloc.get_traced_memory()[0]
+        all_of_them(50)
+        assert tracemalloc.get_traced_memory()[0] < before + 2000
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_buffer_is_let_go_on_every_path(native: ModuleType) -> None:
+    state, octets = direction(native), message(1, 0, b"x")
+    for start, end, at in ((0, len(octets), 0), (1, 0, 0), (0, 0, 1000)):
+        source, target = Buffer(bytearray(octets)), Buffer(100)
+        source.view, target.view = memoryview(b""), memoryview(b"")
+        source.pointer = target.pointer = None
+        try:
+            native.open_frames(state, source, start, end, target, at)
+        except ValueError:
+            assert start or at
+        source.data.append(0)  # BufferError while somebody holds it
+        target.data.append(0)
+    target.data = memoryview(bytes(100))  # type: ignore[assignment]
+    with pytest.raises(BufferError):
+        native.open_frames(state, source, 0, 0, target, 0)
+    source.data.append(0)
+
+
+def test_no_member_can_be_taken_away(native: ModuleType) -> None:
+    state = direction(native)
+    before = members_of(state)
+    for name in before:
+        with pytest.raises(AttributeError):
+            delattr(state, name)
+    assert members_of(state) == before
+
+
+def test_a_setting_that_is_refused_changes_nothing(native: ModuleType) -> None:
+    state = direction(native)
+    before = members_of(state)
+    for attempt in calls(native):
+        attempt()
+    for name in ("nonce", "limit", "held", "batch", "dialect"):
+        with pytest.raises((OverflowError, ValueError)):
+            setattr(state, name, 2**64)
+    assert members_of(state) == before
+
+
+def test_a_large_batch_lets_other_threads_run(native: ModuleType) -> None:
+    octets = plain([(bytes(8000), False)] * 3)
+    batch = native.seal_frames(direction(native), filled(octets), 0, len(octets), Buffer(30000), 0)
+    assert (batch.start, batch.messages, batch.stop) == (len(octets), 3, Stop.INCOMPLETE)
+
+
+@pytest.mark.skipif("PYTHONMALLOC" in os.environ, reason="looks at memory that was freed")
+def test_no_key_is_left_in_memory_when_a_state_is_freed(native: ModuleType) -> None:
+    state = direction(native)
+    address, size = id(state), sys.getsizeof(state)
+    assert KEY in ctypes.string_at(address, size)
+    del state
+    assert KEY[:16] not in ctypes.string_at(address, size)
+    assert KEY[16:] not in ctypes.string_at(address, size)
+
+
+@pytest.mark.compiler
+def test_it_compiles_without_a_warning(tmp_path: Path) -> None:
+    compiled(tmp_path)
+
+
+@pytest.mark.compiler
+def test_sanitizers_find_nothing_in_it(tmp_path: Path) -> None:
+    """The tests of the codec and the fuzzers' inputs, once more, with the extension compiled for them."""
+    extension = compiled(tmp_path, *SANITIZERS)
+    runtime = [
+        subprocess.check_output(["gcc", f"-print-file-name={name}.so"], text=True).strip()
+        for name in ("libasan", "libubsan")
+    ]
+    code = (
+        "import importlib.util, sys, pytest\n"
+        f"spec = importlib.util.spec_from_file_location('curveproxy.wire.codec._codec', {str(extension)!r})\n"
+        "module = importlib.util.module_from_spec(spec); spec.loader.exec_module(module)\n"
+        "import curveproxy.wire.codec\n"
+        "sys.modules['curveproxy.wire.codec._codec'] = curveproxy.wire.codec._codec = module\n"
+        "run = ['-q', '-n', '0', '-p', 'no:cacheprovider', 'tests/wire/codec', 'tests/fuzz/test_fuzz.py']\n"
+        "code = pytest.main([*run, '-k', 'not test_select and (codec or opening or sealing)'])\n"
+        "from curveproxy.wire.codec import native, select\n"
+        "assert select.CodecState is native.CodecState is module.CodecState, 'the tests ran on another module'\n"
+        "sys.exit(code)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env={
+            "PATH": "/usr/bin:/bin",
+            "LD_PRELOAD": " ".join(runtime),
+            "ASAN_OPTIONS": "detect_leaks=0",
+            "PYTHONMALLOC": "malloc",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
