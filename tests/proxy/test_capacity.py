@@ -18,3 +18,10 @@ def test_sessions_and_half_open_connections_share_what_there_is() -> None:
 def test_one_connection_can_always_be_half_open() -> None:
     descriptors = Capacity(64)
     assert (descriptors.room, descriptors.are_short) == (1, False)
+
+
+def test_all_that_is_in_use_is_counted_with_the_reserve() -> None:
+    descriptors = Capacity(1000)
+    before = descriptors.in_use
+    descriptors.sessions.number, descriptors.strangers.number = 3, 5
+    assert descriptors.in_use == before + 2 * 3 + 5

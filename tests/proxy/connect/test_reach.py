@@ -1,12 +1,15 @@
 """A look whether a service listens, on real listeners: it tells the truth, and the service hears nothing of it."""
 
+import errno
 import socket
 from contextlib import closing
 from pathlib import Path
 
 import pytest
+import trio
+import trio.testing
 
-from curveproxy.proxy.connect.reach import listens
+from curveproxy.proxy.connect.reach import LOOK_SECONDS, listens
 from curveproxy.proxy.net.endpoint import Endpoint
 
 
@@ -66,3 +69,27 @@ async def test_no_address_but_loopback_is_looked_at_unless_that_is_allowed() -> 
 @pytest.mark.parametrize("name", ["name.invalid", "x" * 300, "."])
 async def test_a_name_that_does_not_resolve_is_a_no(name: str) -> None:
     assert not await looks(f"tcp://{name}:5555")
+
+
+async def test_a_silent_address_and_one_that_can_not_be_dialled_are_a_no_before_long(
+    monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.testing.MockClock
+) -> None:
+    async def never(_: object) -> None:
+        await trio.sleep_forever()
+
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+        endpoint = f"tcp://127.0.0.1:{listener.getsockname()[1]}"
+        monkeypatch.setattr(trio.lowlevel, "wait_writable", never)  # a SYN without an answer
+        assert not await looks(endpoint)
+        assert trio.current_time() <= LOOK_SECONDS + 0.1
+    monkeypatch.undo()
+    assert not await looks("tcp://255.255.255.255:1", allow_remote=True), "broadcast: the system refuses at once"
+
+
+async def test_without_a_descriptor_nothing_can_be_found_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_left(*_: object, **__: object) -> socket.socket:
+        raise OSError(errno.EMFILE, "no descriptor is left")
+
+    monkeypatch.setattr(socket, "socket", none_left)
+    assert not await looks("tcp://127.0.0.1:1")
+    assert not await looks(f"ipc://{tmp_path}/service")
