@@ -23,5 +23,8 @@ def test_one_connection_can_always_be_half_open() -> None:
 def test_all_that_is_in_use_is_counted_with_the_reserve() -> None:
     descriptors = Capacity(1000)
     before = descriptors.in_use
-    descriptors.sessions.number, descriptors.strangers.number = 3, 5
+    descriptors.half_open.number = 5
+    for _ in range(4):
+        descriptors.take_place()
+    descriptors.give_place_back()
     assert descriptors.in_use == before + 2 * 3 + 5
