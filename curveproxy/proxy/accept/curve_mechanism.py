@@ -13,10 +13,9 @@ from curveproxy.proxy.accept.transient_keys import TransientKeys
 from curveproxy.proxy.errors import RefusedError
 from curveproxy.reasons import Outcome
 from curveproxy.wire import spec
-from curveproxy.wire.curve import box
 from curveproxy.wire.curve import server as curve_server
 from curveproxy.wire.curve.keys import KeyPair
-from curveproxy.wire.security import Curve, Version
+from curveproxy.wire.security import Version
 from curveproxy.wire.sodium import randombytes
 from curveproxy.wire.spec import Octets
 from curveproxy.wire.zmtp.frame import Dialect
@@ -25,9 +24,6 @@ from curveproxy.wire.zmtp.greeting import MAJOR_END, MINOR_AT, check_client_untr
 # What is sent at accept. Our mechanism comes only after the client's: libzmq leaves without a word when it sees one
 # that is not its own, and nobody would ever know that this client has no CURVE. Two libzmq do no better in round trips.
 OPENING = curve_server.GREETING[:MAJOR_END]
-
-# READY is the first box that we seal with the key of a session.
-READY_NONCE = 1
 
 
 class CurveMechanism:
@@ -70,20 +66,12 @@ class CurveMechanism:
     def _take_initiate(self, half: HalfOpen, body: bytes) -> Authenticated:
         keys = self._cookies.good(half.cookie_binding())
         initiate = curve_server.read_initiate_untrusted(body, half.server, keys, half.hello_nonce)
-        security = Curve(
-            initiate.shared,
-            box.MESSAGE_FROM_SERVER,
-            READY_NONCE,
-            box.MESSAGE_FROM_CLIENT,
-            initiate.nonce,
-            initiate.little_endian,
-        )
         return Authenticated(
             initiate.client,
             half.server.public,
             initiate.properties,
             Version(Dialect.V3, half.minor),
-            security,
+            initiate.security,
             partial(curve_server.ready, initiate.shared),
         )
 

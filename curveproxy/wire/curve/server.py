@@ -15,7 +15,7 @@ from curveproxy.wire.curve.keys import KeyPair, short_nonce
 from curveproxy.wire.errors import Fault, PeerError
 from curveproxy.wire.security import Curve
 from curveproxy.wire.zmtp import metadata
-from curveproxy.wire.zmtp.frame import Due, frame, read_command_untrusted
+from curveproxy.wire.zmtp.frame import Due, Span, frame, read_command_untrusted
 from curveproxy.wire.zmtp.greeting import greeting
 
 GREETING = greeting(spec.CURVE, as_server=True)
@@ -66,16 +66,16 @@ class Initiate:
         )
 
 
-def hello_mark_untrusted(seen: spec.Octets) -> tuple[int, int, int]:
-    """Judge as much of HELLO's frame as has come: (mark, begin, end), see ``read_command_untrusted``.
+def hello_mark_untrusted(seen: spec.Octets) -> Span:
+    """Judge as much of HELLO's frame as has come.
 
     Raises PeerError: command, hello.
     """
     return read_command_untrusted(seen, _HELLO_DUE)
 
 
-def initiate_mark_untrusted(seen: spec.Octets, most: int) -> tuple[int, int, int]:
-    """Judge as much of INITIATE's frame as has come: (mark, begin, end), see ``read_command_untrusted``.
+def initiate_mark_untrusted(seen: spec.Octets, most: int) -> Span:
+    """Judge as much of INITIATE's frame as has come.
 
     most: the largest body in octets that we accept.
     Raises PeerError: command, initiate, initiate_too_large.

@@ -6,6 +6,7 @@
 
 import struct
 from enum import IntEnum
+from typing import NamedTuple
 
 from attrs import frozen
 
@@ -92,19 +93,29 @@ class Due:
     too_large: Fault
 
 
-def read_command_untrusted(seen: spec.Octets, due: Due) -> tuple[int, int, int]:
+class Span(NamedTuple):
+    """How much of a command is needed, and where its body is.
+
+    mark: octets that must be there before there is more to say.
+    begin, end: when there are, the body is ``seen[begin:end]``.
+    """
+
+    mark: int
+    begin: int
+    end: int
+
+
+def read_command_untrusted(seen: spec.Octets, due: Due) -> Span:
     """Judge as much of a handshake command as has come.
 
     seen: octets from the frame's first on.
-    Returns (mark, begin, end): how many octets there must be before there is more to say, and when mark is
-    no more than there is, the body is ``seen[begin:end]``.
     Raises PeerError: command for other commands and messages, and the two faults of ``due``.
     """
     have = len(seen)
     if have and seen[0] & ~spec.LONG != spec.COMMAND:
         raise PeerError(Fault.COMMAND, "not a command")
     if (header := read_header(seen, 0, have)) is None:
-        return (spec.SHORT_HEADER if have < spec.SHORT_HEADER else spec.LONG_HEADER), 0, 0
+        return Span(spec.SHORT_HEADER if have < spec.SHORT_HEADER else spec.LONG_HEADER, 0, 0)
     begin, end, _ = header
     size = end - begin
     # The name before the size: a HELLO where INITIATE is due is the wrong command, not a small INITIATE.
@@ -116,4 +127,4 @@ def read_command_untrusted(seen: spec.Octets, due: Due) -> tuple[int, int, int]:
         raise PeerError(due.malformed, "too short")
     if size > due.most:
         raise PeerError(due.too_large, "too long")
-    return named if have < named else end, begin, end
+    return Span(named if have < named else end, begin, end)
