@@ -18,6 +18,7 @@ from curveproxy.proxy.net.buffers import BufferPool
 from curveproxy.proxy.net.endpoint import Endpoint
 from curveproxy.proxy.net.linger import LingeringCloses
 from curveproxy.proxy.net.listening import ListeningSocket, listen
+from curveproxy.proxy.net.memory import MemoryBudget
 from curveproxy.proxy.net.reactor import FailsAlone, Reactor
 from curveproxy.proxy.observer import Observer, ServerFigures, ServiceFigures, SessionView
 from curveproxy.proxy.registry import IdentityRegistry
@@ -58,8 +59,8 @@ class Server:
         registry: IdentityRegistry | None = None,
         memory_is_short: Callable[[bool], None] = lambda _: None,
     ) -> None:
-        self._capacity, self._pool = Capacity(descriptors), BufferPool()
-        self._pool.tell = memory_is_short
+        self._capacity = Capacity(descriptors)
+        self._pool, self._memory = BufferPool(), MemoryBudget(memory_is_short)
         self.services: list[Service] = []
         self.sessions_reactor = Reactor(SESSIONS_TURN)
         self.half_open_reactor = Reactor(HALF_OPEN_TURN, yields_to=self.sessions_reactor)
@@ -67,7 +68,7 @@ class Server:
         self._cookies, self._transient_keys = CookieKeys(), TransientKeys()
         self._lingering = LingeringCloses(self.half_open_reactor, self._capacity.half_open)
         self._service_env = ServiceEnv(
-            self.sessions_reactor, self._pool, self._capacity, self.spawn, self.evict, registry
+            self.sessions_reactor, self._pool, self._memory, self._capacity, self.spawn, self.evict, registry
         )
         self._listeners: dict[ListenerKey, Listener] = {}
         self._former: list[Service] = []  # those with sessions that have not ended yet
@@ -100,10 +101,10 @@ class Server:
         return ServerFigures(
             descriptors=self._capacity.in_use,
             descriptors_limit=self._capacity.limit,
-            buffered=self._pool.held,
-            buffered_limit=self._pool.limit,
-            buffered_waiting=self._pool.waiting,
-            ended_for_memory=self._pool.ended,
+            buffered=self._memory.held,
+            buffered_limit=self._memory.limit,
+            buffered_waiting=self._memory.waiting,
+            ended_for_memory=self._memory.ended,
             services=[self.figures_of(service) for service in self.services],
         )
 
@@ -133,7 +134,7 @@ class Server:
 
     def limit_memory(self, octets: float) -> None:
         """Set how much the sessions may hold, infinite for no limit."""
-        self._pool.bound(octets)
+        self._memory.set_limit(octets)
 
     def listener_of(self, service: Service) -> Listener:
         """Where the clients of an open service come in."""
@@ -252,7 +253,7 @@ class Server:
                     each.failed(error)
             self._lingering.expire(now)
             self._former = [service for service in self._former if service.places_in_use]
-            self._pool.expire(now)
+            self._memory.expire(now)
             await trio.sleep(TICK_SECONDS)
 
     def evict(self) -> bool:

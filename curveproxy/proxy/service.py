@@ -20,6 +20,7 @@ from curveproxy.proxy.established import Established
 from curveproxy.proxy.identities import IdentityTable
 from curveproxy.proxy.net.buffers import BufferPool
 from curveproxy.proxy.net.endpoint import Endpoint
+from curveproxy.proxy.net.memory import MemoryBudget
 from curveproxy.proxy.net.reactor import FailsAlone, Reactor, Spawn
 from curveproxy.proxy.observer import Observer, ServiceFigures
 from curveproxy.proxy.pending import PendingSession
@@ -50,6 +51,7 @@ class ServiceEnv:
 
     reactor: Reactor
     pool: BufferPool
+    memory: MemoryBudget
     capacity: Capacity
     spawn: Spawn
     make_room: Callable[[], bool]
@@ -76,7 +78,7 @@ class Service:
         self._capacity, self._reactor, self._spawn = env.capacity, env.reactor, env.spawn
         self._identities = IdentityTable(settings.name, observer, env.registry)
         self._dialer = Dialer(settings, observer, env.reactor, env.spawn, env.make_room, self._recovered)
-        self._relay_env = RelayEnv(env.reactor, env.pool, self.throttle, self.traffic, observer, env.spawn)
+        self._relay_env = RelayEnv(env.reactor, env.pool, env.memory, self.throttle, self.traffic, observer, env.spawn)
 
     # --- figures
 

@@ -22,7 +22,7 @@ from support.peer import Refused
 from support.process import ROOT, Sidecar, free_port, toml, wait_until
 from support.service import RawService, echo
 
-from curveproxy.proxy.net.buffers import SHARE
+from curveproxy.proxy.net.memory import SHARE
 
 CONFIG = ROOT / "config"
 HERE = Path(__file__).parent

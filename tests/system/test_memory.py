@@ -21,7 +21,7 @@ from support.peer import Peer
 from support.process import Sidecar, wait_until
 from support.service import RawService, echo
 
-from curveproxy.proxy.net.buffers import LOOK_SECONDS, WINDOW_SECONDS
+from curveproxy.proxy.net.memory import LOOK_SECONDS, WINDOW_SECONDS
 from system.endings import ending
 
 KIB, MIB = 1 << 10, 1 << 20

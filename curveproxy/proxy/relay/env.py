@@ -3,6 +3,7 @@
 from attrs import define, frozen
 
 from curveproxy.proxy.net.buffers import BufferPool
+from curveproxy.proxy.net.memory import MemoryBudget
 from curveproxy.proxy.net.reactor import Reactor, Spawn
 from curveproxy.proxy.observer import Observer
 from curveproxy.proxy.relay.throttle import Throttle
@@ -32,6 +33,7 @@ class RelayEnv:
 
     reactor: Reactor
     pool: BufferPool
+    memory: MemoryBudget
     throttle: Throttle
     traffic: Traffic
     observer: Observer

@@ -2,12 +2,14 @@
 
 from typing import Protocol
 
-from curveproxy.proxy.net.buffers import LARGE_KEPT, NEAR_READ_SIZE, READ_SIZE, READ_SIZE_MAX, BufferPool, Holder
+from curveproxy.proxy.net.buffers import BufferPool
 from curveproxy.wire import spec
 from curveproxy.wire.codec.state import Buffer
 
 # A frame larger than the buffers borrows one that grows by this factor as its octets come.
 GROWTH = 4
+# While memory is under pressure, a pump reads so little at a time, which a sink that takes anything takes whole.
+READ_UNDER_PRESSURE = 16 * 1024
 # No frame of a message in a box has fewer octets.
 SMALLEST_MESSAGE = spec.SHORT_HEADER + spec.MESSAGE_OVERHEAD
 
@@ -21,18 +23,6 @@ class Allowance(Protocol):
     def spend(self, messages: float, octets: int, now: float) -> None: ...
 
 
-def reach(kept: int) -> int:
-    """How much of the source buffer to fill, where so much of a frame is kept."""
-    return READ_SIZE if kept < LARGE_KEPT else READ_SIZE_MAX
-
-
-def reach_under_pressure(pool: BufferPool, holder: Holder, kept: int) -> int:
-    """The same while memory is short; 0 for not at all now."""
-    if holder.held and not pool.allow(holder, NEAR_READ_SIZE):
-        return 0
-    return kept + NEAR_READ_SIZE
-
-
 class LargeFrame:
     """A frame that is larger than the buffers, of which ``have`` octets have come.
 
@@ -41,10 +31,10 @@ class LargeFrame:
 
     __slots__ = ("buffer", "have", "is_turned")
 
-    def __init__(self, pool: BufferPool, kept: bytes, size: int) -> None:
+    def __init__(self, pool: BufferPool, kept: bytes, size: int, *, under_pressure: bool) -> None:
         """kept: what has come of a frame of ``size``."""
         self.have = have = len(kept)
-        self.buffer = pool.borrow(size, min(size, have if pool.are_short else GROWTH * have))
+        self.buffer = pool.borrow(size, min(size, have if under_pressure else GROWTH * have))
         self.buffer.view[:have] = kept
         self.is_turned = False
 

@@ -9,7 +9,7 @@ No turn of a pump is longer than a millisecond or two, whatever comes: it ends b
 commands, and the pump goes on when the others have had their turns.
 
 A pump also does not read while its source has sent all that it may (``policy/quotas.py``), or while the process is near
-its ceiling on memory (``net/buffers.py``): the source is then held up as by a slow sink.
+its limit on memory (``net/memory.py``): the source is then held up as by a slow sink.
 
 A pump ends by itself, when its source has ended and all is delivered; it then ends the sink's input. When its sink is
 gone it goes on reading and throwing away, until the source ends too: a close with unread octets would be a reset, and
@@ -26,11 +26,9 @@ from attrs import frozen
 
 from curveproxy.policy.quotas import weight
 from curveproxy.proxy.net import sockets
-from curveproxy.proxy.net.buffers import READ_SIZE, TARGET_ROOM
-from curveproxy.proxy.relay import intake
+from curveproxy.proxy.net.buffers import TARGET_ROOM, memory_of
 from curveproxy.proxy.relay.env import RelayEnv
-from curveproxy.proxy.relay.intake import SMALLEST_MESSAGE, Allowance, LargeFrame
-from curveproxy.proxy.relay.outbox import NOTHING, memory_of, owe
+from curveproxy.proxy.relay.intake import READ_UNDER_PRESSURE, SMALLEST_MESSAGE, Allowance, LargeFrame
 from curveproxy.proxy.relay.peer import Peer
 from curveproxy.proxy.relay.transformed import Transform, Transformed
 from curveproxy.reasons import Closed, Invalid
@@ -40,6 +38,8 @@ from curveproxy.wire.codec.state import Buffer, Stop
 THREAD_SIZE = 2 * 1024 * 1024
 # How many commands, and frames that are left out, a pump judges in one turn: each costs about 30 us.
 JUDGED_MAX = 32
+
+NOTHING = memoryview(b"")
 
 
 class Blocked(Enum):
@@ -129,7 +129,7 @@ class Pump:
 
     quota: what the source may send; None for anything.
     is_silent: the source was asked whether it lives, and nothing has come since.
-    held, partial, moved: see ``net.buffers.Holder``.
+    held, partial, moved: see ``net.memory.Holder``.
     """
 
     __slots__ = (
@@ -312,7 +312,7 @@ class Pump:
         """Octets that the sink has not taken yet."""
         return len(self._owed)
 
-    # --- what the pool of buffers may see
+    # --- what the memory's budget may see
 
     @property
     def key(self) -> bytes:
@@ -372,7 +372,7 @@ class Pump:
             self._finish_early()
         if self._ending:
             return self._end_sink()
-        if self._env.pool.are_short and not (self._sink_gone or sockets.is_writable(self._sink.socket)):
+        if self._env.memory.under_pressure and not (self._sink_gone or sockets.is_writable(self._sink.socket)):
             return Blocked.ON_SINK
         if self._large is not None:
             return self._read_large(self._large)
@@ -390,8 +390,8 @@ class Pump:
             source.view[:end] = self._kept
         full = True
         if not self._has_whole:
-            reach = intake.reach(end)
-            if self._quota is not None or pool.are_short:
+            reach = pool.reach(end)
+            if self._quota is not None or self._env.memory.under_pressure:
                 reach = self._curb(source, end, reach)
                 if not reach:
                     return Blocked.THROTTLED
@@ -422,8 +422,9 @@ class Pump:
             self._finish_early()  # right behind what was written: on a Unix socket the end does not travel with it
             return Blocked.YIELDED
         size = transform.frame_size(source, start, end)
-        if size > READ_SIZE:
-            self._large, self._kept = LargeFrame(pool, self._kept, size), b""
+        if size > pool.read_size:
+            pressure = self._env.memory.under_pressure
+            self._large, self._kept = LargeFrame(pool, self._kept, size, under_pressure=pressure), b""
         return Blocked.YIELDED if full or self._source_gone else Blocked.ON_SOURCE
 
     def _curb(self, source: Buffer, end: int, reach: int) -> int:
@@ -432,10 +433,12 @@ class Pump:
             return reach
         if self._blocked is Blocked.THROTTLED:
             return 0
-        pool = self._env.pool
-        if pool.are_short:
-            reach = intake.reach_under_pressure(pool, self, end)
-        if self._quota is not None and reach:
+        memory = self._env.memory
+        if memory.under_pressure:
+            reach = end + READ_UNDER_PRESSURE
+            if self.held and not memory.may_exceed(self, READ_UNDER_PRESSURE):
+                return 0
+        if self._quota is not None:
             room = self._quota.available(trio.current_time(), SMALLEST_MESSAGE)
             if room <= 0 and not sockets.nothing_has_come(self._source.socket):
                 return 0
@@ -446,7 +449,8 @@ class Pump:
 
     def _skip(self) -> Blocked:
         """Read what has come of a frame that is dropped, and of nothing behind it."""
-        got = self._read(self._env.pool.source.view[: min(self._to_skip, READ_SIZE)])
+        pool = self._env.pool
+        got = self._read(pool.source.view[: min(self._to_skip, pool.read_size)])
         if got is None:
             return Blocked.ON_SOURCE
         if not got:
@@ -518,7 +522,7 @@ class Pump:
             self.moved += sent
         if sent == len(octets):
             return True
-        self._owed = owe(octets, sent, is_ours=is_ours)
+        self._owed = self._env.pool.remainder(octets, sent, is_ours=is_ours)
         if self._owed.obj is not octets.obj:
             self._give_back_large()
         return False
@@ -563,7 +567,8 @@ class Pump:
 
     def _charge(self, held: int, partial: int) -> None:
         """It keeps so much from now on."""
-        self._env.pool.account(self, held, partial)
+        self._env.memory.charge(self, held, partial)
+        self.held, self.partial = held, partial
 
     # --- frames that are larger than the buffers
 
@@ -572,7 +577,7 @@ class Pump:
         pool, have = self._env.pool, large.have
         size = self._transform.frame_size(large.buffer, 0, have)
         if large.is_full and have < size:
-            if not (self._sink_gone or pool.allow(self, 2 * (large.wanted(size) - have))):
+            if not (self._sink_gone or self._env.memory.may_exceed(self, 2 * (large.wanted(size) - have))):
                 return Blocked.THROTTLED
             large.grow(pool, size)
         got = self._read(large.buffer.view[have:size])

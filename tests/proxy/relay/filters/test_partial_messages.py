@@ -1,48 +1,28 @@
 """``on_invalid = "drop"``: whatever is inserted, damaged, repeated, taken out or too large, messages stay whole.
 
-The pump is the real one between two real pairs of sockets. Its buffers are made small, so that short streams meet
-every path. ``CURVEPROXY_DEEP=1`` runs 100,000 cases of each property.
+``CURVEPROXY_DEEP=1`` runs 100,000 cases of each property.
 """
 
 import os
 import socket
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
-from types import SimpleNamespace
-from typing import Any, Self, cast
 
 import pytest
 import trio
-from attrs import define, field
+from attrs import define
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support import curve, zmtp
+from support.relaying import FIRST_NONCE, KEY, LIMIT, LargePool, Relay
 
-from curveproxy.policy.limits import MessageLimits
-from curveproxy.proxy.established import Established
-from curveproxy.proxy.net import buffers
-from curveproxy.proxy.net.buffers import BufferPool
-from curveproxy.proxy.net.endpoint import Endpoint
 from curveproxy.proxy.net.reactor import READ, WRITE
-from curveproxy.proxy.relay import intake, outbox, pump, transform
-from curveproxy.proxy.relay.env import AdmittedClient, RelayEnv, Traffic
-from curveproxy.proxy.relay.peer import Peer
-from curveproxy.proxy.relay.pump import Pump
-from curveproxy.proxy.relay.session import Session
-from curveproxy.proxy.relay.throttle import Throttle
-from curveproxy.proxy.settings import ServiceSettings
+from curveproxy.proxy.relay import pump, transform
 from curveproxy.reasons import Closed, Invalid
 from curveproxy.wire.codec.select import BATCH
-from curveproxy.wire.codec.state import Buffer
-from curveproxy.wire.curve import box
-from curveproxy.wire.security import Curve, Plain, Version
-from curveproxy.wire.zmtp.frame import Dialect
 
-KEY = bytes(range(32))
-LIMIT = 2000
 PING = zmtp.ping()
-FIRST_NONCE = 3  # HELLO and INITIATE were 1 and 2
 many = settings(
     max_examples=100_000 if os.environ.get("CURVEPROXY_DEEP") else 150,
     deadline=None,
@@ -51,132 +31,9 @@ many = settings(
 
 
 @pytest.fixture(autouse=True)
-def _small_buffers(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (buffers, intake, outbox, pump):
-        for name, size in {"READ_SIZE": 512, "READ_SIZE_MAX": 700, "LARGE_KEPT": 100, "GRAIN": 1}.items():
-            if hasattr(module, name):
-                monkeypatch.setattr(module, name, size)
+def _soon_in_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pump, "THREAD_SIZE", 1500)
     monkeypatch.setattr(trio, "current_time", lambda: 0.0)
-
-
-@define
-class Room:
-    """Remembers who is to be woken again, and who waits for which descriptor."""
-
-    again: list[Any] = field(factory=list)
-    handlers: dict[int, Any] = field(factory=dict)
-
-    def schedule(self, who: Any) -> None:
-        self.again.append(who)
-
-    def hand_over(self, descriptor: int, handler: Any) -> None:
-        self.handlers[descriptor] = handler
-
-    def register(self, *_: object) -> None: ...
-
-    unregister = spin = register
-
-
-class Lending(BufferPool):
-    """Remembers what is lent."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.lent = list[Buffer]()
-
-    def borrow(self, size: int, least: int = 0) -> Buffer:
-        self.lent.append(buffer := super().borrow(size, least))
-        return buffer
-
-    def give_back(self, buffer: Buffer) -> None:
-        self.lent.remove(buffer)
-        super().give_back(buffer)
-
-
-class Relay:
-    """One session whose two outer ends are in the test's hands, and what it told its service."""
-
-    def __init__(self, **messages: Any) -> None:
-        drop: dict[str, Any] = {"on_invalid": "drop", "max_invalid_per_minute": 10**6}
-        limits = MessageLimits(max_message_bytes=LIMIT, **drop | messages)
-        self.invalid: list[Invalid] = []
-        self.errors: list[BaseException] = []
-        self.ended: Closed | None = None
-        self.room, self.pool, self.jobs = Room(), Lending(), list[Callable[[], Awaitable[None]]]()
-        observer = SimpleNamespace(
-            invalid=lambda _, reason, detail="": self.invalid.append(reason), unexpected=self.errors.append
-        )
-        self.client, near = socket.socketpair()
-        self.service, far = socket.socketpair()
-        for sock in (self.client, near, self.service, far):
-            sock.setblocking(False)
-        key, server = bytes(32), bytes(32)
-        settings = ServiceSettings("s", Endpoint("ipc", "a"), Endpoint("ipc", "b"), (), messages=limits)
-        env = RelayEnv(cast("Any", self.room), self.pool, Throttle(), Traffic(), cast("Any", observer), self.spawn)
-        curve = Curve(KEY, box.MESSAGE_FROM_SERVER, 1, box.MESSAGE_FROM_CLIENT, FIRST_NONCE - 1)
-        downstream = Established(near, {"Socket-Type": b"DEALER"}, Version(Dialect.V3, 1), curve)
-        upstream = Established(far, {"Socket-Type": b"ROUTER"}, Version(Dialect.V3, 1), Plain())
-        client = AdmittedClient("a", "b", key, server, b"", 1)
-        self.session = Session(client, downstream, upstream, settings, env, self)
-        self.session.begin()
-        self.near: Peer = self.room.handlers[near.fileno()]
-        self.far: Peer = self.room.handlers[far.fileno()]
-        self.to_service = cast("Pump", self.near.on_readable)
-        self.came = b""
-
-    def spawn(self, _: object, work: Callable[[], Awaitable[None]]) -> None:
-        self.jobs.append(work)
-
-    def session_lingers(self, session: Session) -> None:
-        """As of a service."""
-
-    def session_ended(self, session: Session, upstream: socket.socket) -> None:
-        """As of a service."""
-        self.ended = session.reason
-        upstream.close()
-
-    def send(self, octets: bytes) -> None:
-        """Let the proxy have these, and do all that it then wants to do."""
-        self.client.send(octets)
-        self.near.ready(READ)
-        self.go_on()
-        with suppress(BlockingIOError):
-            while got := self.service.recv(1 << 20):
-                self.came += got
-
-    def go_on(self) -> None:
-        """Let it do all that it wants to do."""
-        while self.jobs or self.room.again:
-            while self.jobs:
-                trio.run(self.jobs.pop())
-            if self.room.again:
-                self.room.again.pop().resume()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.session.close()
-        self.client.close()
-        self.service.close()
-        assert self.errors == []
-
-    @property
-    def messages(self) -> list[list[bytes]]:
-        """The whole messages that came out; the last one has ended."""
-        messages: list[list[bytes]] = [[]]
-        for flags, body in zmtp.read_frames(self.came):
-            if not flags & zmtp.COMMAND:
-                messages[-1].append(body)
-                if not flags & zmtp.MORE:
-                    messages.append([])
-        assert messages.pop() == []
-        return messages
-
-    @property
-    def commands(self) -> list[bytes]:
-        return [frame.body for frame in zmtp.read_frames(self.came) if frame.flags & zmtp.COMMAND]
 
 
 @define
@@ -421,18 +278,9 @@ def turns(relay: Relay, octets: bytes, peer: str) -> list[int]:
     return found
 
 
-@pytest.fixture
-def _large_buffers(_small_buffers: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (buffers, intake, pump):
-        for name, size in {"READ_SIZE": 1 << 18, "READ_SIZE_MAX": 1 << 20}.items():
-            if hasattr(module, name):
-                monkeypatch.setattr(module, name, size)
-
-
-@pytest.mark.usefixtures("_large_buffers")
 class TestTurns:
     def test_a_client_that_floods_with_commands_gives_up_its_turn(self) -> None:
-        with Relay() as relay:
+        with Relay(pool=LargePool) as relay:
             found = turns(relay, b"".join(sealed(3 + n, PING, 2) for n in range(4000)), "client")
             assert sum(found) == 4000
             assert max(found) <= pump.JUDGED_MAX
@@ -440,19 +288,19 @@ class TestTurns:
 
     def test_a_client_that_floods_with_empty_messages_gives_up_its_turn(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(transform, "BATCH", 1000)
-        with Relay(on_invalid="disconnect") as relay:
+        with Relay(pool=LargePool, on_invalid="disconnect") as relay:
             found = turns(relay, b"".join(sealed(3 + n, b"") for n in range(4000)), "client")
             assert sum(found) == 4000
             assert max(found) == 1000
 
     def test_a_service_that_floods_with_empty_frames_gives_up_its_turn(self) -> None:
-        with Relay() as relay:
+        with Relay(pool=LargePool) as relay:
             found = turns(relay, bytes(2) * 60000, "service")
             assert sum(found) == 60000
             assert max(found) == BATCH
 
     def test_frames_between_commands_count_too(self) -> None:
-        with Relay() as relay:
+        with Relay(pool=LargePool) as relay:
             found = turns(relay, (bytes(2) * 2000 + zmtp.frame(PING, zmtp.COMMAND)) * 20, "service")
             assert sum(found) == 20 * 2001
             assert max(found) < 2 * BATCH

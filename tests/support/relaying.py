@@ -1,0 +1,180 @@
+"""A session whose two outer ends are in a test's hands: the pumps are the real ones, between two real socket pairs.
+
+Either side may be the one that speaks CURVE. The buffers may be made small, so that short streams meet every path.
+"""
+
+import socket
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from types import SimpleNamespace
+from typing import Any, Self, cast
+
+import trio
+from attrs import define, field
+
+from curveproxy.policy.limits import MessageLimits
+from curveproxy.proxy.established import Established
+from curveproxy.proxy.net.buffers import BufferPool
+from curveproxy.proxy.net.endpoint import Endpoint
+from curveproxy.proxy.net.memory import MemoryBudget
+from curveproxy.proxy.net.reactor import READ
+from curveproxy.proxy.relay.env import AdmittedClient, RelayEnv, Traffic
+from curveproxy.proxy.relay.peer import Peer
+from curveproxy.proxy.relay.pump import Pump
+from curveproxy.proxy.relay.session import Session
+from curveproxy.proxy.relay.throttle import Throttle
+from curveproxy.proxy.settings import ServiceSettings
+from curveproxy.reasons import Closed, Invalid
+from curveproxy.wire.codec.state import Buffer
+from curveproxy.wire.security import Curve, Plain, Security, Version
+from curveproxy.wire.zmtp.frame import Dialect
+from support import curve, zmtp
+
+KEY = bytes(range(32))
+LIMIT = 2000
+FIRST_NONCE = 3  # of the peer that speaks CURVE: those of its handshake were 1 and 2
+
+
+@define
+class Room:
+    """Remembers who is to be woken again, and who waits for which descriptor."""
+
+    again: list[Any] = field(factory=list)
+    handlers: dict[int, Any] = field(factory=dict)
+
+    def schedule(self, who: Any) -> None:
+        self.again.append(who)
+
+    def hand_over(self, descriptor: int, handler: Any) -> None:
+        self.handlers[descriptor] = handler
+
+    def register(self, *_: object) -> None: ...
+
+    unregister = spin = register
+
+
+class LargePool(BufferPool):
+    """Remembers what is lent."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lent = list[Buffer]()
+
+    def borrow(self, size: int, least: int = 0) -> Buffer:
+        self.lent.append(buffer := super().borrow(size, least))
+        return buffer
+
+    def give_back(self, buffer: Buffer) -> None:
+        self.lent.remove(buffer)
+        super().give_back(buffer)
+
+
+class SmallPool(LargePool):
+    """Its buffers are small."""
+
+    read_size, read_size_max, large_kept, grain = 512, 700, 100, 1
+
+
+V31 = Version(Dialect.V3, 1)
+
+
+class Relay:
+    """One session whose two outer ends are in the test's hands, and what it told its service."""
+
+    def __init__(
+        self,
+        *,
+        pool: type[LargePool] = SmallPool,
+        boxed: str = "downstream",
+        kinds: tuple[bytes, bytes] = (b"DEALER", b"ROUTER"),
+        versions: tuple[Version, Version] = (V31, V31),
+        **messages: Any,
+    ) -> None:
+        """boxed: the side that speaks CURVE; kinds, versions: of downstream and upstream."""
+        drop: dict[str, Any] = {"on_invalid": "drop", "max_invalid_per_minute": 10**6}
+        limits = MessageLimits(max_message_bytes=LIMIT, **drop | messages)
+        self.invalid: list[Invalid] = []
+        self.errors: list[BaseException] = []
+        self.ended: Closed | None = None
+        self.room, self.pool, self.memory = Room(), pool(), MemoryBudget()
+        self.jobs = list[Callable[[], Awaitable[None]]]()
+        observer = SimpleNamespace(
+            invalid=lambda _, reason, detail="": self.invalid.append(reason), unexpected=self.errors.append
+        )
+        self.client, near = socket.socketpair()
+        self.service, far = socket.socketpair()
+        for sock in (self.client, near, self.service, far):
+            sock.setblocking(False)
+        settings = ServiceSettings("s", Endpoint("ipc", "a"), Endpoint("ipc", "b"), (), messages=limits)
+        reactor: Any = self.room
+        told = cast("Any", observer)
+        env = RelayEnv(reactor, self.pool, self.memory, Throttle(), Traffic(), told, self.spawn)
+        ours, theirs = curve.FROM_SERVER, curve.FROM_CLIENT
+        if boxed == "upstream":  # there we are the client
+            ours, theirs = theirs, ours
+        secure: Security = Curve(KEY, ours, 1, theirs, FIRST_NONCE - 1)
+        sides = (secure, Plain()) if boxed == "downstream" else (Plain(), secure)
+        downstream, upstream = (
+            Established(sock, {"Socket-Type": kind}, version, security)
+            for sock, kind, version, security in zip((near, far), kinds, versions, sides, strict=True)
+        )
+        client = AdmittedClient("a", "b", bytes(32), bytes(32), b"", 1)
+        self.session = Session(client, downstream, upstream, settings, env, self)
+        self.session.begin()
+        self.near: Peer = self.room.handlers[near.fileno()]
+        self.far: Peer = self.room.handlers[far.fileno()]
+        self.to_service = cast("Pump", self.near.on_readable)
+        self.came = b""
+
+    def spawn(self, _: object, work: Callable[[], Awaitable[None]]) -> None:
+        self.jobs.append(work)
+
+    def session_lingers(self, session: Session) -> None:
+        """As of a service."""
+
+    def session_ended(self, session: Session, upstream: socket.socket) -> None:
+        """As of a service."""
+        self.ended = session.reason
+        upstream.close()
+
+    def send(self, octets: bytes) -> None:
+        """Let the proxy have these, and do all that it then wants to do."""
+        self.client.send(octets)
+        self.near.ready(READ)
+        self.go_on()
+        with suppress(BlockingIOError):
+            while got := self.service.recv(1 << 20):
+                self.came += got
+
+    def go_on(self) -> None:
+        """Let it do all that it wants to do."""
+        while self.jobs or self.room.again:
+            while self.jobs:
+                trio.run(self.jobs.pop())
+            if self.room.again:
+                self.room.again.pop().resume()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.session.close()
+        self.client.close()
+        self.service.close()
+        assert self.errors == []
+
+    @property
+    def messages(self) -> list[list[bytes]]:
+        """The whole messages that came out; the last one has ended."""
+        messages: list[list[bytes]] = [[]]
+        for flags, body in zmtp.read_frames(self.came):
+            if not flags & zmtp.COMMAND:
+                messages[-1].append(body)
+                if not flags & zmtp.MORE:
+                    messages.append([])
+        assert messages.pop() == []
+        return messages
+
+    @property
+    def commands(self) -> list[bytes]:
+        return [frame.body for frame in zmtp.read_frames(self.came) if frame.flags & zmtp.COMMAND]
