@@ -45,6 +45,10 @@ class Quota(Generic[Session]):
         self._octets = Bucket(limits.bytes_per_second or inf)
         self._messages_full_at = self._octets_full_at = -inf
 
+    def set_elsewhere(self, elsewhere: int) -> None:
+        """Set how many more sessions there are in other processes."""
+        self.elsewhere = elsewhere
+
     @property
     def _part(self) -> float:
         here = max(1, len(self.sessions))
@@ -95,7 +99,7 @@ class Quotas(Generic[Session]):
         """Set the ``counts`` of the other processes, added up."""
         self._elsewhere = elsewhere
         for key, quota in self._quotas.items():
-            quota.elsewhere = elsewhere.get(key, 0)
+            quota.set_elsewhere(elsewhere.get(key, 0))
 
     def surplus(self, share: WorkerShare) -> Iterator[Session]:
         """Sessions that should end, because their clients have too many."""

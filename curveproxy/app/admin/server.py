@@ -1,7 +1,7 @@
 """The admin endpoint: /metrics for Prometheus, /healthz and /readyz for whoever starts and stops us.
 
 Those are for everybody who reaches it; the pages beside them (``pages``) have rules of their own. A liveness probe is
-answered whatever the others do: a connection has one request and little time, and the oldest makes room for a newcomer.
+answered whatever the others do: a connection has one request and little time, and the oldest makes room for a new one.
 """
 
 import socket

@@ -79,7 +79,7 @@ def _check_bind(endpoint: Endpoint, found: Findings) -> None:
 
 
 def _check_shared(service: ServiceConfig, first: ServiceConfig, found: Findings) -> None:
-    """Before its HELLO a stranger is the first service's."""
+    """A half-open connection counts to the first service until its HELLO has come."""
     hint = f'that of "{first.name}" on the same endpoint holds'
     for name in BEFORE_HELLO:
         if service.listen.is_fixed and getattr(service.admission, name) != getattr(first.admission, name):

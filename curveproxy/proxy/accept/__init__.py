@@ -1,1 +1,1 @@
-"""From accept to an authenticated applicant, without state for a stranger."""
+"""From accept to an authenticated applicant, without state for the others."""

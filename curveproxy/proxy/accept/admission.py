@@ -84,7 +84,7 @@ class Admission:
         balancer = Unit(proxy_protocol.MOST, _measure_balancer, self._take_balancer)
         self._units = (balancer, *self._mechanism.units)
         largest = max(unit.most for unit in self._units)
-        self._receive_buffer = max(sockets.STRANGER_RECEIVE_BUFFER, 2 * largest)
+        self._receive_buffer = max(sockets.HALF_OPEN_RECEIVE_BUFFER, 2 * largest)
         self._view = memoryview(bytearray(largest))
         for gate in gates:
             gate.on_recovery(self.resume_parked)
@@ -115,7 +115,7 @@ class Admission:
         if source is not None:
             self._count_to(source, half)
         try:
-            sockets.prepare_stranger(sock, self._receive_buffer)
+            sockets.prepare_half_open(sock, self._receive_buffer)
             self._reactor.register(sock.fileno(), half)
         except OSError as error:
             if error.errno in sockets.EXHAUSTED:

@@ -50,7 +50,7 @@ class DeadlineQueue(Generic[Member]):
         return None if first is self._ends else first  # type: ignore[return-value]
 
     def append(self, member: Member) -> None:
-        """A newcomer at the end."""
+        """Add a member at the end."""
         last = self._ends.older
         member.older, member.newer = last, self._ends
         last.newer = self._ends.older = member

@@ -105,7 +105,7 @@ class Reactor:
         self._epoll.close()
 
     async def run(self) -> None:
-        """Serve the guests in turns."""
+        """Serve the handlers in turns."""
         while True:
             if self.is_busy or self._spins:
                 await trio.lowlevel.checkpoint()

@@ -15,8 +15,8 @@ SO_BUF_LOCK = 72
 # Tells the number of an IPv6 network from that of an IPv4 address.
 IPV6_MARK = 1 << 64
 
-# What a stranger's unread octets may pin in the kernel; the system doubles it. INITIATE must fit.
-STRANGER_RECEIVE_BUFFER = 9216
+# What the unread octets of a half-open connection may pin in the kernel; the system doubles it. INITIATE must fit.
+HALF_OPEN_RECEIVE_BUFFER = 9216
 
 SESSION_RECEIVE_BUFFER = 131072
 
@@ -42,7 +42,7 @@ def configure_public(listener: socket.socket) -> None:
     bound the window's scale, and with it the throughput of the session to come, for good.
     """
     _configure_tcp(listener)
-    _set_receive_buffer(listener, STRANGER_RECEIVE_BUFFER)
+    _set_receive_buffer(listener, HALF_OPEN_RECEIVE_BUFFER)
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE)
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEPALIVE_INTERVAL)
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, KEEPALIVE_COUNT)
@@ -54,14 +54,14 @@ def _configure_tcp(sock: socket.socket) -> None:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
 
 
-def prepare_stranger(sock: socket.socket, receive_buffer: int) -> None:
+def prepare_half_open(sock: socket.socket, receive_buffer: int) -> None:
     """An accepted socket: non-blocking, and little room, locked, for what it sends before we know it."""
     sock.setblocking(False)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
 
 
 def prepare_session(sock: socket.socket) -> None:
-    """A stranger's socket becomes a session's: woken for any octet, its room left to the system again."""
+    """A half-open connection's socket becomes a session's: woken for any octet, its room left to the system again."""
     set_mark(sock, 1)
     _set_receive_buffer(sock, SESSION_RECEIVE_BUFFER)
 

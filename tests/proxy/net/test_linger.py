@@ -15,7 +15,7 @@ from curveproxy.proxy.net import linger
 from curveproxy.proxy.net.deadlines import Count
 from curveproxy.proxy.net.linger import LINGER_SECONDS, LingeringCloses
 from curveproxy.proxy.net.reactor import Reactor
-from curveproxy.proxy.net.sockets import STRANGER_RECEIVE_BUFFER, prepare_stranger
+from curveproxy.proxy.net.sockets import HALF_OPEN_RECEIVE_BUFFER, prepare_half_open
 
 
 class Lingering:
@@ -37,7 +37,7 @@ def pair() -> tuple[socket.socket, socket.socket]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         far = socket.create_connection(listener.getsockname())
         near, _ = listener.accept()
-    prepare_stranger(near, STRANGER_RECEIVE_BUFFER)
+    prepare_half_open(near, HALF_OPEN_RECEIVE_BUFFER)
     far.settimeout(10)
     return near, far
 

@@ -17,7 +17,7 @@ from curveproxy.proxy.net import listening
 from curveproxy.proxy.net.endpoint import Endpoint
 from curveproxy.proxy.net.listening import BindError, ListeningSocket, listen, listen_together, try_to_bind
 from curveproxy.proxy.net.sockets import (
-    STRANGER_RECEIVE_BUFFER,
+    HALF_OPEN_RECEIVE_BUFFER,
 )
 
 
@@ -35,7 +35,7 @@ def test_little_is_taken_before_accept_and_the_window_may_grow_after_it(who: str
                 sent += client.send(bytes(1 << 16))
         time.sleep(0.1)
         [waiting] = struct.unpack("i", fcntl.ioctl(client, termios.TIOCOUTQ, bytes(4)))
-        assert 4096 < sent - waiting <= 2 * STRANGER_RECEIVE_BUFFER
+        assert 4096 < sent - waiting <= 2 * HALF_OPEN_RECEIVE_BUFFER
         scale = client.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 8)[6] & 0x0F
         assert scale >= 7, "of tcp_rmem's largest, 6 MiB or more"
 

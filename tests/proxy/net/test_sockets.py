@@ -8,9 +8,9 @@ import pytest
 from curveproxy.proxy.net.endpoint import Endpoint
 from curveproxy.proxy.net.listening import listen
 from curveproxy.proxy.net.sockets import (
+    HALF_OPEN_RECEIVE_BUFFER,
     KEEPALIVE_IDLE,
     SO_BUF_LOCK,
-    STRANGER_RECEIVE_BUFFER,
     USER_TIMEOUT_MS,
     all_has_arrived,
     configure_public,
@@ -20,8 +20,8 @@ from curveproxy.proxy.net.sockets import (
     number_of,
     peer_text,
     prepare_backend,
+    prepare_half_open,
     prepare_session,
-    prepare_stranger,
     set_mark,
     source_of,
 )
@@ -104,13 +104,13 @@ def test_what_comes_before_a_handshake_has_a_locked_bound_and_a_session_has_none
     with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()):
         accepted, _ = listener.accept()
         with accepted:
-            prepare_stranger(accepted, STRANGER_RECEIVE_BUFFER)
+            prepare_half_open(accepted, HALF_OPEN_RECEIVE_BUFFER)
             assert not accepted.getblocking()
-            assert option(accepted, socket.SOL_SOCKET, socket.SO_RCVBUF) == 2 * STRANGER_RECEIVE_BUFFER
+            assert option(accepted, socket.SOL_SOCKET, socket.SO_RCVBUF) == 2 * HALF_OPEN_RECEIVE_BUFFER
             assert option(accepted, socket.SOL_SOCKET, SO_BUF_LOCK)
             set_mark(accepted, 100)
             prepare_session(accepted)
-            assert option(accepted, socket.SOL_SOCKET, socket.SO_RCVBUF) > 2 * STRANGER_RECEIVE_BUFFER
+            assert option(accepted, socket.SOL_SOCKET, socket.SO_RCVBUF) > 2 * HALF_OPEN_RECEIVE_BUFFER
             assert not option(accepted, socket.SOL_SOCKET, SO_BUF_LOCK)
             assert option(accepted, socket.SOL_SOCKET, socket.SO_RCVLOWAT) == 1
 
