@@ -1,70 +1,26 @@
-"""The CURVE handshake: our two sides against each other, and one octet wrong anywhere in it."""
-
-from collections.abc import Callable
+"""The server's side of the CURVE handshake: our two sides agree, and one octet wrong anywhere is refused."""
 
 import pytest
+from support.handshake import (
+    CLIENT,
+    KEY,
+    OTHER_SERVER,
+    PROPERTIES,
+    SERVER,
+    Server,
+    client,
+    curve_of,
+    fault_of,
+    hello_and_initiate,
+)
 
 from curveproxy.wire import sodium, spec
-from curveproxy.wire.curve import box, layout
+from curveproxy.wire.curve import box
 from curveproxy.wire.curve import server as curve_server
-from curveproxy.wire.curve.client import CurveInitiator
-from curveproxy.wire.curve.cookie import cookie_key, open_cookie, seal_cookie
+from curveproxy.wire.curve.cookie import cookie_key, seal_cookie
 from curveproxy.wire.curve.keys import KeyPair, short_nonce
-from curveproxy.wire.curve.server import Initiate
-from curveproxy.wire.errors import Fault, PeerError
-from curveproxy.wire.security import Curve
-from curveproxy.wire.zmtp import metadata
+from curveproxy.wire.errors import Fault
 from curveproxy.wire.zmtp.frame import command
-
-SERVER, OTHER_SERVER, CLIENT = KeyPair.generate(), KeyPair.generate(), KeyPair.generate()
-KEY = cookie_key(bytes(range(32)), b"socket 1")
-PROPERTIES = {"Socket-Type": b"DEALER", "Identity": b"me"}
-
-
-class Server:
-    """The server's functions in the order of a handshake, over whole frames."""
-
-    def __init__(self, *keys: KeyPair, cookie_keys: list[bytes] | None = None) -> None:
-        self.keys, self.cookie_keys = keys or (SERVER,), cookie_keys or [KEY]
-        self.hello: curve_server.Hello
-        self.initiate: Initiate
-
-    def welcome(self, frame: bytes) -> bytes:
-        mark, begin, end = curve_server.hello_mark_untrusted(frame)
-        assert mark == len(frame) == end
-        self.hello = curve_server.read_hello_untrusted(frame[begin:end], self.keys)
-        return curve_server.welcome(self.hello, KeyPair.generate(), KEY, sodium.randombytes(16), sodium.randombytes(16))
-
-    def ready(self, frame: bytes) -> bytes:
-        mark, begin, end = curve_server.initiate_mark_untrusted(frame, 4096)
-        assert mark == len(frame) == end
-        self.initiate = curve_server.read_initiate_untrusted(
-            frame[begin:end], self.hello.server, self.cookie_keys, self.hello.nonce
-        )
-        return curve_server.ready(self.initiate.shared, {"Socket-Type": b"ROUTER"})
-
-
-def client(server: bytes = SERVER.public, keys: KeyPair = CLIENT) -> CurveInitiator:
-    return CurveInitiator(server, keys, KeyPair.generate(), sodium.randombytes(16), PROPERTIES)
-
-
-def curve_of(peer: CurveInitiator) -> Curve:
-    security = peer.negotiated.security
-    assert isinstance(security, Curve)
-    return security
-
-
-def hello_and_initiate(server: Server) -> tuple[bytes, bytes]:
-    """The two commands of a good client."""
-    peer = client()
-    hello = peer.receive_untrusted(curve_server.GREETING)
-    return hello, peer.receive_untrusted(server.welcome(hello))
-
-
-def fault_of(call: Callable[[], object]) -> object:
-    with pytest.raises(PeerError) as caught:
-        call()
-    return caught.value.fault
 
 
 @pytest.mark.parametrize("step", [1, 7, 10_000], ids=["octet by octet", "by sevens", "in one piece"])
@@ -87,13 +43,6 @@ def test_both_sides_agree(step: int) -> None:
     assert server.initiate.nonce == 2
     assert not server.initiate.little_endian
     assert (curve_of(peer).seal_nonce, curve_of(peer).open_nonce) == (2, 1)
-
-
-def test_octets_behind_ready_are_kept_for_the_session() -> None:
-    server, peer = Server(), client()
-    initiate = peer.receive_untrusted(server.welcome(peer.receive_untrusted(curve_server.GREETING)))
-    peer.receive_untrusted(server.ready(initiate) + b"behind")
-    assert peer.negotiated.leftover == b"behind"
 
 
 def test_one_wrong_octet_anywhere_in_hello_is_refused() -> None:
@@ -206,52 +155,6 @@ def test_an_initiate_whose_nonce_does_not_follow_is_malformed() -> None:
         )
 
 
-def test_a_cookie_holds_what_was_put_into_it() -> None:
-    cookie = seal_cookie(b"c" * 32, b"s" * 32, bytes(16), KEY)
-    assert len(cookie) == layout.COOKIE.size
-    assert open_cookie(cookie, KEY) == (b"c" * 32, b"s" * 32)
-    assert open_cookie(cookie[:-1] + b"\x00", KEY) is None
-
-
-@pytest.mark.parametrize(
-    ("octets", "fault"),
-    [
-        (b"HTTP/1.1 400", Fault.NOT_ZMTP),
-        (b"HTTPS", Fault.NOT_ZMTP),
-        (b"\xff" + bytes(8) + b"\x7f\x01", Fault.ZMTP_VERSION),
-        (b"\xff" + bytes(8) + b"\x7f\x03\x00NULL".ljust(64, b"\0"), Fault.MECHANISM),
-        (curve_server.GREETING + curve_server.error("400"), Fault.COMMAND),
-        (curve_server.GREETING + command(b"HELLO", bytes(194)), Fault.ROLE),
-        (curve_server.GREETING + command(b"HELP", bytes(194)), Fault.COMMAND),
-        (curve_server.GREETING + command(b"WELCOME", bytes(160)), Fault.WELCOME),
-        (curve_server.GREETING + command(b"WELCOME", bytes(161)), Fault.WELCOME),
-    ],
-)
-def test_our_client_says_what_a_server_did_wrong(octets: bytes, fault: Fault) -> None:
-    assert fault_of(lambda: client().receive_untrusted(octets)) == fault
-
-
-@pytest.mark.parametrize(
-    ("answer", "told"),
-    [
-        (curve_server.error("400"), "refused: 400"),
-        (curve_server.error("sessions_limit"), "refused: sessions_limit"),
-        (curve_server.error("\x1b[2J"), "refused"),
-        (command(b"ERROR", b""), "refused"),
-        (command(b"READY", bytes(40)), "ready"),
-    ],
-)
-@pytest.mark.parametrize("step", [1, 1000], ids=["octet by octet", "in one piece"])
-def test_our_client_understands_a_refusal_and_a_false_ready(answer: bytes, told: str, step: int) -> None:
-    server, peer = Server(), client()
-    peer.receive_untrusted(server.welcome(peer.receive_untrusted(curve_server.GREETING)))
-    pieces = [answer[at : at + step] for at in range(0, len(answer), step)]
-    with pytest.raises(PeerError) as caught:
-        list(map(peer.receive_untrusted, pieces))
-    assert str(caught.value).startswith(told)
-    assert "\x1b" not in str(caught.value)
-
-
 def test_no_secret_shows_in_a_repr() -> None:
     server = Server()
     _, initiate = hello_and_initiate(server)
@@ -260,10 +163,3 @@ def test_no_secret_shows_in_a_repr() -> None:
     for secret in (SERVER.secret, server.hello.shared, server.initiate.shared):
         assert repr(secret)[2:-1] not in shown
         assert secret.hex() not in shown
-
-
-def test_metadata_of_ready_comes_back() -> None:
-    server, peer = Server(), client()
-    initiate = peer.receive_untrusted(server.welcome(peer.receive_untrusted(curve_server.GREETING)))
-    peer.receive_untrusted(server.ready(initiate))
-    assert metadata.encode(peer.negotiated.metadata) == metadata.encode({"Socket-Type": b"ROUTER"})

@@ -1,0 +1,66 @@
+"""The client's side of the CURVE handshake."""
+
+import pytest
+from support.handshake import (
+    Server,
+    client,
+    fault_of,
+)
+
+from curveproxy.wire.curve import server as curve_server
+from curveproxy.wire.errors import Fault, PeerError
+from curveproxy.wire.zmtp import metadata
+from curveproxy.wire.zmtp.frame import command
+
+
+def test_octets_behind_ready_are_kept_for_the_session() -> None:
+    server, peer = Server(), client()
+    initiate = peer.receive_untrusted(server.welcome(peer.receive_untrusted(curve_server.GREETING)))
+    peer.receive_untrusted(server.ready(initiate) + b"behind")
+    assert peer.negotiated.leftover == b"behind"
+
+
+def test_metadata_of_ready_comes_back() -> None:
+    server, peer = Server(), client()
+    initiate = peer.receive_untrusted(server.welcome(peer.receive_untrusted(curve_server.GREETING)))
+    peer.receive_untrusted(server.ready(initiate))
+    assert metadata.encode(peer.negotiated.metadata) == metadata.encode({"Socket-Type": b"ROUTER"})
+
+
+@pytest.mark.parametrize(
+    ("octets", "fault"),
+    [
+        (b"HTTP/1.1 400", Fault.NOT_ZMTP),
+        (b"HTTPS", Fault.NOT_ZMTP),
+        (b"\xff" + bytes(8) + b"\x7f\x01", Fault.ZMTP_VERSION),
+        (b"\xff" + bytes(8) + b"\x7f\x03\x00NULL".ljust(64, b"\0"), Fault.MECHANISM),
+        (curve_server.GREETING + curve_server.error("400"), Fault.COMMAND),
+        (curve_server.GREETING + command(b"HELLO", bytes(194)), Fault.ROLE),
+        (curve_server.GREETING + command(b"HELP", bytes(194)), Fault.COMMAND),
+        (curve_server.GREETING + command(b"WELCOME", bytes(160)), Fault.WELCOME),
+        (curve_server.GREETING + command(b"WELCOME", bytes(161)), Fault.WELCOME),
+    ],
+)
+def test_our_client_says_what_a_server_did_wrong(octets: bytes, fault: Fault) -> None:
+    assert fault_of(lambda: client().receive_untrusted(octets)) == fault
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (curve_server.error("400"), "refused: 400"),
+        (curve_server.error("sessions_limit"), "refused: sessions_limit"),
+        (curve_server.error("\x1b[2J"), "refused"),
+        (command(b"ERROR", b""), "refused"),
+        (command(b"READY", bytes(40)), "ready"),
+    ],
+)
+@pytest.mark.parametrize("step", [1, 1000], ids=["octet by octet", "in one piece"])
+def test_our_client_understands_a_refusal_and_a_false_ready(answer: bytes, told: str, step: int) -> None:
+    server, peer = Server(), client()
+    peer.receive_untrusted(server.welcome(peer.receive_untrusted(curve_server.GREETING)))
+    pieces = [answer[at : at + step] for at in range(0, len(answer), step)]
+    with pytest.raises(PeerError) as caught:
+        list(map(peer.receive_untrusted, pieces))
+    assert str(caught.value).startswith(told)
+    assert "\x1b" not in str(caught.value)
