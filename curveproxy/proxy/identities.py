@@ -10,7 +10,6 @@ import trio
 from curveproxy.policy.identities import Rivals
 from curveproxy.proxy.errors import RefusedError
 from curveproxy.proxy.observer import Observer
-from curveproxy.proxy.registry import IdentityRegistry
 from curveproxy.proxy.relay.env import AdmittedClient
 from curveproxy.proxy.relay.session import Session
 from curveproxy.reasons import Closed, Outcome
@@ -18,6 +17,19 @@ from curveproxy.reasons import Closed, Outcome
 # How long a service has to take the last messages of a client that has closed, before that one comes again: until its
 # program has read them, libzmq knows the identity as taken.
 SETTLE_SECONDS = 0.1
+
+
+class IdentityRegistry(Protocol):
+    """Whose each identity is, in all processes that relay the same services."""
+
+    async def claim(self, service: str, identity: bytes, key: bytes, number: int) -> bool:
+        """Whether a client may have an identity. An older session of its key, wherever it was, has ended then.
+
+        number: the client's, of which there is no other in this process.
+        """
+
+    def release(self, service: str, identity: bytes, key: bytes, number: int) -> None:
+        """It has gone, or has never come in."""
 
 
 class Pending(Protocol):

@@ -3,7 +3,6 @@
 import socket
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from math import ceil
 
 import trio
 
@@ -14,6 +13,8 @@ from curveproxy.proxy.accept.curve_mechanism import CurveMechanism
 from curveproxy.proxy.accept.listener import Listener
 from curveproxy.proxy.accept.transient_keys import TransientKeys
 from curveproxy.proxy.capacity import Capacity
+from curveproxy.proxy.drain import end_sessions
+from curveproxy.proxy.identities import IdentityRegistry
 from curveproxy.proxy.net.buffers import BufferPool
 from curveproxy.proxy.net.endpoint import Endpoint
 from curveproxy.proxy.net.linger import LingeringCloses
@@ -21,11 +22,9 @@ from curveproxy.proxy.net.listening import ListeningSocket, listen
 from curveproxy.proxy.net.memory import MemoryBudget
 from curveproxy.proxy.net.reactor import FailsAlone, Reactor
 from curveproxy.proxy.observer import Observer, ServerFigures, ServiceFigures, SessionView
-from curveproxy.proxy.registry import IdentityRegistry
 from curveproxy.proxy.relay.session import Session
 from curveproxy.proxy.service import Service, ServiceEnv
 from curveproxy.proxy.settings import ServiceSettings
-from curveproxy.reasons import Closed
 
 # How many handlers are served in one turn. Sessions come first: a flood of new connections does not starve them.
 HALF_OPEN_TURN = 8
@@ -33,10 +32,6 @@ SESSIONS_TURN = 16
 
 # How often deadlines are looked at.
 TICK_SECONDS = 0.25
-# How often a draining server looks whether the last session has ended.
-DRAIN_POLL_SECONDS = 0.05
-# The last part of the time to drain: sessions that have not ended by themselves are ended over it, one after the other.
-ENDING_SHARE = 1 / 3
 
 # Services that share an endpoint share a listener; port 0 is another port for each.
 ListenerKey = tuple[Endpoint, str]
@@ -175,7 +170,7 @@ class Server:
             if service not in wanted:
                 service.leave()
                 self._former.append(service)
-                for session in list(service.sessions):
+                for session in service.sessions:
                     session.drain()
         self.services = list(wanted)
 
@@ -199,9 +194,7 @@ class Server:
             for listener in self._listeners.values():
                 self._nursery.start_soon(listener.run)
             await self._drain_begins.wait()
-            await self._end_sessions()
-            for session in self._inside():
-                session.abort(Closed.DRAINED)
+            await end_sessions(self._inside, lambda: self.sessions, self._drain_seconds)
             self._nursery.cancel_scope.cancel()
         self.half_open_reactor.close()
         self.sessions_reactor.close()
@@ -221,25 +214,6 @@ class Server:
 
     def _inside(self) -> list[Session]:
         return [session for service in (*self.services, *self._former) for session in service.sessions]
-
-    async def _end_sessions(self) -> None:
-        """Wait for the sessions to end; towards the end of the time end them one after the other, not all at once."""
-        end = trio.current_time() + self._drain_seconds
-        # First behind a reply, while there is time for another; then whoever has not asked any more.
-        first, second = (end - self._drain_seconds * share for share in (ENDING_SHARE, ENDING_SHARE / 2))
-        told = set[Session]()
-        while self.sessions and (now := trio.current_time()) < end:
-            staying = [session for session in self._inside() if session.reason is None]
-            if now >= second:
-                # The last one is told at half of that time, for they have to take what they are owed.
-                for session in _due(staying, (second + end) / 2 - now):
-                    if not session.awaits_reply:
-                        session.drain()
-            elif now >= first:
-                for session in _due([session for session in staying if session not in told], second - now):
-                    session.drain_behind_reply()
-                    told.add(session)
-            await trio.sleep(DRAIN_POLL_SECONDS)
 
     async def _tick(self) -> None:
         """Look at the deadlines. Each queue is in the order of its deadlines."""
@@ -276,8 +250,3 @@ class Server:
 
         assert self._nursery is not None
         self._nursery.start_soon(guarded)
-
-
-def _due(sessions: Sequence[Session], seconds: float) -> Sequence[Session]:
-    """Those of them whose turn it is in this poll, where all have had theirs in so many seconds."""
-    return sessions[: ceil(len(sessions) * DRAIN_POLL_SECONDS / max(seconds, DRAIN_POLL_SECONDS))]

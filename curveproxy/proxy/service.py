@@ -8,27 +8,25 @@ import trio
 from attrs import frozen
 
 from curveproxy.policy.access import AccessList
-from curveproxy.policy.limits import ClientLimits, sessions_in_force
+from curveproxy.policy.limits import sessions_in_force
 from curveproxy.policy.metadata import for_service, is_probe
-from curveproxy.policy.quotas import Quotas
 from curveproxy.proxy.applying import Applicant, Applying
 from curveproxy.proxy.capacity import Capacity
 from curveproxy.proxy.connect.dial_request import DialHandler, DialRequest
 from curveproxy.proxy.connect.dialer import Dialer
+from curveproxy.proxy.connect.recovery import Recovery
 from curveproxy.proxy.errors import RefusedError
 from curveproxy.proxy.established import Established
-from curveproxy.proxy.identities import IdentityTable
+from curveproxy.proxy.identities import IdentityRegistry, IdentityTable
 from curveproxy.proxy.net.buffers import BufferPool
 from curveproxy.proxy.net.endpoint import Endpoint
 from curveproxy.proxy.net.memory import MemoryBudget
 from curveproxy.proxy.net.reactor import FailsAlone, Reactor, Spawn
 from curveproxy.proxy.observer import Observer, ServiceFigures
 from curveproxy.proxy.pending import PendingSession
-from curveproxy.proxy.registry import IdentityRegistry
-from curveproxy.proxy.relay.env import AdmittedClient, RelayEnv, Traffic
-from curveproxy.proxy.relay.maintenance import Maintenance
+from curveproxy.proxy.relay.env import AdmittedClient, RelayEnv
 from curveproxy.proxy.relay.session import Session
-from curveproxy.proxy.relay.throttle import Throttle
+from curveproxy.proxy.sessions import SessionTable
 from curveproxy.proxy.settings import ServiceSettings
 from curveproxy.reasons import Closed, Outcome
 from curveproxy.wire import z85
@@ -62,23 +60,21 @@ class Service:
     """One ``[[service]]`` at work.
 
     settings, clients: as they are now; see ``configure`` and ``admit``.
-    identities: who has which; quotas: what the clients with limits may still take.
-    dialer: of what lies behind; up: how its last dial ended, None before the first.
+    sessions: those that have begun and not ended.
     """
 
     def __init__(self, settings: ServiceSettings, clients: AccessList, observer: Observer, env: ServiceEnv) -> None:
         self.settings, self.clients, self.observer = settings, clients, observer
-        self.sessions: set[Session] = set()
-        self.quotas, self.traffic, self.throttle = Quotas[Session](), Traffic(), Throttle()
-        self._maintenance = Maintenance()
+        self.sessions = SessionTable(settings, clients)
         self._pending: set[PendingSession] = set()
-        self._lingering: set[Session] = set()
         self._resume_parked: Callable[[], None] = _nobody_waits
         self._is_leaving = False
         self._capacity, self._reactor, self._spawn = env.capacity, env.reactor, env.spawn
         self._identities = IdentityTable(settings.name, observer, env.registry)
-        self._dialer = Dialer(settings, observer, env.reactor, env.spawn, env.make_room, self._recovered)
-        self._relay_env = RelayEnv(env.reactor, env.pool, env.memory, self.throttle, self.traffic, observer, env.spawn)
+        self._recovery = Recovery(observer, env.spawn, self._recovered)
+        self._dialer = Dialer(settings, observer, env.reactor, env.spawn, env.make_room, self._recovery)
+        throttle, traffic = self.sessions.throttle, self.sessions.traffic
+        self._relay_env = RelayEnv(env.reactor, env.pool, env.memory, throttle, traffic, observer, env.spawn)
 
     # --- figures
 
@@ -87,13 +83,13 @@ class Service:
 
         bound, addresses: where it listens; half_open: of the listener, as far as they count to this service.
         """
-        traffic, clients = self.traffic, self.clients
+        traffic, clients = self.sessions.traffic, self.clients
         return ServiceFigures(
             name=self.settings.name,
             endpoint=str(bound),
             addresses=addresses,
             backend=str(self.settings.backend),
-            backend_up=self.backend_up,
+            backend_up=self._recovery.up,
             half_open=half_open + len(self._pending),
             half_open_limit=self.half_open_limit,
             sessions=len(self.sessions),
@@ -104,7 +100,7 @@ class Service:
             messages_out=traffic.messages_out,
             octets_in=traffic.octets_in,
             octets_out=traffic.octets_out,
-            throttled_seconds=self.throttle.seconds,
+            throttled_seconds=self.sessions.throttled_seconds,
         )
 
     @property
@@ -122,48 +118,22 @@ class Service:
         """Of ``sessions_limit``: sessions, and clients that are about to have one."""
         return len(self.sessions) + len(self._pending)
 
-    @property
-    def backend_up(self) -> bool | None:
-        """How the last dial ended; None before the first."""
-        return self._dialer.up
-
     # --- changes
 
     def configure(self, settings: ServiceSettings) -> None:
         """Other settings for whoever comes from now on. The listener has to be configured too."""
         self.settings = settings
         self._dialer.configure(settings)
-        self._share_quotas()
+        self.sessions.configure(settings)
 
     def admit(self, clients: AccessList) -> None:
         """Another list of clients. Ends the sessions of those that are no longer allowed."""
         self.clients = clients
-        self._share_quotas()
-        for session in list(self.sessions):
-            if clients.check(session.who.key, session.claimed_type, session.who.identity) is not None:
-                session.revoke()
+        self.sessions.admit(clients)
 
     def share_clients(self, elsewhere: Mapping[bytes, int]) -> Mapping[bytes, int]:
         """Set how many sessions the clients with limits have in other processes. Returns how many they have here."""
-        self.quotas.set_elsewhere(elsewhere)
-        self._end_surplus()
-        return self.quotas.counts
-
-    def _share_quotas(self) -> None:
-        for session in self.sessions:
-            self._share_quota(session)
-        self._end_surplus()
-
-    def _share_quota(self, session: Session) -> None:
-        key = session.who.key
-        session.share(self.quotas.attach(key, self._limits(key), session))
-
-    def _end_surplus(self) -> None:
-        for session in self.quotas.surplus(self.settings.share):
-            session.end_over_limit()
-
-    def _limits(self, key: bytes) -> ClientLimits:
-        return self.clients.limits(key, self.settings.client_limits)
+        return self.sessions.share_clients(elsewhere)
 
     def leave(self) -> None:
         """Let nobody in any more; sessions stay."""
@@ -178,12 +148,8 @@ class Service:
     def expire(self, now: float) -> None:
         """Deadlines of dials and of sessions that are ending; checks that are made now and then."""
         self._dialer.expire(now)
-        self.quotas.expire(now)
         self._identities.expire(now)
-        self.throttle.tick(now)
-        self._maintenance.tick(now, self.sessions, self.settings)
-        for session in [late for late in self._lingering if late.ends_by <= now]:
-            session.close()
+        self.sessions.expire(now)
 
     def failed(self, error: Exception) -> None:
         """An error of ours in what is done for all of its clients."""
@@ -214,10 +180,10 @@ class Service:
             return RefusedError(Outcome.IDENTITY_IN_USE)
         if self._is_leaving:
             return RefusedError(Outcome.SHUTDOWN)
-        limits = self._limits(key)
         # A client with the identity of a session replaces one of its own.
-        if not self._identities.has_session(identity) and self.quotas.is_full(key, limits):
-            return RefusedError(Outcome.CLIENT_SESSIONS_LIMIT, f"at most {limits.max_sessions}")
+        if not self._identities.has_session(identity) and self.sessions.is_full(key):
+            at_most = f"at most {self.sessions.limits(key).max_sessions}"
+            return RefusedError(Outcome.CLIENT_SESSIONS_LIMIT, at_most)
         return None
 
     def apply(self, applying: Applying) -> None:
@@ -246,13 +212,13 @@ class Service:
 
     @property
     def is_down(self) -> bool:
-        return self._dialer.is_down
+        return self._recovery.is_down
 
     def allow_probes(self, now: float) -> int:
-        return self._dialer.allow_probes(now)
+        return self._recovery.allow_probes(now)
 
     def check_listener(self, now: float) -> None:
-        self._dialer.check_listener(now)
+        self._recovery.check_listener(now, self.settings)
 
     def on_recovery(self, resume: Callable[[], None]) -> None:
         self._resume_parked = resume
@@ -293,7 +259,6 @@ class Service:
         session = Session(pending.who, downstream, upstream, self.settings, self._relay_env, self)
         self.sessions.add(session)
         self._capacity.take_place()
-        self._share_quota(session)
         self._identities.begun(session)
         try:
             self.observer.admitted(session, max(0.0, trio.current_time() - pending.applicant.accepted_at))
@@ -306,14 +271,11 @@ class Service:
     # --- as the owner of sessions
 
     def session_lingers(self, session: Session) -> None:
-        self._lingering.add(session)
+        self.sessions.linger(session)
 
     def session_ended(self, session: Session, upstream: socket) -> None:
         self._dialer.take_back(upstream)
-        if session in self.sessions:
-            self.sessions.remove(session)
+        if self.sessions.remove(session):
             self._capacity.give_place_back()
-        self._lingering.discard(session)
-        self.quotas.detach(session.who.key, session)
         self._identities.ended(session)
         self.observer.closed(session, session.reason or Closed.INTERNAL)

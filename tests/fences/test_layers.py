@@ -11,7 +11,7 @@ from fences.code import MODULES, below, fits, hold, imports, ours, short
 COMMON = {"policy", "reasons", "wire"}
 STAGE = (
     COMMON
-    | {"proxy.net", "proxy.observer", "proxy.settings", "proxy.capacity", "proxy.registry"}
+    | {"proxy.net", "proxy.observer", "proxy.settings", "proxy.capacity"}
     | {
         "proxy.errors",
         "proxy.established",
@@ -50,15 +50,26 @@ LAYERS: dict[str, set[str]] = {
     "proxy.established": {"wire"},
     "proxy.observer": {"reasons"},
     "proxy.capacity": {"policy", "proxy.net"},
-    "proxy.registry": {"policy"},
     "proxy.applying": {"proxy.errors", "proxy.established", "reasons"},
     "proxy.accept": STAGE | {"proxy.accept", "proxy.applying"},
     "proxy.connect": STAGE | {"proxy.connect"},
     "proxy.relay": STAGE | {"proxy.relay"},
     "proxy.identities": STAGE | {"proxy.relay"},
+    "proxy.sessions": STAGE | {"proxy.relay"},
+    "proxy.drain": STAGE | {"proxy.relay"},
     "proxy.pending": STAGE | {"proxy.applying", "proxy.connect", "proxy.relay"},
-    "proxy.service": STAGE | {"proxy.applying", "proxy.connect", "proxy.identities", "proxy.pending", "proxy.relay"},
-    "proxy.server": STAGE | {"proxy.accept", "proxy.connect", "proxy.relay", "proxy.pending", "proxy.service"},
+    "proxy.service": STAGE
+    | {"proxy.applying", "proxy.connect", "proxy.identities", "proxy.pending", "proxy.relay", "proxy.sessions"},
+    "proxy.server": STAGE
+    | {
+        "proxy.accept",
+        "proxy.connect",
+        "proxy.relay",
+        "proxy.pending",
+        "proxy.service",
+        "proxy.identities",
+        "proxy.drain",
+    },
     "proxy": set(),
     # the process
     "app.observe": COMMON | {"app.observe", "proxy.observer", "curveproxy"},

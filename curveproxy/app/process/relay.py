@@ -17,7 +17,7 @@ from curveproxy.app.observe.overview import Overview
 from curveproxy.app.observe.status import Query, Status
 from curveproxy.app.process.services import Counts, ServiceManager
 from curveproxy.policy.limits import WHOLE, WorkerShare
-from curveproxy.proxy.registry import IdentityRegistry
+from curveproxy.proxy.identities import IdentityRegistry
 from curveproxy.proxy.server import Server
 
 SHORT, NOT_SHORT = "memory is short", "memory is no longer short"

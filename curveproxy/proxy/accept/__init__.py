@@ -1,1 +1,1 @@
-"""From accept to an authenticated applicant, without state for the others."""
+"""From accept to an authenticated applicant, without state for a connection that has proved nothing."""

@@ -4,7 +4,6 @@ The operating system keeps the octets (MSG_PEEK, SO_RCVLOWAT), the client keeps 
 of the half-open keeps the deadlines.
 """
 
-import random
 import socket
 from collections.abc import Callable, Sequence
 
@@ -15,6 +14,7 @@ from curveproxy.policy.sources import SourceLimits
 from curveproxy.proxy.accept.application import Application, Refuser
 from curveproxy.proxy.accept.half_open import Authenticated, Gate, HalfOpen, Mechanism, Unit
 from curveproxy.proxy.accept.outcomes import OUTCOMES
+from curveproxy.proxy.accept.parking import Parking
 from curveproxy.proxy.applying import Applicant
 from curveproxy.proxy.capacity import Capacity
 from curveproxy.proxy.errors import RefusedError
@@ -68,8 +68,7 @@ class Admission:
         limits = gates[0].settings.admission
         self._sources = SourceLimits[HalfOpen](limits.max_half_open_per_source, limits.handshakes_per_second_per_source)
         self._refuser = Refuser(lingering, mechanism.error)
-        self._parked: dict[HalfOpen, None] = {}  # their HELLO has come, and their service is down
-        self._drawn: set[HalfOpen] = set()  # go on to find out whether their service is up again
+        self._parking = Parking(reactor)
         self.configure(gates)
 
     def configure(self, gates: Sequence[Gate]) -> None:
@@ -86,8 +85,7 @@ class Admission:
         largest = max(unit.most for unit in self._units)
         self._receive_buffer = max(sockets.HALF_OPEN_RECEIVE_BUFFER, 2 * largest)
         self._view = memoryview(bytearray(largest))
-        for gate in gates:
-            gate.on_recovery(self.resume_parked)
+        self._parking.configure(gates)
 
     # --- coming and going
 
@@ -172,15 +170,13 @@ class Admission:
         self._half_open.remove(half)
         if half.source is not None:
             self._sources.release(half.source, half)
-        self._parked.pop(half, None)
-        self._drawn.discard(half)
+        self._parking.forget(half)
 
     def expire(self, now: float) -> None:
         """Refuse connections that are late; see whether those that wait for a service may go on."""
         while (late := self._half_open.due(now)) is not None:
-            self._refuse(late, Outcome.BACKEND_UNAVAILABLE if late in self._parked else Outcome.TIMEOUT)
-        if self._parked:
-            self._look_for_services(now)
+            self._refuse(late, Outcome.BACKEND_UNAVAILABLE if late in self._parking else Outcome.TIMEOUT)
+        self._parking.tick(now)
 
     # --- the handshake
 
@@ -204,7 +200,7 @@ class Admission:
 
     def _take_units(self, half: HalfOpen, gone: bool) -> Authenticated | None:
         """None while a unit is not whole, or waits for a service. Raises RefusedError, PeerError and OSError."""
-        if half in self._parked:
+        if half in self._parking:
             if gone:
                 raise RefusedError(Outcome.PEER_CLOSED)
             return None
@@ -215,7 +211,7 @@ class Admission:
             have, gone = came or 0, gone or came == 0
             seen = self._view[:have]
             mark, begin, end = unit.measure(seen)
-            waits = have < mark or self._must_park(half, unit)
+            waits = have < mark or (unit.waits_for_service and self._parking.park(half))
             if waits and gone:
                 raise _has_gone(half, have)
             if have < mark:
@@ -253,43 +249,6 @@ class Admission:
             self._sources.record_success(half.source)
         self._forget(half)
         half.gate.apply(Application(half.socket, applicant, authenticated, half.gate, self._refuser))
-
-    # --- services that are down
-
-    def _must_park(self, half: HalfOpen, unit: Unit) -> bool:
-        """Whether a connection waits for its service, at no cost, before it is promised anything.
-
-        Which service it wants is not known yet: one that is well is reason enough to go on.
-        """
-        if not unit.waits_for_service or half in self._drawn or not self._services_are_down:
-            return False
-        self._parked[half] = None
-        return True
-
-    @property
-    def _services_are_down(self) -> bool:
-        return all(gate.is_down for gate in self._gates)
-
-    def resume_parked(self) -> None:
-        """A service is up again: those that wait go on, in the turns of the reactor."""
-        for half in self._parked:
-            self._reactor.schedule(half)
-        self._parked.clear()
-
-    def _look_for_services(self, now: float) -> None:
-        """Look whether a service is up, or let some of those that wait find out.
-
-        They are drawn by lot, so that nobody can occupy all the probes.
-        """
-        if not self._services_are_down:  # it is another service by now, which nobody has dialled
-            self.resume_parked()
-        for gate in self._gates:
-            gate.check_listener(now)
-        if many := max(gate.allow_probes(now) for gate in self._gates):
-            for half in random.sample(list(self._parked), min(many, len(self._parked))):
-                del self._parked[half]
-                self._drawn.add(half)
-                self._reactor.schedule(half)
 
 
 def _measure_balancer(seen: Octets) -> tuple[int, int, int]:

@@ -1,4 +1,4 @@
-"""Transient key pairs (S'), made ahead while nobody waits: each connection of a burst costs a curve operation less.
+"""Transient key pairs (S'), made ahead while nobody waits: in a burst a connection then costs a curve operation less.
 
 A pair is used for one connection and forgotten with it.
 """

@@ -94,6 +94,10 @@ class DialRequest(Deadline):
         self._patience = inf
         self._attempt: DialAttempt | None = None
 
+    def rule_out(self, addresses: Sequence[Address], why: str) -> None:
+        """These must not be dialled."""
+        self.failures += [(each, DialError(BackendFailure.UNREACHABLE, why)) for each in addresses]
+
     @property
     def address(self) -> Address:
         """The one that is tried."""

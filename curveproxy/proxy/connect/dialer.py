@@ -7,14 +7,13 @@ from functools import partial
 
 import trio
 
-from curveproxy.policy.circuit_breaker import CircuitBreaker
 from curveproxy.policy.socket_types import PAIR, known
 from curveproxy.proxy.connect.address import Address, fixed_address, is_allowed, resolve
 from curveproxy.proxy.connect.attempt import DialAttempt
 from curveproxy.proxy.connect.connections import Connections
 from curveproxy.proxy.connect.dial_request import DialHandler, DialRequest
-from curveproxy.proxy.connect.failures import NOBODY_LISTENS, nearest
-from curveproxy.proxy.connect.reach import listens
+from curveproxy.proxy.connect.failures import nearest
+from curveproxy.proxy.connect.recovery import Recovery
 from curveproxy.proxy.connect.service_type import ServiceType
 from curveproxy.proxy.errors import DialError, RefusedError
 from curveproxy.proxy.established import Established
@@ -37,10 +36,9 @@ REMOTE = "is not loopback and allow_remote_backend is not set"
 class Dialer:
     """One service's.
 
-    up: whether the last dial worked; None before the first.
+    recovery: is told how the dials end.
     spawn: starts a task whose errors end its owner alone.
     make_room: frees a descriptor when there is none; False when it can not.
-    recovered: is called when the service can be dialled again, as far as is known.
     """
 
     def __init__(
@@ -50,12 +48,11 @@ class Dialer:
         reactor: Reactor,
         spawn: Spawn,
         make_room: Callable[[], bool],
-        recovered: Callable[[], None],
+        recovery: Recovery,
     ) -> None:
-        self.up: bool | None = None
-        self._breaker = CircuitBreaker()
         self.spawn = spawn
-        self._observer, self._reactor, self._make_room, self._recovered = observer, reactor, make_room, recovered
+        self._observer, self._reactor, self._make_room = observer, reactor, make_room
+        self._recovery = recovery
         self._dials: DeadlineQueue[DialRequest] = DeadlineQueue()
         self._connections = Connections(reactor, partial(spawn, self))
         self._type = ServiceType(settings, observer)
@@ -67,7 +64,8 @@ class Dialer:
     def configure(self, settings: ServiceSettings) -> None:
         """Other settings for the dials to come."""
         if settings.backend != self._settings.backend:
-            self.up, self._dialect, self._breaker = None, None, CircuitBreaker()
+            self._dialect = None
+            self._recovery.forget()
             self._served.clear()
         self._type.configure(settings)
         self._configure(settings)
@@ -75,17 +73,6 @@ class Dialer:
     def _configure(self, settings: ServiceSettings) -> None:
         self._settings = settings
         self._fixed = fixed_address(settings.backend, allow_remote=settings.allow_remote_backend)
-
-    # --- a service that is down
-
-    @property
-    def is_down(self) -> bool:
-        """Whether the last dial has failed: clients wait, and cost nothing."""
-        return self._breaker.is_open
-
-    def allow_probes(self, now: float) -> int:
-        """How many of the clients that wait may be dialled for, to find out whether the service is up again."""
-        return self._breaker.allow_probes(now)
 
     # --- dialling
 
@@ -104,7 +91,7 @@ class Dialer:
         dial = DialRequest(self, handler, metadata, pacing)
         dial.began = trio.current_time()
         dial.deadline = dial.began + self._settings.admission.backend_connect_seconds
-        self._breaker.record_dial(dial.began)
+        self._recovery.dialled(dial.began)
         self._dials.append(dial)
         try:
             if self._fixed is None:
@@ -137,9 +124,7 @@ class Dialer:
         # Asked of the addresses that are dialled, for a name may mean other ones tomorrow.
         allowed = [each for each in addresses if is_allowed(each, allow_remote=self._settings.allow_remote_backend)]
         allowed.sort(key=lambda each: each != self._answered)  # the others may not answer at all, for a while
-        dial.failures += [
-            (each, DialError(BackendFailure.UNREACHABLE, REMOTE)) for each in addresses if each not in allowed
-        ]
+        dial.rule_out([each for each in addresses if each not in allowed], REMOTE)
         if allowed:
             dial.begin(allowed, of_a_name=True)
         elif addresses:
@@ -151,16 +136,6 @@ class Dialer:
         """Give up dials that take too long."""
         while (late := self._dials.due(now)) is not None:
             late.give_up()
-
-    def check_listener(self, now: float) -> None:
-        """Look whether the service listens again, if it is time to."""
-        if self._breaker.allow_check(now):
-            self.spawn(self, partial(self._check_listener, self._breaker))
-
-    async def _check_listener(self, breaker: CircuitBreaker) -> None:
-        if await listens(self._settings.backend, allow_remote=self._settings.allow_remote_backend):
-            breaker.record_listener()
-            self._recovered()
 
     def take_back(self, sock: socket.socket) -> None:
         """Close a connection that was handed over."""
@@ -200,25 +175,22 @@ class Dialer:
         self._connections.lend()
         if peer.version.dialect != Dialect.V1:
             self._connections.allow_one(False)
-        self.up, self._dialect, self._answered = True, peer.version.dialect, dial.address
+        self._dialect, self._answered = peer.version.dialect, dial.address
         self._served.add(_type_of(dial.metadata))
         self._type.connected(peer.socket_type, peer.version)
-        self._breaker.record_success()
+        self._recovery.succeeded()
         self._observer.backend_up(trio.current_time() - dial.began)
-        self._recovered()
         dial.handler.connected(peer)
 
     def dial_failed(self, dial: DialRequest, error: DialError) -> None:
         self._dials.remove(dial)
         self._observer.backend_failed(error.failure, error.detail)
         if error.failure == BackendFailure.SOCKET_TYPE:  # it is well, and the client another's
-            self.up = True
-            self._breaker.record_success()
-            self._recovered()
+            self._recovery.succeeded()
             dial.handler.refused(self._final(dial.metadata, error))
             return
-        self.up, self._dialect = False, None
-        self._breaker.record_failure(trio.current_time(), nobody_listens=error.failure in NOBODY_LISTENS)
+        self._dialect = None
+        self._recovery.dial_failed(error.failure)
         dial.handler.refused(error)
 
     def _final(self, metadata: Mapping[str, bytes], error: DialError) -> DialError | RefusedError:

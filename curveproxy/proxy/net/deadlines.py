@@ -28,6 +28,9 @@ class Count:
     def __init__(self) -> None:
         self.number = 0
 
+    def add(self, more: int) -> None:
+        self.number += more
+
 
 class DeadlineQueue(Generic[Member]):
     """Members in the order of arrival, which must be the order of their deadlines too.
@@ -55,7 +58,7 @@ class DeadlineQueue(Generic[Member]):
         member.older, member.newer = last, self._ends
         last.newer = self._ends.older = member
         self._length += 1
-        self._count.number += 1
+        self._count.add(1)
 
     def remove(self, member: Member) -> None:
         """Take a member out; nothing when it has left already."""
@@ -64,7 +67,7 @@ class DeadlineQueue(Generic[Member]):
         member.older.newer, member.newer.older = member.newer, member.older
         del member.older, member.newer
         self._length -= 1
-        self._count.number -= 1
+        self._count.add(-1)
 
     def __contains__(self, member: Deadline) -> bool:
         """Whether something that was appended is still here."""

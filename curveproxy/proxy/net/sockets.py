@@ -61,7 +61,7 @@ def prepare_half_open(sock: socket.socket, receive_buffer: int) -> None:
 
 
 def prepare_session(sock: socket.socket) -> None:
-    """A half-open connection's socket becomes a session's: woken for any octet, its room left to the system again."""
+    """A half-open socket becomes a session's: ready for any octet, and the system sizes its buffer again."""
     set_mark(sock, 1)
     _set_receive_buffer(sock, SESSION_RECEIVE_BUFFER)
 

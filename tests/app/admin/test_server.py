@@ -268,9 +268,9 @@ async def test_what_stands_is_read_at_the_scrape() -> None:
 
         assert await value("curveproxy_backend_up") is None
         for up in (True, False):
-            service._dialer.up = up
+            service._recovery.up = up
             assert await value("curveproxy_backend_up", service="orders") == up
-        service.traffic.messages_in, service.traffic.octets_out = 3, 2**53
+        service.sessions.traffic.messages_in, service.sessions.traffic.octets_out = 3, 2**53
         assert await value("curveproxy_messages_total", direction="in") == 3
         assert await value("curveproxy_message_bytes_total", direction="out") == 2**53
         assert await value("curveproxy_sessions_limit") == service.sessions_limit

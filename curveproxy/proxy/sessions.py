@@ -1,0 +1,104 @@
+"""The sessions of one service, and what their clients may take."""
+
+from collections.abc import Iterator, Mapping
+
+from curveproxy.policy.access import AccessList
+from curveproxy.policy.limits import ClientLimits
+from curveproxy.policy.quotas import Quotas
+from curveproxy.proxy.relay.env import Traffic
+from curveproxy.proxy.relay.maintenance import Maintenance
+from curveproxy.proxy.relay.session import Session
+from curveproxy.proxy.relay.throttle import Throttle
+from curveproxy.proxy.settings import ServiceSettings
+
+
+class SessionTable:
+    """Those that have begun and not ended.
+
+    traffic: what all of them have relayed; throttle: those that must not read now.
+    """
+
+    def __init__(self, settings: ServiceSettings, clients: AccessList) -> None:
+        self.traffic, self.throttle = Traffic(), Throttle()
+        self._sessions: set[Session] = set()
+        self._lingering: set[Session] = set()
+        self._quotas, self._maintenance = Quotas[Session](), Maintenance()
+        self._settings, self._clients = settings, clients
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    def __iter__(self) -> Iterator[Session]:
+        """Those of now, whatever becomes of them meanwhile."""
+        return iter(list(self._sessions))
+
+    @property
+    def throttled_seconds(self) -> float:
+        """How long pumps have been paused, all together."""
+        return self.throttle.seconds
+
+    def add(self, session: Session) -> None:
+        self._sessions.add(session)
+        self._share_quota(session)
+
+    def remove(self, session: Session) -> bool:
+        """It has ended; whether it was here."""
+        was_here = session in self._sessions
+        self._sessions.discard(session)
+        self._lingering.discard(session)
+        self._quotas.detach(session.who.key, session)
+        return was_here
+
+    def linger(self, session: Session) -> None:
+        """Close it when its time has come."""
+        self._lingering.add(session)
+
+    def expire(self, now: float) -> None:
+        """Close those whose time has come; make the checks of now and then."""
+        self._quotas.expire(now)
+        self.throttle.tick(now)
+        self._maintenance.tick(now, self._sessions, self._settings)
+        for session in [late for late in self._lingering if late.ends_by <= now]:
+            session.close()
+
+    # --- what clients may take
+
+    def configure(self, settings: ServiceSettings) -> None:
+        """Other limits from now on."""
+        self._settings = settings
+        self._share_quotas()
+
+    def admit(self, clients: AccessList) -> None:
+        """Another list of clients. Ends the sessions of those that are no longer allowed."""
+        self._clients = clients
+        self._share_quotas()
+        for session in self:
+            if clients.check(session.who.key, session.claimed_type, session.who.identity) is not None:
+                session.revoke()
+
+    def limits(self, key: bytes) -> ClientLimits:
+        """Of a client's key."""
+        return self._clients.limits(key, self._settings.client_limits)
+
+    def is_full(self, key: bytes) -> bool:
+        """Whether there is no place for another session of this client."""
+        return self._quotas.is_full(key, self.limits(key))
+
+    def share_clients(self, elsewhere: Mapping[bytes, int]) -> Mapping[bytes, int]:
+        """Set how many sessions the clients with limits have in other processes. Returns how many they have here."""
+        self._quotas.set_elsewhere(elsewhere)
+        self._end_surplus()
+        return self._quotas.counts
+
+    def _share_quotas(self) -> None:
+        for session in self._sessions:
+            self._share_quota(session)
+        self._end_surplus()
+
+    def _share_quota(self, session: Session) -> None:
+        key = session.who.key
+        session.share(self._quotas.attach(key, self.limits(key), session))
+
+    def _end_surplus(self) -> None:
+        for session in self._quotas.surplus(self._settings.share):
+            session.end_over_limit()
