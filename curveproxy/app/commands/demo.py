@@ -185,8 +185,9 @@ async def _talk(console: Console, port: int, server: bytes, keys: KeyPair, pause
                 octets = await stream.receive_some(CHUNK - end)
                 source.view[end : end + len(octets)] = octets
                 end += len(octets)
-                start, at, answered, _, _ = open_frames(opening, source, 0, end, target, 0)
-                plain += bytes(target.view[:at])
+                batch = open_frames(opening, source, 0, end, target, 0)
+                start, answered = batch.start, batch.messages
+                plain += bytes(target.view[: batch.at])
                 source.view[: end - start], end = bytes(source.view[start:end]), end - start
             _, _, answer = read_frame(plain) or (0, b"", b"")  # the empty delimiter of REQ and REP
             _, body, _ = read_frame(answer) or (0, b"", b"")

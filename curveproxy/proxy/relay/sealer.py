@@ -4,11 +4,11 @@ from curveproxy.proxy.net.buffers import TARGET_ROOM
 from curveproxy.proxy.relay.transformed import Transform, Transformed
 from curveproxy.reasons import Invalid
 from curveproxy.wire import spec
-from curveproxy.wire.codec.framing import frame_size, plain_header
+from curveproxy.wire.codec.framing import frame_size
 from curveproxy.wire.codec.select import seal_frames
 from curveproxy.wire.codec.single import seal_one
 from curveproxy.wire.codec.state import Buffer, Stop
-from curveproxy.wire.zmtp.frame import Dialect
+from curveproxy.wire.zmtp.frame import Dialect, read_header
 
 
 class Sealer(Transform):
@@ -30,10 +30,11 @@ class Sealer(Transform):
         if stop != Stop.COMMAND or dialect != Dialect.V3:
             self._refuse(result, Invalid.FRAMING if stop == Stop.COMMAND else Invalid[stop.name], end)
             return
-        behind = start + frame_size(source, start, end, dialect)
+        header = read_header(source.data, start, end)
+        assert header is not None
+        body, behind, _ = header
         if result.at + behind - start + TARGET_ROOM > len(result.target):
             return  # once more, with an empty target
-        body, _ = plain_header(source, start, dialect)
         frame = self._resolve_command(result, bytes(source.view[body:behind]), now)
         if isinstance(frame, Invalid):
             self._refuse(result, frame, end)

@@ -48,14 +48,6 @@ def frame_size(source: Buffer, start: int, end: int, dialect: Dialect) -> int:
     return header[1] - start if header else 0
 
 
-def plain_header(source: Buffer, start: int, dialect: Dialect) -> tuple[int, bool]:
-    """Where the body of the whole plain frame at ``source[start:]`` begins, and whether more parts follow it."""
-    header = read_header(source.data, start, len(source), dialect)
-    assert header is not None
-    begin, _, flags = header
-    return begin, bool(flags & spec.MORE)
-
-
 def plain_frame(flags: int, body: bytes, dialect: Dialect) -> bytes:
     """A frame as a plain peer of that dialect writes it. flags: MORE, or COMMAND, which ZMTP 3 alone has."""
     if dialect != Dialect.V1:

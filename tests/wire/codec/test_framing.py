@@ -5,7 +5,7 @@ from types import ModuleType
 import pytest
 from support.twins import direction, filled, message, plain
 
-from curveproxy.wire.codec.framing import Framing, MessageFraming, frame_size, plain_frame, plain_header
+from curveproxy.wire.codec.framing import Framing, MessageFraming, frame_size, plain_frame
 from curveproxy.wire.codec.state import Buffer, Stop
 from curveproxy.wire.zmtp.frame import Dialect
 
@@ -28,14 +28,6 @@ def test_a_frames_size_is_known_from_its_header(size: int, dialect: Dialect) -> 
     assert frame_size(buffer, 2, 12, dialect) == len(octets) - 2
     assert frame_size(buffer, 2, 10, dialect) == (len(octets) - 2 if is_short else 0)
     assert frame_size(buffer, 2, 3, dialect) == 0
-
-
-@by_dialect
-@pytest.mark.parametrize("size", SIZES)
-def test_a_frames_body_is_found_and_whether_more_follow(size: int, dialect: Dialect) -> None:
-    for more in (False, True):
-        octets = b"xx" + plain([(bytes(size), more)], dialect)
-        assert plain_header(filled(octets), 2, dialect) == (len(octets) - size, more)
 
 
 def test_one_box_a_frame_is_what_a_twin_does(twin: ModuleType) -> None:

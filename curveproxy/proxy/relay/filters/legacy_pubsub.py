@@ -10,10 +10,10 @@ from curveproxy.proxy.relay.filters.message_filter import SubscriptionFilter
 from curveproxy.proxy.relay.peer import Capabilities
 from curveproxy.proxy.relay.sealer import Sealer
 from curveproxy.proxy.relay.transformed import Transformed
-from curveproxy.wire.codec.framing import frame_size, plain_header
+from curveproxy.wire import spec
 from curveproxy.wire.codec.select import seal_frames
 from curveproxy.wire.codec.state import BATCH_FRAMES_IN_PYTHON, Batch, Buffer, CodecState, Stop
-from curveproxy.wire.zmtp.frame import Dialect
+from curveproxy.wire.zmtp.frame import Dialect, read_header
 
 
 class SubscriptionSink(SubscriptionFilter):
@@ -55,27 +55,29 @@ class PublisherFilter(Sealer):
                 continue
             if behind == start:
                 behind = end  # no whole frame, or one over the limit: sealing says which
-            start, at, ended, data, reason = seal_frames(state, source, start, behind, target, at)
-            messages, octets = messages + ended, octets + data
-            if reason != Stop.INCOMPLETE or behind == end:
-                stop = reason
+            batch = seal_frames(state, source, start, behind, target, at)
+            start, at = batch.start, batch.at
+            messages, octets = messages + batch.messages, octets + batch.octets
+            if batch.stop != Stop.INCOMPLETE or behind == end:
+                stop = batch.stop
                 break
         return Transformed(Batch(start, at, messages, octets, stop), target, state.nonce - nonce)
 
     def _reach(self, source: Buffer, start: int, end: int, most: int) -> tuple[int, bool, int]:
         """How far whole frames reach, no more than ``most``, that are all wanted, or all not; which; and how many."""
         at, begun, wanted, count = start, self._skips or self._state.held > 0, not self._skips, 0
-        while count < most and 1 < (size := frame_size(source, at, end, Dialect.V1)) <= min(
-            end - at, self._state.limit
-        ):
-            body, more = plain_header(source, at, Dialect.V1)
+        limit = self._state.limit
+        while count < most and (header := read_header(source.data, at, end, Dialect.V1)) is not None:
+            body, behind, flags = header
+            if not body <= behind <= min(end, at + limit):
+                break
             if not begun:
-                matches = self._topics.match(source.view[body : at + size])
+                matches = self._topics.match(source.view[body:behind])
                 if at > start and matches != wanted:
                     break
                 wanted = matches
-            begun = more
-            at += size
+            begun = bool(flags & spec.MORE)
+            at = behind
             count += 1
         if not wanted:
             self._skips = begun

@@ -5,9 +5,8 @@ from abc import ABC, abstractmethod
 from curveproxy.policy.subscriptions import Subscriptions
 from curveproxy.reasons import Invalid
 from curveproxy.wire import spec
-from curveproxy.wire.codec.framing import frame_size, plain_header
 from curveproxy.wire.codec.state import Buffer
-from curveproxy.wire.zmtp.frame import Dialect
+from curveproxy.wire.zmtp.frame import Dialect, read_header
 
 SUBSCRIBE, CANCEL = 1, 0
 
@@ -34,8 +33,10 @@ class Filter(ABC):
         at = kept = message_at = 0
         flaws = []
         while at < end and not self.has_ended:
-            behind = at + frame_size(frames, at, end, self.dialect)
-            body, more = plain_header(frames, at, self.dialect)
+            header = read_header(frames.data, at, end, self.dialect)
+            assert header is not None
+            body, behind, flags = header
+            more = bool(flags & spec.MORE)
             if self._is_first:
                 message_at, self._passes = kept, True
             if self._passes and (flaw := self._check(frames, body, behind, more)) is not None:
