@@ -1,11 +1,18 @@
 """Small stand-ins for the collaborators of the proxy room's modules: they keep what they are told."""
 
+import socket
+from collections.abc import Mapping
 from math import inf
 
 from curveproxy.policy.access import AccessList
+from curveproxy.proxy.applying import Applicant
+from curveproxy.proxy.established import Established
 from curveproxy.proxy.observer import SessionView
 from curveproxy.proxy.relay.env import AdmittedClient
 from curveproxy.reasons import BackendFailure, Closed, Invalid, Outcome
+from curveproxy.wire.security import Curve, Version
+from curveproxy.wire.zmtp.frame import Dialect
+from support.curve import FROM_CLIENT, FROM_SERVER
 
 CLIENT, OTHER_CLIENT = b"c" * 32, b"o" * 32
 ANYBODY = AccessList(allow_any=True)
@@ -14,6 +21,51 @@ ANYBODY = AccessList(allow_any=True)
 def admitted(identity: bytes = b"", *, key: bytes = CLIENT, number: int = 1, is_probe: bool = False) -> AdmittedClient:
     """A client that is allowed."""
     return AdmittedClient("alice", "192.0.2.1:4242", key, bytes(32), identity, number, is_probe)
+
+
+def applicant(
+    identity: bytes = b"",
+    *,
+    key: bytes = CLIENT,
+    socket_type: bytes = b"DEALER",
+    accepted_at: float = 0.0,
+    **more: bytes,
+) -> Applicant:
+    """Who has proved its key. more: of its metadata."""
+    metadata = {"Socket-Type": socket_type, "Identity": identity} | more
+    return Applicant("192.0.2.1:4242", accepted_at, key, bytes(32), metadata)
+
+
+class RecordingApplying:
+    """An applicant on one end of a socket pair, of which ``client`` is the other.
+
+    welcomed: the metadata of its READY; refused: why it was not let in; error: what READY raises.
+    """
+
+    def __init__(self, who: Applicant) -> None:
+        self.applicant = who
+        self.socket, self.client = socket.socketpair()
+        self.socket.setblocking(False)
+        self.client.settimeout(10)
+        self.welcomed: Mapping[str, bytes] | None = None
+        self.refused: list[Outcome] = []
+        self.error: Exception | None = None
+
+    def welcome(self, metadata: Mapping[str, bytes]) -> Established:
+        if self.error is not None:
+            raise self.error
+        self.welcomed = metadata
+        security = Curve(bytes(range(32)), FROM_SERVER, 1, FROM_CLIENT, 2)
+        return Established(self.socket, self.applicant.metadata, Version(Dialect.V3, 1), security)
+
+    def refuse(self, outcome: Outcome) -> None:
+        self.refused.append(outcome)
+        self.socket.close()
+
+    def close(self) -> None:
+        """Close both ends."""
+        self.socket.close()
+        self.client.close()
 
 
 class RecordingObserver:
