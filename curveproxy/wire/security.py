@@ -1,4 +1,4 @@
-"""What a handshake leaves behind for the frames that follow it: a peer's version, its security, its metadata."""
+"""What a handshake leaves behind: the peer's version, its security and its metadata."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -17,7 +17,7 @@ class Version(NamedTuple):
 
 @frozen
 class Plain:
-    """A peer whose frames are in no boxes."""
+    """A peer whose frames are not in boxes."""
 
 
 @frozen
@@ -25,7 +25,7 @@ class Curve:
     """A peer whose frames are boxes (RFC 26).
 
     key: of the session, 32 octets.
-    seal_prefix, open_prefix: what begins the nonces of our boxes, and of the peer's.
+    seal_prefix, open_prefix: the first 16 octets of the nonces of our boxes, and of the peer's.
     seal_nonce, open_nonce: the last counter that each side has used.
     little_endian: the peer writes its counters so, as libzmq 4.0 does.
     """
@@ -43,7 +43,7 @@ Security = Plain | Curve
 
 @frozen
 class Negotiated:
-    """The end of a handshake. metadata: the peer's; leftover: octets that came behind the handshake."""
+    """The result of a handshake. metadata: the peer's; leftover: octets that came behind the handshake."""
 
     metadata: Mapping[str, bytes]
     version: Version

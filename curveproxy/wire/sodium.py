@@ -26,7 +26,7 @@ address = ffi.from_buffer
 
 
 def address_of(function: str) -> int:
-    """Where one of libsodium's functions is, for who calls it from C."""
+    """Where one of libsodium's functions is, for code that calls it from C."""
     return int(ffi.cast("uintptr_t", ffi.addressof(lib, function)))
 
 
@@ -58,7 +58,7 @@ def shared_key(public: bytes, secret: bytes) -> bytes:
     return key
 
 
-# PyNaCl's own seal and open copy twice and check what is known here, ten times a handshake. libsodium checks nothing.
+# PyNaCl's own seal and open copy twice and repeat checks, ten times a handshake. libsodium itself checks nothing.
 
 
 def seal(plain: bytes, nonce: bytes, key: bytes) -> bytes:
@@ -84,7 +84,7 @@ def _check(nonce: bytes, key: bytes) -> None:
 
 
 def seal_secret(plain: bytes, nonce: bytes, key: bytes) -> bytes:
-    """A secret box: one key, known to its maker only."""
+    """A secret box, under a key that its maker alone has."""
     box: bytes = crypto_secretbox_easy(plain, nonce, key)
     return box
 

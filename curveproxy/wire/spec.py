@@ -1,11 +1,11 @@
-"""The numbers of the protocol. First the law, each with its section; then our own choices, each with its reason.
+"""The numbers of the protocol: first what the RFCs say, then our own choices with their reasons.
 
 RFC numbers: 13 = ZMTP 1.0, 15 = ZMTP 2.0, 23 = ZMTP 3.0, 25 = ZMTP-CURVE, 26 = CurveZMQ, 37 = ZMTP 3.1.
 """
 
 from typing import Final
 
-# What holds octets that a peer has sent.
+# Memory with octets of a peer.
 Octets = bytes | bytearray | memoryview
 
 # --- ZMTP 1.0 (RFC 13): no greeting, and a frame's size counts its octet of flags too ---
@@ -18,7 +18,7 @@ IDENTITY_MAX: Final = 255  # of every version
 # --- ZMTP 3 (RFC 23, RFC 37) ---
 
 MAJOR: Final = 3
-V2_MAJOR: Final = 1  # so a ZMTP 2.0 peer numbers its version (RFC 15)
+V2_MAJOR: Final = 1  # the number of ZMTP 2.0 in its greeting (RFC 15)
 GREETING_SIZE: Final = 64
 MECHANISM_SIZE: Final = 20
 CURVE: Final = b"CURVE".ljust(MECHANISM_SIZE, b"\0")
@@ -78,11 +78,11 @@ PING_TTL_MAX: Final = 655
 # libzmq < 4.3.3 walks its subscription trie by recursion, one level an octet.
 SUBSCRIPTION_MAX: Final = 4096
 
-# The longest socket type is six octets; one that is much longer would not leave READY room for itself.
+# The longest socket type has seven octets (SCATTER, CHANNEL). A much longer one would not fit into READY.
 SOCKET_TYPE_MAX: Final = 16
 
-# A SUBSCRIBE is the largest command; one that is somewhat too long shall be called so. What is larger is not looked at.
+# A SUBSCRIBE is the largest command. One that is a little too long is reported as such; what is larger is not read.
 COMMAND_MAX: Final = 2 * SUBSCRIPTION_MAX
 
-# A backend's greeting and READY together. Ours is a NULL peer on the same host: ample.
+# A backend's greeting and READY together: ample.
 BACKEND_HANDSHAKE_MAX: Final = 65536

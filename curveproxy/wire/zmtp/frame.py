@@ -40,11 +40,11 @@ def command(name: bytes, data: bytes) -> bytes:
 def read_header(
     octets: spec.Octets, start: int, end: int, dialect: Dialect = Dialect.V3
 ) -> tuple[int, int, int] | None:
-    """Read the header of the frame at ``octets[start:end]``. The only code that knows where a header ends.
+    """Read the header of the frame at ``octets[start:end]``.
 
-    Returns (begin, stop, flags), of which the first two are where the body begins and where it will stop; None while
-    the header is not whole. Frames of CURVE are those of ZMTP 3. A ZMTP 1.0 frame with a size of 0, which does not
-    even count its flags, stops before it begins.
+    Returns (begin, stop, flags): where the body begins and where it will end, and the octet of flags; None while the
+    header is not whole. Frames of CURVE are those of ZMTP 3. The body of a ZMTP 1.0 frame with a size of 0, which is
+    too small for its flags, ends before it begins.
     """
     have = end - start
     if have < spec.SHORT_HEADER:

@@ -11,16 +11,16 @@ from curveproxy.wire.errors import Fault, PeerError
 # * mechanism[20]: a name, filled up with zeros
 # * as_server[1]: 0 or 1
 # * filler[31]: zeros
-GREETING = struct.Struct(f"> 10s B B {spec.MECHANISM_SIZE}s ? 31x")
-
-# Where its fields begin and end. Between accept and a whole greeting we look at the ends, so that whatever is wrong
-# is refused as soon as it has come, and the octets of a greeting wake us at most five times.
+#
+# Here is where its fields begin and end. Between accept and a whole greeting we look at the ends, so that whatever is
+# wrong is refused as soon as it has come, and the octets of a greeting wake us at most five times.
 SIGNATURE_LAST_AT = 9
 SIGNATURE_END = MAJOR_AT = 10
 MAJOR_END = MINOR_AT = 11
 MECHANISM_AT = 12
 MECHANISM_END = ROLE_AT = MECHANISM_AT + spec.MECHANISM_SIZE
 ROLE_END = ROLE_AT + 1
+_LAYOUT = struct.Struct(f"> {SIGNATURE_END}s B B {spec.MECHANISM_SIZE}s ? {spec.GREETING_SIZE - ROLE_END}x")
 
 SIGNATURE_FIRST, SIGNATURE_LAST = 0xFF, 0x7F
 SIGNATURE = bytes([SIGNATURE_FIRST, *bytes(8), SIGNATURE_LAST])
@@ -34,7 +34,7 @@ _KNOWN = {name.ljust(spec.MECHANISM_SIZE, b"\0"): name.decode() for name in (b"N
 
 def greeting(mechanism: bytes, *, as_server: bool) -> bytes:
     """Our greeting, 64 octets, for a mechanism of 20 (``spec.CURVE``, ``spec.NULL``)."""
-    return GREETING.pack(SIGNATURE, spec.MAJOR, spec.MINOR, mechanism, as_server)
+    return _LAYOUT.pack(SIGNATURE, spec.MAJOR, spec.MINOR, mechanism, as_server)
 
 
 def has_version(seen: spec.Octets) -> bool:

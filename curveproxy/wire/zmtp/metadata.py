@@ -1,25 +1,31 @@
-"""Metadata: the properties that a peer tells in INITIATE and READY (RFC 23, section "Metadata").
-
-# repeat: size[1] name[size]   size[4] value[size]
-"""
+"""Metadata: the properties of a peer in INITIATE and READY (RFC 23, section "Metadata")."""
 
 import string
+import struct
 from collections.abc import Mapping
 
 from curveproxy.wire import spec
 from curveproxy.wire.errors import Fault, LocalError, PeerError
 
+# Each property:
+# * size[1]: of the name
+# * name
+# * size[4]: of the value
+# * value
+_NAME_SIZE = struct.Struct("B")
+_VALUE_SIZE = struct.Struct(">I")
+_NAME_MAX = 255
 _NAME = frozenset((string.ascii_letters + string.digits + "-_.+").encode())
 
 
 def encode(properties: Mapping[str, bytes]) -> bytes:
-    """Properties as octets, in their order."""
+    """Properties as octets, in their order. Raises LocalError for what can not be a property."""
     parts = []
     for name, value in properties.items():
         octets = name.encode("ascii")
-        if not 0 < len(octets) < 256 or not _NAME.issuperset(octets) or len(value) > spec.PROPERTY_VALUE_MAX:
+        if not 0 < len(octets) <= _NAME_MAX or not _NAME.issuperset(octets) or len(value) > spec.PROPERTY_VALUE_MAX:
             raise LocalError(f"{name!r} can not be a property")
-        parts += [bytes([len(octets)]), octets, len(value).to_bytes(4, "big"), value]
+        parts += [_NAME_SIZE.pack(len(octets)), octets, _VALUE_SIZE.pack(len(value)), value]
     return b"".join(parts)
 
 
@@ -34,11 +40,13 @@ def read_untrusted(octets: bytes) -> dict[str, bytes]:
     seen = set()
     at, end = 0, len(octets)
     while at < end:
-        value_at = at + 1 + octets[at] + 4
+        name_at = at + _NAME_SIZE.size
+        size_at = name_at + octets[at]
+        value_at = size_at + _VALUE_SIZE.size
         if value_at > end:
             raise PeerError(Fault.METADATA, "metadata is cut short")
-        name = octets[at + 1 : value_at - 4]
-        size = int.from_bytes(octets[value_at - 4 : value_at], "big")
+        name = octets[name_at:size_at]
+        [size] = _VALUE_SIZE.unpack_from(octets, size_at)
         at = value_at + size
         if at > end:
             raise PeerError(Fault.METADATA, "metadata is cut short")

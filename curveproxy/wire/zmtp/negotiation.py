@@ -31,7 +31,7 @@ class PlainInitiator(Initiator):
     """One handshake without security, of whichever version the backend speaks.
 
     properties: the client's, for the backend.
-    identity: what a ZMTP 1.0 backend is told, for which an identity means a queue that outlives its owner.
+    identity: ours to a ZMTP 1.0 backend, for which an identity means a queue that outlives its owner.
 
     dialect: what the backend speaks; None while that is not known.
     """
