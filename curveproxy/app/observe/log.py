@@ -91,6 +91,9 @@ class _Style:
         self.least, self.as_json = logging.INFO, False
         self._json = structlog.processors.JSONRenderer(default=str)
 
+    def set(self, least: int, *, as_json: bool) -> None:
+        self.least, self.as_json = least, as_json
+
     def choose(self, _: object, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
         if LEVELS.get(method, ALWAYS) < self.least:
             raise structlog.DropEvent
@@ -115,7 +118,7 @@ SILENT: Log = structlog.wrap_logger(structlog.ReturnLogger(), processors=[lambda
 
 def set_style(level: str, form: str) -> None:
     """Change all logs of this process. level: debug, info, warning or error; form: text or json."""
-    _STYLE.least, _STYLE.as_json = LEVELS[level], form == "json"
+    _STYLE.set(LEVELS[level], as_json=form == "json")
 
 
 def open_log(level: str, form: str) -> Log:

@@ -116,7 +116,7 @@ class ServiceMetrics:
     """The events of one service, counted. All its series exist from the start."""
 
     def __init__(self, metrics: Metrics, name: str) -> None:
-        self._metrics, self._name = metrics, name
+        self._name = name
         self._keys: dict[bytes, Counter] = {}
         self._names: set[str] = set()
         self._accepted = metrics.accepted.labels(name)
@@ -128,12 +128,13 @@ class ServiceMetrics:
         self._dial_seconds = metrics.dial_seconds.labels(name)
         self._backend_failures = {reason: metrics.backend_failures.labels(name, reason) for reason in BackendFailure}
         self._unexpected = metrics.unexpected
+        self._server_keys = metrics.server_keys
 
     def server_keys(self, names: Mapping[bytes, str]) -> None:
         for former in self._names - set(names.values()):
-            self._metrics.server_keys.remove(self._name, former)  # its series would stand still for ever
+            self._server_keys.remove(self._name, former)  # its series would stand still for ever
         self._names = set(names.values())
-        self._keys = {key: self._metrics.server_keys.labels(self._name, name) for key, name in names.items()}
+        self._keys = {key: self._server_keys.labels(self._name, name) for key, name in names.items()}
 
     def accepted(self) -> None:
         self._accepted.inc()
