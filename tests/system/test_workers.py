@@ -21,7 +21,7 @@ from support.peer import Peer, connect
 from support.process import Sidecar, children, command, free_port, toml, wait_until
 from support.service import RawService, echo
 
-from curveproxy.app.process.supervisor import SHARE_SECONDS
+from curveproxy.app.process.worker_pool import SHARE_SECONDS
 from system.crowd import Crowd
 from system.endings import ending
 from system.test_reload import endpoint, is_served, reloads, service
@@ -302,8 +302,8 @@ def test_of_many_that_come_at_once_with_one_identity_one_stays() -> None:
 HASTY = f"""
 import sys
 from curveproxy.app import cli
-from curveproxy.app.process import supervisor
-supervisor.ASK_SECONDS, supervisor.SILENCE_SECONDS = 0.2, 1.0
+from curveproxy.app.process import worker_pool
+worker_pool.COLLECT_SECONDS, worker_pool.SILENCE_SECONDS = 0.2, 1.0
 del sys.argv[1 : {1 + len(command())}]
 cli.main()
 """

@@ -1,7 +1,7 @@
-"""The admin endpoint: /metrics for Prometheus, /healthz and /readyz for whoever starts and stops us.
+"""The admin server: /metrics for Prometheus, /healthz and /readyz for whoever starts and stops this process.
 
-Those are for everybody who reaches it; the pages beside them (``pages``) have rules of their own. A liveness probe is
-answered whatever the others do: a connection has one request and little time, and the oldest makes room for a new one.
+Those are for everybody who reaches it; the routes beside them (``routes``) have rules of their own. A liveness probe is
+answered whatever other requesters do: a connection has one request and little time, and a new one replaces the oldest.
 """
 
 import socket
@@ -25,29 +25,29 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from curveproxy.proxy.net.endpoint import Endpoint
 from curveproxy.proxy.net.listening import listen as bind_listener
 
-# Scrapers, probes and a person: more would take the clients' descriptors, so the oldest connection is closed.
+# Enough for scrapers, probes and a person. More would use descriptors of clients, so the oldest connection is closed.
 CONNECTIONS = 32
 # Until a request begins, and until its answer has been read.
 IDLE_SECONDS = 3
 CONNECTION_SECONDS = 20
 ACCEPT_RETRY_SECONDS = 0.1
-# What costs more than a probe is answered so often at once, then so often a second: the clients wait meanwhile.
+# Requests that cost more than a probe, for clients wait meanwhile: how many at once, and how many a second.
 BURST, PER_SECOND = 25, 25
 
 PROBES = ("/healthz", "/readyz")
 
-# The requester went away; hypercorn was busy with one answer when it sent the next request.
+# The requester has gone, or has sent a request while hypercorn was busy with the answer to another.
 REQUESTERS_OWN = (OSError, ClientDisconnect, trio.BrokenResourceError, trio.ClosedResourceError, trio.BusyResourceError)
 ACCEPT = "the Accept header can not be read: leave it out, or send text/plain"
 
 
 def ignore(error: Exception) -> None:
-    """Nobody is told of an error."""
+    """Do nothing about an error."""
 
 
 @frozen
 class Figures:
-    """What an encoder takes for a registry."""
+    """What an encoder reads, in place of a registry."""
 
     metrics: Iterable[Metric]
 
@@ -56,7 +56,7 @@ class Figures:
 
 
 class Pace:
-    """So many at once, then so many a second: whoever comes faster waits. Those who give up cost the others nothing."""
+    """A limit by waiting: so many at once, then so many a second. A request that is cancelled costs others nothing."""
 
     def __init__(self, burst: int, per_second: float) -> None:
         self._interval, self._ahead = 1 / per_second, burst / per_second
@@ -71,22 +71,22 @@ class Pace:
 
 
 class Scrapes:
-    """One collection at a time: those who ask while they wait for it share the next one's figures."""
+    """Collects metrics once at a time: all who ask during a collection share the figures of the next one."""
 
     def __init__(self, collect: Callable[[], Awaitable[Iterable[Metric]]]) -> None:
         self._collect = collect
         self._collecting = trio.Lock()
-        self._begun = self._taken = 0  # collections; the last whose figures are here
+        self._begun = self._done = 0  # the numbers of collections: the last that has begun, and that is done
         self._figures: Sequence[Metric] = ()
 
     async def figures(self) -> Sequence[Metric]:
         """Figures whose collection began after they were asked for. Raises what the collection raises."""
         asked_after = self._begun
         async with self._collecting:
-            if self._taken <= asked_after:
+            if self._done <= asked_after:
                 self._begun = number = self._begun + 1
                 self._figures = list(await self._collect())
-                self._taken = number
+                self._done = number
             return self._figures
 
 
@@ -96,10 +96,10 @@ def application(
     unexpected: Callable[[Exception], None] = ignore,
     beside: Sequence[Route] = (),
 ) -> ASGIApp:
-    """The pages.
+    """The application of the admin server.
 
-    collect: the figures; not_ready: why no client should be sent here, or nothing; unexpected: is told of an error of
-    ours; beside: further ones.
+    collect: the metrics; not_ready: why no client should be sent here, or nothing; unexpected: called for an error of
+    ours; beside: further routes.
     """
 
     scrapes = Scrapes(collect)
@@ -118,14 +118,14 @@ def application(
         reason = not_ready()
         return PlainTextResponse(f"{reason}\n", 503) if reason else PlainTextResponse("ok\n")
 
-    pages = {"/metrics": metrics, "/healthz": healthz, "/readyz": readyz}
+    paths = {"/metrics": metrics, "/healthz": healthz, "/readyz": readyz}
 
     async def failed(_: Request, error: Exception) -> Response:
         if not isinstance(error, REQUESTERS_OWN):
             unexpected(error)
         return PlainTextResponse("an error of curveproxy, see its log\n", 500)
 
-    routes = [*(Route(path, page) for path, page in pages.items()), *beside]
+    routes = [*(Route(path, page) for path, page in paths.items()), *beside]
     app = Starlette(routes=routes, exception_handlers={Exception: failed})
     app.router.redirect_slashes = False
     pace = Pace(BURST, PER_SECOND)
@@ -148,14 +148,14 @@ async def serve(listener: socket.socket, app: ASGIApp) -> None:
     config = HypercornConfig()
     config.keep_alive_max_requests = config.h2_max_concurrent_streams = 1
     config.keep_alive_timeout = IDLE_SECONDS
-    config.errorlog = None  # what goes wrong there is a requester's own, and what is ours goes to our log
+    config.errorlog = None  # errors there are the requesters'; ours are logged by the application
     context, wrapped = WorkerContext(None), wrap_app(app, config.wsgi_max_body_size, "asgi")  # type: ignore[arg-type]
     connections: dict[trio.SocketStream, trio.CancelScope] = {}  # the oldest first
     stream_listener = trio.SocketListener(trio.socket.from_stdlib_socket(listener))
 
     def end(stream: trio.SocketStream) -> None:
         connections.pop(stream).cancel()
-        stream.socket.close()  # hypercorn shields its writes, and the reader may never read
+        stream.socket.close()  # hypercorn shields its writes, and the requester may never read
 
     async def end_late(stream: trio.SocketStream) -> None:
         await trio.sleep(CONNECTION_SECONDS)
@@ -170,7 +170,7 @@ async def serve(listener: socket.socket, app: ASGIApp) -> None:
                 own.start_soon(end_late, stream)
                 await TCPServer(wrapped, config, context, {}, stream)  # type: ignore[arg-type]  # not TLS
                 own.cancel_scope.cancel()
-        except* Exception:  # noqa: S110  the application tells of its own: this is what hypercorn can not read
+        except* Exception:  # noqa: S110  the application reports its errors: these are requests that hypercorn can not read
             pass
         finally:
             connections.pop(stream, None)
@@ -180,4 +180,31 @@ async def serve(listener: socket.socket, app: ASGIApp) -> None:
             try:
                 nursery.start_soon(answer, await stream_listener.accept())
             except OSError:
-                await trio.sleep(ACCEPT_RETRY_SECONDS)  # no descriptor is left: the clients have them
+                await trio.sleep(ACCEPT_RETRY_SECONDS)  # no descriptor is left, for clients use all
+
+
+class AdminListener:
+    """The admin server at one address; nothing where that is None."""
+
+    def __init__(self, address: Endpoint | None) -> None:
+        self.address = address
+        self._listeners: Sequence[socket.socket] = ()
+        self._scope = trio.CancelScope()
+
+    def listen(self, *, reuse_port: bool) -> None:
+        """Raises BindError."""
+        if self.address is not None:
+            self._listeners = listen(self.address.host, self.address.port, reuse_port=reuse_port)
+
+    async def serve(self, app: ASGIApp) -> None:
+        """Answer requests until it is closed."""
+        listeners, self._listeners = self._listeners, ()
+        with self._scope:
+            async with trio.open_nursery() as nursery:
+                for listener in listeners:
+                    nursery.start_soon(serve, listener, app)
+
+    def close(self) -> None:
+        self._scope.cancel()
+        for listener in self._listeners:
+            listener.close()  # ``serve`` has not been called

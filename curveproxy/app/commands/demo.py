@@ -12,8 +12,7 @@ import trio
 from rich.console import Console
 
 from curveproxy.app.admin.routes import Routes
-from curveproxy.app.admin.server import application, serve
-from curveproxy.app.admin.server import listen as listen_for_requests
+from curveproxy.app.admin.server import application, listen, serve
 from curveproxy.app.config.certificates import write_key_pair
 from curveproxy.app.config.schema import AdminConfig, ClientsConfig, Config, ServerKey, ServiceConfig
 from curveproxy.app.observe.log import open_log
@@ -79,14 +78,14 @@ async def _show(console: Console, directory: Path, once: bool, descriptors: int,
     async with trio.open_nursery() as nursery:
         listeners = await nursery.start(partial(trio.serve_tcp, shout, 0, host=LOOPBACK))
         plain = listeners[0].socket.getsockname()[1]
-        backend, listen = Endpoint("tcp", LOOPBACK, plain), Endpoint("tcp", LOOPBACK, 0)
+        backend, here = Endpoint("tcp", LOOPBACK, plain), Endpoint("tcp", LOOPBACK, 0)
         keys, allowed = [ServerKey(server, server_file)], ClientsConfig(directory=clients)
-        config = Config(service=[ServiceConfig("demo", listen, backend, keys, clients=allowed)])
+        config = Config(service=[ServiceConfig("demo", here, backend, keys, clients=allowed)])
         await nursery.start(relay.run)
         await relay.apply(config)
-        [page] = listen_for_requests(LOOPBACK, 0)
-        pages = Routes(relay, lambda: "", list, AdminConfig)
-        nursery.start_soon(serve, page, application(relay.collect, lambda: "", beside=pages.routes))
+        [page] = listen(LOOPBACK, 0)
+        routes = Routes(relay, lambda: "", list, AdminConfig)
+        nursery.start_soon(serve, page, application(relay.collect, lambda: "", beside=routes.routes))
         bound = Endpoint.parse((await relay.look(Query())).services[0].endpoint)
         console.print(f"[bold]service[/]  plain ZMTP, no keys, answers in capitals   tcp://{LOOPBACK}:{plain}")
         console.print(f"[bold]proxy[/]    CURVE before it                            {bound}")

@@ -1,7 +1,7 @@
-"""The figures of several processes as those of one.
+"""The metrics of several processes as those of one.
 
-What one counted that is gone stays in the sums: a counter that fell would look to Prometheus like a restart, and be
-counted twice.
+What a process had counted that has ended stays in the sums: a counter that falls looks like a restart to Prometheus,
+which would count it twice.
 """
 
 from collections.abc import Callable, Iterable
@@ -9,8 +9,8 @@ from typing import Any
 
 from prometheus_client.metrics_core import Metric
 
-# Where a sum would tell nothing: each process knows the same, or the worst is what counts.
-OTHERS: dict[str, Callable[[float, float], float]] = {
+# Metrics of which a sum has no meaning: each process has the same value, or the worst one counts.
+JOINED_OTHERWISE: dict[str, Callable[[float, float], float]] = {
     "curveproxy_backend_up": min,
     "curveproxy_build_info": max,
     "curveproxy_client_keys": min,
@@ -22,12 +22,15 @@ OTHERS: dict[str, Callable[[float, float], float]] = {
 }
 ONLY_GROWING = ("counter", "histogram")
 
+# Metrics in the types of JSON: name, documentation, type and samples, each of those with name, labels and value.
+Figures = list[Any]
+
 
 def _add(one: float, other: float) -> float:
     return one + other
 
 
-def told(metrics: Iterable[Metric]) -> list[Any]:
+def plain(metrics: Iterable[Metric]) -> Figures:
     """Metrics in the types of JSON."""
     return [
         [each.name, each.documentation, each.type, [[of.name, of.labels, of.value] for of in each.samples]]
@@ -36,17 +39,17 @@ def told(metrics: Iterable[Metric]) -> list[Any]:
 
 
 class MetricsAggregate:
-    """Figures of processes. ``add`` those of each; ``metrics`` are those of all."""
+    """``add`` the metrics of each process; ``metrics`` are the sums."""
 
     def __init__(self) -> None:
         self._families: dict[str, tuple[str, str, dict[tuple[str, tuple[tuple[str, str], ...]], float]]] = {}
 
-    def add(self, figures: Iterable[Any], *, gone: bool = False) -> None:
-        """Add what ``told`` made. gone: of a process that is no more, so that only what it counted is of interest."""
+    def add(self, figures: Figures, *, gone: bool = False) -> None:
+        """Add the metrics of one process. gone: it has ended, so that only what it counted is added."""
         for name, documentation, kind, samples in figures:
             if gone and kind not in ONLY_GROWING:
                 continue
-            join = OTHERS.get(name, _add)
+            join = JOINED_OTHERWISE.get(name, _add)
             _, _, sums = self._families.setdefault(name, (documentation, kind, {}))
             for sample, labels, value in samples:
                 key = sample, tuple(labels.items())
@@ -60,7 +63,3 @@ class MetricsAggregate:
             for (sample, labels), value in sums.items():
                 metric.add_sample(sample, dict(labels), value)
         return found
-
-    def told(self) -> list[Any]:
-        """As ``told`` makes it."""
-        return told(self.metrics)

@@ -104,6 +104,10 @@ class Metrics:
         if success:
             self.reloaded.set_to_current_time()
 
+    def count_unexpected(self) -> None:
+        """Count an error of ours."""
+        self.unexpected.inc()
+
     async def measure_lag(self) -> None:
         """Measure for ever how late a sleeping task wakes."""
         while True:

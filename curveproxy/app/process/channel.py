@@ -1,7 +1,10 @@
-"""Between the process that looks after workers and one of them: JSON over a Unix socket, descriptors beside it.
+"""Between the supervisor and one of its workers: JSON over a Unix socket, descriptors beside it.
 
-Nobody else has an end of it. Either end may ask the other. A question has a number, and its answer the same one: they
-may come in another order. What wants no answer has none.
+Nobody else has an end of it. Either end may send requests. A message is one of::
+
+    ["ask", number, request, facts]    a request that wants an answer
+    ["tell", request, facts]           a request that wants none
+    ["answer", number, value]          the answer to the request of that number; answers may come in another order
 """
 
 import json
@@ -20,44 +23,44 @@ SIZE = struct.Struct(">I")
 # SCM_MAX_FD of Linux.
 MOST_DESCRIPTORS = 253
 
+# What a request calls: by keywords, and its answer is awaited where one is wanted.
+Requests = Mapping[str, Callable[..., Any]]
+
 
 class GoneError(Exception):
     """The other end does not answer any more."""
 
 
 class ControlChannel:
-    """One end of a channel, at which questions are asked and answered."""
+    """One end, which sends requests and answers those of the other end."""
 
     def __init__(self, sock: socket.socket) -> None:
-        self._channel = MessageSocket(sock)
-        self._say, self._said = trio.open_memory_channel[tuple[list[Any], Sequence[int]]](inf)
+        self._socket = MessageSocket(sock)
+        self._queue, self._queued = trio.open_memory_channel[tuple[list[Any], Sequence[int]]](inf)
         self._numbers = count()
         self._waiting: dict[int, trio.MemorySendChannel[Any]] = {}
         self._is_gone = False
 
-    async def listen(
-        self, words: Mapping[str, Callable[..., Any]], take: Callable[[list[int]], None] | None = None
-    ) -> None:
-        """Answer, and take answers, until the other end is gone.
+    async def serve(self, requests: Requests, accept_descriptors: Callable[[list[int]], None] = lambda _: None) -> None:
+        """Answer requests and receive answers, until the other end is gone.
 
-        words: what may be asked. They are called in the order of the questions; an answer that is wanted is awaited.
-        take: gets the descriptors that come beside a question, before it is answered.
+        requests: by their names; they are called in the order in which they were sent.
+        accept_descriptors: gets the descriptors beside a request, before that is called.
         """
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._send_all)
             with suppress(EOFError, OSError, trio.BrokenResourceError, trio.ClosedResourceError):
                 while True:
-                    (number, *message), descriptors = await self._channel.receive()
-                    if take is not None:
-                        take(descriptors)
-                    if len(message) == 1:
-                        if (waiting := self._waiting.pop(number, None)) is not None:
-                            waiting.send_nowait(message[0])
-                        continue
-                    word, facts = message
-                    answer = words[word](**facts)
-                    if number is not None:
-                        nursery.start_soon(self._answer, number, answer)
+                    message, descriptors = await self._socket.receive()
+                    accept_descriptors(descriptors)
+                    match message:
+                        case ["ask", number, request, facts]:
+                            nursery.start_soon(self._answer, number, requests[request](**facts))
+                        case ["tell", request, facts]:
+                            requests[request](**facts)
+                        case ["answer", number, value]:
+                            if (waiting := self._waiting.pop(number, None)) is not None:
+                                waiting.send_nowait(value)
             nursery.cancel_scope.cancel()
         self._is_gone = True
         for waiting in self._waiting.values():
@@ -65,38 +68,38 @@ class ControlChannel:
 
     async def _send_all(self) -> None:
         with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
-            async for message, descriptors in self._said:
-                await self._channel.send(message, descriptors)
-        self.close()  # so that whoever listens hears of it too
+            async for message, descriptors in self._queued:
+                await self._socket.send(message, descriptors)
+        self.close()  # which ends ``serve`` too
 
-    async def _answer(self, number: int, answer: Awaitable[Any]) -> None:
-        self._say.send_nowait(([number, await answer], ()))
+    async def _answer(self, number: int, value: Awaitable[Any]) -> None:
+        self._queue.send_nowait((["answer", number, await value], ()))
 
-    async def ask(self, word: str, *, descriptors: Sequence[int] = (), **facts: Any) -> Any:
-        """What the other end answers. Raises GoneError."""
+    async def ask(self, request: str, *, descriptors: Sequence[int] = (), **facts: Any) -> Any:
+        """Send a request and return its answer. Raises GoneError."""
         send, receive = trio.open_memory_channel[Any](1)
         number = next(self._numbers)
         self._waiting[number] = send
         try:
             if self._is_gone:
                 raise GoneError
-            self._say.send_nowait(([number, word, facts], descriptors))
+            self._queue.send_nowait((["ask", number, request, facts], descriptors))
             return await receive.receive()
         except trio.EndOfChannel:
             raise GoneError from None
         finally:
             self._waiting.pop(number, None)
 
-    def tell(self, word: str, **facts: Any) -> None:
-        """What wants no answer."""
-        self._say.send_nowait(([None, word, facts], ()))
+    def tell(self, request: str, **facts: Any) -> None:
+        """Send a request that wants no answer."""
+        self._queue.send_nowait((["tell", request, facts], ()))
 
     def close(self) -> None:
-        self._channel.close()
+        self._socket.close()
 
 
 class MessageSocket:
-    """One end. Raises trio.BrokenResourceError or EOFError when there is no other end any more."""
+    """Whole messages over a socket. Raises trio.BrokenResourceError or EOFError when the other end is gone."""
 
     def __init__(self, sock: socket.socket) -> None:
         sock.setblocking(False)
@@ -105,7 +108,7 @@ class MessageSocket:
         self._sending = trio.Lock()
 
     async def send(self, message: Any, descriptors: Sequence[int] = ()) -> None:
-        """Send what JSON can hold. Whole or not at all: it is not cancelled in the middle."""
+        """Send what JSON can hold, whole or not at all: it is not cancelled in the middle."""
         octets = json.dumps(message).encode()
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", descriptors))] if descriptors else []
         async with self._sending:
@@ -117,11 +120,11 @@ class MessageSocket:
                 await self._stream.send_all(SIZE.pack(len(octets))[sent:] + octets)
 
     async def receive(self) -> tuple[Any, list[int]]:
-        """A message, and the descriptors beside it, which are the caller's now."""
+        """A message, and the descriptors beside it, which the caller has to close."""
         header, descriptors = b"", array("i")
-        room = socket.CMSG_SPACE(MOST_DESCRIPTORS * descriptors.itemsize)
+        space = socket.CMSG_SPACE(MOST_DESCRIPTORS * descriptors.itemsize)
         while len(header) < SIZE.size:
-            octets, rights, _, _ = await self._socket.recvmsg(SIZE.size - len(header), room)
+            octets, rights, _, _ = await self._socket.recvmsg(SIZE.size - len(header), space)
             for level, kind, data in rights:
                 if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
                     descriptors.frombytes(data[: len(data) - len(data) % descriptors.itemsize])

@@ -38,10 +38,8 @@ class ConfigRejectedError(Exception):
 class Relay(Protocol):
     """One relay, or several of which each has its share.
 
-    metrics: of this process; unused: sockets that were handed over for no service; draining: no client is let in.
+    unused: sockets that were handed over for no service; draining: no client is let in.
     """
-
-    metrics: Metrics
 
     @property
     def unused(self) -> Sequence[socket.socket]: ...
@@ -60,6 +58,9 @@ class Relay(Protocol):
 
     def reloaded(self, *, success: bool) -> None:
         """Count a reload."""
+
+    def count_unexpected(self) -> None:
+        """Count an error of ours."""
 
     async def collect(self) -> Iterable[Metric]:
         """The metrics, for Prometheus."""
@@ -90,8 +91,8 @@ class LocalRelay:
         self._server = Server(
             descriptors=descriptors, handed_over=handed_over, registry=registry, memory_is_short=self._log_memory
         )
-        self.metrics = Metrics(self._server.figures)
-        self._services = ServiceManager(self._server, self.metrics, log, share)
+        self._metrics = Metrics(self._server.figures)
+        self._services = ServiceManager(self._server, self._metrics, log, share)
         self._overview = Overview(self._server, lambda: self._services.histories)
         self._nursery: trio.Nursery
 
@@ -117,7 +118,7 @@ class LocalRelay:
 
     async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
         async with trio.open_nursery() as self._nursery:
-            self._nursery.start_soon(self.metrics.measure_lag)
+            self._nursery.start_soon(self._metrics.measure_lag)
             task_status.started()
             await self._server.run()
             self._nursery.cancel_scope.cancel()
@@ -132,10 +133,13 @@ class LocalRelay:
         self._server.drain(seconds)
 
     def reloaded(self, *, success: bool) -> None:
-        self.metrics.reload(success=success)
+        self._metrics.reload(success=success)
+
+    def count_unexpected(self) -> None:
+        self._metrics.count_unexpected()
 
     async def collect(self) -> Iterable[Metric]:
-        return await self.metrics.collect()
+        return await self._metrics.collect()
 
     async def look(self, query: Query) -> Status:
         return self._overview.look(query)

@@ -1,13 +1,13 @@
-"""A worker: a process that relays its share, and does what the process that started it says.
+"""A worker: a process that relays its share for the supervisor.
 
-It was started by exec, so no secret of that process is in its memory, and it ends when that process does.
+It is started by exec, so that no secret of the supervisor is in its memory, and it ends when the supervisor does.
 """
 
 import gc
 import os
 import signal
 import socket
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,22 +15,22 @@ import attrs
 import trio
 
 from curveproxy.app.config.load import ConfigError, structure
-from curveproxy.app.observe.aggregate import told
+from curveproxy.app.observe.aggregate import Figures, plain
 from curveproxy.app.observe.log import Log, open_log, set_style
 from curveproxy.app.observe.status import Query
-from curveproxy.app.process.channel import ControlChannel, GoneError
+from curveproxy.app.process.channel import ControlChannel, GoneError, Requests
 from curveproxy.app.process.memory import hide_memory
 from curveproxy.app.process.relay import ConfigRejectedError, LocalRelay
 from curveproxy.app.process.services import Counts
 from curveproxy.policy.limits import WorkerShare
 from curveproxy.proxy.net.listening import BindError
 
-# Where it finds its end of the channel.
+# The descriptor of its end of the channel.
 CHANNEL = 0
 
 
 def work(index: int, of: int, descriptors: int) -> None:
-    """Relay until the channel says otherwise, or ends. descriptors: the soft limit."""
+    """Relay until the channel ends or a drain is over. descriptors: the soft limit."""
     hide_memory()
     log = open_log("info", "text").bind(worker=index)
     channel = socket.socket(fileno=os.dup(CHANNEL))
@@ -38,46 +38,46 @@ def work(index: int, of: int, descriptors: int) -> None:
 
 
 class WorkerProcess:
-    """What is asked over the line. Each word that may come over it is a method here."""
+    """Answers the supervisor's requests; each is a method here."""
 
-    def __init__(self, line: ControlChannel, share: WorkerShare, descriptors: int, log: Log) -> None:
-        self._line = line
+    def __init__(self, channel: ControlChannel, share: WorkerShare, descriptors: int, log: Log) -> None:
+        self._channel = channel
         self._listeners: list[socket.socket] = []
         self._relay = LocalRelay(
             descriptors=descriptors, handed_over=self._listeners, log=log, share=share, registry=self
         )
-        self._words: dict[str, Callable[..., Awaitable[Any]]] = {
-            "take": self._take,
+        self._requests: Requests = {
+            "apply": self._apply,
             "drain": self._drain,
             "reloaded": self._reloaded,
             "collect": self._collect,
             "look": self._look,
-            "share": self._share,
+            "share_clients": self._share_clients,
             "make_way": self._make_way,
             "end": self._end,
         }
 
     async def run(self) -> None:
-        # A terminal or a service manager tells all processes of a group: whoever started us says what that means.
+        # A service manager sends its signals to all processes: the supervisor decides what they mean.
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
         async with trio.open_nursery() as nursery:
             await nursery.start(self._relay_all, nursery.cancel_scope)
-            await self._line.listen(self._words, self._keep)
-            nursery.cancel_scope.cancel()  # whoever started us is gone
+            await self._channel.serve(self._requests, self._accept_descriptors)
+            nursery.cancel_scope.cancel()  # the supervisor is gone
 
     async def _relay_all(self, everything: trio.CancelScope, *, task_status: trio.TaskStatus[None]) -> None:
         await self._relay.run(task_status=task_status)
         everything.cancel()
 
-    def _keep(self, descriptors: Sequence[int]) -> None:
+    def _accept_descriptors(self, descriptors: Sequence[int]) -> None:
         self._listeners += [socket.socket(fileno=descriptor) for descriptor in descriptors]
 
-    # --- as the registry of the proxy's identities
+    # --- the server's IdentityRegistry
 
     async def claim(self, service: str, identity: bytes, key: bytes, number: int) -> bool:
         try:
-            found = await self._line.ask(
+            found = await self._channel.ask(
                 "claim", service=service, identity=identity.hex(), key=key.hex(), number=number
             )
         except GoneError:
@@ -85,12 +85,12 @@ class WorkerProcess:
         return bool(found)
 
     def release(self, service: str, identity: bytes, key: bytes, number: int) -> None:
-        self._line.tell("release", service=service, identity=identity.hex(), key=key.hex(), number=number)
+        self._channel.tell("release", service=service, identity=identity.hex(), key=key.hex(), number=number)
 
-    # --- words
+    # --- requests
 
-    async def _take(self, tree: dict[str, Any]) -> list[str]:
-        """Complaints, or none: then it is taken."""
+    async def _apply(self, tree: dict[str, Any]) -> list[str]:
+        """Apply a configuration. Returns why it can not be, or nothing."""
         try:
             config = structure(tree, Path())
             set_style(config.log.level, config.log.format)
@@ -117,13 +117,13 @@ class WorkerProcess:
     async def _reloaded(self, success: bool) -> None:
         self._relay.reloaded(success=success)
 
-    async def _collect(self) -> list[Any]:
-        return told(await self._relay.collect())
+    async def _collect(self) -> Figures:
+        return plain(await self._relay.collect())
 
     async def _look(self, **query: Any) -> dict[str, Any]:
         return attrs.asdict(await self._relay.look(Query(**query)))
 
-    async def _share(self, elsewhere: Counts) -> Counts:
+    async def _share_clients(self, elsewhere: Counts) -> Counts:
         return self._relay.share_clients(elsewhere)
 
     async def _make_way(self, service: str, identity: str, number: int) -> None:

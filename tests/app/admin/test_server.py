@@ -3,10 +3,9 @@
 import http.client
 import socket
 import struct
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, MutableMapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, suppress
 from functools import partial
-from typing import Any
 
 import pytest
 import structlog
@@ -17,12 +16,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from trio.testing import MockClock
 
 from curveproxy.app.admin import server as admin
-from curveproxy.app.config.schema import Config
-from curveproxy.app.observe.events import BURST, ServiceObserver
+from curveproxy.app.observe.events import ServiceObserver
 from curveproxy.app.observe.metrics import Metrics
-from curveproxy.app.process.main import Sidecar
-from curveproxy.app.process.relay import LocalRelay
-from curveproxy.app.process.systemd import SystemdNotifier
 from curveproxy.policy.access import AccessList
 from curveproxy.proxy.net.endpoint import Endpoint
 from curveproxy.proxy.server import Server
@@ -203,22 +198,6 @@ async def test_scrapes_outlive_a_collection_that_fails_or_is_given_up(autojump_c
     with trio.move_on_after(0.5):
         await scrapes.figures()
     assert [metric.name for metric in await scrapes.figures()] == ["whole"]
-
-
-async def test_an_error_that_anybody_can_repeat_is_counted_each_time_and_told_now_and_then() -> None:
-    lines: list[MutableMapping[str, Any]] = []
-
-    def keep(_: object, __: str, event: MutableMapping[str, Any]) -> str:
-        lines.append(event)
-        return ""
-
-    log = structlog.wrap_logger(structlog.ReturnLogger(), processors=[keep])
-    relay = LocalRelay(descriptors=1024, handed_over=[], log=log)
-    sidecar = Sidecar(Config(), None, relay, SystemdNotifier({}), log)
-    for _ in range(1000):
-        sidecar._unexpected(RuntimeError("a fault of ours"))
-    assert relay.metrics.registry.get_sample_value("curveproxy_unexpected_errors_total") == 1000
-    assert [line["event"] for line in lines] == ["unexpected error"] * BURST
 
 
 REQUEST = b"GET /metrics HTTP/1.1\r\nHost: x\r\n"

@@ -4,7 +4,7 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from curveproxy.app.observe.aggregate import MetricsAggregate, told
+from curveproxy.app.observe.aggregate import MetricsAggregate, plain
 
 
 def figures(sessions: float, refused: float, lag: float) -> list[Any]:
@@ -13,7 +13,7 @@ def figures(sessions: float, refused: float, lag: float) -> list[Any]:
     Gauge("curveproxy_sessions", "Admitted clients", ["service"], registry=registry).labels("orders").set(sessions)
     Counter("curveproxy_handshakes", "Handshakes", ["outcome"], registry=registry).labels("cookie").inc(refused)
     Gauge("curveproxy_event_loop_lag_seconds", "How late the loop wakes", registry=registry).set(lag)
-    return told(registry.collect())
+    return plain(registry.collect())
 
 
 def values(aggregate: MetricsAggregate) -> dict[str, float]:
@@ -50,5 +50,5 @@ def test_what_a_process_that_is_gone_has_counted_stays_and_what_stood_goes() -> 
 def test_an_aggregate_can_be_added_to_another() -> None:
     inner, outer = MetricsAggregate(), MetricsAggregate()
     inner.add(figures(3, 10, 0.5))
-    outer.add(inner.told())
+    outer.add(plain(inner.metrics))
     assert values(outer) == values(inner)

@@ -1,67 +1,94 @@
-"""Questions and answers between two processes, with descriptors beside them."""
+"""Requests and answers between two processes, and descriptors beside them."""
 
 import os
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 import pytest
 import trio
+import trio.testing
 
-from curveproxy.app.process.channel import ControlChannel, GoneError, MessageSocket
+from curveproxy.app.process.channel import ControlChannel, GoneError, MessageSocket, Requests
 
 
 @asynccontextmanager
-async def channels() -> AsyncIterator[tuple[ControlChannel, ControlChannel, list[str]]]:
-    """Two ends that listen; what the second one was told."""
-    one, other = (ControlChannel(sock) for sock in socket.socketpair())
-    heard: list[str] = []
-
-    async def double(number: int) -> int:
-        await trio.sleep(0.01 / number)  # those that come later are answered earlier
-        return 2 * number
-
-    async def size(of: str) -> int:
-        return len(of)
-
-    words: dict[str, Callable[..., Any]] = {"double": double, "size": size, "note": lambda text: heard.append(text)}
-    no_words: dict[str, Callable[..., Any]] = {}
-    with trio.fail_after(20):
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(one.listen, no_words)
-            nursery.start_soon(other.listen, words)
-            yield one, other, heard
-            one.close()
-            other.close()
-
-
-async def test_each_question_has_its_answer_in_whatever_order_they_come() -> None:
-    async with channels() as (one, _, heard):
-        answers = {}
-
-        async def ask(number: int) -> None:
-            answers[number] = await one.ask("double", number=number)
-
-        async with trio.open_nursery() as nursery:
-            for number in range(1, 9):
-                nursery.start_soon(ask, number)
-        assert answers == {number: 2 * number for number in range(1, 9)}
-        one.tell("note", text="no answer")
-        assert await one.ask("size", of="x" * 1_000_000) == 1_000_000, "larger than the socket's buffer"
-        assert heard == ["no answer"], "in the order of the questions"
-
-
-async def test_who_asks_an_end_that_is_gone_hears_of_it() -> None:
-    async with channels() as (one, other, _):
+async def channels(requests: Requests) -> AsyncIterator[tuple[ControlChannel, ControlChannel, list[int]]]:
+    """Two ends, of which the second answers, and the descriptors that it has been sent."""
+    one, other = map(ControlChannel, socket.socketpair())
+    descriptors: list[int] = []
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(one.serve, {})
+        nursery.start_soon(other.serve, requests, descriptors.extend)
+        yield one, other, descriptors
+        one.close()
         other.close()
-        with pytest.raises(GoneError):
-            await one.ask("double", number=1)
-        with pytest.raises(GoneError):
-            await one.ask("double", number=1)
 
 
-async def test_descriptors_come_beside_their_message() -> None:
+async def slow(seconds: float) -> float:
+    await trio.sleep(seconds)
+    return seconds
+
+
+async def test_answers_come_in_their_own_order() -> None:
+    async with channels({"sleep": slow}) as (one, _, _), trio.open_nursery() as nursery:
+        order: list[float] = []
+
+        async def ask(seconds: float) -> None:
+            order.append(await one.ask("sleep", seconds=seconds))
+
+        for seconds in (0.2, 0.0):
+            nursery.start_soon(ask, seconds)
+    assert order == [0.0, 0.2]
+
+
+async def test_what_is_told_is_called_before_what_is_asked_later() -> None:
+    heard: list[object] = []
+
+    async def count() -> int:
+        return len(heard)
+
+    async with channels({"hear": lambda fact: heard.append(fact), "count": count}) as (one, _, _):
+        one.tell("hear", fact={"a": [1, None, "é"]})
+        one.tell("hear", fact=2)
+        assert await one.ask("count") == 2
+    assert heard == [{"a": [1, None, "é"]}, 2]
+
+
+async def test_descriptors_come_beside_a_request_of_any_size() -> None:
+    async def length(text: str) -> int:
+        return len(text)
+
+    read, write = os.pipe()
+    async with channels({"length": length}) as (one, _, descriptors):
+        assert await one.ask("length", descriptors=[write], text="x" * 1_000_000) == 1_000_000
+        [copy] = descriptors
+        os.write(copy, b"here")
+        assert os.read(read, 4) == b"here"
+    for descriptor in (read, write, copy):
+        os.close(descriptor)
+
+
+async def test_who_waits_hears_that_the_other_end_is_gone() -> None:
+    gone: list[str] = []
+
+    async with channels({"sleep": slow}) as (one, other, _):
+
+        async def ask(when: str) -> None:
+            try:
+                await one.ask("sleep", seconds=9)
+            except GoneError:
+                gone.append(when)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ask, "before")
+            await trio.testing.wait_all_tasks_blocked()
+            other.close()
+        await ask("after")
+    assert gone == ["before", "after"]
+
+
+async def test_a_message_has_its_own_descriptors() -> None:
     one, other = (MessageSocket(sock) for sock in socket.socketpair())
     read, write = os.pipe()
     await one.send(["first"])
