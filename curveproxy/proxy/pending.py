@@ -118,6 +118,9 @@ class PendingSession:
                     if number in sockets.EXHAUSTED
                     else RefusedError(Outcome.PEER_CLOSED)
                 )
+            except Exception as error:  # the boundary: its dial is over, and nobody else could end it
+                self._observer.unexpected(error)
+                refusal = RefusedError(Outcome.INTERNAL)
         if downstream is not None:
             self._owner.begin_session(self, downstream, peer)
             return

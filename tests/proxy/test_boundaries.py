@@ -20,6 +20,7 @@ from support.service import RawService, echo
 
 from curveproxy.policy.access import AccessList
 from curveproxy.proxy.accept.admission import Admission
+from curveproxy.proxy.accept.application import Application
 from curveproxy.proxy.accept.half_open import HalfOpen
 from curveproxy.proxy.accept.listener import Listener
 from curveproxy.proxy.connect.attempt import DialAttempt
@@ -168,6 +169,20 @@ def test_what_goes_wrong_at_the_birth_of_a_session_ends_it_and_counts_it_once(
             assert not await at_work.comes()
             await at_work.told.wait(("admitted", ""), ("unexpected", ""), ("closed", "internal"))
             monkeypatch.undo()
+            assert await at_work.is_well()
+
+    trio.run(main)
+
+
+def test_an_error_of_ours_as_a_client_is_welcomed_ends_that_client(
+    backend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        async with running(backend) as at_work:
+            once(Application, "welcome", monkeypatch)
+            assert not await at_work.comes()
+            await at_work.told.wait(("unexpected", ""), ("refused", "internal"))
+            assert len(at_work.proxy.sessions_reactor) == 0, "neither connection is left"
             assert await at_work.is_well()
 
     trio.run(main)

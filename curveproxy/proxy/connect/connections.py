@@ -18,21 +18,33 @@ READ_SIZE = 65536
 
 
 class FinishingConnection:
-    """A half-closed connection that is read until the service has seen its end."""
+    """A half-closed connection that is read until the service has seen its end.
 
-    def __init__(self, sock: socket.socket, reactor: Reactor, ended: Callable[[], None]) -> None:
-        self._socket, self._reactor, self._ended = sock, reactor, ended
+    ended: is called once; unexpected: is told of errors of ours.
+    """
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        reactor: Reactor,
+        ended: Callable[[], None],
+        unexpected: Callable[[Exception], None],
+    ) -> None:
+        self._socket, self._reactor, self._ended, self._unexpected = sock, reactor, ended, unexpected
 
     def begin(self) -> None:
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_WR)
-        self._reactor.register(self._socket.fileno(), self)
+        try:
+            self._reactor.register(self._socket.fileno(), self)
+        except OSError:  # the system can watch no more descriptors
+            self._end()
 
     def ready(self, _events: int) -> None:
         self.resume()
 
     def resume(self) -> None:
-        """Read what comes, a piece in each turn, up to the end."""
+        """Read what comes, a piece in each turn, up to the end; nothing when it has ended."""
         try:
             if self._socket.recv(READ_SIZE):
                 self._reactor.schedule(self)
@@ -41,23 +53,34 @@ class FinishingConnection:
             return
         except OSError:
             pass
+        self._end()
+
+    def failed(self, error: Exception) -> None:
+        self._end()
+        self._unexpected(error)
+
+    def _end(self) -> None:
+        if self._socket.fileno() == -1:
+            return  # it was scheduled before it ended
         self._reactor.unregister(self._socket.fileno())
         self._socket.close()
         self._ended()
-
-    def failed(self, error: Exception) -> None:
-        raise error  # it raises nothing
 
 
 class Connections:
     """Those of one service.
 
-    spawn: starts a task of the dialer's.
+    spawn: starts a task of the dialer's; unexpected: is told of errors of ours.
     one_at_a_time: the service is, or may be, one that must not have two; see ``allow_one``.
     """
 
-    def __init__(self, reactor: Reactor, spawn: Callable[[Callable[[], Awaitable[None]]], None]) -> None:
-        self._reactor, self._spawn = reactor, spawn
+    def __init__(
+        self,
+        reactor: Reactor,
+        spawn: Callable[[Callable[[], Awaitable[None]]], None],
+        unexpected: Callable[[Exception], None],
+    ) -> None:
+        self._reactor, self._spawn, self._unexpected = reactor, spawn, unexpected
         self._lent = self._finishing = 0
         self.one_at_a_time = False
 
@@ -86,7 +109,7 @@ class Connections:
             sock.close()
             return
         self._finishing += 1
-        FinishingConnection(sock, self._reactor, self._has_finished).begin()
+        FinishingConnection(sock, self._reactor, self._has_finished, self._unexpected).begin()
 
     def _has_finished(self) -> None:
         self._spawn(self._settle)

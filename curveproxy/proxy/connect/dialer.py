@@ -54,7 +54,7 @@ class Dialer:
         self._observer, self._reactor, self._make_room = observer, reactor, make_room
         self._recovery = recovery
         self._dials: DeadlineQueue[DialRequest] = DeadlineQueue()
-        self._connections = Connections(reactor, partial(spawn, self))
+        self._connections = Connections(reactor, partial(spawn, self), self.failed)
         self._type = ServiceType(settings, observer)
         self._dialect: Dialect | None = None  # what the service spoke the last time
         self._served: set[str] = set()  # the socket types of clients that have fitted it
