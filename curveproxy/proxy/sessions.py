@@ -20,7 +20,7 @@ class SessionTable:
 
     def __init__(self, settings: ServiceSettings, clients: AccessList) -> None:
         self.traffic, self.throttle = Traffic(), Throttle()
-        self._sessions: set[Session] = set()
+        self._sessions: dict[Session, None] = {}  # the oldest first, as quotas want them
         self._lingering: set[Session] = set()
         self._quotas, self._maintenance = Quotas[Session](), Maintenance()
         self._settings, self._clients = settings, clients
@@ -38,13 +38,13 @@ class SessionTable:
         return self.throttle.seconds
 
     def add(self, session: Session) -> None:
-        self._sessions.add(session)
+        self._sessions[session] = None
         self._share_quota(session)
 
     def remove(self, session: Session) -> bool:
         """It has ended; whether it was here."""
         was_here = session in self._sessions
-        self._sessions.discard(session)
+        self._sessions.pop(session, None)
         self._lingering.discard(session)
         self._quotas.detach(session.who.key, session)
         return was_here

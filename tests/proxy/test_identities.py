@@ -3,34 +3,13 @@
 import pytest
 import trio
 import trio.testing
-from support.fakes import CLIENT, OTHER_CLIENT, RecordingObserver, admitted
+from support.fakes import CLIENT, OTHER_CLIENT, RecordingObserver, RecordingSession, admitted
 
 from curveproxy.policy.identities import RIVALS_REPLACE, RIVALS_SECONDS
 from curveproxy.proxy.errors import RefusedError
 from curveproxy.proxy.identities import SETTLE_SECONDS, IdentityTable
 from curveproxy.proxy.relay.env import AdmittedClient
-from curveproxy.proxy.relay.session import Session
 from curveproxy.reasons import Closed, Outcome
-
-
-class Inside(Session):
-    """A session without its pumps. Where it has ``table`` it ends there at once when it is aborted."""
-
-    def __init__(self, who: AdmittedClient, *, is_finishing: bool = False, table: IdentityTable | None = None) -> None:
-        self.who, self.told = who, list[object]()
-        self.finishes, self.table = is_finishing, table
-
-    @property
-    def is_finishing(self) -> bool:
-        return self.finishes
-
-    def hurry(self) -> None:
-        self.told.append("hurry")
-
-    def abort(self, reason: Closed) -> None:
-        self.told.append(reason)
-        if self.table is not None:
-            self.table.ended(self)
 
 
 class Waiting:
@@ -68,7 +47,7 @@ def table(observer: RecordingObserver) -> IdentityTable:
 
 
 def test_an_identity_belongs_to_the_key_of_its_session_until_that_has_ended(table: IdentityTable) -> None:
-    session = Inside(admitted(b"me"))
+    session = RecordingSession(admitted(b"me"))
     table.begun(session)
     assert table.has_session(b"me")
     assert table.is_of_another(b"me", OTHER_CLIENT)
@@ -89,7 +68,7 @@ def test_a_client_that_is_about_to_have_a_session_has_its_identity_too(table: Id
 
 
 async def test_clients_without_an_identity_do_not_meet(table: IdentityTable) -> None:
-    first, second = Inside(admitted(), table=table), Inside(admitted(), table=table)
+    first, second = RecordingSession(admitted()), RecordingSession(admitted())
     table.begun(first)
     table.begun(second)
     waiting = Waiting(admitted())
@@ -101,14 +80,14 @@ async def test_clients_without_an_identity_do_not_meet(table: IdentityTable) -> 
 
 
 async def test_whoever_comes_again_replaces_its_session(table: IdentityTable) -> None:
-    session = Inside(admitted(b"me"))
+    session = RecordingSession(admitted(b"me"))
     table.begun(session)
     assert table.expect(Waiting(admitted(b"me"))) is True, "the service has to forget the first"
     assert session.told == [Closed.REPLACED]
 
 
 async def test_a_session_whose_client_has_closed_delivers_what_it_has(table: IdentityTable) -> None:
-    session = Inside(admitted(b"me"), is_finishing=True)
+    session = RecordingSession(admitted(b"me"), finishes=True)
     table.begun(session)
     table.expect(Waiting(admitted(b"me")))
     assert session.told == ["hurry"]
@@ -124,7 +103,7 @@ def test_whoever_comes_again_while_it_waits_takes_its_own_place(table: IdentityT
 
 
 def test_the_end_of_a_replaced_session_takes_nothing_from_its_successor(table: IdentityTable) -> None:
-    first, second = Inside(admitted(b"me")), Inside(admitted(b"me"))
+    first, second = RecordingSession(admitted(b"me")), RecordingSession(admitted(b"me"))
     table.begun(first)
     table.begun(second)
     table.ended(first)
@@ -134,7 +113,7 @@ def test_the_end_of_a_replaced_session_takes_nothing_from_its_successor(table: I
 async def test_a_claim_waits_for_the_older_session_and_until_the_service_has_read_the_last_of_it(
     table: IdentityTable, nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
 ) -> None:
-    session = Inside(admitted(b"me"), is_finishing=True)
+    session = RecordingSession(admitted(b"me"), finishes=True)
     table.begun(session)
     table.expect(Waiting(admitted(b"me")))
 
@@ -155,7 +134,7 @@ async def test_a_claim_waits_for_the_older_session_and_until_the_service_has_rea
 async def test_all_who_claim_one_identity_hear_that_it_is_free(
     table: IdentityTable, autojump_clock: trio.testing.MockClock
 ) -> None:
-    session = Inside(admitted(b"me"))
+    session = RecordingSession(admitted(b"me"))
     table.begun(session)
     async with trio.open_nursery() as nursery:
         for _ in range(3):
@@ -179,7 +158,7 @@ async def test_the_end_of_a_session_releases_its_identity_everywhere(observer: R
     registry = Registry()
     table = IdentityTable("test", observer, registry)
     for identity in (b"me", b""):
-        session = Inside(admitted(identity))
+        session = RecordingSession(admitted(identity))
         table.begun(session)
         table.ended(session)
     assert registry.calls == [("release", "test", b"me", CLIENT, 1)]
@@ -195,12 +174,12 @@ async def test_a_claim_that_another_process_does_not_grant_is_refused(observer: 
 async def test_a_client_that_came_again_elsewhere_has_its_session_here_replaced(
     table: IdentityTable, autojump_clock: trio.testing.MockClock
 ) -> None:
-    session = Inside(admitted(b"me", number=7))
+    session = RecordingSession(admitted(b"me", number=7))
     table.begun(session)
     await table.make_way(b"me", 6)
     await table.make_way(b"you", 7)
     assert session.told == [], "that is another client"
-    session.table = table
+    session.on_end = table.ended
     await table.make_way(b"me", 7)
     assert session.told == [Closed.REPLACED]
     assert not table.has_session(b"me")
@@ -217,7 +196,7 @@ async def test_two_hosts_with_one_identity_are_reported_now_and_then(
     table: IdentityTable, observer: RecordingObserver, mock_clock: trio.testing.MockClock
 ) -> None:
     def replace(number: int) -> None:
-        table.begun(Inside(admitted(b"me", number=number)))
+        table.begun(RecordingSession(admitted(b"me", number=number)))
         table.replace(b"me")
 
     for number in range(1, RIVALS_REPLACE + 1):

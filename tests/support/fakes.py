@@ -1,14 +1,16 @@
 """Small stand-ins for the collaborators of the proxy room's modules: they keep what they are told."""
 
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from math import inf
 
 from curveproxy.policy.access import AccessList
+from curveproxy.policy.quotas import Quota
 from curveproxy.proxy.applying import Applicant
 from curveproxy.proxy.established import Established
 from curveproxy.proxy.observer import SessionView
 from curveproxy.proxy.relay.env import AdmittedClient
+from curveproxy.proxy.relay.session import Session
 from curveproxy.reasons import BackendFailure, Closed, Invalid, Outcome
 from curveproxy.wire.security import Curve, Version
 from curveproxy.wire.zmtp.frame import Dialect
@@ -34,6 +36,67 @@ def applicant(
     """Who has proved its key. more: of its metadata."""
     metadata = {"Socket-Type": socket_type, "Identity": identity} | more
     return Applicant("192.0.2.1:4242", accepted_at, key, bytes(32), metadata)
+
+
+class RecordingSession(Session):
+    """A session without its pumps: it keeps what it is asked to do. What it says of itself may be set.
+
+    finishes: its client has closed; asks: a REQ waits for its reply; kind: its socket type.
+    on_end: is called when it is aborted or closed.
+    """
+
+    def __init__(
+        self, who: AdmittedClient, *, finishes: bool = False, asks: bool = False, kind: bytes = b"REQ"
+    ) -> None:
+        self.who, self.reason, self.ends_by = who, None, inf
+        self.finishes, self.asks, self.kind = finishes, asks, b"REQ"
+        self.told: list[object] = []
+        self.quota: Quota[Session] | None = None
+        self.on_end: Callable[[Session], object] = lambda _: None
+
+    @property
+    def is_finishing(self) -> bool:
+        return self.finishes
+
+    @property
+    def awaits_reply(self) -> bool:
+        return self.asks
+
+    @property
+    def claimed_type(self) -> bytes:
+        return self.kind
+
+    def share(self, quota: Quota[Session] | None) -> None:
+        self.quota = quota
+
+    def hurry(self) -> None:
+        self.told.append("hurry")
+
+    def revoke(self) -> None:
+        self.told.append("revoke")
+
+    def end_over_limit(self) -> None:
+        self.told.append("end_over_limit")
+
+    def check_idle(self) -> None:
+        self.told.append("check_idle")
+
+    def check_alive(self) -> None:
+        self.told.append("check_alive")
+
+    def drain(self) -> None:
+        self.told.append("drain")
+
+    def drain_behind_reply(self) -> None:
+        self.told.append("drain_behind_reply")
+
+    def abort(self, reason: Closed) -> None:
+        self.told.append(reason)
+        self.on_end(self)
+
+    def close(self) -> None:
+        self.told.append("close")
+        self.on_end(self)
 
 
 class RecordingApplying:

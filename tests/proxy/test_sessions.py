@@ -1,0 +1,128 @@
+"""The sessions of one service: their quotas, what a new list or new settings do to them, and when they are closed."""
+
+import pytest
+from attrs import evolve
+from support.fakes import ANYBODY, CLIENT, OTHER_CLIENT, RecordingSession, admitted
+
+from curveproxy.policy.access import AccessList, KeyTerms
+from curveproxy.policy.limits import ClientLimits, WorkerShare
+from curveproxy.proxy.net.endpoint import Endpoint
+from curveproxy.proxy.relay.session import IDLE_CHECKS
+from curveproxy.proxy.sessions import SessionTable
+from curveproxy.proxy.settings import ServiceSettings
+
+SETTINGS = ServiceSettings("test", Endpoint("ipc", "@a"), Endpoint("ipc", "@b"), ())
+TWO = evolve(SETTINGS, client_limits=ClientLimits(max_sessions=2))
+
+
+def with_sessions(settings: ServiceSettings, *keys: bytes) -> tuple[SessionTable, list[RecordingSession]]:
+    """A table that has a session of each of these keys."""
+    table = SessionTable(settings, ANYBODY)
+    sessions = [RecordingSession(admitted(key=key, number=number)) for number, key in enumerate(keys, 1)]
+    for session in sessions:
+        table.add(session)
+    return table, sessions
+
+
+def test_sessions_are_there_from_their_beginning_to_their_end() -> None:
+    table, [first, second] = with_sessions(SETTINGS, CLIENT, CLIENT)
+    assert (len(table), set(table)) == (2, {first, second})
+    assert table.remove(first) is True
+    assert table.remove(first) is False, "it has been counted"
+    assert list(table) == [second]
+
+
+def test_sessions_may_end_while_all_are_looked_at() -> None:
+    table, sessions = with_sessions(SETTINGS, CLIENT, CLIENT, CLIENT)
+    assert [table.remove(session) for session in table] == [True] * len(sessions)
+
+
+def test_a_client_without_limits_has_no_quota() -> None:
+    table, [session] = with_sessions(SETTINGS, CLIENT)
+    assert session.quota is None
+    assert not table.is_full(CLIENT)
+    assert table.limits(CLIENT) == ClientLimits()
+
+
+def test_the_sessions_of_one_key_share_a_quota() -> None:
+    table, [first, second, other] = with_sessions(TWO, CLIENT, CLIENT, OTHER_CLIENT)
+    assert first.quota is second.quota is not None
+    assert other.quota is not first.quota
+    assert (table.is_full(CLIENT), table.is_full(OTHER_CLIENT)) == (True, False)
+    table.remove(first)
+    assert not table.is_full(CLIENT)
+
+
+def test_a_certificate_s_limits_come_before_those_of_all() -> None:
+    table, _ = with_sessions(TWO, CLIENT)
+    table.admit(AccessList(allow_any=True, terms={CLIENT: KeyTerms(limits={"max_sessions": 1})}))
+    assert table.limits(CLIENT).max_sessions == 1
+    assert table.limits(OTHER_CLIENT).max_sessions == 2
+    assert table.is_full(CLIENT)
+
+
+def test_a_lower_limit_ends_the_newest_sessions() -> None:
+    table, sessions = with_sessions(SETTINGS, *[CLIENT] * 4, OTHER_CLIENT, *[CLIENT] * 20)
+    table.configure(TWO)
+    assert [bool(session.told) for session in sessions] == [False] * 2 + [True] * 2 + [False] + [True] * 20
+
+
+def test_a_limit_that_is_lifted_takes_the_quota_away() -> None:
+    table, [session] = with_sessions(TWO, CLIENT)
+    table.configure(SETTINGS)
+    assert session.quota is None
+
+
+def test_sessions_in_other_processes_count() -> None:
+    table, [first, second, _] = with_sessions(TWO, CLIENT, CLIENT, OTHER_CLIENT)
+    table.configure(evolve(TWO, share=WorkerShare(0, 2)))
+    assert table.share_clients({CLIENT: 1}) == {CLIENT: 2, OTHER_CLIENT: 1}
+    assert (first.told, second.told) == ([], ["end_over_limit"]), "this process has one of the two"
+    assert table.share_clients({OTHER_CLIENT: 1}) == {CLIENT: 2, OTHER_CLIENT: 1}
+    assert table.is_full(OTHER_CLIENT)
+
+
+def test_whoever_is_not_on_the_new_list_is_sent_away() -> None:
+    table, [listed, unlisted] = with_sessions(SETTINGS, CLIENT, OTHER_CLIENT)
+    table.admit(AccessList({CLIENT: "alice"}))
+    assert (listed.told, unlisted.told) == ([], ["revoke"])
+    table.admit(AccessList({CLIENT: "alice"}, terms={CLIENT: KeyTerms(socket_types=frozenset({b"DEALER"}))}))
+    assert listed.told == ["revoke"], "it is a REQ"
+
+
+def test_whoever_s_time_has_come_is_closed() -> None:
+    table, [late, patient, gone] = with_sessions(SETTINGS, CLIENT, CLIENT, CLIENT)
+    for session in (late, patient, gone):
+        table.linger(session)
+        session.on_end = table.remove
+    late.ends_by, patient.ends_by, gone.ends_by = 5.0, 9.0, 4.0
+    table.remove(gone)
+    table.expire(5.0)
+    assert (late.told, patient.told, gone.told) == (["close"], [], [])
+    table.expire(6.0)
+    assert late.told == ["close"], "once"
+
+
+@pytest.mark.parametrize(
+    ("settings", "check"),
+    [
+        (evolve(SETTINGS, idle_seconds=IDLE_CHECKS), "check_idle"),
+        (evolve(SETTINGS, heartbeat_seconds=1.0), "check_alive"),
+    ],
+)
+def test_sessions_are_checked_as_the_settings_say(settings: ServiceSettings, check: str) -> None:
+    table, [session] = with_sessions(SETTINGS, CLIENT)
+    for now in range(100, 103):
+        table.expire(float(now))
+    assert session.told == []
+    table.configure(settings)
+    for now in range(103, 110):
+        table.expire(float(now))
+    assert set(session.told) == {check}
+    assert len(session.told) >= 5
+
+
+async def test_a_new_table_has_relayed_nothing_and_held_nobody_back() -> None:
+    table = SessionTable(SETTINGS, ANYBODY)
+    assert table.throttled_seconds == 0
+    assert (table.traffic.messages_in, table.traffic.octets_out, len(table)) == (0, 0, 0)
