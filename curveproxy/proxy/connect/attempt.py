@@ -41,7 +41,7 @@ class DialAttempt:
     """Drives an initiator over a socket.
 
     new_socket: makes one of a family; raises OSError.
-    socket: the owner closes it, whatever becomes of it; None where there never was one.
+    socket: the owner releases it, whatever becomes of it; None where there never was one, or it was released.
     is_connecting: nothing could be sent yet.
     """
 
@@ -76,11 +76,16 @@ class DialAttempt:
             self._greet(sock)  # on loopback the connection stands by now, whatever connect said
         self._reactor.register(sock.fileno(), self, READ | WRITE)
 
+    def release(self) -> socket.socket | None:
+        """End the attempt: the socket is its owner's, to be closed or handed on."""
+        sock, self.socket = self.socket, None
+        return sock
+
     def ready(self, _events: int) -> None:
         """Go as far as the peer's octets reach."""
-        sock = self.socket
+        if (sock := self.socket) is None:
+            return
         failure: DialError | RefusedError | None = None
-        assert sock is not None
         try:
             if self.is_connecting:
                 self._finish_connect(sock)

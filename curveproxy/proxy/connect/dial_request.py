@@ -150,13 +150,14 @@ class DialRequest(Deadline):
             return
         attempt, self._attempt = self._attempt, None
         assert attempt is not None
-        assert attempt.socket is not None
+        sock = attempt.release()
+        assert sock is not None
         metadata = negotiated.metadata
         if socket_type and not find(metadata, "Socket-Type"):
             metadata = {"Socket-Type": socket_type, **metadata}
         self._owner.dial_succeeded(
             self,
-            Established(attempt.socket, metadata, negotiated.version, negotiated.security, negotiated.leftover),
+            Established(sock, metadata, negotiated.version, negotiated.security, negotiated.leftover),
         )
 
     def attempt_failed(self, error: DialError | RefusedError) -> None:
@@ -208,8 +209,8 @@ class DialRequest(Deadline):
 
     def _close_attempt(self) -> None:
         attempt, self._attempt = self._attempt, None
-        if attempt is not None and attempt.socket is not None:
-            self._owner.close(attempt.socket)
+        if attempt is not None and (sock := attempt.release()) is not None:
+            self._owner.close(sock)
 
 
 def _fault_of(metadata: Mapping[str, bytes]) -> DialError | None:
