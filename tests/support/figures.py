@@ -1,8 +1,9 @@
-"""Figures of a service, of which a test says only what it is about."""
+"""Figures of a service and views of sessions, of which a test says only what it is about."""
 
 from typing import Any
 
-from attrs import evolve
+import trio
+from attrs import evolve, field, frozen
 
 from curveproxy.proxy.observer import ServiceFigures
 
@@ -29,3 +30,26 @@ QUIET = ServiceFigures(
 def service_figures(**given: Any) -> ServiceFigures:
     """Of a service without sessions."""
     return evolve(QUIET, **given)
+
+
+@frozen
+class View:
+    """A session as an observer sees it (``SessionView``)."""
+
+    number: int = 1
+    service: str = "orders"
+    client: str = "alice"
+    peer: str = "192.0.2.1:4242"
+    server_key: bytes = b"S"
+    socket_type: str = "REQ"
+    dialect: str = "3.1"
+    is_probe: bool = False
+    messages_in: int = 0
+    messages_out: int = 0
+    octets_in: int = 0
+    octets_out: int = 0
+    opened_at: float = field(factory=trio.current_time)
+
+    @property
+    def seconds(self) -> float:
+        return trio.current_time() - self.opened_at

@@ -1,6 +1,6 @@
-"""``curveproxy check``: all that can be known of a configuration, its keys and its paths without running it.
+"""``curveproxy check``: all that can be found in a configuration, its keys and its paths without running it.
 
-What a running proxy would only warn of is found by the same code, which here warns ``Findings``.
+Warnings of a running proxy are found by the same code, which here gets ``Findings`` in place of a log.
 """
 
 import errno
@@ -14,6 +14,7 @@ from curveproxy.app.config.certificates import warn_of_open_secret
 from curveproxy.app.config.load import ConfigError, inspect, tables
 from curveproxy.app.config.schema import ServiceConfig
 from curveproxy.app.watch.clients import UNREADABLE, Clients
+from curveproxy.policy.access import AccessList
 from curveproxy.policy.limits import BEFORE_HELLO, OnInvalid
 from curveproxy.policy.socket_types import DROPPING_HINT, HARMED_BY_DROPPING, PAIR, PAIR_HINT
 from curveproxy.proxy.net.endpoint import Endpoint
@@ -26,7 +27,7 @@ PUBLIC_ACTIONS = "whoever reaches the port can end sessions, and so can any site
 class Findings:
     """errors: why the proxy would not start, or not do what is written; warnings: what the operator may want so.
 
-    services, clients: how many of them there are. Stands in for the log of one service at a time, ``place``.
+    services, clients: how many there are; place: of what is checked now, for the log that this stands for.
     """
 
     errors: list[str] = field(factory=list)
@@ -44,27 +45,68 @@ class Findings:
     def info(self, event: str, **facts: object) -> None:
         """Ignore it: nobody has to act on it."""
 
+    def error(self, sentence: str) -> None:
+        """Add an error at this place."""
+        self.errors.append(f"{self.place}: {sentence}")
+
+    def begin(self, place: str) -> None:
+        """Say what is checked from now on."""
+        self.place = place
+
+    def count(self, clients: AccessList) -> None:
+        """Add the clients of a service."""
+        self.clients += len(clients.names)
+
 
 def check(path: Path) -> Findings:
-    """Look at a configuration file and at all that it names."""
-    found = Findings()
+    """Check a configuration file and all that it names."""
     try:
-        config, found.errors = inspect(tables(path), path.parent)
+        config, errors = inspect(tables(path), path.parent)
     except ConfigError as error:
-        found.errors = error.complaints
-        return found
-    found.services = len(config.service)
+        return Findings(error.complaints)
+    found = Findings(errors, services=len(config.service))
     if config.admin.public_page and config.admin.allow_actions:
         found.warnings.append(f"admin: allow_actions with public_page: {PUBLIC_ACTIONS}")
     if config.admin.address is not None:
-        found.place = "admin"
+        found.begin("admin")
         _check_bind(config.admin.address, found)
+    names = [service.name for service in config.service]
     first: dict[Endpoint, ServiceConfig] = {}
     for service in config.service:
-        found.place = f'service "{service.name}"'
-        _check(service, [other.name for other in config.service], config.process.relays, found)
+        found.begin(f'service "{service.name}"')
+        _check_clients(service, names, found)
+        _check_endpoint("listen", service.listen, found)
+        _check_endpoint("backend", service.backend, found)
+        _check_socket_type(service, config.process.relays, found)
         _check_shared(service, first.setdefault(service.listen, service), found)
     return found
+
+
+def _check_clients(service: ServiceConfig, services: Sequence[str], found: Findings) -> None:
+    for key in service.secret_keys:
+        if key.file is not None:
+            warn_of_open_secret(key.file, found.warning)
+    if service.clients.allow == "any" and (service.clients.directory or service.clients.keys):
+        found.warning('allow = "any" lets everybody in', hint='the list only names them: with "listed" it decides')
+    found.count(Clients.of(service, services, found).load())
+
+
+def _check_endpoint(setting: str, endpoint: Endpoint, found: Findings) -> None:
+    if endpoint.transport == "ipc":
+        _check_directory(setting, endpoint, found)
+    elif is_interface(endpoint.host):
+        found.error(f"{setting}: {endpoint}: {INTERFACE}")
+    elif setting == "listen":
+        _check_bind(endpoint, found)
+
+
+def _check_directory(setting: str, endpoint: Endpoint, found: Findings) -> None:
+    """Of the file of a Unix socket; an abstract one has none."""
+    directory = Path(endpoint.host).parent
+    if not endpoint.host.startswith("@") and not directory.is_dir():
+        found.error(f"{setting}: {directory} is not a directory: make it, for the socket in it")
+    elif setting == "listen" and not os.access(directory, os.W_OK | os.X_OK):
+        found.error(f"{setting}: {directory} can not be written to by this user")
 
 
 def _check_bind(endpoint: Endpoint, found: Findings) -> None:
@@ -75,7 +117,15 @@ def _check_bind(endpoint: Endpoint, found: Findings) -> None:
         if error.number == errno.EACCES:
             found.warnings.append(f"{found.place}: {error}: or let systemd hold the port, see curveproxy.socket")
         elif error.number != errno.EADDRINUSE:
-            found.errors.append(f"{found.place}: {error}")
+            found.error(str(error))
+
+
+def _check_socket_type(service: ServiceConfig, relays: int, found: Findings) -> None:
+    kind = service.backend_socket_type.encode()
+    if kind == PAIR and relays > 1:
+        found.warning("several workers do not suit a PAIR service", hint=PAIR_HINT)
+    if service.messages.on_invalid == OnInvalid.DROP and kind in HARMED_BY_DROPPING:
+        found.warning(f"dropping does not suit a {service.backend_socket_type} service", hint=DROPPING_HINT)
 
 
 def _check_shared(service: ServiceConfig, first: ServiceConfig, found: Findings) -> None:
@@ -86,27 +136,3 @@ def _check_shared(service: ServiceConfig, first: ServiceConfig, found: Findings)
             found.warning(f"admission.{name} is not used", hint=hint)
     if service.listen.is_fixed and service.proxy_protocol_from != first.proxy_protocol_from:
         found.warning("proxy_protocol_from is not used", hint=hint)
-
-
-def _check(service: ServiceConfig, services: Sequence[str], relays: int, found: Findings) -> None:
-    for key in service.secret_keys:
-        if key.file is not None:
-            warn_of_open_secret(key.file, found.warning)
-    if service.clients.allow == "any" and (service.clients.directory or service.clients.keys):
-        found.warning('allow = "any" lets everybody in', hint='the list only names them: with "listed" it decides')
-    found.clients += len(Clients.of(service, services, found).load().names)
-    for name, endpoint in (("listen", service.listen), ("backend", service.backend)):
-        if endpoint.transport == "tcp" and is_interface(endpoint.host):
-            found.errors.append(f"{found.place}: {name}: {endpoint}: {INTERFACE}")
-        elif endpoint.transport == "tcp" and name == "listen":
-            _check_bind(endpoint, found)
-        directory = Path(endpoint.host).parent
-        if endpoint.transport == "ipc" and not endpoint.host.startswith("@") and not directory.is_dir():
-            found.errors.append(f"{found.place}: {name}: {directory} is not a directory: make it, for the socket in it")
-        elif name == "listen" and endpoint.transport == "ipc" and not os.access(directory, os.W_OK | os.X_OK):
-            found.errors.append(f"{found.place}: {name}: {directory} can not be written to by this user")
-    told = service.backend_socket_type.encode()
-    if told == PAIR and relays > 1:
-        found.warning("several workers do not suit a PAIR service", hint=PAIR_HINT)
-    if service.messages.on_invalid == OnInvalid.DROP and told in HARMED_BY_DROPPING:
-        found.warning(f"dropping does not suit a {service.backend_socket_type} service", hint=DROPPING_HINT)

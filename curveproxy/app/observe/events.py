@@ -22,22 +22,21 @@ FAULT = "a fault of curveproxy: please report it"
 
 
 class ServiceObserver:
-    """Metrics, history and log of one service (``proxy/observer.py``).
-
-    allow_any: any key is let in, so that lines about sessions are limited in their rate too.
-    """
-
-    allow_any = False
+    """Metrics, history and log of one service (``proxy/observer.py``)."""
 
     def __init__(self, service: str, metrics: Metrics, log: Log) -> None:
         self._log = log.bind(service=service)
         self._metrics = ServiceMetrics(metrics, service)
         self.history = EventHistory()
-        self._limit = LogLimit(BURST, LINES_PER_SECOND)
+        self._limit, self._allow_any = LogLimit(BURST, LINES_PER_SECOND), False
 
-    def server_keys(self, names: Mapping[bytes, str]) -> None:
-        """Set the server's public keys, and their names for the metrics."""
-        self._metrics.server_keys(names)
+    def configure(self, server_keys: Mapping[bytes, str], *, allow_any: bool) -> None:
+        """Set the server's public keys with their names for the metrics.
+
+        allow_any: any key is let in, so that lines about sessions are limited in their rate too.
+        """
+        self._metrics.server_keys(server_keys)
+        self._allow_any = allow_any
 
     def accepted(self) -> None:
         self._metrics.accepted()
@@ -105,7 +104,7 @@ class ServiceObserver:
     def _log_session(self, session: SessionView, event: str, *, kind: str, **facts: object) -> None:
         if session.is_probe and not session.messages_in:  # a client that sends messages is no probe, whatever it says
             self._log.debug(event, probe=True, **facts)
-        elif self.allow_any:
+        elif self._allow_any:
             self._log_limited(self._log.info, event, kind=kind, **facts)
         else:
             self._log.info(event, **facts)

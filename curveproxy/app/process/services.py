@@ -56,6 +56,15 @@ class RunningService:
     clients: AccessList
     scope: trio.CancelScope = field(factory=trio.CancelScope)
 
+    def use_clients(self) -> None:
+        """Put the list of clients in force as it is now."""
+        self.clients = self.lists.clients.list
+        self.service.admit(self.clients)
+
+    def use_settings(self, settings: ServiceSettings) -> None:
+        """Have these settings in force as soon as the server opens its services again."""
+        self.settings = settings
+
 
 class ServiceManager:
     """All services. ``read`` and ``apply`` a configuration, at the start and whenever it changes.
@@ -107,7 +116,7 @@ class ServiceManager:
             log, before = self._log.bind(service=table.name), self._running.get(table.name)
             if before is not None and before.table.clients.lists == table.clients.lists:
                 clients = before.lists.clients
-                clients.services = names
+                clients.know_services(names)
             else:
                 clients = Clients.of(table, names, log)
                 clients.load()
@@ -206,15 +215,14 @@ class ServiceManager:
         if settings != each.settings:
             log.info("server keys changed", server_keys=_texts(each))
             self._use_lists(each)
-            each.settings = settings
+            each.use_settings(settings)
             self._server.open({other.service: other.settings for other in self._running.values()})
         self._metrics.reload(success=not keys.files.failed)
 
     def _use_lists(self, each: RunningService) -> None:
-        each.observer.allow_any = each.table.clients.allow == "any"
-        each.observer.server_keys({pair.public: name for pair, name in each.lists.keys.names.items()})
-        each.clients = each.lists.clients.list
-        each.service.admit(each.clients)
+        keys = {pair.public: name for pair, name in each.lists.keys.names.items()}
+        each.observer.configure(keys, allow_any=each.table.clients.allow == "any")
+        each.use_clients()
 
     def _log_listening(self, each: RunningService) -> None:
         figures, log = self._server.figures_of(each.service), self._log.bind(service=each.table.name)

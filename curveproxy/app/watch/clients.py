@@ -1,8 +1,8 @@
 """The allow-list: a directory of certificates, and the keys of the configuration beside it.
 
-Any file there may be a certificate, for CZMQ calls them as it likes; what is set aside by its name is not.
-A certificate's metadata may bind its key: ``identity``, ``socket-types``, ``services``, and limits of its own. A word
-there that is nearly one of these refuses the certificate: a misspelled restriction must not let anybody in.
+Any file there may be a certificate, for CZMQ gives them any name; but not one whose name says that it is a backup.
+A certificate's metadata may restrict its key: ``identity``, ``socket-types``, ``services``, and limits of its own. A
+name there that is nearly one of these refuses the certificate: a misspelled restriction must not let anybody in.
 """
 
 import difflib
@@ -26,19 +26,19 @@ from curveproxy.policy.limits import ClientLimits
 from curveproxy.policy.metadata import is_safe_identity
 from curveproxy.policy.socket_types import known
 
-# Regular files, and what tells of itself why it can not be read.
+# Regular files, and those whose error says why they can not be read.
 FILES = {stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK}
-# The one warning that ``check`` calls an error: the client whose key it is can not connect.
+# The one warning that ``check`` calls an error: the client of that key can not connect.
 UNREADABLE = "client key can not be read"
-# What the limits of one client are called there, and how long they may be.
+# The limits of one client by their names in a certificate, and how many digits each may have.
 DIGITS = 18
 LIMITS = {name.replace("_", "-"): name for name in attrs.fields_dict(ClientLimits)}
-# What a certificate's metadata may say to us.
+# The names in a certificate's metadata that mean something here.
 KNOWN = ("identity", "socket-types", "services", *LIMITS)
-# How much alike two names are of which one may be meant for the other, as difflib counts.
+# How much alike a misspelled name and a known one are, as difflib counts.
 ALIKE = 0.75
-# Ends of names: of a certificate, which its client's name is without; of a secret key, as CZMQ and zmq.auth call it; of
-# what has been set aside, so that its client stays out.
+# Ends of file names: of certificates, which are no part of the client's name; of secret keys, as CZMQ and zmq.auth name
+# them; of files that were set aside, whose clients are not let in.
 SUFFIXES = (PUBLIC_SUFFIX, ".pub", ".cert")
 SECRET = "_secret"  # noqa: S105  a suffix
 ASIDE = ("~", ".bak", ".old", ".orig", ".save", ".tmp", ".swp", ".disabled", ".off", ".revoked", ".rpmsave", ".rpmnew")
@@ -53,7 +53,7 @@ NO_SERVICE = "a client is for a service that does not exist"
 class Client:
     """What a certificate says of its owner. services: those that it may use; empty for all.
 
-    unknown: names in its metadata that say nothing to us.
+    unknown: names in its metadata that mean nothing here.
     """
 
     key: bytes
@@ -68,9 +68,9 @@ def read_client(path: Path) -> Client:
     if certificate.secret is not None:
         raise KeyFileError(f"{path} holds a secret key: leave it to its owner, and put the public half here")
     _check_names(path, certificate.metadata, certificate.elsewhere)
-    words = {name: text.replace(",", " ").split() for name, text in certificate.metadata.items()}
+    lists = {name: text.replace(",", " ").split() for name, text in certificate.metadata.items()}
     identity = certificate.metadata.get("identity", "").encode()
-    socket_types = frozenset(word.encode() for word in words.get("socket-types", ()))
+    socket_types = frozenset(each.encode() for each in lists.get("socket-types", ()))
     if not is_safe_identity(identity):
         raise KeyFileError(f"{path}: its identity is longer than 255 octets")
     if "unknown" in map(known, socket_types):
@@ -83,11 +83,11 @@ def read_client(path: Path) -> Client:
         limits[LIMITS[name]] = int(text)
     terms = KeyTerms(identity, socket_types, limits)
     unknown = frozenset(certificate.metadata.keys() - set(KNOWN))
-    return Client(certificate.public, terms, frozenset(words.get("services", ())), unknown)
+    return Client(certificate.public, terms, frozenset(lists.get("services", ())), unknown)
 
 
 def _check_names(path: Path, metadata: Mapping[str, str], elsewhere: Collection[str]) -> None:
-    """Nothing may look like a restriction and be none. Raises KeyFileError."""
+    """Refuse what looks like a restriction and is none. Raises KeyFileError."""
     for name in sorted({*metadata, *elsewhere}):
         close = difflib.get_close_matches(name.lower().replace("_", "-"), KNOWN, 1, ALIKE)
         if close and name != close[0]:
@@ -99,16 +99,16 @@ def _check_names(path: Path, metadata: Mapping[str, str], elsewhere: Collection[
 
 
 def client_name(file: str) -> str:
-    """What a client is called whose certificate has that name.
+    """The name of the client whose certificate is in that file.
 
-    It is told to the service, in UTF-8; a file name may be anything.
+    It is sent to the service in UTF-8, and a file name may be any octets.
     """
     stem = next((file.removesuffix(suffix) for suffix in SUFFIXES if file.endswith(suffix)), file)
     return os.fsencode(stem).decode(errors="replace")
 
 
 class Clients(Watched[Client]):
-    """The list of one service's clients. list: as it is now; services: the names of all that there are."""
+    """The clients of one service. list: as it is now."""
 
     _place = "clients directory"
 
@@ -117,23 +117,27 @@ class Clients(Watched[Client]):
     ) -> None:
         super().__init__(log)
         self._path, self._keys, self._allow_any, self._service = path, keys, allow_any, service
-        self.services: Collection[str] = ()
+        self._services: Collection[str] = ()
         self.files = Files(self._read, log.warning, UNREADABLE)
         self._warned: set[str] = set()
         self._unknown: set[str] = set()
-        self._taken()
+        self._changed()
 
     @classmethod
     def of(cls, service: ServiceConfig, services: Collection[str], log: Notices) -> Self:
-        """The clients of a service of the configuration, in which there are ``services``."""
+        """The clients of a service of the configuration. services: the names of all."""
         clients = service.clients
         keys = [key.octets for key in clients.keys]
         found = cls(clients.directory, keys, clients.allow == "any", log, service=service.name)
-        found.services = services
+        found.know_services(services)
         return found
 
+    def know_services(self, names: Collection[str]) -> None:
+        """Set the names of all services, to find those in certificates that do not exist."""
+        self._services = names
+
     def load(self) -> AccessList:
-        """The list as it is now; for the start, before there is anything to block."""
+        """Read the list, at the start."""
         self.refresh()
         self.warn_if_empty()
         return self.list
@@ -142,12 +146,12 @@ class Clients(Watched[Client]):
         if not self.list.names and not self._allow_any:
             self._log.warning(NOBODY, hint=NOBODY_HINT)
 
-    def _taken(self) -> None:
+    def _changed(self) -> None:
         self._warn_of_twins()
-        self._tell_of_metadata()
+        self._check_metadata()
         names: dict[bytes, str | None] = dict.fromkeys(self._keys)
         terms = {}
-        # Of two files with one key the first by name counts.
+        # Of two files with one key the first name counts.
         for name, client in sorted(self._present().items(), reverse=True):
             if not client.services or self._service in client.services:
                 names[client.key] = client_name(name)
@@ -159,7 +163,7 @@ class Clients(Watched[Client]):
         return {name: entry.value for name, entry in self.files.entries.items() if entry.value is not None}
 
     def _warn_of_twins(self) -> None:
-        """One key under two names, or one name for two keys. Of a file that was renamed the old name is missing."""
+        """Warn of one key under two names, and of one name for two keys. The old name of a renamed file is missing."""
         fresh, first, named = self.files.fresh, dict[bytes, str](), dict[str, str]()
         for name, client in sorted(self._present().items()) if fresh else ():
             if self.files.entries[name].missing:
@@ -173,14 +177,14 @@ class Clients(Watched[Client]):
                     "two keys have one client's name", files=[other, name], hint="log, page and service see one client"
                 )
 
-    def _tell_of_metadata(self) -> None:
-        """What certificates say that can not be meant so, or that says nothing to us; each once."""
+    def _check_metadata(self) -> None:
+        """Log what in certificates can not be meant, or means nothing here; each once."""
         fresh = {name: client for name, client in self._present().items() if name in self.files.fresh}
         for name, client in sorted(fresh.items()):
-            for missing in sorted(client.services - {*self.services, self._service}) if self.services else ():
+            for missing in sorted(client.services - {*self._services, self._service}) if self._services else ():
                 detail = f"{self._path}/{name}: there is no service {missing}"
-                self._log.warning(NO_SERVICE, detail=detail, hint=suggestion(missing, self.services))
-        if unknown := {word for client in fresh.values() for word in client.unknown} - self._unknown:
+                self._log.warning(NO_SERVICE, detail=detail, hint=suggestion(missing, self._services))
+        if unknown := {name for client in fresh.values() for name in client.unknown} - self._unknown:
             self._unknown |= unknown
             self._log.info("metadata of clients that binds nothing", names=sorted(unknown))
 
@@ -198,17 +202,17 @@ class Clients(Watched[Client]):
             try:
                 status = file.stat()
             except FileNotFoundError:
-                continue  # it went while we looked
-            except OSError:  # one that can not be followed spoils only itself
+                continue  # it has been removed meanwhile
+            except OSError:  # a link that can not be followed: the other files are listed
                 status = file.lstat()
-            if stat.S_IFMT(status.st_mode) not in FILES:  # not even its times hold still
+            if stat.S_IFMT(status.st_mode) not in FILES:  # even its times change all the time
                 self._warn_once(file, "what lies among the clients is no regular file", "it is passed over")
                 continue
             found[file.name] = Stamp.of(status)
         return found
 
     def _read(self, name: str) -> Client | None:
-        """Raises KeyFileError; not for a file that is no certificate, was none before, and has no name of one."""
+        """Raises KeyFileError, but not for what is no certificate, was none before, and is not named like one."""
         assert self._path is not None
         try:
             return read_client(self._path / name)

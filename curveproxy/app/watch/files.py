@@ -1,7 +1,7 @@
-"""Files that change while we run: listed once a second, and read again when a listing shows another one.
+"""Files that change while the process runs: listed once a second, and read again when a listing differs.
 
-A listing tells what changed (inode, times, size, through links), and there is no watcher that could go deaf when a
-secret is swapped by a link. What has changed is decided by ``Files``, which does no I/O of its own.
+A listing shows changes by inode, times and size, through links: notification by the kernel can miss a secret that is
+replaced by way of a link. ``Files`` decides what has changed, and does no I/O of its own.
 """
 
 import os
@@ -12,15 +12,15 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 import trio
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from curveproxy.app.config.certificates import KeyFileError, reason
 from curveproxy.app.observe.log import Notices
 
 LISTING_SECONDS = 1.0
-# A file that is missing is looked for once more, this much later, before it counts as gone.
+# A file that is missing counts as gone when a second listing, this much later, does not have it either.
 AGAIN_SECONDS = 0.25
-# A listing that takes longer is told: what has been taken away stays valid meanwhile.
+# A listing that takes longer is logged: keys that were removed stay valid meanwhile.
 SLOW_SECONDS = 10.0
 SLOW_HINT = "no change is seen before that: look at the disk or the server that holds it"
 
@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 @frozen
 class Stamp:
-    """What a listing says of a file; another stamp, and it is read again."""
+    """A file in a listing. When its stamp differs, it is read again."""
 
     inode: int
     modified_ns: int
@@ -44,9 +44,9 @@ class Stamp:
 Listing = Mapping[str, Stamp]
 
 
-@define
+@frozen
 class Entry(Generic[T]):
-    """A file that has been read. value: the last that it held; missing: it was not in the last listing."""
+    """A file that has been read. value: the last that could be read; missing: it was not in the last listing."""
 
     stamp: Stamp | None
     value: T | None
@@ -55,11 +55,11 @@ class Entry(Generic[T]):
 
 @define
 class Files(Generic[T]):
-    """What the listings of some files amount to.
+    """The contents of some files, by their listings.
 
-    read: what the file of that name holds; None for nothing; raises KeyFileError.
+    read: the value of the file of that name, None for none; raises KeyFileError.
     unreadable: the event to warn of when it does, with a detail and a hint.
-    fresh: the files that were read at the last listing; failed: whether one of them could not be.
+    fresh: the files that were read after the last listing; failed: whether one of them could not be read.
     """
 
     read: Callable[[str], T | None]
@@ -69,18 +69,19 @@ class Files(Generic[T]):
     fresh: set[str] = field(factory=set)
     failed: bool = False
 
-    def take(self, listing: Listing) -> bool:
-        """Follow a listing; whether something may have changed.
+    def update(self, listing: Listing) -> bool:
+        """Follow a listing. Returns whether something may have changed.
 
-        A file that stops parsing keeps what it held, and that goes only when its file is missing twice in a row: a
-        directory is not changed in one instant.
+        The value of a file that can not be parsed any more stays. It goes when the file is missing in two listings in a
+        row, for a directory is not changed at one moment.
         """
         changed, self.failed = False, False
         for name, entry in list(self.entries.items()):
             if name not in listing and entry.missing:
                 del self.entries[name]
                 changed = True
-            entry.missing = name not in listing
+            elif entry.missing != (name not in listing):
+                self.entries[name] = evolve(entry, missing=not entry.missing)
         self.fresh = set()
         for name, stamp in listing.items():
             known = self.entries.get(name)
@@ -104,52 +105,55 @@ class Files(Generic[T]):
 
 
 class Watched(ABC, Generic[T]):
-    """A value that is made of files, kept up to date. files: what its listings amount to; current: the value."""
+    """A value that is made of files, and kept up to date with them."""
 
     files: Files[T]
-    # What can not be listed, for the log.
+    # What is listed, for the log.
     _place: str
 
     def __init__(self, log: Notices) -> None:
         self._log, self._failing = log, ""
-        self._looking = threading.Lock()  # a thread that was left behind may still be at it
+        self._listing_lock = threading.Lock()  # an abandoned thread may still be listing
 
     @abstractmethod
     def _listing(self) -> Listing:
         """What is there now. Raises OSError."""
 
     @abstractmethod
-    def _taken(self) -> None:
-        """The files may hold something else: make the value anew."""
+    def _changed(self) -> None:
+        """Make the value again, for the files may have changed."""
 
     def refresh(self) -> bool:
-        """List, and read what has changed; whether something has. May run in a thread."""
-        with self._looking:
+        """List the files, and read those that differ. Returns whether something may have changed.
+
+        May run in a thread.
+        """
+        with self._listing_lock:
             try:
                 listing = self._listing()
             except OSError as error:
                 self._warn_of_failure(reason(error))
                 return False
             self._failing = ""
-            if changed := self.files.take(listing):
-                self._taken()
+            if changed := self.files.update(listing):
+                self._changed()
             return changed
 
-    async def watch(self, taken: Callable[[], None]) -> None:
-        """List now and then for ever, and tell ``taken`` when something has been read."""
+    async def watch(self, changed: Callable[[], None]) -> None:
+        """Refresh for ever, and call ``changed`` when something may have changed."""
         while True:
             await trio.sleep(AGAIN_SECONDS if self.files.some_are_missing else LISTING_SECONDS)
             try:
-                # In a thread, which a shutdown does not wait for: a disk may have gone to sleep, a server may hang.
+                # In a thread that a shutdown does not wait for: a disk may be asleep, or a file server hang.
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._warn_when_slow)
-                    changed = await trio.to_thread.run_sync(self.refresh, abandon_on_cancel=True)
+                    has_changed = await trio.to_thread.run_sync(self.refresh, abandon_on_cancel=True)
                     nursery.cancel_scope.cancel()
-            except Exception as error:  # no thread to be had, or a fault of ours: a listing that failed
+            except Exception as error:  # the boundary: there is no thread, or it is an error of ours
                 self._warn_of_failure(f"{type(error).__name__}: {error}")
             else:
-                if changed:
-                    taken()
+                if has_changed:
+                    changed()
 
     async def _warn_when_slow(self) -> None:
         await trio.sleep(SLOW_SECONDS)

@@ -1,4 +1,4 @@
-"""A service's own keys: one, or several while one takes the place of another. They are read again when they change."""
+"""A service's own keys: one, or several while one replaces another. They are read again when their files change."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,12 +10,12 @@ from curveproxy.app.observe.troubles import NO_KEY, NO_KEY_HINT
 from curveproxy.app.watch.files import Entry, Files, Listing, Watched, stamp
 from curveproxy.wire.curve.keys import KeyPair
 
-# What a key is called in the metrics that is in no file.
+# The name in the metrics of a key that is in no file.
 TEMPORARY = "temporary"
 
 
 class ServerKeys(Watched[KeyPair]):
-    """names: the pairs that are in force, in their order, and the stem of each one's file."""
+    """The key files of one service. names: the keys in force, in their order, each with the stem of its file."""
 
     _place = "server keys"
     _log: Log
@@ -24,13 +24,13 @@ class ServerKeys(Watched[KeyPair]):
         super().__init__(log)
         self._unwritten = {key.pair: TEMPORARY for key in keys if key.file is None}
         self._paths = {str(key.file): key.file for key in keys if key.file is not None}
-        self.files = Files(self._read, log.warning, "server key can not be read")
-        self.files.entries = {str(key.file): Entry(None, key.pair) for key in keys if key.file is not None}
+        entries = {str(key.file): Entry[KeyPair](None, key.pair) for key in keys if key.file is not None}
+        self.files = Files(self._read, log.warning, "server key can not be read", entries)
         for path in self._paths.values():
             warn_of_open_secret(path, log.warning)
-        self._taken()
+        self._changed()
 
-    def _taken(self) -> None:
+    def _changed(self) -> None:
         present = {
             path: self.files.entries[name].value for name, path in self._paths.items() if name in self.files.entries
         }

@@ -3,19 +3,18 @@
 import json
 from collections.abc import Iterator
 from functools import cached_property
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 import structlog
 import trio
+from support.figures import View
 from trio.testing import MockClock
 
 from curveproxy.app.observe.events import BURST, SUMMARY_SECONDS, ServiceObserver
 from curveproxy.app.observe.history import UNKNOWN_MAX
 from curveproxy.app.observe.log import open_log
 from curveproxy.app.observe.metrics import Metrics
-from curveproxy.proxy.relay.session import Session
 from curveproxy.reasons import BackendFailure, Closed, Invalid, Outcome
 
 FLOOD = 1000
@@ -48,18 +47,8 @@ def told(capsys: pytest.CaptureFixture[str]) -> Iterator[Told]:
     structlog.reset_defaults()
 
 
-class Open(SimpleNamespace):
-    """What a session tells of itself."""
-
-    @property
-    def seconds(self) -> float:
-        return float(trio.current_time() - self.opened_at)
-
-
-def session() -> Session:
-    facts = {"client": "alice", "peer": "192.0.2.1:4242", "socket_type": "REQ", "server_key": b"S", "is_probe": False}
-    traffic = {"messages_in": 1, "octets_in": 10, "messages_out": 2, "octets_out": 20}
-    return cast("Session", Open(**facts, **traffic, opened_at=trio.current_time()))
+def session(*, is_probe: bool = False, messages_in: int = 1) -> View:
+    return View(messages_in=messages_in, octets_in=10, messages_out=2, octets_out=20, is_probe=is_probe)
 
 
 @pytest.mark.parametrize("outcome", [outcome for outcome in Outcome if outcome != Outcome.ADMITTED])
@@ -88,7 +77,7 @@ async def test_the_life_of_a_session(told: Told, autojump_clock: MockClock) -> N
     told.observer.accepted()
     client = session()
     told.observer.backend_up(0.001)
-    told.observer.server_keys({b"S": "old", b"T": "new"})
+    told.observer.configure({b"S": "old", b"T": "new"}, allow_any=False)
     told.observer.admitted(client, 0.002)
     await trio.sleep(42)
     told.observer.invalid(client, Invalid.BOX)
@@ -153,12 +142,10 @@ async def test_probes_of_a_load_balancer_are_never_a_warning(told: Told, autojum
 
 
 async def test_a_probe_is_told_of_at_debug_unless_it_speaks(told: Told, autojump_clock: MockClock) -> None:
-    observer, client = told.new("debug"), session()
-    cast("Any", client).is_probe, client.messages_in = True, 0
+    observer, client = told.new("debug"), session(is_probe=True, messages_in=0)
     observer.admitted(client, 0.001)
     observer.closed(client, Closed.CLIENT_CLOSED)
-    client.messages_in = 1
-    observer.closed(client, Closed.CLIENT_CLOSED)
+    observer.closed(session(is_probe=True), Closed.CLIENT_CLOSED)
     assert [line["level"] for line in told.lines()] == ["debug", "debug", "info"]
 
 
@@ -167,7 +154,7 @@ async def test_sessions_are_told_all_unless_strangers_may_have_them(
     told: Told, autojump_clock: MockClock, allow_any: bool, lines: int
 ) -> None:
     observer = told.new()
-    observer.allow_any = allow_any
+    observer.configure({}, allow_any=allow_any)
     for _ in range(FLOOD):
         observer.admitted(session(), 0.001)
     assert len(told.lines()) == lines

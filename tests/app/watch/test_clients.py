@@ -50,10 +50,12 @@ class Directory(Clients):
         return Client(key)
 
     def take(self, listing: Mapping[str, Stamp]) -> bool:
-        changed = self.files.take(listing)
-        if changed:
-            self._taken()
-        return changed
+        """Refresh by this listing."""
+        self._files = listing
+        return self.refresh()
+
+    def _listing(self) -> Mapping[str, Stamp]:
+        return self._files
 
     def names(self) -> Mapping[bytes, str | None]:
         return self.list.names
@@ -266,7 +268,7 @@ def test_a_client_for_a_service_that_does_not_exist_is_told(tmp_path: Path) -> N
     log = Log()
     key = written(tmp_path / "alice.key", '    services = "ordres, prices"\n')
     clients = Clients(tmp_path, [], False, log, service="prices")
-    clients.services = ["orders", "prices"]
+    clients.know_services(["orders", "prices"])
     assert clients.load().names == {key: "alice"}
     assert log.lines == ["a client is for a service that does not exist"]
 
