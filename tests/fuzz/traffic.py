@@ -469,7 +469,7 @@ def transformed_command(material: Material) -> None:
         if result.stop <= Stop.FULL:
             assert len(body) > 1 << 12
             continue
-        transform.resolve(result, buffer, len(came), 0.0)
+        transform.resolve(result, buffer, len(came), lambda: 0.0)
         assert result.start == len(came)
         filtered = {Invalid.NOT_ACCEPTED, Invalid.NOT_SUBSCRIBED} if transform is opener else set()
         assert set(result.invalid) <= {Invalid.COMMAND, Invalid.TOO_LARGE} | filtered

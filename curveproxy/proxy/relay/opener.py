@@ -9,7 +9,7 @@ from curveproxy.proxy.relay.commands import INVALID
 from curveproxy.proxy.relay.filters.message_filter import Filter
 from curveproxy.proxy.relay.filters.partial_messages import PartialMessages
 from curveproxy.proxy.relay.peer import Capabilities
-from curveproxy.proxy.relay.transformed import Transform, Transformed
+from curveproxy.proxy.relay.transformed import Clock, Transform, Transformed
 from curveproxy.reasons import Invalid
 from curveproxy.wire import spec
 from curveproxy.wire.codec.framing import frame_size, plain_frame
@@ -38,7 +38,7 @@ class Opener(Transform):
                 batch = batch._replace(stop=Stop.FULL)  # once more, with an empty target
         return Transformed(batch, target, state.nonce - nonce, probed)
 
-    def resolve(self, result: Transformed, source: Buffer, end: int, now: float) -> None:
+    def resolve(self, result: Transformed, source: Buffer, end: int, clock: Clock) -> None:
         if result.stop == Stop.COMMAND:
             body = result.probed.command if result.probed else None
         else:
@@ -46,7 +46,7 @@ class Opener(Transform):
             if defect is None:
                 result.wait()
                 return
-            if defect.fault is not None and not self._survives(result, INVALID[defect.fault], now):
+            if defect.fault is not None and not self._survives(result, INVALID[defect.fault], clock):
                 result.pass_by(end)
                 return
             body = resume(self._state, result.probed)
@@ -55,10 +55,10 @@ class Opener(Transform):
             behind = result.start + defect.size
             result.pass_by(min(behind, end), max(0, behind - end))
         if body is not None:
-            frame = self._resolve_command(result, body, now)
+            frame = self._resolve_command(result, body, clock)
             if not isinstance(frame, Invalid):
                 result.append(frame)  # no longer than what it was opened from
-            elif not self._survives(result, frame, now):
+            elif not self._survives(result, frame, clock):
                 result.pass_by(end)
 
     def command(self, body: bytes) -> bytes:
@@ -67,9 +67,9 @@ class Opener(Transform):
     def message(self, body: bytes) -> bytes:
         return plain_frame(0, body, self._state.dialect)
 
-    def _survives(self, result: Transformed, reason: Invalid, now: float) -> bool:
+    def _survives(self, result: Transformed, reason: Invalid, clock: Clock) -> bool:
         """Count an invalid message; whether the session goes on without it."""
-        self._within_budget(result, reason, now)
+        self._within_budget(result, reason, clock)
         result.end_session(reason)
         return False
 
@@ -98,47 +98,46 @@ class FilteringOpener(Opener):
         if the_filter is not None:
             state.batch = BATCH_FRAMES_IN_PYTHON
 
-    @property
     def partial(self) -> int:
         return 0 if self._partial is None else self._state.held
 
-    def resolve(self, result: Transformed, source: Buffer, end: int, now: float) -> None:
+    def resolve(self, result: Transformed, source: Buffer, end: int, clock: Clock) -> None:
         if self._partial is not None:
             held = self._state.held
             result.set_output(*self._partial.whole_messages(result.target, result.at, result.messages, held))
         if self._filter is not None:
             frames = result.target
-            result.set_output(frames, self._filtered(self._filter, result, frames, result.at, now))
+            result.set_output(frames, self._filtered(self._filter, result, frames, result.at, clock))
         if result.stop > Stop.FULL and result.fatal is None:
-            super().resolve(result, source, end, now)
+            super().resolve(result, source, end, clock)
 
     def discard(self) -> None:
         if self._partial is not None:
             self._partial.discard()
 
-    def _filtered(self, the_filter: Filter, result: Transformed, frames: Buffer, end: int, now: float) -> int:
+    def _filtered(self, the_filter: Filter, result: Transformed, frames: Buffer, end: int, clock: Clock) -> int:
         """Where ``frames[:end]`` end once what the sink must not be sent has been taken out."""
         end, flaws = the_filter.filter_untrusted(frames, end)
         for flaw in flaws:
             if flaw == Invalid.TOO_LARGE:
-                if not self._survives(result, flaw, now):
+                if not self._survives(result, flaw, clock):
                     break
-            elif not self._within_budget(result, flaw, now):  # a newer sink would ignore it, unless there is too much
+            elif not self._within_budget(result, flaw, clock):  # a newer sink would ignore it, unless there is too much
                 result.end_session(flaw)
                 break
         if the_filter.has_ended:
             result.end_session(Invalid.NOT_ACCEPTED)
         return end
 
-    def _pass_on(self, result: Transformed, body: bytes, now: float) -> bytes:
+    def _pass_on(self, result: Transformed, body: bytes, clock: Clock) -> bytes:
         framed = self.message(body)
         if self._filter is None:
             return framed
         message = Buffer(bytearray(framed))
-        return framed[: self._filtered(self._filter, result, message, len(framed), now)]
+        return framed[: self._filtered(self._filter, result, message, len(framed), clock)]
 
-    def _survives(self, result: Transformed, reason: Invalid, now: float) -> bool:
-        if self._within_budget(result, reason, now) and self._partial is not None and reason != Invalid.FRAMING:
+    def _survives(self, result: Transformed, reason: Invalid, clock: Clock) -> bool:
+        if self._within_budget(result, reason, clock) and self._partial is not None and reason != Invalid.FRAMING:
             return True
         result.end_session(reason)
         return False

@@ -337,10 +337,14 @@ class Pump:
         if before in (Blocked.IN_THREAD, Blocked.ENDED):
             return
         blocked = self._exchange()
-        if self.has_ended:
+        if self._blocked is Blocked.ENDED:
             return  # the session was closed meanwhile
         self._enter(blocked)
-        partial = self._octets_partial()
+        partial = len(self._kept)
+        if self._large is not None:
+            partial += self._large.memory
+        if self._transform.filters:
+            partial += self._transform.partial()
         held = partial + memory_of(self._owed)  # all of it stays until the last is written
         if held != self.held or partial != self.partial:
             self._charge(held, partial)
@@ -367,7 +371,8 @@ class Pump:
             command, self._pending_command = self._transform.command(self._pending_command), b""
             if not self._write(memoryview(command)):
                 return Blocked.ON_SINK
-        self._give_back_large()
+        if self._large is not None:
+            self._give_back_large()
         if self._finishing and not (self._ending or self._large) and self._may_finish():
             self._finish_early()
         if self._ending:
@@ -402,16 +407,19 @@ class Pump:
                 return self._end_sink()
             end += got
             full = end == reach
-        left = batch = transform.batch
+        frames = judged = 0
         while True:
             result = transform.apply(source, start, end, target)
-            left -= result.frames + batch // JUDGED_MAX
             self._settle(result, source, start, end)
             start, stop = result.start, result.stop
             written = not result.at or self._write(result.output, is_ours=result.target is not target)
-            if stop <= Stop.FULL or left <= 0 or self._ending or not written:
+            if stop <= Stop.FULL or self._ending or not written:
                 break
-        self._kept, self._has_whole = bytes(source.view[start:end]), stop != Stop.INCOMPLETE
+            frames, judged = frames + result.frames, judged + 1
+            if frames + judged * (transform.batch // JUDGED_MAX) >= transform.batch:
+                break
+        self._kept = bytes(source.view[start:end]) if start < end else b""
+        self._has_whole = stop != Stop.INCOMPLETE
         if not written:
             return Blocked.ON_SINK
         if self._ending:
@@ -421,8 +429,7 @@ class Pump:
         if self._finishing and start == end and self._may_finish():
             self._finish_early()  # right behind what was written: on a Unix socket the end does not travel with it
             return Blocked.YIELDED
-        size = transform.frame_size(source, start, end)
-        if size > pool.read_size:
+        if start < end and (size := transform.frame_size(source, start, end)) > pool.read_size:
             pressure = self._env.memory.under_pressure
             self._large, self._kept = LargeFrame(pool, self._kept, size, under_pressure=pressure), b""
         return Blocked.YIELDED if full or self._source_gone else Blocked.ON_SOURCE
@@ -467,7 +474,7 @@ class Pump:
         if result.messages == 1:
             self._env.reactor.spin()
         if result.stop > Stop.FULL or self._transform.filters:
-            self._transform.resolve(result, source, end, trio.current_time())
+            self._transform.resolve(result, source, end, trio.current_time)
             if result.skip:
                 self._to_skip = result.skip
             for reason in result.invalid:
@@ -559,11 +566,6 @@ class Pump:
             self._sink.socket.shutdown(socket.SHUT_WR)
 
     # --- what is kept
-
-    def _octets_partial(self) -> int:
-        """What is kept of frames and messages that are not whole."""
-        large = 0 if self._large is None else self._large.memory
-        return len(self._kept) + large + self._transform.partial
 
     def _charge(self, held: int, partial: int) -> None:
         """It keeps so much from now on."""

@@ -1,7 +1,7 @@
 """Seals: plain frames of the source become boxes for the sink."""
 
 from curveproxy.proxy.net.buffers import TARGET_ROOM
-from curveproxy.proxy.relay.transformed import Transform, Transformed
+from curveproxy.proxy.relay.transformed import Clock, Transform, Transformed
 from curveproxy.reasons import Invalid
 from curveproxy.wire import spec
 from curveproxy.wire.codec.framing import frame_size
@@ -25,7 +25,7 @@ class Sealer(Transform):
         batch = seal_frames(state, source, start, end, target, 0)
         return Transformed(batch, target, state.nonce - nonce)
 
-    def resolve(self, result: Transformed, source: Buffer, end: int, now: float) -> None:
+    def resolve(self, result: Transformed, source: Buffer, end: int, clock: Clock) -> None:
         start, stop, dialect = result.start, result.stop, self._state.dialect
         if stop != Stop.COMMAND or dialect != Dialect.V3:
             self._refuse(result, Invalid.FRAMING if stop == Stop.COMMAND else Invalid[stop.name], end)
@@ -35,7 +35,7 @@ class Sealer(Transform):
         body, behind, _ = header
         if result.at + behind - start + TARGET_ROOM > len(result.target):
             return  # once more, with an empty target
-        frame = self._resolve_command(result, bytes(source.view[body:behind]), now)
+        frame = self._resolve_command(result, bytes(source.view[body:behind]), clock)
         if isinstance(frame, Invalid):
             self._refuse(result, frame, end)
         else:

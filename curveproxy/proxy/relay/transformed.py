@@ -6,7 +6,7 @@ first frame that is not, it decides what becomes of that frame. ``opener.py`` an
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from curveproxy.policy.invalid_budget import InvalidBudget
 from curveproxy.policy.limits import MessageLimits
@@ -15,6 +15,8 @@ from curveproxy.proxy.relay.peer import Capabilities
 from curveproxy.reasons import Invalid
 from curveproxy.wire.codec.resync import Probed
 from curveproxy.wire.codec.state import Batch, Buffer, CodecState, Stop
+
+Clock = Callable[[], float]
 
 
 class Transformed:
@@ -40,6 +42,7 @@ class Transformed:
 
     @property
     def output(self) -> memoryview:
+        """What goes on."""
         return self.target.view[: self.at]
 
     def set_output(self, target: Buffer, at: int) -> None:
@@ -91,9 +94,8 @@ class Transform(ABC):
         """Octets of the message that has begun and not ended; 0 between two messages."""
         return self._state.held
 
-    @property
     def partial(self) -> int:
-        """Octets of messages that are kept here until they are whole."""
+        """Octets of messages that are kept here until they are whole; of interest only where it ``filters``."""
         return 0
 
     @property
@@ -110,10 +112,10 @@ class Transform(ABC):
         """Turn whole frames of ``source[start:end]`` into those of the sink. May run in a thread."""
 
     @abstractmethod
-    def resolve(self, result: Transformed, source: Buffer, end: int, now: float) -> None:
+    def resolve(self, result: Transformed, source: Buffer, end: int, clock: Clock) -> None:
         """Decide on the frame at which ``apply`` ended (when ``filters``, also on those before), in its result.
 
-        now: seconds of a clock that does not go back.
+        clock: tells seconds, and does not go back.
         """
 
     @abstractmethod
@@ -127,7 +129,7 @@ class Transform(ABC):
     def discard(self) -> None:  # noqa: B027
         """Forget what is kept of a message that has not ended."""
 
-    def _resolve_command(self, result: Transformed, body: bytes, now: float) -> bytes | Invalid:
+    def _resolve_command(self, result: Transformed, body: bytes, clock: Clock) -> bytes | Invalid:
         """The frame by which the source's command goes on, which may be empty; or what is wrong with it."""
         action = decide_untrusted(body, self._sink)
         if action.invalid is not None:
@@ -135,20 +137,20 @@ class Transform(ABC):
         self._source.learn(knows_ping=action.knows_ping, answers_ping=action.answers_ping)
         if action.pass_on and not action.flags and self._state.held:
             return Invalid.COMMAND  # a subscription between two parts of a message
-        if action.dropped and not self._within_budget(result, Invalid.COMMAND, now):
+        if action.dropped and not self._within_budget(result, Invalid.COMMAND, clock):
             result.end_session(Invalid.COMMAND)
         result.answer(action.answer)
         if not action.pass_on:
             return b""
-        return self.command(action.pass_on) if action.flags else self._pass_on(result, action.pass_on, now)
+        return self.command(action.pass_on) if action.flags else self._pass_on(result, action.pass_on, clock)
 
-    def _pass_on(self, result: Transformed, body: bytes, now: float) -> bytes:  # noqa: ARG002
+    def _pass_on(self, result: Transformed, body: bytes, clock: Clock) -> bytes:  # noqa: ARG002
         """A message that a command became, as a frame for the sink."""
         return self.message(body)
 
-    def _within_budget(self, result: Transformed, reason: Invalid, now: float) -> bool:
+    def _within_budget(self, result: Transformed, reason: Invalid, clock: Clock) -> bool:
         """Count what does not go on; False when there has been more of it in a minute than a session may send."""
         result.leave_out(reason)
         if self._budget is None:
             self._budget = InvalidBudget(self._limits.max_invalid_per_minute)
-        return self._budget.spend(now)
+        return self._budget.spend(clock())

@@ -23,6 +23,8 @@ class PartialMessages:
 
         ended: how many messages end in these frames; held: octets of the one that has begun and not ended.
         """
+        if ended and not held and not self._parts:
+            return frames, end
         if not ended:
             self._parts += frames.view[:end]
             return frames, 0
