@@ -204,8 +204,9 @@ class Run:
         capacity = len(self.target.view)
         state.batch = material.number(5) or state.batch
         self.before = bytes(self.source.view)
-        self.batch: Batch = codec(state, self.source, self.begin, self.end, self.target, self.at)
-        self.start, at, self.messages, self.octets, self.stop = self.batch
+        batch: Batch = codec(state, self.source, self.begin, self.end, self.target, self.at)
+        self.start, self.messages, self.octets, self.stop = batch.start, batch.messages, batch.octets, batch.stop
+        at = batch.at
         assert self.source.is_intact()
         assert self.target.is_intact()
         assert self.begin <= self.start <= self.end
@@ -318,8 +319,9 @@ def sealing(material: Material) -> None:
     assert changed == run.before
     assert run.stops_at_its_bound(len(parts), state) or _may_stop_sealing(run, state)
     back, target = CodecState(KEY, curve.FROM_SERVER, nonce, 1 << 20, dialect), Buffer(1 << 14)
-    _, at, _, _, stop = open_frames(back, run.target, run.at, run.at + len(run.given), target, 0)
-    assert (bytes(target.view[:at]), stop) == (b"".join(part.plain(dialect) for part, _ in parts), Stop.INCOMPLETE)
+    batch = open_frames(back, run.target, run.at, run.at + len(run.given), target, 0)
+    assert batch.stop == Stop.INCOMPLETE
+    assert bytes(target.view[: batch.at]) == b"".join(part.plain(dialect) for part, _ in parts)
 
 
 def _may_stop_sealing(run: Run, state: CodecState) -> bool:
@@ -338,7 +340,7 @@ def _may_stop_sealing(run: Run, state: CodecState) -> bool:
 
 
 @target()
-def flaws(material: Material) -> None:
+def resync(material: Material) -> None:
     """A stream of which what does not open is dropped: each step goes forward, and to the beginning of a frame."""
     stream = Stream(material)
     state, octets = stream.state, stream.octets
@@ -347,7 +349,7 @@ def flaws(material: Material) -> None:
     while True:
         begun, nonce = start, state.nonce
         batch = open_frames(state, source, start, len(octets), target, 0)
-        start, _, _, _, stop = batch
+        start, stop = batch.start, batch.stop
         if stop <= Stop.FULL:
             break
         assert has_room(state, batch, source, len(octets), target)
@@ -357,18 +359,18 @@ def flaws(material: Material) -> None:
             assert opened.command is not None
             assert start > begun
             continue
-        flaw = diagnose(state, stop, opened, source, start, len(octets))
-        if flaw is None:
+        defect = diagnose(state, stop, opened, source, start, len(octets))
+        if defect is None:
             assert not Claim.of(octets[start:]).is_whole(octets[start:])
             break
-        if not flaw.size:
-            assert flaw.fault == Fault.FRAMING
+        if not defect.size:
+            assert defect.fault == Fault.FRAMING
             break
         begin, size, _ = Claim.of(octets[start:])
-        assert flaw.size == begin + size
+        assert defect.size == begin + size
         resume(state, opened)
         assert state.nonce >= nonce
-        start += flaw.size
+        start += defect.size
         assert start > begun
         if start >= len(octets):
             break

@@ -1,16 +1,16 @@
 """What is wrong with a frame at which ``open_frames`` stopped, and how a stream goes on behind it.
 
-Dropping must never splice two messages, and MORE is inside the box: after a frame that did not open nobody knows
-whether a message ended there. Senders number their frames without gaps, which settles it:
+A dropped frame must never join two messages, and MORE is inside the box: behind a frame that did not open nobody knows
+whether a message ended there. Senders number their frames without gaps. So the next frame that opens tells:
 
-* The next frame that opens carries the very next nonce: the bad one was inserted, and nothing is lost.
-* It leaves nonces out: frames were damaged or taken out. What is held of a message is given up, and so is everything
-  from this frame on up to the end of the message that it belongs to. Commands neither begin nor end a message.
-* A frame that opened and makes its message too large takes the whole message with it, up to its own last part.
+* It has the very next nonce: the bad frame had been inserted, and nothing is lost.
+* It leaves nonces out: frames were damaged or removed. The message that has begun is lost, and so is everything from
+  this frame on up to the end of the message that it belongs to. Commands neither begin nor end a message.
+* It makes its message too large: the whole message is lost, up to its own last part.
 
-Every frame that opened moves the last nonce. A frame that is left out unopened leaves its nonce out, so the gap behind
-as many of them is the same damage, and is not counted again; what is given up is the same. In a stream without frames
-nothing can be followed.
+Each frame that opens moves the last nonce. A frame that is left out unopened leaves its nonce out, so a gap of as many
+nonces behind it is the same damage and is not counted again. What is lost is the same. A stream that is not framed can
+not be followed.
 """
 
 from attrs import field, frozen
@@ -22,7 +22,7 @@ from curveproxy.wire.codec.state import Batch, Buffer, CodecState, Stop
 from curveproxy.wire.errors import Fault
 from curveproxy.wire.zmtp.frame import Dialect
 
-# Whoever claims more than this many times the limit does not send large messages, but no frames at all.
+# A claim above this multiple of the limit means that the stream is not framed.
 FOLLOWED_UP_TO = 16
 
 
@@ -30,9 +30,9 @@ FOLLOWED_UP_TO = 16
 class Probed:
     """A frame that was opened by itself.
 
-    flags: its inner ones; None when it did not open.
-    command: the body of the command that it is, empty when it is larger than any; None when it is no command. The data
-        of a message is not kept.
+    flags: those in its box; None when it did not open.
+    command: the body of the command that it is, empty when it is larger than any command; None when it is a message,
+        whose data is not kept.
     """
 
     nonce: int
@@ -46,10 +46,11 @@ class Probed:
 
 @frozen
 class Defect:
-    """size: the frame's octets, header and all, which need not have come; 0 where that can not be told.
+    """A frame that can not go on.
 
-    fault: None where there is nothing to count: a command in order, which only came when the message around it all
-        but fills the limit, or a frame behind the gap that frames which were left out have made.
+    fault: None where there is nothing to count: a command in order, for which the limit of the message around it left
+        no room, or a frame behind a gap that is explained by frames which were left out.
+    size: octets of the frame with its header, of which some may not have come yet; 0 where the stream is not framed.
     """
 
     fault: Fault | None
@@ -57,10 +58,10 @@ class Defect:
 
 
 def probe(state: CodecState, batch: Batch, source: Buffer, end: int, target: Buffer) -> Probed | None:
-    """What the frame at which a batch stopped holds, where that must be known to judge it and all of it is here.
+    """Open the frame at which a batch stopped, where its contents decide what is wrong and all of it has come.
 
-    It is opened behind what the batch has left in the target, which has room for it (``has_room``). It takes as long as
-    the frame is large, and is called where the batch is.
+    It is opened behind the batch in the target, which must have room for it (``has_room``). A large frame takes long,
+    so this is called in the thread in which the batch was opened.
     """
     if batch.stop == Stop.COMMAND:
         return Probed(state.nonce, spec.INNER_COMMAND, _command(target, *state.command))
@@ -74,12 +75,12 @@ def probe(state: CodecState, batch: Batch, source: Buffer, end: int, target: Buf
 
 
 def has_room(state: CodecState, batch: Batch, source: Buffer, end: int, target: Buffer) -> bool:
-    """Whether the target can take what ``probe`` would open; an empty one always can."""
+    """Whether the target has room for what ``probe`` would open. An empty target always has."""
     return batch.at + _size_to_open(state, batch, source, end) <= len(target)
 
 
 def _size_to_open(state: CodecState, batch: Batch, source: Buffer, end: int) -> int:
-    """The size of the frame at which a batch stopped, where what it holds must be known and is here; else 0."""
+    """The size of the frame at which a batch stopped, where ``probe`` has to open it; else 0."""
     if batch.stop not in (Stop.NONCE, Stop.TOO_LARGE):
         return 0
     size = frame_size(source, batch.start, end, Dialect.V3)
@@ -87,14 +88,14 @@ def _size_to_open(state: CodecState, batch: Batch, source: Buffer, end: int) -> 
 
 
 def _command(target: Buffer, at: int, size: int) -> bytes:
-    """A command's body; nothing, which is no command either, for one that is larger than any: it is not copied."""
+    """A command's body. One that is larger than any command is not copied: it is empty, which is no command either."""
     return bytes(target.view[at : at + size]) if size <= spec.COMMAND_MAX else b""
 
 
 def diagnose(
     state: CodecState, stop: Stop, opened: Probed | None, source: Buffer, start: int, end: int
 ) -> Defect | None:
-    """What is wrong with the frame at ``source[start:end]``; None while too little of it is here to tell."""
+    """What is wrong with the frame at ``source[start:end]``; None while too little of it has come to tell."""
     size = frame_size(source, start, end, Dialect.V3)
     if stop == Stop.FRAMING or _data_size(size) > FOLLOWED_UP_TO * state.limit:
         return Defect(Fault.FRAMING, 0)
@@ -114,15 +115,15 @@ def diagnose(
 
 
 def resume(state: CodecState, opened: Probed | None) -> bytes | None:
-    """Follow the stream behind a frame that is dropped. What was held of a message is lost when ``held`` is 0 then.
+    """Let the stream go on behind a dropped frame. When ``state.held`` is 0 then, the message that had begun is lost.
 
-    Returns the body of the command that the frame was, which is no part of what is lost.
+    Returns the body of the command that the frame was, which is not lost.
     """
-    if opened is None or opened.flags is None:  # if something is lost with it, the next nonce tells
+    if opened is None or opened.flags is None:  # whether something is lost with it, the next nonce tells
         state.left_out = state.nonce, _left_out(state) + 1
         return None
     if opened.nonce <= state.nonce:
-        return None  # it is known
+        return None  # a repetition
     is_torn, state.nonce = opened.nonce != state.nonce + 1, opened.nonce
     if opened.command is None:
         state.held, state.discarding = 0, opened.more

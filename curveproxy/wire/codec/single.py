@@ -8,7 +8,7 @@ from curveproxy.wire.zmtp.frame import frame, read_header
 
 
 def seal_one(state: CodecState, flags: int, body: bytes) -> bytes:
-    """One body, with its inner flags, as a MESSAGE's whole frame."""
+    """Seal one body as a MESSAGE, and return its whole frame. flags: those in the box."""
     state.nonce += 1
     nonce = short_nonce(state.nonce)
     sealed = sodium.seal(bytes([flags]) + body, state.prefix + nonce, state.key)
@@ -16,10 +16,10 @@ def seal_one(state: CodecState, flags: int, body: bytes) -> bytes:
 
 
 def open_one(state: CodecState, source: Buffer, start: int, size: int, target: Buffer, at: int) -> tuple[int, int]:
-    """Open the MESSAGE of ``size`` octets at ``source[start:]`` into ``target[at:]``: inner flags, then data.
+    """Open the frame of ``size`` octets at ``source[start:]`` into ``target[at:]``: the flags in its box, then data.
 
-    The target has room for ``size`` octets there. Returns the nonce that the frame names, and how many octets its box
-    held: 0 when it is no MESSAGE, or does not open with that nonce. ``state`` stays as it is.
+    The target must have room for ``size`` octets there. Returns the nonce that the frame names, and how many octets its
+    box held: 0 when it is no MESSAGE, or does not open with that nonce. The state is not changed.
     """
     header = read_header(source.data, start, start + size)
     assert header is not None

@@ -111,19 +111,19 @@ def test_message(given: Message) -> None:
     source, target = Buffer(len(given.frame)), Buffer(len(given.frame) + 64)
     source.view[:] = given.frame
     opening = CodecState(GIVEN.session, prefix, given.nonce - 1, LIMIT)
-    _, at, _, _, stop = open_frames(opening, source, 0, len(source), target, 0)
+    opened = open_frames(opening, source, 0, len(source), target, 0)
     sealing = CodecState(GIVEN.session, prefix, given.nonce - 1, LIMIT)
     if given.flags & spec.INNER_COMMAND:
         offset, size = opening.command
-        assert stop == Stop.COMMAND
+        assert opened.stop == Stop.COMMAND
         assert bytes(target.view[offset : offset + size]) == data
         assert seal_one(sealing, given.flags, data) == given.frame
         return
-    assert stop == Stop.INCOMPLETE
-    assert bytes(target.view[:at]) == frame(given.flags, data)
+    assert opened.stop == Stop.INCOMPLETE
+    assert bytes(target.view[: opened.at]) == frame(given.flags, data)
     sealed = Buffer(len(given.frame) + 64)
-    _, at, _, _, _ = seal_frames(sealing, target, 0, at, sealed, 0)
-    assert bytes(sealed.view[:at]) == given.frame
+    batch = seal_frames(sealing, target, 0, opened.at, sealed, 0)
+    assert bytes(sealed.view[: batch.at]) == given.frame
 
 
 @pytest.mark.parametrize("given", GIVEN.malformed, ids=lambda given: f"{given.of}: {given.flaw}")
@@ -132,10 +132,10 @@ def test_malformed_neighbours_have_their_reason(given: Malformed) -> None:
         source, target = Buffer(len(given.octets)), Buffer(1024)
         source.view[:] = given.octets
         state = CodecState(GIVEN.session, box.MESSAGE_FROM_CLIENT, 3, LIMIT)
-        _, at, _, _, stop = open_frames(state, source, 0, len(source), target, 0)
-        assert at == 0
+        batch = open_frames(state, source, 0, len(source), target, 0)
+        assert batch.at == 0
         # Which of the two a wrong nonce is, its box decides (wire/codec/resync.py).
-        assert stop == (Stop.NONCE if given.outcome in ("nonce", "gap") else Stop[Invalid(given.outcome).name])
+        assert batch.stop == (Stop.NONCE if given.outcome in ("nonce", "gap") else Stop[Invalid(given.outcome).name])
         return
     judges: dict[str, Callable[[], object]] = {
         "greeting": lambda: check_client_untrusted(given.octets),
