@@ -1,0 +1,56 @@
+"""What goes wrong on the way to a service, and whose fault that is."""
+
+import errno
+import os
+import socket
+
+import pytest
+
+from curveproxy.proxy.connect.failures import FAILURES, failure_of, nearest
+from curveproxy.proxy.errors import DialError, RefusedError
+from curveproxy.reasons import BackendFailure, Outcome
+from curveproxy.wire.errors import Fault, PeerError
+
+HERE, THERE = (socket.AF_INET, ("127.0.0.1", 7)), (socket.AF_INET6, ("::1", 7, 0, 0))
+
+
+@pytest.mark.parametrize(
+    ("number", "failure"),
+    [
+        (errno.ECONNREFUSED, BackendFailure.REFUSED),
+        (errno.ENOENT, BackendFailure.REFUSED),
+        (errno.ECONNRESET, BackendFailure.CLOSED),
+        (errno.EPIPE, BackendFailure.CLOSED),
+        (errno.ETIMEDOUT, BackendFailure.TIMEOUT),
+        (errno.EHOSTUNREACH, BackendFailure.UNREACHABLE),
+        (errno.EACCES, BackendFailure.UNREACHABLE),
+    ],
+)
+def test_an_error_of_the_system_is_the_services(number: int, failure: BackendFailure) -> None:
+    found = failure_of(OSError(number, os.strerror(number)))
+    assert isinstance(found, DialError)
+    assert (found.failure, found.detail) == (failure, os.strerror(number).lower())
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ENOSPC])
+def test_what_the_system_has_too_little_of_is_nobodys_fault(number: int) -> None:
+    found = failure_of(OSError(number, os.strerror(number)))
+    assert isinstance(found, RefusedError)
+    assert found.outcome == Outcome.SESSIONS_LIMIT
+    assert found.detail
+
+
+@pytest.mark.parametrize("fault", FAILURES)
+def test_a_fault_on_the_wire_keeps_its_detail(fault: Fault) -> None:
+    found = failure_of(PeerError(fault, "why"))
+    assert isinstance(found, DialError)
+    assert (found.failure, found.detail) == (FAILURES[fault], "why")
+
+
+def test_of_several_addresses_the_failure_nearest_to_an_answer_counts_and_all_are_told() -> None:
+    refused, unreachable = (DialError(each, str(each)) for each in (BackendFailure.REFUSED, BackendFailure.UNREACHABLE))
+    found = nearest([(HERE, unreachable), (THERE, refused)])
+    assert found.failure == BackendFailure.REFUSED
+    assert found.detail == "127.0.0.1:7: unreachable; [::1]:7: refused"
+    late = DialError(BackendFailure.TIMEOUT, "no answer")
+    assert nearest([(HERE, refused), (THERE, late)]).failure == BackendFailure.TIMEOUT

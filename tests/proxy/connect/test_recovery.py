@@ -1,0 +1,111 @@
+"""Whether a service is down, and how it is found out that it is up again."""
+
+from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+
+from curveproxy.proxy.connect import recovery
+from curveproxy.proxy.connect.recovery import Recovery
+from curveproxy.proxy.net.endpoint import Endpoint
+from curveproxy.proxy.settings import ServiceSettings
+from curveproxy.reasons import BackendFailure
+
+SETTINGS = ServiceSettings("test", Endpoint("tcp", "*"), Endpoint("tcp", "127.0.0.1", 1), ())
+
+
+class Found:
+    """The recovery of a service that listens when the test says so."""
+
+    def __init__(self, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.listens, self.looks, self.recovered = False, 0, 0
+        self.errors = list[Exception]()
+        observer: Any = SimpleNamespace(unexpected=self.errors.append)
+
+        def spawn(owner: Any, work: Callable[[], Awaitable[None]]) -> None:
+            async def guarded() -> None:
+                try:
+                    await work()
+                except Exception as error:
+                    owner.failed(error)
+
+            nursery.start_soon(guarded)
+
+        self.recovery = Recovery(observer, spawn, self._has_recovered)
+        monkeypatch.setattr(recovery, "listens", self._look)
+
+    async def _look(self, endpoint: Endpoint, *, allow_remote: bool) -> bool:
+        assert (endpoint, allow_remote) == (SETTINGS.backend, False)
+        self.looks += 1
+        return self.listens
+
+    def _has_recovered(self) -> None:
+        self.recovered += 1
+
+    async def seconds(self, number: int) -> None:
+        """Look whenever it is time to."""
+        for _ in range(4 * number):
+            await trio.sleep(0.25)
+            self.recovery.check_listener(trio.current_time(), SETTINGS)
+            await trio.testing.wait_all_tasks_blocked()
+
+
+@pytest.fixture
+async def found(
+    nursery: trio.Nursery, autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
+) -> Found:
+    return Found(nursery, monkeypatch)
+
+
+async def test_before_the_first_dial_nothing_is_known_and_nothing_is_looked_for(found: Found) -> None:
+    await found.seconds(5)
+    assert (found.recovery.up, found.recovery.is_down, found.looks) == (None, False, 0)
+
+
+async def test_where_nobody_listens_it_is_looked_once_a_second_until_somebody_does(found: Found) -> None:
+    found.recovery.dial_failed(BackendFailure.REFUSED)
+    assert (found.recovery.up, found.recovery.is_down) == (False, True)
+    await found.seconds(3)
+    assert (found.looks, found.recovered) == (3, 0)
+    found.listens = True
+    await found.seconds(3)
+    assert (found.looks, found.recovered) == (4, 1)
+    assert not found.recovery.is_down
+    assert found.recovery.up is False, "it listens, which is not yet an answer"
+
+
+async def test_where_somebody_listens_and_does_not_answer_only_clients_can_find_out(found: Found) -> None:
+    found.recovery.dial_failed(BackendFailure.TIMEOUT)
+    await found.seconds(3)
+    assert found.looks == 0
+    assert found.recovery.allow_probes(trio.current_time()) == 1
+    found.recovery.dialled(trio.current_time())
+    assert found.recovery.allow_probes(trio.current_time()) == 0
+    found.recovery.succeeded()
+    assert (found.recovery.up, found.recovery.is_down, found.recovered) == (True, False, 1)
+
+
+async def test_another_service_is_not_known_and_a_look_at_the_one_before_changes_nothing(found: Found) -> None:
+    found.recovery.dial_failed(BackendFailure.REFUSED)
+    found.listens = True
+    await trio.sleep(1)
+    found.recovery.check_listener(trio.current_time(), SETTINGS)
+    found.recovery.forget()
+    found.recovery.dial_failed(BackendFailure.REFUSED)
+    await trio.testing.wait_all_tasks_blocked()
+    assert found.looks == 1
+    assert found.recovery.is_down, "that look was for another one"
+
+
+async def test_an_error_of_ours_in_a_look_is_reported(found: Found, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fails(*_: object, **__: object) -> bool:
+        raise ValueError("ours")
+
+    monkeypatch.setattr(recovery, "listens", fails)
+    found.recovery.dial_failed(BackendFailure.REFUSED)
+    await found.seconds(1)
+    assert [str(error) for error in found.errors] == ["ours"]
+    assert found.recovery.is_down
