@@ -31,10 +31,10 @@ def applicant(
     key: bytes = CLIENT,
     socket_type: bytes = b"DEALER",
     accepted_at: float = 0.0,
-    **more: bytes,
+    more: Mapping[str, bytes] | None = None,
 ) -> Applicant:
     """Who has proved its key. more: of its metadata."""
-    metadata = {"Socket-Type": socket_type, "Identity": identity} | more
+    metadata = {"Socket-Type": socket_type, "Identity": identity, **(more or {})}
     return Applicant("192.0.2.1:4242", accepted_at, key, bytes(32), metadata)
 
 
