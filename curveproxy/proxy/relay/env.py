@@ -40,7 +40,7 @@ class RelayEnv:
     spawn: Spawn
 
 
-@frozen
+@frozen(weakref_slot=False)
 class AdmittedClient:
     """A client that has proved its key and is allowed.
 

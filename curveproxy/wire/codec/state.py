@@ -45,7 +45,7 @@ class Buffer:
         return len(self.data)
 
 
-@define(eq=False)
+@define(eq=False, weakref_slot=False)
 class CodecState:
     """One direction of a session, owned by one pump. The C twin has a type of its own with the same members.
 
