@@ -1,0 +1,66 @@
+"""Whom one end of a session wakes, and what it is known to speak."""
+
+import socket
+from contextlib import closing
+
+import pytest
+
+from curveproxy.proxy.established import Established
+from curveproxy.proxy.net.reactor import GONE, READ, WRITE
+from curveproxy.proxy.relay.peer import Capabilities, Peer
+from curveproxy.wire.security import Plain, Version
+from curveproxy.wire.zmtp.frame import Dialect
+
+
+class Woken:
+    """Both who reads and who writes; remembers what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[object] = []
+
+    def source_ready(self, *, gone: bool) -> None:
+        self.told.append("gone" if gone else "readable")
+
+    def sink_ready(self) -> None:
+        self.told.append("writable")
+
+    def failed(self, error: Exception) -> None:
+        self.told.append(error)
+
+
+@pytest.mark.parametrize(
+    ("events", "told"),
+    [
+        (READ, ["readable"]),
+        (WRITE, ["writable"]),
+        (READ | WRITE, ["readable", "writable"]),
+        (GONE, ["gone", "writable"]),
+    ],
+)
+def test_it_wakes_who_waits(events: int, told: list[str]) -> None:
+    ours, theirs = socket.socketpair()
+    with closing(ours), closing(theirs):
+        peer = Peer(Established(ours, {"Socket-Type": b"REQ"}, Version(Dialect.V3, 1), Plain()))
+        assert (peer.socket_type, peer.minor, peer.dialect) == (b"REQ", 1, Dialect.V3)
+        woken = Woken()
+        peer.attach(on_readable=woken, on_writable=woken)
+        peer.ready(events)
+        assert woken.told == told
+        peer.failed(error := OSError())
+        assert woken.told[-1] is error
+
+
+def test_what_it_learns_stays() -> None:
+    side = Capabilities(1, b"REQ")
+    side.learn(knows_ping=True, answers_ping=False)
+    side.learn(knows_ping=False, answers_ping=True)
+    assert side.knows_ping
+    assert side.answers_ping
+
+
+@pytest.mark.parametrize(
+    ("dialect", "kind", "never"),
+    [(Dialect.V1, b"SUB", True), (Dialect.V1, b"PUB", False), (Dialect.V2, b"SUB", False)],
+)
+def test_only_a_subscriber_before_zmtp_2_never_subscribes(dialect: Dialect, kind: bytes, never: bool) -> None:
+    assert Capabilities(0, kind, dialect).never_subscribes is never
