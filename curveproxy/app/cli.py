@@ -1,36 +1,31 @@
 """The command line. Data on stdout, everything else on stderr; no traceback for a user's mistake."""
 
-import io
 import os
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
-import attrs
 import click
 
 from curveproxy import __version__
 from curveproxy.app.observe.text import printable
+from curveproxy.app.terminal import fail, tell, unbuffer_stderr
 from curveproxy.policy.socket_types import SOCKET_TYPES
 from curveproxy.wire.errors import CodecError
 
-if TYPE_CHECKING:
-    from curveproxy.app.config.schema import Config, ServerKey
-    from curveproxy.proxy.net.endpoint import Endpoint
-
-# The rest is imported where it is needed: --version and keygen are quick, and run carries nothing beside its own.
+# Modules are imported where they are needed: --version and keygen start quickly, and run loads nothing of the others.
 
 
 class Command(click.Command):
-    """A part of the command, whose summary is told whole."""
+    """A subcommand, whose summary is shown whole."""
 
     def get_short_help_str(self, limit: int = 0) -> str:  # noqa: ARG002  lines are wrapped
         return super().get_short_help_str(1000)
 
 
 class Group(click.Group):
-    """The command, with the ending of all of its parts."""
+    """The command, and how all subcommands end."""
 
     command_class = Command
 
@@ -44,7 +39,7 @@ class Group(click.Group):
         except click.UsageError as error:
             if not sys.argv[1:]:
                 with suppress(OSError):
-                    error.show()  # the help, to who says nothing
+                    error.show()  # the help, for a command without arguments
                 sys.exit(2)
             command = error.ctx.command_path if error.ctx else "curveproxy"
             message = error.format_message().rstrip(".")
@@ -53,33 +48,12 @@ class Group(click.Group):
             fail(str(error), 2)
         except click.Abort:  # Ctrl-C
             sys.exit(1)
-        except OSError as error:  # nobody can catch those of stdout where they happen: it is flushed at the end
+        except OSError as error:  # of stdout, which is flushed at the end and not where it is written
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-            if not isinstance(error, BrokenPipeError):  # whoever closed the pipe has read enough
+            if not isinstance(error, BrokenPipeError):  # the reader of a pipe has read enough
                 fail((error.strerror or str(error)).lower())
             status = 0
         sys.exit(status)
-
-
-def unbuffer_stderr() -> None:
-    """Keep nothing back of what is written there: at the end Python flushes what could not be, and fails by that."""
-    if sys.stderr is not None:
-        with suppress(OSError, ValueError):  # it has no descriptor
-            raw = io.FileIO(sys.stderr.fileno(), "w", closefd=False)
-            sys.stderr = io.TextIOWrapper(raw, sys.stderr.encoding, "backslashreplace", write_through=True)
-
-
-def fail(message: str, status: int = 1) -> NoReturn:
-    """End with a sentence on stderr."""
-    tell(message)
-    sys.exit(status)
-
-
-def tell(message: str) -> None:
-    """One line for the person at the terminal, beside the data; whatever a file held, it stays one."""
-    if sys.stderr is not None:  # else print would take stdout
-        with suppress(OSError):
-            print(f"curveproxy: {printable(message)}", file=sys.stderr)
 
 
 def show_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
@@ -126,8 +100,10 @@ def run(  # noqa: PLR0913  click hands over one argument an option
     name: str | None,
 ) -> None:
     """Run the proxy, by a CONFIG file or by options for one service."""
+    from curveproxy.app.commands.options import OptionsError, config_of_options
     from curveproxy.app.config.certificates import KeyFileError
     from curveproxy.app.config.load import ConfigError, load
+    from curveproxy.wire import z85
 
     options = {
         "--listen": listen,
@@ -153,67 +129,18 @@ def run(  # noqa: PLR0913  click hands over one argument an option
         else:
             service: dict[str, Any] = {"name": name or "default", "listen": listen, "backend": backend}
             service["clients"] = {"allow": "any"} if allow_any else {"directory": str(clients)}
-            loaded = _of_options(service, {} if admin is None else {"admin": {"listen": admin}}, secret_key)
+            tables = {} if admin is None else {"admin": {"listen": admin}}
+            loaded = config_of_options(service, tables, secret_key)
+            print(z85.encode(loaded.service[0].secret_keys[0].pair.public), flush=True)
     except ConfigError as error:
         for complaint in error.complaints:
             tell(complaint)
         sys.exit(2)
-    except KeyFileError as error:
+    except (KeyFileError, OptionsError) as error:
         fail(str(error), 2)
     from curveproxy.app.process.main import run as run_process
 
     sys.exit(run_process(loaded, config))
-
-
-def _of_options(service: dict[str, Any], tables: dict[str, Any], secret_key: Path | None) -> "Config":
-    """A configuration without a file; a key is made only when the rest is right. Raises ConfigError, KeyFileError."""
-    from curveproxy.app.config.load import structure
-
-    loaded = structure(tables | {"service": [service | {"secret_keys": []}]}, Path.cwd(), needs_keys=False)
-    with_key = attrs.evolve(loaded.service[0], secret_keys=[_server_key(secret_key)])
-    return attrs.evolve(loaded, service=[with_key])
-
-
-def _server_key(path: Path | None) -> "ServerKey":
-    """The server's key: read, made where it is missing, or for this run only. Its public half is printed."""
-    from curveproxy.app.config.certificates import read_key_pair, write_key_pair
-    from curveproxy.app.config.schema import ServerKey
-    from curveproxy.wire import z85
-    from curveproxy.wire.curve.keys import KeyPair
-
-    if path is None:
-        pair = KeyPair.generate()
-        tell("a key for this run only: name one by --secret-key to keep it")
-    elif os.path.lexists(path):
-        pair = read_key_pair(path)
-    else:
-        _demand_no_mistake(path)
-        pair = KeyPair.generate()
-        public_file = write_key_pair(path, pair)
-        tell(f"there was no key: made {path}, and {public_file} for the clients")
-    print(z85.encode(pair.public), flush=True)
-    return ServerKey(pair, path)
-
-
-def _demand_no_mistake(path: Path) -> None:
-    """End where a key file that is missing looks misspelled: another identity would shut out all clients."""
-    import difflib
-
-    from curveproxy.app.config.certificates import reason
-
-    def stem(name: str) -> str:
-        return name.partition(".")[0].removesuffix("_secret")
-
-    try:
-        beside = [file.name for file in path.parent.iterdir() if file.name.endswith("_secret")]
-    except OSError as error:
-        fail(f"{path.parent}: {reason(error)}: correct --secret-key, or make the directory first", 2)
-    near = difflib.get_close_matches(stem(path.name), map(stem, beside), 1, 0.8)
-    for name in beside:
-        if near and stem(name) == near[0]:
-            fail(
-                f'there is no {path}: did you mean {path.with_name(name)}? A new key is made by "curveproxy keygen"', 2
-            )
 
 
 @main.command()
@@ -274,30 +201,17 @@ def keygen(name: str, directory: Path) -> None:
 def health(config: Path | None) -> None:
     """Ask a running proxy whether it is ready: exit 0 or 1."""
     from curveproxy.app.admin.client import NobodyAnswersError, ask
+    from curveproxy.app.commands.options import OptionsError, admin_address
 
     try:
-        status, reason = ask(_admin_address(config, None), "/readyz")
+        status, reason = ask(admin_address(config, None), "/readyz")
+    except OptionsError as error:
+        fail(str(error), 2)
     except NobodyAnswersError as error:
         fail(str(error))
     if status != 200:
         fail(f"not ready: {reason}")
     print("ready")
-
-
-def _admin_address(config: Path | None, text: str | None) -> "Endpoint":
-    """Where a running proxy can be asked: as its configuration says, or as the command line does."""
-    from curveproxy.app.config.load import ConfigError, read_admin
-    from curveproxy.app.config.schema import AdminConfig
-
-    try:
-        address = (read_admin(config) if config else AdminConfig() if text is None else AdminConfig(text)).address
-    except ConfigError as error:
-        fail(str(error), 2)
-    except ValueError as error:
-        fail(f"--admin: {error}", 2)
-    if address is None:
-        fail("the admin page is turned off: there is nobody to ask", 2)
-    return address
 
 
 @main.command()
@@ -310,12 +224,15 @@ def top(config: Path | None, admin: str | None, once: bool) -> None:
     The arrow keys, j, k, PgUp, PgDn, Home and End scroll; q ends it.
     """
     from curveproxy.app.admin.client import NobodyAnswersError
+    from curveproxy.app.commands.options import OptionsError, admin_address
     from curveproxy.app.commands.top import top as show
 
     if config is not None and admin is not None:
         raise click.UsageError("a configuration file and --admin: use one or the other")
     try:
-        show(_admin_address(config, admin), once=once)
+        show(admin_address(config, admin), once=once)
+    except OptionsError as error:
+        fail(str(error), 2)
     except NobodyAnswersError as error:
         fail(str(error))
     except KeyboardInterrupt:

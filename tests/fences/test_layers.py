@@ -80,6 +80,7 @@ LAYERS: dict[str, set[str]] = {
     | {"app.process", "app.admin", "app.watch", "app.observe", "app.config", "proxy", "curveproxy"},
     "app.commands": COMMON | {"app", "proxy"},
     "app.cli": COMMON | {"app", "proxy", "curveproxy"},
+    "app.terminal": {"app.observe.text"},
     "app": set(),
     "__main__": {"app.cli"},
     "curveproxy": set(),

@@ -56,9 +56,9 @@ class RunningService:
     clients: AccessList
     scope: trio.CancelScope = field(factory=trio.CancelScope)
 
-    def use_clients(self) -> None:
-        """Put the list of clients in force as it is now."""
-        self.clients = self.lists.clients.list
+    def use_clients(self, clients: AccessList) -> None:
+        """Put a list of clients in force."""
+        self.clients = clients
         self.service.admit(self.clients)
 
     def use_settings(self, settings: ServiceSettings) -> None:
@@ -222,7 +222,7 @@ class ServiceManager:
     def _use_lists(self, each: RunningService) -> None:
         keys = {pair.public: name for pair, name in each.lists.keys.names.items()}
         each.observer.configure(keys, allow_any=each.table.clients.allow == "any")
-        each.use_clients()
+        each.use_clients(each.lists.clients.list)
 
     def _log_listening(self, each: RunningService) -> None:
         figures, log = self._server.figures_of(each.service), self._log.bind(service=each.table.name)
