@@ -53,6 +53,11 @@ def command(name: bytes, data: bytes = b"") -> bytes:
     return bytes([len(name)]) + name + data
 
 
+def command_frame(name: bytes, data: bytes = b"") -> bytes:
+    """A command as a whole frame."""
+    return frame(command(name, data), COMMAND)
+
+
 def read_command(body: bytes) -> tuple[bytes, bytes]:
     """Name and data of a command's body."""
     if not body or not 1 <= body[0] < len(body):

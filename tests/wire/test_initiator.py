@@ -6,6 +6,7 @@ import pytest
 from attrs import evolve, frozen
 from hypothesis import given
 from hypothesis import strategies as st
+from support.zmtp import command_frame
 
 from curveproxy.wire import sodium, spec
 from curveproxy.wire.curve import box
@@ -15,7 +16,7 @@ from curveproxy.wire.curve.keys import KeyPair
 from curveproxy.wire.errors import LocalError, PeerError
 from curveproxy.wire.initiator import Initiator
 from curveproxy.wire.security import Curve, Negotiated, Plain, Version
-from curveproxy.wire.zmtp.frame import Dialect, command
+from curveproxy.wire.zmtp.frame import Dialect
 from curveproxy.wire.zmtp.greeting import greeting
 from curveproxy.wire.zmtp.metadata import encode
 from curveproxy.wire.zmtp.negotiation import PlainInitiator
@@ -47,7 +48,7 @@ def _curve_said() -> bytes:
 
 V1_SAID = b"\x05\x00name"
 V2_SAID = b"\xff" + bytes(7) + b"\x01\x7f" + b"\x01\x06" + b"\x00\x04name"
-V3_SAID = greeting(spec.NULL, as_server=False) + command(b"READY", encode(THEIRS))
+V3_SAID = greeting(spec.NULL, as_server=False) + command_frame(b"READY", encode(THEIRS))
 V1_FOUND = Negotiated({"Identity": b"name"}, Version(Dialect.V1, 0), Plain())
 V2_FOUND = Negotiated({**THEIRS, "Identity": b"name"}, Version(Dialect.V2, 0), Plain())
 V3_FOUND = Negotiated(THEIRS, Version(Dialect.V3, spec.MINOR), Plain())

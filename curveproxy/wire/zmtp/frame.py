@@ -12,7 +12,6 @@ from attrs import frozen
 
 from curveproxy.wire import spec
 from curveproxy.wire.errors import Fault, PeerError
-from curveproxy.wire.zmtp.command import body_of
 
 LONG_HEADER = struct.Struct(">BQ")
 
@@ -30,11 +29,6 @@ def frame(flags: int, body: bytes) -> bytes:
     if len(body) <= spec.SHORT_BODY_MAX:
         return bytes([flags, len(body)]) + body
     return LONG_HEADER.pack(flags | spec.LONG, len(body)) + body
-
-
-def command(name: bytes, data: bytes) -> bytes:
-    """One command as a whole frame: its body is the name with its length before it, then the data."""
-    return frame(spec.COMMAND, body_of(name, data))
 
 
 def read_header(

@@ -6,11 +6,11 @@ from support.handshake import (
     client,
     fault_of,
 )
+from support.zmtp import command_frame
 
 from curveproxy.wire.curve import server as curve_server
 from curveproxy.wire.errors import Fault, PeerError
 from curveproxy.wire.zmtp import metadata
-from curveproxy.wire.zmtp.frame import command
 
 
 def test_octets_behind_ready_are_kept_for_the_session() -> None:
@@ -35,10 +35,10 @@ def test_metadata_of_ready_comes_back() -> None:
         (b"\xff" + bytes(8) + b"\x7f\x01", Fault.ZMTP_VERSION),
         (b"\xff" + bytes(8) + b"\x7f\x03\x00NULL".ljust(64, b"\0"), Fault.MECHANISM),
         (curve_server.GREETING + curve_server.error("400"), Fault.COMMAND),
-        (curve_server.GREETING + command(b"HELLO", bytes(194)), Fault.ROLE),
-        (curve_server.GREETING + command(b"HELP", bytes(194)), Fault.COMMAND),
-        (curve_server.GREETING + command(b"WELCOME", bytes(160)), Fault.WELCOME),
-        (curve_server.GREETING + command(b"WELCOME", bytes(161)), Fault.WELCOME),
+        (curve_server.GREETING + command_frame(b"HELLO", bytes(194)), Fault.ROLE),
+        (curve_server.GREETING + command_frame(b"HELP", bytes(194)), Fault.COMMAND),
+        (curve_server.GREETING + command_frame(b"WELCOME", bytes(160)), Fault.WELCOME),
+        (curve_server.GREETING + command_frame(b"WELCOME", bytes(161)), Fault.WELCOME),
     ],
 )
 def test_our_client_says_what_a_server_did_wrong(octets: bytes, fault: Fault) -> None:
@@ -51,8 +51,8 @@ def test_our_client_says_what_a_server_did_wrong(octets: bytes, fault: Fault) ->
         (curve_server.error("400"), "refused: 400"),
         (curve_server.error("sessions_limit"), "refused: sessions_limit"),
         (curve_server.error("\x1b[2J"), "refused"),
-        (command(b"ERROR", b""), "refused"),
-        (command(b"READY", bytes(40)), "ready"),
+        (command_frame(b"ERROR", b""), "refused"),
+        (command_frame(b"READY", bytes(40)), "ready"),
     ],
 )
 @pytest.mark.parametrize("step", [1, 1000], ids=["octet by octet", "in one piece"])

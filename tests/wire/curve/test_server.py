@@ -13,6 +13,7 @@ from support.handshake import (
     fault_of,
     hello_and_initiate,
 )
+from support.zmtp import command_frame
 
 from curveproxy.wire import sodium, spec
 from curveproxy.wire.curve import box
@@ -20,7 +21,6 @@ from curveproxy.wire.curve import server as curve_server
 from curveproxy.wire.curve.cookie import cookie_key, seal_cookie
 from curveproxy.wire.curve.keys import KeyPair, short_nonce
 from curveproxy.wire.errors import Fault
-from curveproxy.wire.zmtp.frame import command
 
 
 @pytest.mark.parametrize("step", [1, 7, 10_000], ids=["octet by octet", "by sevens", "in one piece"])
@@ -78,7 +78,7 @@ def test_a_hello_that_boxes_something_else_is_malformed() -> None:
     transient = KeyPair.generate()
     nonce = short_nonce(1)
     sealed = sodium.seal(b"x" * 64, box.HELLO + nonce, sodium.shared_key(SERVER.public, transient.secret))
-    hello = command(b"HELLO", spec.CURVE_VERSION + bytes(72) + transient.public + nonce + sealed)
+    hello = command_frame(b"HELLO", spec.CURVE_VERSION + bytes(72) + transient.public + nonce + sealed)
     assert fault_of(lambda: Server().welcome(hello)) == Fault.HELLO
 
 
@@ -112,7 +112,7 @@ def forged_initiate(
         voucher, vouched_transient or transient.public, vouched_server, server_transient.public, bytes(16)
     )
     shared = sodium.shared_key(server_transient.public, transient.secret)
-    return command(
+    return command_frame(
         b"INITIATE", cookie + nonce + sodium.seal(CLIENT.public + vouch + octets, box.INITIATE + nonce, shared)
     )
 

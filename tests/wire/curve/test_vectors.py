@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 from support import vectors
 from support.vectors import Malformed, Message
+from support.zmtp import command_frame
 
 from curveproxy.proxy.accept.outcomes import OUTCOMES
 from curveproxy.reasons import Invalid
@@ -17,7 +18,7 @@ from curveproxy.wire.curve import server as curve_server
 from curveproxy.wire.curve.keys import KeyPair
 from curveproxy.wire.errors import PeerError
 from curveproxy.wire.zmtp import metadata
-from curveproxy.wire.zmtp.frame import command, frame
+from curveproxy.wire.zmtp.frame import frame
 from curveproxy.wire.zmtp.greeting import check_client_untrusted, greeting
 from curveproxy.wire.zmtp.null import NullInitiator, Pacing
 
@@ -101,7 +102,7 @@ def test_null_ready() -> None:
     peer = NullInitiator({}, Pacing.PIPELINED)
     peer.receive_untrusted(GIVEN.greetings["null"] + GIVEN.frames["null_ready"])
     assert peer.done
-    assert command(b"READY", metadata.encode(peer.negotiated.metadata)) == GIVEN.frames["null_ready"]
+    assert command_frame(b"READY", metadata.encode(peer.negotiated.metadata)) == GIVEN.frames["null_ready"]
 
 
 @pytest.mark.parametrize("given", GIVEN.messages, ids=lambda given: f"{given.sender}-{given.nonce}-{given.size}")

@@ -3,10 +3,11 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.zmtp import command_frame
 
 from curveproxy.wire import spec
 from curveproxy.wire.errors import Fault, PeerError
-from curveproxy.wire.zmtp.frame import Due, command, frame, read_command_untrusted
+from curveproxy.wire.zmtp.frame import Due, frame, read_command_untrusted
 
 WRONG, SMALL, LARGE = Fault.COMMAND, Fault.INITIATE, Fault.INITIATE_TOO_LARGE
 
@@ -28,7 +29,7 @@ def test_a_frame_is_short_while_it_can_be(size: int) -> None:
 
 @given(st.binary(min_size=5, max_size=300))
 def test_a_whole_command_is_found_by_following_the_marks(data: bytes) -> None:
-    octets = command(b"NAME", data) + b"behind"
+    octets = command_frame(b"NAME", data) + b"behind"
     have, steps = 0, 0
     while True:
         mark, begin, end = judge(octets[:have])

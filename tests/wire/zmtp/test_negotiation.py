@@ -1,16 +1,17 @@
 """How a service of any age is greeted: two of ours agree, whatever they remember of each other."""
 
 import pytest
+from support.zmtp import command_frame
 
 from curveproxy.wire import spec
 from curveproxy.wire.errors import Fault, PeerError
 from curveproxy.wire.security import Plain, Version
-from curveproxy.wire.zmtp.frame import Dialect, command
+from curveproxy.wire.zmtp.frame import Dialect
 from curveproxy.wire.zmtp.greeting import greeting
 from curveproxy.wire.zmtp.negotiation import PlainInitiator
 from curveproxy.wire.zmtp.null import Pacing
 
-READY = command(b"READY", b"\x0bSocket-Type\x00\x00\x00\x03REP")
+READY = command_frame(b"READY", b"\x0bSocket-Type\x00\x00\x00\x03REP")
 NULL_GREETING = greeting(spec.NULL, as_server=False)
 SIGNATURE = b"\xff" + bytes(7) + b"\x01\x7f"
 DEALER = {"Socket-Type": b"DEALER", "Identity": b"me", "X-Colour": b"green"}
@@ -54,7 +55,7 @@ def test_an_unknown_service_is_asked_step_by_step() -> None:
     assert peer.start() == SIGNATURE
     assert peer.receive_untrusted(NULL_GREETING[:9]) == b""
     assert peer.receive_untrusted(NULL_GREETING[9:10]) == b"\x03"
-    assert peer.receive_untrusted(NULL_GREETING[10:11]) == NULL_GREETING[11:] + command(b"READY", b"")
+    assert peer.receive_untrusted(NULL_GREETING[10:11]) == NULL_GREETING[11:] + command_frame(b"READY", b"")
     assert peer.receive_untrusted(NULL_GREETING[11:] + READY + b"behind") == b""
     assert end(peer) == (Dialect.V3, {"Socket-Type": b"REP"}, b"behind")
 
@@ -63,7 +64,7 @@ def test_one_that_listens_says_ready_behind_the_other() -> None:
     peer = PlainInitiator({}, Pacing.PEER_FIRST)
     assert peer.receive_untrusted(NULL_GREETING[:11]) == NULL_GREETING[10:]
     assert peer.receive_untrusted(NULL_GREETING[11:] + READY[:-1]) == b""
-    assert peer.receive_untrusted(READY[-1:]) == command(b"READY", b"")
+    assert peer.receive_untrusted(READY[-1:]) == command_frame(b"READY", b"")
 
 
 def test_the_minor_version_is_told() -> None:
@@ -132,10 +133,10 @@ def test_what_comes_behind_zmtp_2_is_kept() -> None:
         (SIGNATURE + b"\x01\x0b", Fault.OLD_HANDSHAKE),
         (SIGNATURE + b"\x01\x06\x02", Fault.OLD_HANDSHAKE),
         (greeting(spec.CURVE, as_server=True), Fault.MECHANISM),
-        (NULL_GREETING + command(b"ERROR", b"\x03400"), Fault.COMMAND),
+        (NULL_GREETING + command_frame(b"ERROR", b"\x03400"), Fault.COMMAND),
         (NULL_GREETING + b"\x00\x05hello", Fault.COMMAND),
         (NULL_GREETING + b"\x06" + (1 << 40).to_bytes(8, "big"), Fault.READY),
-        (NULL_GREETING + command(b"READY", b"\x0bSocket"), Fault.METADATA),
+        (NULL_GREETING + command_frame(b"READY", b"\x0bSocket"), Fault.METADATA),
     ],
 )
 def test_what_is_no_plain_service_has_its_fault(octets: bytes, fault: Fault) -> None:
