@@ -13,17 +13,28 @@ from curveproxy.wire import spec
 from curveproxy.wire.codec.framing import BOX_AT, NAME_NONCE, NONCE_AT
 from curveproxy.wire.codec.state import Batch, Buffer, CodecState, Stop
 from curveproxy.wire.sodium import address, open_at, seal_at
+from curveproxy.wire.spec import (
+    COMMAND,
+    FRAME_MAX,
+    INNER_COMMAND,
+    INNER_MORE,
+    LONG,
+    MESSAGE_NAME,
+    MESSAGE_OVERHEAD,
+    MORE,
+    SHORT_BODY_MAX,
+    SHORT_HEADER,
+)
 from curveproxy.wire.zmtp.frame import LONG_HEADER, Dialect
 
 U64 = struct.Struct(">Q")
 _NONCE_MAX = 2**64 - 1
 # The largest body behind a short header, and the size of a long one.
-_PLAIN = spec.SHORT_BODY_MAX, spec.LONG_HEADER
+_PLAIN = SHORT_BODY_MAX, spec.LONG_HEADER
 _V1_PLAIN = spec.V1_SHORT_BODY_MAX, spec.V1_LONG_HEADER
 _PREFIX, _NO_NONCE = spec.LONG_NONCE, bytes(spec.SHORT_NONCE)
-_OVERHEAD = spec.MESSAGE_OVERHEAD
 # Flags that most frames lack. A frame with one of them is looked at again.
-_UNUSUAL_IN_PLAIN, _UNUSUAL_IN_CURVE = ~(spec.MORE | spec.LONG), ~(spec.LONG | spec.COMMAND)
+_UNUSUAL_IN_PLAIN, _UNUSUAL_IN_CURVE = ~(MORE | LONG), ~(LONG | COMMAND)
 _V1, _INCOMPLETE = Dialect.V1, Stop.INCOMPLETE  # a member of an enumeration is slow to find
 _new_tuple = tuple.__new__  # a third of the time that calling Batch takes
 
@@ -41,34 +52,34 @@ def open_frames(state: CodecState, source: Buffer, start: int, end: int, target:
     capacity, messages, octets, opened = len(out), 0, 0, 0
     short_max, long_header = _V1_PLAIN if v1 else _PLAIN
     stop = _INCOMPLETE
-    while end - start >= spec.SHORT_HEADER:
+    while end - start >= SHORT_HEADER:
         if opened == state.batch:
             stop = Stop.FULL
             break
         flags = frames[start]
-        if flags & _UNUSUAL_IN_CURVE and flags & ~spec.LONG != spec.MORE:
+        if flags & _UNUSUAL_IN_CURVE and flags & ~LONG != MORE:
             stop = Stop.FRAMING
             break
-        if flags & spec.LONG:
+        if flags & LONG:
             body = start + spec.LONG_HEADER
             if body > end:
                 break
             size = U64.unpack_from(frames, start + 1)[0]
         else:
-            body = start + spec.SHORT_HEADER
+            body = start + SHORT_HEADER
             size = frames[start + 1]
-        if size < _OVERHEAD:
+        if size < MESSAGE_OVERHEAD:
             stop = Stop.TOO_SHORT
             break
-        plain = size - _OVERHEAD
-        header = spec.SHORT_HEADER if plain <= short_max else long_header
+        plain = size - MESSAGE_OVERHEAD
+        header = SHORT_HEADER if plain <= short_max else long_header
         if held + header + plain > limit:
-            stop = Stop.FRAMING if size > spec.FRAME_MAX else Stop.TOO_LARGE
+            stop = Stop.FRAMING if size > FRAME_MAX else Stop.TOO_LARGE
             break
         if body + size > end:
             break
         name, nonce = NAME_NONCE.unpack_from(frames, body)
-        if name != spec.MESSAGE_NAME:
+        if name != MESSAGE_NAME:
             stop = Stop.NOT_MESSAGE
             break
         if nonce != expected:
@@ -83,30 +94,30 @@ def open_frames(state: CodecState, source: Buffer, start: int, end: int, target:
             stop = Stop.BOX
             break
         inner = out[inner_at]
-        if flags & spec.MORE and inner & (spec.INNER_MORE | spec.INNER_COMMAND) != spec.INNER_MORE:
+        if flags & MORE and inner & (INNER_MORE | INNER_COMMAND) != INNER_MORE:
             stop = Stop.OUTER_MORE
             break
         start = body + size
         opened += 1
         expected = _reversed(state.nonce + opened + 1) if state.little_endian else expected + 1
-        if inner & spec.INNER_COMMAND:
+        if inner & INNER_COMMAND:
             state.command = inner_at + 1, plain
             stop = Stop.COMMAND
             break
-        more = inner & spec.INNER_MORE
+        more = inner & INNER_MORE
         if discarding:
             discarding = bool(more)
             continue
         if v1:
             out[inner_at] = more
-            if header == spec.SHORT_HEADER:
+            if header == SHORT_HEADER:
                 out[at] = plain + 1
             else:
                 LONG_HEADER.pack_into(out, at, spec.V1_LONG, plain + 1)
-        elif header == spec.SHORT_HEADER:
+        elif header == SHORT_HEADER:
             out[at], out[inner_at] = more, plain
         else:
-            LONG_HEADER.pack_into(out, at, more | spec.LONG, plain)
+            LONG_HEADER.pack_into(out, at, more | LONG, plain)
         at = inner_at + 1 + plain
         octets += plain
         if more:
@@ -131,25 +142,25 @@ def seal_frames(state: CodecState, source: Buffer, start: int, end: int, target:
     nonce_pointer = address("unsigned char[]", nonce_octets)
     capacity, messages, octets = len(out), 0, 0
     stop = _INCOMPLETE
-    while end - start >= spec.SHORT_HEADER:
+    while end - start >= SHORT_HEADER:
         if nonce == last:
             stop = Stop.FULL
             break
         # 1.0: size first, flags last, of which MORE alone means something; FF is the long form.
         flags = frames[start]
-        long = flags == spec.V1_LONG if v1 else flags & spec.LONG
-        body = start + (spec.V1_LONG_HEADER if v1 else spec.LONG_HEADER) if long else start + spec.SHORT_HEADER
+        long = flags == spec.V1_LONG if v1 else flags & LONG
+        body = start + (spec.V1_LONG_HEADER if v1 else spec.LONG_HEADER) if long else start + SHORT_HEADER
         if body > end:
             break
         if v1:
             size = (U64.unpack_from(frames, start + 1)[0] if long else flags) - 1
-            flags = frames[body - 1] & spec.MORE
+            flags = frames[body - 1] & MORE
         else:
             size = U64.unpack_from(frames, start + 1)[0] if long else frames[start + 1]
-            if flags & _UNUSUAL_IN_PLAIN and flags & ~spec.LONG != spec.COMMAND:
+            if flags & _UNUSUAL_IN_PLAIN and flags & ~LONG != COMMAND:
                 stop = Stop.FRAMING
                 break
-        if not 0 <= size <= spec.FRAME_MAX:
+        if not 0 <= size <= FRAME_MAX:
             stop = Stop.FRAMING
             break
         weight = body - start + size
@@ -158,23 +169,23 @@ def seal_frames(state: CodecState, source: Buffer, start: int, end: int, target:
             break
         if body + size > end:
             break
-        if flags & spec.COMMAND:
+        if flags & COMMAND:
             stop = Stop.COMMAND
             break
-        sealed = size + _OVERHEAD
-        header = spec.SHORT_HEADER if sealed <= spec.SHORT_BODY_MAX else spec.LONG_HEADER
+        sealed = size + MESSAGE_OVERHEAD
+        header = SHORT_HEADER if sealed <= SHORT_BODY_MAX else spec.LONG_HEADER
         message_at = at + header
         if message_at + sealed > capacity:
             stop = Stop.FULL
             break
         nonce += 1
-        more = flags & spec.MORE
+        more = flags & MORE
         frames[body - 1] = more
-        if header == spec.SHORT_HEADER:
+        if header == SHORT_HEADER:
             out[at], out[at + 1] = 0, sealed
         else:
-            LONG_HEADER.pack_into(out, at, spec.LONG, sealed)
-        NAME_NONCE.pack_into(out, message_at, spec.MESSAGE_NAME, nonce)
+            LONG_HEADER.pack_into(out, at, LONG, sealed)
+        NAME_NONCE.pack_into(out, message_at, MESSAGE_NAME, nonce)
         U64.pack_into(nonce_octets, _PREFIX, nonce)
         seal_at(to + (message_at + BOX_AT), from_ + (body - 1), size + 1, nonce_pointer, key)
         at = message_at + sealed
