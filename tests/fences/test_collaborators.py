@@ -26,11 +26,7 @@ CHAINS: dict[str, str] = {}
 WRITES: dict[str, str] = {
     "app.admin.page: element: made[-1].tail": "of the standard library",
     "app.admin.server: application: app.router.redirect_slashes": "Starlette's own switch",
-    "app.cli: unbuffer_stderr: sys.stderr": "of the standard library",
-    "proxy.net.buffers: BufferPool.account: holder.held": "the account's figure, kept where it costs no dictionary",
-    "proxy.net.buffers: BufferPool.account: holder.partial": "the account's figure, kept where it costs no dictionary",
-    "proxy.net.deadlines: DeadlineQueue.append: self._count.number": "a Count is a number that several share",
-    "proxy.net.deadlines: DeadlineQueue.remove: self._count.number": "a Count is a number that several share",
+    "app.terminal: unbuffer_stderr: sys.stderr": "of the standard library",
     "proxy.net.deadlines: DeadlineQueue.__init__: self._ends.newer": "a linked list: its queue owns the links",
     "proxy.net.deadlines: DeadlineQueue.__init__: self._ends.older": "a linked list: its queue owns the links",
     "proxy.net.deadlines: DeadlineQueue.append: last.newer": "a linked list: its queue owns the links",

@@ -10,6 +10,7 @@ ELSEWHERE = {
     "app.admin.page": "system/test_page.py: as a browser sees it",
     "app.admin.routes": "app/admin/test_server.py: together with what serves them",
     "app.commands.demo": "app/test_cli.py: as a command",
+    "app.commands.options": "app/test_cli.py: as a command",
     "app.commands.top": "app/test_cli.py: as a command",
     "app.process.main": "system/test_process.py: a process, seen from outside",
     "app.process.memory": "system/test_process.py: a process, seen from outside",
@@ -17,24 +18,25 @@ ELSEWHERE = {
     "app.process.services": "system/test_reload.py: a process, seen from outside",
     "app.process.supervisor": "system/test_workers.py: several processes, seen from outside",
     "app.process.worker": "system/test_workers.py: several processes, seen from outside",
+    "app.terminal": "app/test_cli.py: as a person sees it",
     "app.watch.files": "app/watch/test_clients.py: by the lists that are made of them",
     "app.watch.server_keys": "system/test_server_keys.py: by the clients that were given them",
 }
 
 
 def has_logic(module: str) -> bool:
-    """Whether a module has a function that does something; a Protocol's does not."""
-    protocols = {
-        inner
-        for node in ast.walk(tree(module))
-        if isinstance(node, ast.ClassDef) and any("Protocol" in ast.unparse(base) for base in node.bases)
-        for inner in ast.walk(node)
-    }
-    return any(
-        isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-        for node in ast.walk(tree(module))
-        if node not in protocols
-    )
+    """Whether a module has a function that does something: more than a Protocol's, an error's own, or a field's name."""
+    nodes = [node for node in ast.walk(tree(module)) if isinstance(node, ast.ClassDef)]
+    plain = [node for node in nodes if any("Protocol" in ast.unparse(base) for base in node.bases)]
+    plain += [node for node in nodes if node.name.endswith("Error")]
+    inside = {inner for node in plain for inner in ast.walk(node)}
+    functions = [node for node in ast.walk(tree(module)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    return any(node not in inside and not _is_property(node) for node in functions)
+
+
+def _is_property(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    """One that only gives a name to an expression."""
+    return any(ast.unparse(each) == "property" for each in node.decorator_list) and len(node.body) <= 2
 
 
 def test_each_module_with_logic_has_its_test_file() -> None:

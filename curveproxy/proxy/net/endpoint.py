@@ -5,8 +5,6 @@ from typing import Self
 
 from attrs import frozen
 
-SockAddr = tuple[str, int] | tuple[str, int, int, int] | str | bytes
-
 
 @frozen
 class Endpoint:
