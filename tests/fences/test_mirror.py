@@ -12,11 +12,9 @@ ELSEWHERE = {
     "app.commands.demo": "app/test_cli.py: as a command",
     "app.commands.options": "app/test_cli.py: as a command",
     "app.commands.top": "app/test_cli.py: as a command",
-    "app.process.main": "system/test_process.py: a process, seen from outside",
     "app.process.memory": "system/test_process.py: a process, seen from outside",
     "app.process.relay": "system/test_reload.py: a process, seen from outside",
     "app.process.services": "system/test_reload.py: a process, seen from outside",
-    "app.process.supervisor": "system/test_workers.py: several processes, seen from outside",
     "app.process.worker": "system/test_workers.py: several processes, seen from outside",
     "app.terminal": "app/test_cli.py: as a person sees it",
     "app.watch.files": "app/watch/test_clients.py: by the lists that are made of them",
@@ -25,7 +23,7 @@ ELSEWHERE = {
 
 
 def has_logic(module: str) -> bool:
-    """Whether a module has a function that does something: more than a Protocol's, an error's own, or a field's name."""
+    """Whether a module has a function that does more than a Protocol's, an error's, or one that names a field."""
     nodes = [node for node in ast.walk(tree(module)) if isinstance(node, ast.ClassDef)]
     plain = [node for node in nodes if any("Protocol" in ast.unparse(base) for base in node.bases)]
     plain += [node for node in nodes if node.name.endswith("Error")]
