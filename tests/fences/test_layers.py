@@ -78,7 +78,8 @@ LAYERS: dict[str, set[str]] = {
     "app.admin": COMMON | {"app.admin", "app.observe", "app.config", "proxy.net"},
     "app.process": COMMON
     | {"app.process", "app.admin", "app.watch", "app.observe", "app.config", "proxy", "curveproxy"},
-    "app.commands": COMMON | {"app", "proxy"},
+    "app.commands": COMMON
+    | {"app.commands", "app.process", "app.admin", "app.watch", "app.observe", "app.config", "app.terminal", "proxy"},
     "app.cli": COMMON | {"app", "proxy", "curveproxy"},
     "app.terminal": {"app.observe.text"},
     "app": set(),
