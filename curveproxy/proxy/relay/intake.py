@@ -1,10 +1,20 @@
-"""What a pump takes in: how far it reads, and frames that are larger than the buffers."""
+"""What a pump takes in: how far it reads, what becomes of that, and frames that are larger than the buffers."""
 
+import socket
+from contextlib import suppress
 from typing import Protocol
 
-from curveproxy.proxy.net.buffers import BufferPool
+import trio
+
+from curveproxy.policy.quotas import weight
+from curveproxy.proxy.net import sockets
+from curveproxy.proxy.net.buffers import BufferPool, memory_of
+from curveproxy.proxy.relay.outbox import NOTHING, Blocked, Labels, Outbox, PumpOwner
+from curveproxy.proxy.relay.peer import Peer
+from curveproxy.proxy.relay.transformed import Transform, Transformed
+from curveproxy.reasons import Closed, Invalid
 from curveproxy.wire import spec
-from curveproxy.wire.codec.state import Buffer
+from curveproxy.wire.codec.state import Buffer, Stop
 
 # A frame larger than the buffers borrows one that grows by this factor as its octets come.
 GROWTH = 4
@@ -48,6 +58,10 @@ class LargeFrame:
         """Whether its buffer has to grow before more is read."""
         return self.have == len(self.buffer)
 
+    def add(self, octets: int) -> None:
+        """This many more have come."""
+        self.have += octets
+
     def wanted(self, size: int) -> int:
         """How large a buffer it wants now."""
         return min(size, GROWTH * self.have)
@@ -62,3 +76,201 @@ class LargeFrame:
         """It has been turned into what stands in ``target``, and its own octets are not needed any more."""
         pool.give_back(self.buffer)
         self.buffer, self.is_turned = target, True
+
+
+class Intake(Outbox):
+    """Octets of the source that are not turned yet. The middle layer of a pump.
+
+    is_silent: the source was asked whether it lives, and nothing has come since.
+    held, partial, moved: see ``net.memory.Holder``.
+    """
+
+    __slots__ = (
+        "_blocked",
+        "_ending",
+        "_has_whole",
+        "_kept",
+        "_large",
+        "_quota",
+        "_source",
+        "_source_gone",
+        "_to_skip",
+        "held",
+        "is_silent",
+        "partial",
+    )
+
+    def __init__(
+        self, owner: PumpOwner, labels: Labels, source: Peer, sink: Peer, transform: Transform, leftover: bytes
+    ) -> None:
+        """leftover: octets that were read from the source before the session began."""
+        super().__init__(owner, labels, sink, transform)
+        self._source = source
+        self._kept = leftover  # read and not turned
+        self._has_whole = bool(leftover)  # there may be whole frames in it
+        self._large: LargeFrame | None = None
+        self._to_skip = 0  # octets of a dropped frame that have not come
+        self._quota: Allowance | None = None
+        self._source_gone = self.is_silent = False
+        self._ending = False  # ends once what is owed has been written
+        self.held = self.partial = 0
+        self._blocked = Blocked.ON_SOURCE
+
+    def failed(self, error: Exception) -> None:
+        self._owner.failed(error)
+
+    def limit(self, quota: Allowance | None) -> None:
+        """What the source may send from now on; None for anything."""
+        self._quota = quota
+
+    def await_sign(self, *, asked: bool) -> None:
+        """From now on it is silent until something comes, if its source was ``asked`` whether it lives."""
+        self.is_silent = asked
+
+    @property
+    def begun(self) -> int:
+        """Octets that have come of a frame that is not whole."""
+        return self._large.have if self._large is not None else len(self._kept)
+
+    # --- what the memory's budget may see
+
+    @property
+    def key(self) -> bytes:
+        return self._owner.key
+
+    @property
+    def is_held_up(self) -> bool:
+        """Whether it is our doing that nothing moves."""
+        return self._blocked in (Blocked.THROTTLED, Blocked.RESUMED, Blocked.YIELDED, Blocked.IN_THREAD)
+
+    def give_up(self) -> None:
+        """It holds what others wait for, and does not turn it over."""
+        self._owner.abort(Closed.MEMORY)
+
+    # --- reading
+
+    def _curb(self, source: Buffer, end: int, reach: int) -> int:
+        """How far to read, with ``source[:end]`` in place, where less than usual may be had; 0 for not at all now."""
+        if self._sink_gone:
+            return reach
+        if self._blocked is Blocked.THROTTLED:
+            return 0
+        memory = self._env.memory
+        if memory.under_pressure:
+            reach = end + READ_UNDER_PRESSURE
+            if self.held and not memory.may_exceed(self, READ_UNDER_PRESSURE):
+                return 0
+        if self._quota is not None:
+            room = self._quota.available(trio.current_time(), SMALLEST_MESSAGE)
+            if room <= 0 and not sockets.nothing_has_come(self._source.socket):
+                return 0
+            # A frame that has begun is read to its end: to come back for each piece of it would cost more.
+            wanted = max(end + room, end + SMALLEST_MESSAGE, self._transform.frame_size(source, 0, end))
+            reach = int(min(reach, wanted))
+        return reach
+
+    def _skip(self) -> Blocked:
+        """Read what has come of a frame that is dropped, and of nothing behind it."""
+        pool = self._env.pool
+        got = self._read(pool.source.view[: min(self._to_skip, pool.read_size)])
+        if got is None:
+            return Blocked.ON_SOURCE
+        if not got:
+            return self._end_sink()
+        self._to_skip -= got
+        if self._quota is not None:
+            self._quota.spend(0, got, trio.current_time())
+        return Blocked.YIELDED
+
+    def _read(self, view: memoryview) -> int | None:
+        """Read what is there: None for nothing yet, 0 when the source has ended."""
+        try:
+            got = self._source.socket.recv_into(view)
+        except BlockingIOError:
+            return None
+        except OSError:
+            got, reason = 0, self._labels.source_reset
+            self._owner.source_lost(self)
+        else:
+            reason = self._labels.source_closed
+        if not got:
+            self._end(reason)
+        self.is_silent = False
+        self.moved += got
+        return got
+
+    def _settle(self, result: Transformed, source: Buffer, begin: int, end: int) -> None:
+        """Count what a batch of ``source[begin:end]`` became, and decide on what stopped it."""
+        if result.messages or result.octets:
+            self._owner.count(self._labels, result.messages, result.octets)
+        if result.messages == 1:
+            self._env.reactor.spin()
+        if result.stop > Stop.FULL or self._transform.filters:
+            self._transform.resolve(result, source, end, trio.current_time)
+            if result.skip:
+                self._to_skip = result.skip
+            for reason in result.invalid:
+                self._owner.invalid(reason, self._labels.detail)
+            if result.fatal is not None:
+                self._abort(self._labels.over_limit if result.fatal == Invalid.TOO_LARGE else Closed.INVALID_MESSAGE)
+            if result.reply:
+                self._owner.reply(self, result.reply)
+        if self._quota is not None:
+            messages = weight(result.messages + (result.stop > Stop.FULL), result.frames)
+            self._quota.spend(messages, result.start - begin, trio.current_time())
+
+    def _end(self, reason: Closed) -> None:
+        """This direction ends, once what is owed has been written."""
+        self._ending = True
+        self._owner.end(reason)
+
+    def _abort(self, reason: Closed) -> None:
+        """The source has broken a rule: this direction ends, and so does what goes back to it."""
+        self._end(reason)
+        self._owner.source_lost(self)
+        with suppress(OSError):
+            self._source.socket.shutdown(socket.SHUT_RDWR)
+
+    def _end_sink(self) -> Blocked:
+        """All is written: tell the sink that nothing follows."""
+        self._kept, self._large = b"", None  # half a frame, whose rest will not come
+        if not self.close_if_unheard():
+            with suppress(OSError):
+                self._sink.socket.shutdown(socket.SHUT_WR)
+        return Blocked.ENDED
+
+    # --- what is kept
+
+    def _charge(self) -> None:
+        """Book what it keeps now."""
+        partial = len(self._kept)
+        if self._large is not None:
+            partial += self._large.memory
+        if self._transform.filters:
+            partial += self._transform.partial()
+        held = partial + memory_of(self._owed)  # all of it stays until the last is written
+        if held != self.held or partial != self.partial:
+            self._book(held, partial)
+
+    def _book(self, held: int, partial: int) -> None:
+        self._env.memory.charge(self, held, partial)
+        self.held, self.partial = held, partial
+
+    def _begin_large(self, size: int) -> None:
+        """What is kept is the beginning of a frame of this size."""
+        pressure = self._env.memory.under_pressure
+        self._large, self._kept = LargeFrame(self._env.pool, self._kept, size, under_pressure=pressure), b""
+
+    def _settle_large(self, result: Transformed, large: LargeFrame, target: Buffer) -> None:
+        """What a large frame became is owed from now on."""
+        self._settle(result, large.buffer, 0, large.have)
+        self._owed = result.output if result.at else NOTHING  # an empty view would keep all that it is of
+        large.turn(self._env.pool, target)
+        self._give_back_large()  # unless it is owed from there
+
+    def _give_back_large(self) -> None:
+        """Give back the buffer of a frame that was turned, once nothing is owed from it."""
+        large = self._large
+        if large is not None and large.is_turned and self._owed.obj is not large.buffer.data:
+            self._env.pool.give_back(large.buffer)
+            self._large = None

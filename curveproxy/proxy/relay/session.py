@@ -12,8 +12,9 @@ from curveproxy.policy.socket_types import REQ, REQUESTERS, known
 from curveproxy.proxy.established import Established
 from curveproxy.proxy.relay.commands import OUR_PING
 from curveproxy.proxy.relay.env import AdmittedClient, RelayEnv
+from curveproxy.proxy.relay.outbox import Labels, Outbox
 from curveproxy.proxy.relay.peer import Peer
-from curveproxy.proxy.relay.pump import Labels, Pump
+from curveproxy.proxy.relay.pump import Pump
 from curveproxy.proxy.relay.transform import transforms
 from curveproxy.proxy.settings import ServiceSettings
 from curveproxy.reasons import Closed, Invalid
@@ -253,18 +254,18 @@ class Session:
         if self.ends_by < inf:
             self.linger()
 
-    def source_lost(self, pump: Pump) -> None:
+    def source_lost(self, pump: Outbox) -> None:
         self._other(pump).lose_sink()
 
-    def is_source_lost(self, pump: Pump) -> bool:
+    def is_source_lost(self, pump: Outbox) -> bool:
         return self._other(pump).has_lost_sink
 
-    def sink_lost(self, pump: Pump) -> None:
+    def sink_lost(self, pump: Outbox) -> None:
         other = self._other(pump)
         if other.has_ended:
             other.close_if_unheard()
 
-    def reply(self, pump: Pump, command: bytes) -> None:
+    def reply(self, pump: Outbox, command: bytes) -> None:
         self._other(pump).send_command(command)
 
     def pump_ended(self) -> None:
@@ -274,7 +275,7 @@ class Session:
     def invalid(self, reason: Invalid, detail: str = "") -> None:
         self.env.observer.invalid(self, reason, detail)
 
-    def _other(self, pump: Pump) -> Pump:
+    def _other(self, pump: Outbox) -> Pump:
         return self._to_downstream if pump is self._to_upstream else self._to_upstream
 
     # --- the end

@@ -1,0 +1,202 @@
+"""What a pump owes its sink: the lowest of the three layers of a pump.
+
+``Outbox`` writes, ``Intake`` (``intake.py``) reads and has frames turned into what is owed, ``Pump`` (``pump.py``)
+decides when. They are one object, because an object more costs each session memory.
+"""
+
+import socket
+from contextlib import suppress
+from enum import Enum, auto
+from typing import Protocol
+
+from attrs import frozen
+
+from curveproxy.proxy.net import sockets
+from curveproxy.proxy.relay.env import RelayEnv
+from curveproxy.proxy.relay.peer import Peer
+from curveproxy.proxy.relay.transformed import Transform
+from curveproxy.reasons import Closed, Invalid
+
+NOTHING = memoryview(b"")
+
+
+class Blocked(Enum):
+    """What a pump needs before it can go on."""
+
+    ON_SOURCE = auto()  # something to read
+    ON_SINK = auto()  # room to write
+    YIELDED = auto()  # nothing, but it is others' turn
+    IN_THREAD = auto()  # a thread, for a large frame
+    THROTTLED = auto()  # its source's quota, or memory: the service's throttle lets it go on
+    RESUMED = auto()  # nothing: it has been let
+    ENDED = auto()  # nothing any more
+
+
+@frozen
+class Labels:
+    """What the ends of one direction are called, in reasons and in the log.
+
+    source_closed, source_reset, sink_reset: why the session ends then.
+    over_limit: why it ends after a message that is too large.
+    detail: who has sent what is invalid; empty for the admitted client.
+    """
+
+    source_closed: Closed
+    source_reset: Closed
+    sink_reset: Closed
+    over_limit: Closed
+    detail: str
+
+
+class PumpOwner(Protocol):
+    """A session, to its two pumps."""
+
+    @property
+    def env(self) -> RelayEnv: ...
+    @property
+    def key(self) -> bytes:
+        """Whose memory a pump takes up."""
+
+    def count(self, direction: Labels, messages: int, octets: int) -> None:
+        """So much was relayed."""
+
+    def invalid(self, reason: Invalid, detail: str) -> None:
+        """Something was not relayed."""
+
+    def progress(self) -> None:
+        """Something was written, or it is our doing that nothing is."""
+
+    def linger(self) -> None:
+        """One side has ended: what is still owed must move."""
+
+    def end(self, reason: Closed) -> None:
+        """A pump is ending, for this reason."""
+
+    def source_lost(self, pump: "Outbox") -> None:
+        """Nothing can be sent to this pump's source any more."""
+
+    def is_source_lost(self, pump: "Outbox") -> bool:
+        """Whether what this pump's sink answers would be thrown away."""
+
+    def sink_lost(self, pump: "Outbox") -> None:
+        """This pump's sink is gone: the other pump may have nothing to wait for."""
+
+    def reply(self, pump: "Outbox", command: bytes) -> None:
+        """Send a command to this pump's source."""
+
+    def may_finish(self) -> bool:
+        """Whether a pump that finishes may end here, between two whole messages."""
+
+    def finished(self) -> None:
+        """A pump has told its sink that nothing follows."""
+
+    def pump_ended(self) -> None: ...
+
+    def close(self) -> None:
+        """Nothing is left to wait for."""
+
+    def abort(self, reason: Closed) -> None:
+        """End at once, whatever is owed."""
+
+    def failed(self, error: Exception) -> None:
+        """An error of ours."""
+
+
+class Outbox:
+    """Octets that the sink has not taken, and one command that is sent at the next boundary of frames.
+
+    moved: octets that were read and written since the session began.
+    """
+
+    __slots__ = (
+        "_env",
+        "_finishing",
+        "_labels",
+        "_owed",
+        "_owner",
+        "_pending_command",
+        "_sink",
+        "_sink_gone",
+        "_transform",
+        "moved",
+    )
+
+    def __init__(self, owner: PumpOwner, labels: Labels, sink: Peer, transform: Transform) -> None:
+        self._owner, self._env, self._labels = owner, owner.env, labels
+        self._sink, self._transform = sink, transform
+        self._owed = NOTHING  # turned and not written
+        self._pending_command = b""
+        self._sink_gone = False  # what comes is thrown away
+        self._finishing = False  # ends behind the message that has begun
+        self.moved = 0
+
+    @property
+    def owed(self) -> int:
+        """Octets that the sink has not taken yet."""
+        return len(self._owed)
+
+    @property
+    def has_lost_sink(self) -> bool:
+        return self._sink_gone
+
+    def lose_sink(self) -> None:
+        """Write no more: what comes is thrown away."""
+        self._sink_gone = True
+
+    def close_if_unheard(self) -> bool:
+        """All is written: close the session where nobody would hear the answers of a sink that has all of it.
+
+        That it owes none can not be known: what it has been sent may wait in its kernel.
+        """
+        is_over = False
+        with suppress(OSError):
+            is_over = self._owner.is_source_lost(self) and sockets.all_has_arrived(self._sink.socket)
+        if is_over:
+            self._owner.close()
+        return is_over
+
+    def _flush(self) -> bool:
+        """Write what is owed, and the command; False when some is still owed."""
+        if self._owed and not self._write(self._owed):
+            return False
+        if self._pending_command:
+            command, self._pending_command = self._transform.command(self._pending_command), b""
+            return self._write(memoryview(command))
+        return True
+
+    def _write(self, octets: memoryview, *, is_ours: bool = False) -> bool:
+        """Write, or throw away for a sink that is gone. False when some is owed.
+
+        is_ours: nobody else uses their memory.
+        """
+        is_ours = is_ours or octets is self._owed
+        self._owed = NOTHING
+        if self._sink_gone:
+            return True
+        try:
+            # A last message travels with the end of the connection: its reader must not answer what is gone by then.
+            sent = self._sink.socket.send(octets, socket.MSG_MORE if self._finishing and self._may_finish() else 0)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            self._sink_gone = True
+            self._owner.end(self._labels.sink_reset)
+            return True
+        if sent:
+            self._owner.progress()
+            self.moved += sent
+        if sent == len(octets):
+            return True
+        self._owed = self._env.pool.remainder(octets, sent, is_ours=is_ours)
+        return False
+
+    def _may_finish(self) -> bool:
+        """Whether a pump that is finishing may end now."""
+        return not self._transform.held and self._owner.may_finish()
+
+    def _finish_early(self) -> None:
+        """Tell the sink that nothing follows, and read and throw away what the source sends until it ends as well."""
+        self._finishing, self._sink_gone = False, True
+        self._owner.finished()
+        with suppress(OSError):
+            self._sink.socket.shutdown(socket.SHUT_WR)
