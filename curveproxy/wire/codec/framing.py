@@ -5,7 +5,7 @@ from typing import Protocol
 
 from curveproxy.wire import spec
 from curveproxy.wire.codec.state import Batch, Buffer, CodecCall, CodecState
-from curveproxy.wire.zmtp.frame import LONG_HEADER, Dialect, frame, read_header
+from curveproxy.wire.zmtp.frame import LONG_LAYOUT, Dialect, frame, read_header
 
 # MESSAGE, 33 + n octets: name[8] nonce[8] Box [flags[1] + data[n]]
 NAME_NONCE = struct.Struct(">8sQ")
@@ -53,5 +53,5 @@ def plain_frame(flags: int, body: bytes, dialect: Dialect) -> bytes:
     if dialect != Dialect.V1:
         return frame(flags, body)
     size = len(body) + 1
-    header = bytes([size]) if size < spec.V1_LONG else LONG_HEADER.pack(spec.V1_LONG, size)
+    header = bytes([size]) if size < spec.V1_LONG else LONG_LAYOUT.pack(spec.V1_LONG, size)
     return header + bytes([flags]) + body

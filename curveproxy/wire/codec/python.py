@@ -25,7 +25,7 @@ from curveproxy.wire.spec import (
     SHORT_BODY_MAX,
     SHORT_HEADER,
 )
-from curveproxy.wire.zmtp.frame import LONG_HEADER, Dialect
+from curveproxy.wire.zmtp.frame import LONG_LAYOUT, Dialect
 
 U64 = struct.Struct(">Q")
 _NONCE_MAX = 2**64 - 1
@@ -113,11 +113,11 @@ def open_frames(state: CodecState, source: Buffer, start: int, end: int, target:
             if header == SHORT_HEADER:
                 out[at] = plain + 1
             else:
-                LONG_HEADER.pack_into(out, at, spec.V1_LONG, plain + 1)
+                LONG_LAYOUT.pack_into(out, at, spec.V1_LONG, plain + 1)
         elif header == SHORT_HEADER:
             out[at], out[inner_at] = more, plain
         else:
-            LONG_HEADER.pack_into(out, at, more | LONG, plain)
+            LONG_LAYOUT.pack_into(out, at, more | LONG, plain)
         at = inner_at + 1 + plain
         octets += plain
         if more:
@@ -184,7 +184,7 @@ def seal_frames(state: CodecState, source: Buffer, start: int, end: int, target:
         if header == SHORT_HEADER:
             out[at], out[at + 1] = 0, sealed
         else:
-            LONG_HEADER.pack_into(out, at, LONG, sealed)
+            LONG_LAYOUT.pack_into(out, at, LONG, sealed)
         NAME_NONCE.pack_into(out, message_at, MESSAGE_NAME, nonce)
         U64.pack_into(nonce_octets, _PREFIX, nonce)
         seal_at(to + (message_at + BOX_AT), from_ + (body - 1), size + 1, nonce_pointer, key)

@@ -13,7 +13,8 @@ from attrs import frozen
 from curveproxy.wire import spec
 from curveproxy.wire.errors import Fault, PeerError
 
-LONG_HEADER = struct.Struct(">BQ")
+# A long header up to its size: flags[1] size[8], or in ZMTP 1.0 FF[1] size[8].
+LONG_LAYOUT = struct.Struct(">BQ")
 
 
 class Dialect(IntEnum):
@@ -28,7 +29,7 @@ def frame(flags: int, body: bytes) -> bytes:
     """One whole frame of ZMTP 3. flags: MORE or COMMAND or neither; LONG is set here where it is due."""
     if len(body) <= spec.SHORT_BODY_MAX:
         return bytes([flags, len(body)]) + body
-    return LONG_HEADER.pack(flags | spec.LONG, len(body)) + body
+    return LONG_LAYOUT.pack(flags | spec.LONG, len(body)) + body
 
 
 def read_header(
@@ -51,14 +52,14 @@ def read_header(
         if have < spec.V1_LONG_HEADER:
             return None
         begin = start + spec.V1_LONG_HEADER
-        _, size = LONG_HEADER.unpack_from(octets, start)
+        _, size = LONG_LAYOUT.unpack_from(octets, start)
         return begin, begin - 1 + size, octets[begin - 1]
     if not first & spec.LONG:
         begin = start + spec.SHORT_HEADER
         return begin, begin + octets[begin - 1], first
     if have < spec.LONG_HEADER:
         return None
-    _, size = LONG_HEADER.unpack_from(octets, start)
+    _, size = LONG_LAYOUT.unpack_from(octets, start)
     begin = start + spec.LONG_HEADER
     return begin, begin + size, first
 

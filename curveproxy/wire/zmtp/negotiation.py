@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from curveproxy.wire import spec
 from curveproxy.wire.errors import Fault, PeerError
 from curveproxy.wire.initiator import Initiator
-from curveproxy.wire.zmtp.frame import LONG_HEADER, Dialect
+from curveproxy.wire.zmtp.frame import LONG_LAYOUT, Dialect
 from curveproxy.wire.zmtp.greeting import (
     MAJOR_AT,
     MAJOR_END,
@@ -51,7 +51,7 @@ class PlainInitiator(Initiator):
         if self._pacing == Pacing.PIPELINED:
             return self._chosen.start()
         # A signature, and to ZMTP 1.0 the header of our identity's frame.
-        return LONG_HEADER.pack(SIGNATURE_FIRST, len(self._identity) + 1) + bytes([SIGNATURE_LAST])
+        return LONG_LAYOUT.pack(SIGNATURE_FIRST, len(self._identity) + 1) + bytes([SIGNATURE_LAST])
 
     def _advance_untrusted(self) -> bytes:
         """Raises PeerError: not_zmtp, zmtp_version, mechanism, command, ready, metadata, old_handshake, socket_type."""
