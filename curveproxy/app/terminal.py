@@ -24,6 +24,6 @@ def fail(message: str, status: int = 1) -> NoReturn:
 
 def tell(message: str) -> None:
     """Print one line; control characters in it are escaped."""
-    if sys.stderr is not None:  # else print would take stdout
+    if sys.stderr is not None:  # else print would write to stdout
         with suppress(OSError):
             print(f"curveproxy: {printable(message)}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Asking a running proxy, over its admin endpoint."""
+"""Requests to the admin server of a running proxy."""
 
 import http.client
 
@@ -6,16 +6,16 @@ from curveproxy.proxy.net.endpoint import Endpoint
 
 ANSWER_SECONDS = 5
 ANSWER_MAX = 1 << 22
-# Where a listener on all addresses is found.
+# Where a listener on all addresses can be reached.
 LOOPBACK = {"*": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
 class NobodyAnswersError(Exception):
-    """There is no answer, and why."""
+    """There was no answer, and why."""
 
 
 def ask(address: Endpoint, path: str) -> tuple[int, str]:
-    """Status and text. Raises NobodyAnswersError."""
+    """Send a request. Returns status and text. Raises NobodyAnswersError."""
     host = LOOPBACK.get(address.host, address.host)
     connection = http.client.HTTPConnection(host, address.port, timeout=ANSWER_SECONDS)
     try:

@@ -1,6 +1,6 @@
-"""The status page as HTML: what is wrong comes first, then the services, then why, then the sessions.
+"""The status page as HTML: first what is wrong, then the services, the outcomes and reasons, and the sessions.
 
-It is made of elements, whose text ElementTree escapes; no string of markup is put together anywhere.
+It is built of elements, whose text ElementTree escapes; no markup is built from strings.
 """
 
 from base64 import b64encode
@@ -16,7 +16,7 @@ from curveproxy.app.observe.status import SORTS, Count, Level, Query, ServiceSta
 from curveproxy.app.observe.text import duration, short
 
 STYLE, SCRIPT = (files("curveproxy.app.admin").joinpath(name).read_text() for name in ("page.css", "page.js"))
-# Of what could be run or shown, these two and nothing else: by their hashes, for the page takes itself in again.
+# The page may load these two and nothing else. By their hashes, for a nonce would be another one at each refresh.
 POLICY = "; ".join(
     [
         "default-src 'none'",
@@ -31,7 +31,7 @@ POLICY = "; ".join(
         "frame-ancestors 'none'",
     ]
 )
-# Of a sparkline, in units of its own.
+# The size of a sparkline, in its own units.
 WIDTH, HEIGHT = 120, 24
 
 Content = Element | str
@@ -39,8 +39,8 @@ Content = Element | str
 
 def element(tag: str, *content: Content, **attributes: object) -> Element:
     """An element. An attribute without a value is left out; its name may end with an underscore."""
-    told = {name.strip("_").replace("_", "-"): str(value) for name, value in attributes.items() if value is not None}
-    made = Element(tag, told)
+    given = {name.strip("_").replace("_", "-"): str(value) for name, value in attributes.items() if value is not None}
+    made = Element(tag, given)
     for each in content:
         if isinstance(each, Element):
             made.append(each)
@@ -52,7 +52,7 @@ def element(tag: str, *content: Content, **attributes: object) -> Element:
 
 
 def render(status: Status, query: Query, token: str) -> str:
-    """The whole page. token: what the buttons send along; without it there are none."""
+    """The whole page. token: what the buttons send; without one there are no buttons."""
     page = element(
         "html",
         element(
@@ -120,11 +120,11 @@ def _troubles(troubles: Sequence[Trouble]) -> Element:
     return element("section", element("ul", *rows) if rows else calm, id="troubles")
 
 
-# --- tables, which a narrow screen shows as cards: each cell says what it is
+# --- tables, which a narrow screen shows as cards: each cell has a label
 
 
 def _table(columns: Sequence[str], rows: Iterable[Sequence[Content | None]], **attributes: object) -> Element:
-    """A table. A cell that is None is empty, and no line of a card."""
+    """A table. A cell that is None is empty, and left out of a card."""
     head = element("tr", *(element("th", name, scope="col") for name in columns))
     body = [
         element(
@@ -177,7 +177,7 @@ def _service(service: ServiceStatus) -> list[Content]:
 
 
 def _unknown_keys(services: Sequence[ServiceStatus]) -> Element:
-    """Clients that were refused for their keys, each with what lists it: to be pasted by who knows whose it is."""
+    """Unknown keys, each with a command that puts it on the list."""
     rows: list[list[Content]] = [
         [
             service.name,
@@ -194,7 +194,7 @@ def _unknown_keys(services: Sequence[ServiceStatus]) -> Element:
 
 
 def paste_line(key: str) -> str:
-    """A line of a shell that makes a client's key file. Z85 has neither quotes nor backslashes of its own."""
+    """A shell command that makes a client's key file. Z85 has neither quotes nor backslashes."""
     return f"printf '%s\\n' curve '    public-key = \"{key}\"' > clients/NAME.key"
 
 
@@ -227,11 +227,11 @@ def _spark(values: Sequence[float], of: str) -> Element:
 
 
 def _counts(services: Sequence[ServiceStatus]) -> Element:
-    """Everything that was told of them, what happened lately first."""
-    told = [(service, count) for service in services for count in service.counts]
-    told.sort(key=lambda each: (-each[1].recent, -each[1].total))
+    """All that has happened to them, the latest first."""
+    counts = [(service, count) for service in services for count in service.counts]
+    counts.sort(key=lambda each: (-each[1].recent, -each[1].total))
     columns = ("service", "event", "why", "2 min", "total", "last", "hint")
-    rows = [[service.name, *_count(count)] for service, count in told]
+    rows = [[service.name, *_count(count)] for service, count in counts]
     table = _table(columns, rows, class_="counts") if rows else element("p", "Nobody has come yet.", class_="calm")
     return element("section", element("h2", "Outcomes and reasons"), table, id="counts")
 

@@ -1,7 +1,7 @@
-"""The status page, its JSON, and what can be done on it; and who may: by default loopback alone, and nothing.
+"""The status page, its JSON and its actions, and who may use them: by default only loopback, and no actions.
 
-A browser on this machine is loopback too, whatever site it shows. So the Host must be a name of this machine (a name
-that was rebound to it is not), and who acts must have the page's own token and come from the page itself.
+A browser on this machine is loopback too, whatever site it shows. So the Host must be a name of this machine, against
+names that were rebound to it, and an action needs the token of the page and must come from the page.
 """
 
 import re
@@ -22,16 +22,16 @@ from curveproxy.app.observe.log import LOST, LOST_HINT
 from curveproxy.app.observe.status import Query, Status, Trouble
 from curveproxy.proxy.net.endpoint import is_local
 
-# A form with a token in it is shorter.
+# More than a form with a token needs.
 FORM_MAX = 1000
-# A session's number has no more digits.
+# The number of a session.
 NUMBER = re.compile(r"[0-9]{1,18}")
 # uri-host of RFC 9110, 7.2, in brackets where it is IPv6; no user name.
 HOST_HEADER = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([0-9A-Za-z._-]+))(?::[0-9]{0,5})?")
 HEADERS = {
     "Cache-Control": "no-store",
     "Cross-Origin-Resource-Policy": "same-origin",
-    "Referrer-Policy": "same-origin",  # with none a browser hides where a form comes from
+    "Referrer-Policy": "same-origin",  # with "no-referrer" a browser hides where a form comes from
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
@@ -43,34 +43,34 @@ GONE = "that session has ended already"
 
 
 def refusal(status: int, why: str) -> HTTPException:
-    """A request that is not answered, as one line of text."""
+    """The answer to a request that is refused, as one line of text."""
     return HTTPException(status, f"{why}\n", HEADERS)
 
 
-class Shown(Protocol):
-    """What the pages are of (``relay.Relays``)."""
+class Inspectable(Protocol):
+    """A relay, to those who look at it."""
 
     async def look(self, query: Query) -> Status:
-        """What is to be seen, now."""
+        """The status as it is now."""
 
     async def end(self, number: int) -> bool:
         """End the session of that number. False when it has ended already."""
 
 
 class Routes:
-    """What is shown, and to whom.
+    """The routes of the status page.
 
-    not_ready: as for ``admin.application``; troubles: of the process itself; settings: as a reload has left them.
+    not_ready: as for ``server.application``; troubles: of the process itself; settings: those in force.
     """
 
     def __init__(
         self,
-        shown: Shown,
+        relay: Inspectable,
         not_ready: Callable[[], str],
         troubles: Callable[[], list[Trouble]],
         settings: Callable[[], AdminConfig],
     ) -> None:
-        self._shown, self._not_ready, self._troubles, self._settings = shown, not_ready, troubles, settings
+        self._relay, self._not_ready, self._troubles, self._settings = relay, not_ready, troubles, settings
         self._token = secrets.token_urlsafe()
 
     @property
@@ -101,13 +101,13 @@ class Routes:
         if not secrets.compare_digest(token.encode(), self._token.encode()):
             raise refusal(403, FORGED)
         number = request.path_params["number"]
-        if not NUMBER.fullmatch(number) or not await self._shown.end(int(number)):
+        if not NUMBER.fullmatch(number) or not await self._relay.end(int(number)):
             raise refusal(404, GONE)
         query = request.scope["query_string"].decode("latin-1")  # request.url would read the Host too
         return RedirectResponse(f"/?{query}", 303, headers=HEADERS)
 
     async def _look(self, query: Query) -> Status:
-        status = await self._shown.look(query)
+        status = await self._relay.look(query)
         troubles = [*status.troubles, *self._troubles()]
         if status.log_lines_lost:
             troubles.append(Trouble("curveproxy", False, f"{status.log_lines_lost:,} {LOST}", "log", LOST_HINT))
@@ -133,7 +133,7 @@ class Routes:
 
 
 def _is_ours(host: str, own: str) -> bool:
-    """Whether a Host is a name of this machine. own: where the configuration says to listen."""
+    """Whether a Host is a name of this machine. own: the host of the admin server's address."""
     if (found := HOST_HEADER.fullmatch(host)) is None:
         return False
     name = (found[1] or found[2]).lower()

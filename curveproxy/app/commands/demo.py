@@ -1,6 +1,6 @@
-"""``curveproxy demo``: a sample service, the proxy before it, a client through it and one refused, in one process.
+"""``curveproxy demo``: a sample service, the proxy before it, a client and one that is refused, in one process.
 
-Service and client are our own wire room on sockets; no libzmq is needed.
+Service and client are built on ``wire``; no libzmq is needed.
 """
 
 import signal
@@ -48,7 +48,7 @@ SHOWN = (
 
 
 def demo(once: bool) -> None:
-    """Run until a signal ends it; with ``once``, for ten messages. The keys that were made go with it."""
+    """Run until a signal ends it, or with ``once`` for ten messages. The keys are removed at the end."""
     console = Console(highlight=False, soft_wrap=True)
     descriptors = prepare_process()
     try:
@@ -59,7 +59,7 @@ def demo(once: bool) -> None:
 
 
 async def _demo(console: Console, directory: Path, once: bool, descriptors: int) -> None:
-    # Before any key is written: what kills by default would leave them behind.
+    # Before any key is written, which a signal that kills by default would leave behind.
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGHUP) as signals:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_show, console, directory, once, descriptors, nursery.cancel_scope)
@@ -100,8 +100,8 @@ async def _show(console: Console, directory: Path, once: bool, descriptors: int,
         samples = [sample for family in await relay.collect() for sample in family.samples]
         for name, labels in SHOWN:
             [value] = [sample.value for sample in samples if (sample.name, sample.labels) == (name, labels)]
-            told = ",".join(f'{label}="{text}"' for label, text in labels.items())
-            console.print(f"  {value:6.0f}  {name}{{{told}}}", markup=False)
+            text = ",".join(f'{label}="{text}"' for label, text in labels.items())
+            console.print(f"  {value:6.0f}  {name}{{{text}}}", markup=False)
         if not once:
             console.print("\nconnect to it yourself, with pyzmq:\n")
             console.print(_snippet(directory, server_file, str(bound)), markup=False)

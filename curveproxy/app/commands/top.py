@@ -35,16 +35,16 @@ from curveproxy.app.observe.text import duration, printable, short
 from curveproxy.proxy.net.endpoint import Endpoint
 
 EVERY_SECONDS = 1.0
-# Where no terminal says how wide it is, and how many sessions it has room for.
+# The size without a terminal: columns, and how many sessions.
 WIDTH, ROWS = 160, 100
-# How many outcomes and reasons, the newest first; and how many samples a sparkline has room for.
+# How many outcomes and reasons are shown, the newest first; and how many samples in a sparkline.
 COUNTS, SPARKS = 10, 16
 SPARKLINES = ("sessions", "half-open", "messages/s", "refused/s")
 BARS = "▁▂▃▄▅▆▇█"
-# A name is cut behind so many characters, as many as a key has; and wider than any table.
+# Names are cut behind so many characters, as many as a key has; and a width beyond that of any table.
 NAME, ANY_WIDTH = 40, 10_000
 STDIN = 0
-# A key that a terminal sends as a sequence (ECMA-48; after ESC O in its application mode), or else one octet.
+# A key: a sequence of ECMA-48, which begins with ESC O in a terminal's application mode, or one octet.
 KEY = re.compile(rb"\x1b[\[O][0-9;]*[A-Za-z~]|[^\x1b]")
 QUIT = b"q"
 # By how many lines and by how many screens a key moves; the sequences with [ for O.
@@ -62,7 +62,10 @@ MOVES = {
 
 
 def top(address: Endpoint, *, once: bool) -> None:
-    """Show it until q or an interrupt; once where asked to or nobody watches. Raises NobodyAnswersError at first."""
+    """Show the status until q or an interrupt. Raises NobodyAnswersError when there is no answer at first.
+
+    once: print it once; so it is too where stdout is no terminal.
+    """
     console = Console(highlight=False)
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = WIDTH
@@ -73,11 +76,11 @@ def top(address: Endpoint, *, once: bool) -> None:
 
 
 def _watch(address: Endpoint, console: Console) -> None:
-    """Show as much of it as there is room for, every second and after each key that moves."""
+    """Show a screen of it, again every second and after each key that moves."""
     rows = min(2 * console.height, MOST_SESSIONS)
     shown, line = _screen(_fetch(address, rows), console), 0
     due = time.monotonic() + EVERY_SECONDS
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # by way of all that restores the terminal
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # so that the terminal is restored
     with _keyboard() as keyboards, Live(console=console, screen=True, auto_refresh=False) as live:
         while True:
             lines, height = console.render_lines(shown, pad=False), console.height
@@ -92,17 +95,17 @@ def _watch(address: Endpoint, console: Console) -> None:
                     line = max(0, line + by_lines + by_screens * height)
                 if min(line + height, MOST_SESSIONS) <= rows and time.monotonic() < due:
                     continue
-            # One screen more than is shown: not every key asks for more.
+            # A screen more than is shown, so that not every key needs another request.
             rows, due = min(line + 2 * height, MOST_SESSIONS), time.monotonic() + EVERY_SECONDS
             try:
                 shown = _screen(_fetch(address, rows), console)
-            except NobodyAnswersError as error:  # it may be on its way back: who watches a restart need not come again
+            except NobodyAnswersError as error:  # it may be restarting
                 shown = Text(printable(f"{error}: asked again every second"), "bold red")
 
 
 @contextmanager
 def _keyboard() -> Iterator[list[int]]:
-    """The terminal on stdin, if it is one: it hands over each key at once and shows none, until the end."""
+    """The terminal on stdin, if it is one, which hands over each key at once and echoes none until the end."""
     if not os.isatty(STDIN):
         yield []
         return
@@ -125,7 +128,7 @@ def _fetch(address: Endpoint, rows: int) -> Status:
 
 
 def _printable(tree: Any) -> Any:
-    """A tree of JSON without control characters: on that port may be somebody else, who draws on our terminal."""
+    """A tree of JSON without control characters: another program on that port could write to our terminal."""
     if isinstance(tree, dict):
         return {name: _printable(value) for name, value in tree.items()}
     if isinstance(tree, list):
@@ -135,12 +138,12 @@ def _printable(tree: Any) -> Any:
 
 def _screen(status: Status, console: Console) -> RenderableType:
     state = Text(status.state, style="bold green" if status.state == "ready" else "bold yellow")
-    told = f"curveproxy {status.version}, {status.codec} codec, up {duration(status.seconds)}, "
+    title = f"curveproxy {status.version}, {status.codec} codec, up {duration(status.seconds)}, "
     counts = [(service, count) for service in status.services for count in service.counts]
     counts.sort(key=lambda each: each[1].ago)
     shown = f"sessions, {len(status.sessions):,} of {status.matching:,}"
     return Group(
-        Text.assemble((told, "bold"), state, "  descriptors ", _level(status.descriptors)),
+        Text.assemble((title, "bold"), state, "  descriptors ", _level(status.descriptors)),
         *(_trouble(trouble) for trouble in status.troubles),
         "",
         _table(
@@ -164,7 +167,7 @@ def _screen(status: Status, console: Console) -> RenderableType:
 
 
 def _table(console: Console, columns: Sequence[str], rows: Iterable[Sequence[Text | str]]) -> Table:
-    """The first ones of these columns, as many as there is room for: half a figure would tell nothing."""
+    """A table of as many of the columns as the screen is wide enough for. A figure is shown whole or not at all."""
     table = Table(box=None, pad_edge=False, header_style="dim")
     for name in columns:
         table.add_column(name, no_wrap=True, max_width=NAME)
@@ -200,7 +203,7 @@ def _level(level: Level) -> Text:
 
 
 def _spark(values: Sequence[float]) -> Text:
-    """Of the newest values, each a bar."""
+    """The newest values, each as a bar."""
     top_value = max([*values, 1])
     return Text("".join(BARS[round((len(BARS) - 1) * value / top_value)] for value in values[-SPARKS:]), "cyan")
 

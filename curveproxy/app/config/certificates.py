@@ -20,23 +20,23 @@ SECRET_SUFFIX = ".key_secret"  # noqa: S105  a suffix
 SECRET_MODE = 0o600
 PUBLIC_MODE = 0o644
 KEY_LETTERS = 40
-# A certificate is a few hundred octets; whatever is much larger is something else.
+# A certificate has a few hundred octets. A file that is much larger is something else.
 LARGEST = 65536
 
 
 class KeyFileError(Exception):
-    """A key file can not be used; says why and what to do, in one sentence, and never what stands in it."""
+    """A key file can not be used: one sentence with why and what to do, and nothing of its content."""
 
 
 class NoCertificateError(KeyFileError):
-    """It can not be used because nothing in it looks like a certificate."""
+    """A key file can not be used because it does not look like a certificate at all."""
 
 
 @frozen
 class Certificate:
-    """What a key file holds. public, secret: 32 octets each; metadata: what its owner wrote beside them.
+    """The content of a key file. public, secret: 32 octets each; metadata: of the section of that name.
 
-    elsewhere: the names of what stands outside of both sections, or has no place in ``curve``.
+    elsewhere: names of settings outside of ``metadata`` that are no keys of ``curve``.
     """
 
     public: bytes
@@ -76,7 +76,7 @@ def others_may_read(path: Path) -> bool:
     """
     try:
         found = path.stat()
-    except OSError:  # it was readable a moment ago
+    except OSError:  # it has been read a moment ago
         return False
     unwanted = stat.S_IROTH | (stat.S_IRGRP if found.st_uid == os.geteuid() else 0)
     return bool(found.st_mode & unwanted)
@@ -89,9 +89,9 @@ def warn_of_open_secret(path: Path, warn: Callable[..., object]) -> None:
 
 
 def reason(error: OSError | ValueError) -> str:
-    """Why a path can not be used, in the system's words; a ValueError is a path with a NUL in it."""
+    """Why a path can not be used, as the system says it. A ValueError is about a NUL in the path."""
     if isinstance(error, ValueError):
-        return "embedded null byte"  # Python's words for it change
+        return "embedded null byte"  # Python's text for it differs between versions
     return (error.strerror or str(error)).lower()
 
 
@@ -111,7 +111,7 @@ def write_key_pair(secret_file: Path, keys: KeyPair) -> Path:
     try:
         _write(public_file, keys.public, None, PUBLIC_MODE)
     except KeyFileError:
-        secret_file.unlink()  # half of a pair would be in the way of the next attempt
+        secret_file.unlink()  # half of a pair would make the next attempt fail
         raise
     return public_file
 
@@ -130,7 +130,7 @@ def _write(path: Path, public: bytes, secret: bytes | None, mode: int) -> None:
         lines.append(f'    secret-key = "{z85.encode(secret)}"')
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Its mode from the first instant on, and never through a link that somebody laid there.
+        # With its mode from the beginning, and never through a link.
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
         try:
             with os.fdopen(descriptor, "w") as file:
@@ -154,9 +154,9 @@ def _text(path: Path) -> str:
 
 
 def _parse(text: str, path: Path) -> dict[str, dict[str, str]]:
-    """The sections of a ZPL file and their values; "" for values outside of sections.
+    """The sections of a ZPL file with their values; those outside of sections are in the section "".
 
-    A name without a value has an empty one. Deeper levels are not used by certificates: they count as their section's.
+    A name without a value has an empty one. Deeper levels, which certificates do not use, count to their section.
     """
     sections: dict[str, dict[str, str]] = {}
     section: dict[str, str] = {}
@@ -188,7 +188,7 @@ def _key(curve: dict[str, str], name: str, path: Path) -> bytes | None:
 
 
 def parse_key(text: str) -> bytes:
-    """A key of 32 octets from Z85. Raises ValueError with words that complete "it is ..."."""
+    """A key of 32 octets from Z85. Raises ValueError with a text that completes "it is ..."."""
     if len(text) != KEY_LETTERS:
         raise ValueError(f"of {len(text)} letters, a key has {KEY_LETTERS}")
     try:

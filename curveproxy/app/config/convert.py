@@ -1,6 +1,6 @@
-"""From TOML's types to ours without coercion, and from cattrs' errors to sentences with their place.
+"""From TOML's types to ours without coercion, and from errors of cattrs to sentences with a place.
 
-cattrs collects all errors of a tree; nothing here knows what a setting means.
+cattrs collects all errors of a tree. Nothing here knows the meaning of a setting.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -17,7 +17,7 @@ from cattrs.gen import make_dict_structure_fn, override
 
 from curveproxy.app.observe.text import suggestion
 
-# What is wrong: its place, and a sentence.
+# A place, and a sentence that says what is wrong there.
 Complaint = tuple[str, str]
 
 T = TypeVar("T")
@@ -33,14 +33,14 @@ KINDS = {
 
 
 def converter(directory: Path, texts: dict[type, Callable[[str], Any]]) -> cattrs.Converter:
-    """A converter which takes each type for itself only, except that a whole number will do for a number.
+    """A converter that accepts a value of the very type only, except that a whole number is a number too.
 
-    directory: what relative paths are relative to; texts: for types that are written as strings, their readers,
-    which raise ValueError with a sentence.
+    directory: what relative paths are relative to.
+    texts: for types that are written as strings, their readers, which raise ValueError with a sentence.
     """
     result = cattrs.Converter(forbid_extra_keys=True, detailed_validation=True)
-    for exact, words in ((bool, "true or false"), (int, "a whole number"), (float, "a number"), (str, "a string")):
-        result.register_structure_hook(exact, _exactly(exact, words))
+    for exact, wanted in ((bool, "true or false"), (int, "a whole number"), (float, "a number"), (str, "a string")):
+        result.register_structure_hook(exact, _exactly(exact, wanted))
     result.register_structure_hook_factory(attrs.has, lambda cls: _table(cls, result))
     result.register_structure_hook_factory(is_sequence, lambda kind: _list(kind, result))
     result.register_structure_hook(StrEnum, _choice)
@@ -54,9 +54,9 @@ def _described(value: object) -> str:
     return KINDS.get(type(value), "a date or time")
 
 
-def _exactly(kind: Any, words: str) -> Callable[[Any, Any], Any]:
+def _exactly(kind: Any, wanted: str) -> Callable[[Any, Any], Any]:
     def hook(value: Any, _: object) -> Any:
-        # bool is an int in Python; in a configuration it is not.
+        # bool is an int in Python, and must not be one here.
         if type(value) is kind or (kind is float and type(value) is int):
             return kind(value)
         hint = (
@@ -64,7 +64,7 @@ def _exactly(kind: Any, words: str) -> Callable[[Any, Any], Any]:
             if kind is int and type(value) is float and abs(value) < 2**53 and value.is_integer()
             else ""
         )
-        raise TypeError(f"{words} is wanted, not {_described(value)}{hint}")
+        raise TypeError(f"{wanted} is wanted, not {_described(value)}{hint}")
 
     return hook
 
@@ -79,7 +79,7 @@ def _text(read: Callable[[str], Any]) -> Callable[[Any, Any], Any]:
 
 
 def _choice(value: Any, kind: type[StrEnum]) -> StrEnum:
-    """One of the words of an enum."""
+    """One of the values of an enum."""
     if not isinstance(value, str):
         raise TypeError(f"a string is wanted, not {_described(value)}")
     if value not in set(kind):
@@ -118,7 +118,7 @@ def _table(cls: Any, within: cattrs.Converter) -> Callable[[Any, Any], Any]:
 
 
 def _checked(attribute: "attrs.Attribute[Any]", within: cattrs.Converter) -> Callable[[Any, Any], Any]:
-    """A value with its bounds checked at its own place, so that one mistake does not hide another."""
+    """Check a value's bounds at its own place, so that one mistake does not hide another."""
 
     def hook(value: Any, kind: Any) -> Any:
         result = within.structure(value, kind)
@@ -126,7 +126,7 @@ def _checked(attribute: "attrs.Attribute[Any]", within: cattrs.Converter) -> Cal
         try:
             attribute.validator(None, attribute, result)
         except ValueError as error:
-            # It begins with the attribute's name, which the place says already.
+            # The text begins with the attribute's name, which is in the place already.
             raise ValueError(str(error.args[0]).removeprefix(f"'{attribute.name}' ")) from None
         return result
 
@@ -134,9 +134,9 @@ def _checked(attribute: "attrs.Attribute[Any]", within: cattrs.Converter) -> Cal
 
 
 def readable(value: object, cls: type[T], within: cattrs.Converter, **instead: Any) -> T | None:
-    """An object of those settings of a table that can be read; None when a required one is not among them.
+    """An object of the settings of a table that can be read. None when a required one can not.
 
-    instead: what stands for some that can not.
+    instead: values for settings that may be missing.
     """
     kept = instead
     for attribute in attrs.fields(cls):  # type: ignore[arg-type]
@@ -150,7 +150,7 @@ def readable(value: object, cls: type[T], within: cattrs.Converter, **instead: A
 
 
 def complaints(error: cattrs.BaseValidationError, tree: dict[str, Any], tables: Mapping[str, type]) -> list[Complaint]:
-    """All that is wrong with a tree, each with its place. tables: header -> what that table is structured as."""
+    """All that is wrong with a tree, each with its place. tables: the class of each table, by its header."""
     return [
         complaint for path, leaf in _leaves(error, "") for complaint in _sentences(_named(path, tree), leaf, tables)
     ]
@@ -184,7 +184,7 @@ def _sentences(place: str, error: BaseException, tables: Mapping[str, type]) -> 
 
 
 def _named(path: str, tree: dict[str, Any]) -> str:
-    """``service[0].listen`` as ``service "orders": listen``, when it has a name."""
+    """``service[0].listen`` as ``service "orders": listen``, when the service has a name."""
     services = tree.get("service")
     for number, service in enumerate(services if isinstance(services, list) else []):
         name = service.get("name") if isinstance(service, dict) else None

@@ -42,7 +42,7 @@ def load(path: Path) -> Config:
 
 
 def read_admin(path: Path) -> AdminConfig:
-    """The ``[admin]`` table alone: who asks for it may not be allowed to read the key files. Raises ConfigError."""
+    """The ``[admin]`` table alone: its reader need not have access to the key files. Raises ConfigError."""
     admin = tables(path).get("admin", {})
     return structure({"admin": admin}, path.parent, needs_services=False).admin
 

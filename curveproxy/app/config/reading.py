@@ -1,7 +1,4 @@
-"""Reading what an operator has named or laid down: never what a file's name may hide, as a terminal or a device.
-
-To open a device may block for ever, and have effects of its own.
-"""
+"""Reading files that an operator has named: only regular ones, for opening a device may block or have effects."""
 
 import errno
 import os
@@ -10,12 +7,12 @@ from pathlib import Path
 
 
 def read_file(path: Path, most: int = -1) -> bytes:
-    """The first octets of a regular file, ``most`` of them; all by default. Raises OSError or ValueError."""
+    """The content of a regular file, or its first ``most`` octets. Raises OSError or ValueError."""
     _demand_regular(path.stat().st_mode)
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
     with os.fdopen(descriptor, "rb") as file:
-        _demand_regular(os.fstat(descriptor).st_mode)  # it may have been swapped
-        return file.read(most) or b""  # some of /proc are regular files, and would block
+        _demand_regular(os.fstat(descriptor).st_mode)  # it may have been replaced meanwhile
+        return file.read(most) or b""  # some files of /proc are regular, and would block
 
 
 def _demand_regular(mode: int) -> None:

@@ -95,7 +95,7 @@ class ServerKey:
 
 @frozen
 class PublicKey:
-    """A client's key that stands in the configuration itself, 32 octets."""
+    """A client's key in the configuration itself, 32 octets."""
 
     octets: bytes
 

@@ -1,1 +1,1 @@
-"""What is told: log, metrics, history, status."""
+"""What operators see: log, metrics, history and status."""

@@ -27,7 +27,7 @@ LOST, LOST_HINT = "lines of the log are lost", "stderr was full, closed, or not 
 
 
 class Notices(Protocol):
-    """What reading files may tell the operator."""
+    """The part of a log that reading key files needs."""
 
     def info(self, event: str, **facts: object) -> object: ...
     def warning(self, event: str, **facts: object) -> object: ...

@@ -136,7 +136,7 @@ class ServiceMetrics:
 
     def server_keys(self, names: Mapping[bytes, str]) -> None:
         for former in self._names - set(names.values()):
-            self._server_keys.remove(self._name, former)  # its series would stand still for ever
+            self._server_keys.remove(self._name, former)  # its series would never change again
         self._names = set(names.values())
         self._keys = {key: self._server_keys.labels(self._name, name) for key, name in names.items()}
 

@@ -1,4 +1,4 @@
-"""Figures and names as a person reads them, on the page and in a terminal."""
+"""Figures and names in a form for people, on the page and in a terminal."""
 
 import difflib
 from collections.abc import Collection
@@ -9,12 +9,12 @@ UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
 
 
 def printable(text: str) -> str:
-    """One line without control characters, whatever a file held."""
+    """The text as one line, with control characters escaped."""
     return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 
 def suggestion(name: str, known: Collection[str]) -> str:
-    """What may be meant by a name that is not known, or which there are."""
+    """A hint for a name that is not known: the one that may be meant, or all that there are."""
     close = difflib.get_close_matches(name, known, 1)
     return f"did you mean {close[0]}" if close else f"there are {', '.join(known)}"
 

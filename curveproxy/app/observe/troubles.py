@@ -1,4 +1,4 @@
-"""What an operator should look at: judged from the status of services, in the words of the log."""
+"""What an operator should look at: judged by the status of services."""
 
 from collections.abc import Iterator, Sequence
 

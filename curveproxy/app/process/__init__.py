@@ -1,1 +1,1 @@
-"""The process at work: configuration applied, signals, workers, the service manager."""
+"""The process: its configuration applied, its signals, its workers, its service manager."""

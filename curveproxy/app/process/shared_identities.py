@@ -23,7 +23,7 @@ class SharedIdentities:
     def claim(self, worker: WorkerHandle, service: str, identity: str, key: str, number: int) -> Awaitable[bool]:
         """Give an identity to a client of a worker. Its answer is whether the client may have it.
 
-        The claim stands when this returns, so that claims are in the order of their requests; the answer waits for the
+        The claim is made when this returns, so that claims are in the order of their requests; the answer waits for the
         end of the older session.
         """
         claim = Claim(worker, key, number)

@@ -1,7 +1,6 @@
-"""What a service manager hears of us and hands to us: the protocols of sd_notify(3) and sd_listen_fds(3).
+"""The protocols of a service manager: sd_notify(3) and sd_listen_fds(3).
 
-Nothing happens where no variable asks for it. The variables are for this process alone: they are taken out of the
-environment.
+Nothing happens without their variables. These are for this process alone, so they are removed from the environment.
 """
 
 import os
@@ -17,8 +16,8 @@ from curveproxy.app.observe.text import printable
 # SD_LISTEN_FDS_START of sd-daemon.h
 FIRST_DESCRIPTOR = 3
 
-# How long a manager that does not read may hold us up.
-TELL_SECONDS = 1.0
+# How long a message may wait for a manager that does not read.
+NOTIFY_SECONDS = 1.0
 
 
 class SystemdNotifier:
@@ -39,35 +38,35 @@ class SystemdNotifier:
                     self.listeners.append(sock)
 
     def ready(self, status: str) -> None:
-        """It has started, or has been told to read its configuration again and is done with that."""
-        self._tell(READY=1, STATUS=status)
+        """The process has started, or a reload is done."""
+        self._notify(READY=1, STATUS=status)
 
     def reloading(self) -> None:
-        """It reads its configuration again, until it is ready."""
-        self._tell(RELOADING=1, MONOTONIC_USEC=time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000)
+        """A reload has begun, and lasts until ``ready``."""
+        self._notify(RELOADING=1, MONOTONIC_USEC=time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000)
 
     def stopping(self, status: str, seconds: float) -> None:
-        """It leaves, and that takes so long at the most."""
-        self._tell(STOPPING=1, STATUS=status, EXTEND_TIMEOUT_USEC=int(seconds * 1e6))
+        """The process is ending, and needs no more than so many seconds."""
+        self._notify(STOPPING=1, STATUS=status, EXTEND_TIMEOUT_USEC=int(seconds * 1e6))
 
     async def keep_watch(self) -> None:
-        """Tell that the loop turns, twice as often as is asked for."""
+        """Report that the event loop runs, twice as often as the watchdog asks for."""
         while self._watchdog_seconds:
-            self._tell(WATCHDOG=1)
+            self._notify(WATCHDOG=1)
             await trio.sleep(self._watchdog_seconds / 2)
 
-    def _tell(self, **facts: object) -> None:
+    def _notify(self, **facts: object) -> None:
         if not self._address:
             return
         text = "\n".join(f"{name}={printable(str(value))}" for name, value in facts.items())
         with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-            sock.settimeout(TELL_SECONDS)
+            sock.settimeout(NOTIFY_SECONDS)
             sock.sendto(text.encode(), self._address)
 
 
 def _for_us(environment: MutableMapping[str, str], pid: str, name: str) -> int:
     """The number in a variable, 0 where there is none or where it is for another process."""
-    whom, text = environment.pop(pid, ""), environment.pop(name, "")
-    # Only the watchdog may be meant for whoever reads it.
-    ours = whom == str(os.getpid()) or (not whom and pid == "WATCHDOG_PID")
+    owner, text = environment.pop(pid, ""), environment.pop(name, "")
+    # Only the watchdog may be for any process.
+    ours = owner == str(os.getpid()) or (not owner and pid == "WATCHDOG_PID")
     return int(text) if ours and text.isascii() and text.isdigit() else 0

@@ -170,5 +170,5 @@ def stamp(path: Path) -> Stamp | None:
     try:
         return Stamp.of(path.stat())
     except FileNotFoundError:
-        path.parent.stat()  # a directory that is gone as a whole tells nothing of the file
+        path.parent.stat()  # where the whole directory is gone, the file may still exist
         return None
