@@ -3,13 +3,15 @@
 import errno
 import os
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
 import trio
 import trio.testing
+from support.loopback import reset, tcp_pair
+from support.waiting import until
 
 from curveproxy.proxy.net import linger
 from curveproxy.proxy.net.deadlines import Count
@@ -34,11 +36,8 @@ class Lingering:
 
 def pair() -> tuple[socket.socket, socket.socket]:
     """A connection over TCP, whose near end has the small receive buffer of a handshake."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        far = socket.create_connection(listener.getsockname())
-        near, _ = listener.accept()
+    near, far = tcp_pair()
     prepare_half_open(near, HALF_OPEN_RECEIVE_BUFFER)
-    far.settimeout(10)
     return near, far
 
 
@@ -52,12 +51,6 @@ async def lingering() -> AsyncIterator[Lingering]:
     at_work.closes.close_all()
     assert (len(at_work.reactor), at_work.count.number) == (0, 0)
     at_work.reactor.close()
-
-
-async def until(true: Callable[[], bool]) -> None:
-    with trio.fail_after(10):
-        while not true():
-            await trio.sleep(0.001)
 
 
 async def test_a_peer_that_is_still_sending_is_not_reset_before_it_has_read_the_last() -> None:
@@ -78,8 +71,7 @@ async def test_a_peer_that_is_still_sending_is_not_reset_before_it_has_read_the_
 async def test_a_peer_that_resets_is_not_waited_for() -> None:
     async with lingering() as at_work:
         near, far = at_work.begin()
-        far.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-        far.close()
+        reset(far)
         await until(lambda: near.fileno() == -1)
         assert not at_work.errors
 
@@ -126,8 +118,7 @@ async def test_where_nobody_can_be_waited_for_the_socket_is_closed_at_once(
         near, far = at_work.begin()
     else:
         near, far = pair()
-        far.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-        far.close()
+        reset(far)
         with suppress(OSError):
             near.recv(1)  # the reset is here
         at_work.closes.begin(near, b"last", at_work.errors.append)
