@@ -12,8 +12,8 @@ SOCKET_PLACES = (
     "proxy.accept.application",
     "proxy.connect.attempt",
     "proxy.connect.connections",
-    "proxy.relay.pump",
-    "proxy.relay.engine",
+    "proxy.relay.intake",
+    "proxy.relay.outbox",
 )
 
 TASK_PLACES = ("proxy.server",)
