@@ -1,0 +1,224 @@
+"""Admission: from accept to an applicant, and the one outcome of everybody else."""
+
+import errno
+import os
+import socket
+import struct
+from contextlib import closing
+from typing import Any
+
+import pytest
+import trio
+from support.accepting import RecordingGate, accepting
+from support.peer import Refused
+from support.waiting import until
+
+from curveproxy.proxy.errors import RefusedError
+from curveproxy.proxy.net.endpoint import Network
+from curveproxy.proxy.net.sockets import source_of
+from curveproxy.reasons import Outcome
+
+ACCEPTED = ("accepted",)
+
+
+def balanced(host: str, port: int) -> bytes:
+    """The header of a load balancer, of version 2 of its protocol, for a client at an IPv4 address."""
+    there, here = socket.inet_aton(host), socket.inet_aton("127.0.0.1")
+    return b"\r\n\r\n\0\r\nQUIT\n\x21\x11" + struct.pack(">H4s4sHH", 12, there, here, port, 5555)
+
+
+def refused(outcome: Outcome, detail: str = "", client: str = "") -> tuple[object, ...]:
+    return ("refused", outcome, detail, client)
+
+
+async def test_who_proves_a_key_applies_to_the_service_whose_key_it_was_given() -> None:
+    first, second = RecordingGate("first"), RecordingGate("second")
+    async with accepting(first, second) as at_work:
+        with at_work.client(second, identity=b"me") as client:
+            await at_work.applies(client)
+            await until(lambda: second.applied)
+            applicant = second.applied[0].applicant
+            assert applicant.key == client.keys.public
+            assert applicant.server_key == second.keys.public
+            assert applicant.metadata["Identity"] == b"me"
+            assert applicant.address == f"127.0.0.1:{client.sock.getsockname()[1]}"
+            assert applicant.accepted_at <= trio.current_time()
+            assert at_work.admission.half_open == 0
+    assert first.observer.events == [ACCEPTED], "what comes before HELLO counts to the first"
+    assert second.observer.events == []
+
+
+async def test_each_failure_is_told_once_with_its_outcome() -> None:
+    async with accepting() as at_work:
+        [gate] = at_work.gates
+
+        async def is_refused(outcome: Outcome) -> None:
+            await until(lambda: len(gate.observer.events) == 2)
+            assert [event[:2] for event in gate.observer.take()] == [ACCEPTED, ("refused", outcome)]
+
+        with at_work.client():
+            pass
+        await is_refused(Outcome.PROBE)
+        with at_work.client() as client:
+            client.send_raw(b"GET / HTTP/1.1\r\n\r\n")
+            await is_refused(Outcome.NOT_ZMTP)
+        with at_work.client() as client:
+            await trio.to_thread.run_sync(client.greeting)
+        await is_refused(Outcome.PEER_CLOSED)
+        with at_work.client() as client:
+            await trio.to_thread.run_sync(client.greeting)
+            client.hello(box=bytes(80))
+            await is_refused(Outcome.HELLO_BOX)
+        with at_work.client() as client:
+            await at_work.has_asked(client)
+            client.initiate(cookie=bytes(96))
+            await is_refused(Outcome.COOKIE)
+        with at_work.client(identity=b"\0x") as client:
+            await at_work.applies(client)
+            await is_refused(Outcome.METADATA)
+        assert gate.applied == []
+
+
+async def test_a_service_may_object_to_who_has_proved_its_key() -> None:
+    gate = RecordingGate()
+    gate.refusal = RefusedError(Outcome.CLIENT_UNKNOWN, "why")
+    async with accepting(gate) as at_work:
+        with at_work.client() as client:
+            await at_work.applies(client)
+            await until(lambda: len(gate.observer.events) == 2)
+            assert gate.observer.events[1] == refused(Outcome.CLIENT_UNKNOWN, "why", "alice")
+            with pytest.raises(Refused):
+                await trio.to_thread.run_sync(client.ready)
+        assert gate.applied == []
+
+
+async def test_who_takes_too_long_is_late() -> None:
+    async with accepting() as at_work:
+        [gate] = at_work.gates
+        with at_work.client():
+            await until(lambda: at_work.admission.half_open)
+            at_work.admission.expire(trio.current_time() + gate.settings.admission.handshake_seconds - 1)
+            assert at_work.admission.half_open == 1
+            at_work.admission.expire(trio.current_time() + gate.settings.admission.handshake_seconds + 1)
+            assert gate.observer.events == [ACCEPTED, refused(Outcome.TIMEOUT)]
+
+
+async def test_beyond_the_limit_the_oldest_makes_room() -> None:
+    gate = RecordingGate(max_half_open=2)
+    async with accepting(gate) as at_work:
+        with at_work.client() as first, at_work.client():
+            await until(lambda: at_work.admission.half_open == 2)
+            with at_work.client():
+                await until(lambda: refused(Outcome.EVICTED) in gate.observer.events)
+                assert at_work.admission.half_open == 2
+                await until(lambda: len(gate.observer.events) == 4)
+                assert await trio.to_thread.run_sync(first.sock.recv, 100), "it had been greeted"
+
+
+async def test_of_one_source_the_oldest_gives_its_place_up_and_who_comes_too_often_is_closed() -> None:
+    gate = RecordingGate(max_half_open_per_source=1, handshakes_per_second_per_source=2)
+    async with accepting(gate) as at_work:
+        with at_work.client(), at_work.client(), at_work.client():
+            await until(lambda: len(gate.observer.events) == 5)
+            details = [event[2] for event in gate.observer.events if event[0] == "refused"]
+            assert details == [
+                "the oldest of its source: max_half_open_per_source",
+                "too often: handshakes_per_second_per_source",
+            ]
+            assert at_work.admission.half_open == 1
+
+
+async def test_where_descriptors_are_short_somebody_is_ended_before_the_next_is_taken() -> None:
+    gate = RecordingGate()
+    async with accepting(gate, descriptors=128 + 2) as at_work:
+        with at_work.client(), at_work.client(), at_work.client():
+            await until(lambda: len(gate.observer.events) >= 4)
+            assert refused(Outcome.EVICTED) in gate.observer.events
+            assert at_work.admission.half_open == at_work.capacity.half_open.number == 2
+
+
+async def test_behind_a_balancer_a_connection_counts_to_whom_that_names() -> None:
+    gate = RecordingGate(balancers=(Network.parse("127.0.0.1"),), max_half_open_per_source=1)
+    async with accepting(gate) as at_work:
+        with at_work.client() as first, at_work.client() as second, at_work.client() as third:
+            for client, source in ((first, "192.0.2.1"), (second, "192.0.2.2"), (third, "192.0.2.1")):
+                client.send_raw(balanced(source, 4242))
+                await trio.sleep(0.02)
+            await until(lambda: len(gate.observer.events) == 4)
+            assert gate.observer.events[3][1] == Outcome.SOURCE_LIMIT
+            await at_work.applies(second)
+            await until(lambda: gate.applied)
+            assert gate.applied[0].applicant.address == "192.0.2.2:4242"
+
+
+async def test_a_connection_waits_for_a_service_that_is_down_and_costs_nothing() -> None:
+    gate = RecordingGate()
+    async with accepting(gate) as at_work:
+        gate.is_down = True
+        with at_work.client() as client:
+            await trio.to_thread.run_sync(client.greeting)
+            client.hello()
+            await trio.sleep(0.05)
+            assert at_work.admission.half_open == 1
+            at_work.admission.expire(trio.current_time())
+            assert gate.checks == 1
+            gate.is_down = False
+            gate.resume()
+            await trio.to_thread.run_sync(client.welcome)
+        with at_work.client() as client:
+            gate.is_down = True
+            await trio.to_thread.run_sync(client.greeting)
+            client.hello()
+            await trio.sleep(0.05)
+            gate.observer.take()
+            at_work.admission.expire(trio.current_time() + gate.settings.admission.handshake_seconds + 1)
+            assert gate.observer.events == [refused(Outcome.BACKEND_UNAVAILABLE)], "it is not the client that was late"
+
+
+async def test_who_leaves_while_it_waits_for_a_service_has_closed() -> None:
+    gate = RecordingGate()
+    async with accepting(gate) as at_work:
+        gate.is_down = True
+        with at_work.client() as client:
+            await trio.to_thread.run_sync(client.greeting)
+            client.hello()
+            await trio.sleep(0.05)
+        await until(lambda: len(gate.observer.events) == 2)
+        assert gate.observer.events[1] == refused(Outcome.PEER_CLOSED)
+
+
+@pytest.mark.parametrize(
+    ("error", "events"),
+    [
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), [refused(Outcome.SESSIONS_LIMIT)]),
+        (OSError(errno.EPERM, "ours"), [("unexpected", "[Errno 1] ours"), refused(Outcome.INTERNAL)]),
+    ],
+    ids=["a full epoll", "an error of ours"],
+)
+async def test_who_can_not_be_watched_is_refused(
+    error: OSError, events: list[tuple[object, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with accepting() as at_work:
+        [gate] = at_work.gates
+
+        def fails(*_: Any) -> None:
+            raise error
+
+        with socket.create_server(("127.0.0.1", 0)) as listener, closing(socket.socket()) as far:
+            far.connect(listener.getsockname())
+            near, address = listener.accept()
+            monkeypatch.setattr(at_work.reactor, "register", fails)
+            at_work.admission.enter(near, address)
+            monkeypatch.undo()
+        assert [event[:2] for event in gate.observer.events] == [ACCEPTED, *(event[:2] for event in events)]
+        assert near.fileno() == -1
+        assert source_of(far, address) is not None
+
+
+async def test_when_it_closes_everybody_is_told_so() -> None:
+    async with accepting() as at_work:
+        [gate] = at_work.gates
+        with at_work.client(), at_work.client():
+            await until(lambda: at_work.admission.half_open == 2)
+            at_work.admission.close()
+            assert gate.observer.events == [ACCEPTED, ACCEPTED, refused(Outcome.SHUTDOWN), refused(Outcome.SHUTDOWN)]

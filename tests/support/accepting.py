@@ -1,0 +1,131 @@
+"""A listener with its admission, at work in the test's own process, before services that only keep who applies."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import trio
+
+from curveproxy.policy.limits import AdmissionLimits
+from curveproxy.proxy.accept.admission import Admission
+from curveproxy.proxy.accept.cookies import CookieKeys
+from curveproxy.proxy.accept.curve_mechanism import CurveMechanism
+from curveproxy.proxy.accept.listener import Listener
+from curveproxy.proxy.accept.transient_keys import TransientKeys
+from curveproxy.proxy.applying import Applicant, Applying
+from curveproxy.proxy.capacity import Capacity
+from curveproxy.proxy.errors import RefusedError
+from curveproxy.proxy.net.endpoint import Endpoint
+from curveproxy.proxy.net.linger import LingeringCloses
+from curveproxy.proxy.net.listening import listen
+from curveproxy.proxy.net.reactor import Reactor
+from curveproxy.proxy.settings import RefusalMode, ServiceSettings
+from curveproxy.wire.curve.keys import KeyPair
+from support.client import RawClient
+from support.curve import Keys
+from support.fakes import RecordingObserver
+
+HERE = Endpoint("tcp", "127.0.0.1", 0)
+
+
+class RecordingGate:
+    """A service that lets nobody in and refuses nobody: it keeps who applies.
+
+    refusal: its objection to everybody; is_down, probes: as it says; checks: how often it was to look for a listener.
+    """
+
+    def __init__(
+        self, name: str = "test", *, refuses_by: RefusalMode = RefusalMode.ERROR, balancers: Any = (), **limits: Any
+    ) -> None:
+        self.keys = Keys.new()
+        self.settings = ServiceSettings(
+            name,
+            HERE,
+            Endpoint("tcp", "127.0.0.1", 1),
+            (KeyPair(self.keys.public, self.keys.secret),),
+            refusal=refuses_by,
+            proxy_protocol_from=balancers,
+            admission=AdmissionLimits(**limits),
+        )
+        self.observer = RecordingObserver()
+        self.refusal: RefusedError | None = None
+        self.is_down, self.probes, self.checks = False, 0, 0
+        self.applied: list[Applying] = []
+        self.resume: Callable[[], None] = lambda: None
+
+    def name_of(self, key: bytes) -> str:
+        assert len(key) == 32
+        return "alice"
+
+    def objection(self, applicant: Applicant) -> RefusedError | None:
+        assert len(applicant.key) == 32
+        return self.refusal
+
+    def apply(self, applying: Applying) -> None:
+        self.applied.append(applying)
+
+    def allow_probes(self, now: float) -> int:
+        assert now <= trio.current_time()
+        probes, self.probes = self.probes, 0
+        return probes
+
+    def check_listener(self, now: float) -> None:
+        assert now <= trio.current_time()
+        self.checks += 1
+
+    def on_recovery(self, resume: Callable[[], None]) -> None:
+        self.resume = resume
+
+
+class Accepting:
+    """A listener for these services. make_room: as a server's; it evicts the oldest unless the test sets it."""
+
+    def __init__(self, *gates: RecordingGate, descriptors: int = 1000) -> None:
+        self.gates = gates
+        self.reactor, self.capacity = Reactor(8), Capacity(descriptors)
+        self.lingering = LingeringCloses(self.reactor, self.capacity.half_open)
+        self.mechanism = CurveMechanism(CookieKeys(), TransientKeys())
+        self.admission = Admission(
+            gates, self.mechanism, self.reactor, self.lingering, self.capacity, lambda: self.make_room()
+        )
+        self.make_room: Callable[[], bool] = self.admission.evict_oldest
+        self.listening = listen(HERE)
+        self.listener = Listener(self.listening, gates, self.admission, lambda: self.make_room())
+
+    @property
+    def endpoint(self) -> str:
+        return str(self.listener.bound)
+
+    def client(self, gate: RecordingGate | None = None, **options: Any) -> RawClient:
+        """A client that has connected, and has said nothing yet."""
+        return RawClient(self.endpoint, (gate or self.gates[0]).keys.public, **options)
+
+    async def has_asked(self, client: RawClient) -> None:
+        """Greet, and take WELCOME."""
+        await trio.to_thread.run_sync(client.greeting)
+        client.hello()
+        await trio.to_thread.run_sync(client.welcome)
+
+    async def applies(self, client: RawClient) -> None:
+        """The whole of a handshake, but for READY."""
+        await self.has_asked(client)
+        client.initiate()
+
+
+@asynccontextmanager
+async def accepting(*gates: RecordingGate, **options: Any) -> AsyncIterator[Accepting]:
+    """It accepts; whoever has applied is closed in the end, and nothing is left."""
+    at_work = Accepting(*(gates or (RecordingGate(),)), **options)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(at_work.reactor.run)
+        nursery.start_soon(at_work.listener.run)
+        yield at_work
+        at_work.listener.close()
+        at_work.lingering.close_all()
+        nursery.cancel_scope.cancel()
+    for gate in at_work.gates:
+        for applying in gate.applied:
+            with suppress(OSError):
+                applying.socket.close()
+    assert (len(at_work.reactor), at_work.admission.half_open, at_work.capacity.half_open.number) == (0, 0, 0)
+    at_work.reactor.close()
