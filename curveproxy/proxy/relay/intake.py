@@ -86,7 +86,6 @@ class Intake(Outbox):
     """
 
     __slots__ = (
-        "_blocked",
         "_ending",
         "_has_whole",
         "_kept",
@@ -114,10 +113,6 @@ class Intake(Outbox):
         self._source_gone = self.is_silent = False
         self._ending = False  # ends once what is owed has been written
         self.held = self.partial = 0
-        self._blocked = Blocked.ON_SOURCE
-
-    def failed(self, error: Exception) -> None:
-        self._owner.failed(error)
 
     def limit(self, quota: Allowance | None) -> None:
         """What the source may send from now on; None for anything."""
@@ -132,20 +127,28 @@ class Intake(Outbox):
         """Octets that have come of a frame that is not whole."""
         return self._large.have if self._large is not None else len(self._kept)
 
-    # --- what the memory's budget may see
+    @property
+    def is_finishing(self) -> bool:
+        """Whether its source has ended, or will behind what has come: that is all which it has to deliver."""
+        return self._source_gone or self._ending
 
     @property
-    def key(self) -> bytes:
-        return self._owner.key
+    def waits_in_vain(self) -> bool:
+        """Whether it waits for its source, and nothing has come."""
+        return self._blocked is Blocked.ON_SOURCE and sockets.nothing_has_come(self._source.socket)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing whole would be lost in this direction if the session ended now."""
+        idle = self._blocked in (Blocked.ON_SOURCE, Blocked.ENDED) and not self._owed and not self._pending_command
+        return self._sink_gone or (idle and sockets.nothing_has_come(self._source.socket))
+
+    # --- what the memory's budget may see
 
     @property
     def is_held_up(self) -> bool:
         """Whether it is our doing that nothing moves."""
         return self._blocked in (Blocked.THROTTLED, Blocked.RESUMED, Blocked.YIELDED, Blocked.IN_THREAD)
-
-    def give_up(self) -> None:
-        """It holds what others wait for, and does not turn it over."""
-        self._owner.abort(Closed.MEMORY)
 
     # --- reading
 

@@ -109,6 +109,7 @@ class Outbox:
     """
 
     __slots__ = (
+        "_blocked",
         "_env",
         "_finishing",
         "_labels",
@@ -129,6 +130,10 @@ class Outbox:
         self._sink_gone = False  # what comes is thrown away
         self._finishing = False  # ends behind the message that has begun
         self.moved = 0
+        self._enter(Blocked.ON_SOURCE)
+
+    def _enter(self, blocked: Blocked) -> None:
+        self._blocked = blocked
 
     @property
     def owed(self) -> int:
@@ -154,6 +159,30 @@ class Outbox:
         if is_over:
             self._owner.close()
         return is_over
+
+    @property
+    def has_ended(self) -> bool:
+        return self._blocked is Blocked.ENDED
+
+    @property
+    def is_blocked_on_sink(self) -> bool:
+        return self._blocked is Blocked.ON_SINK
+
+    def begin_with(self, body: bytes) -> None:
+        """Before anything else, send the sink this message."""
+        self._owed = memoryview(self._transform.message(body))
+        self._enter(Blocked.ON_SINK)
+
+    @property
+    def key(self) -> bytes:
+        return self._owner.key
+
+    def give_up(self) -> None:
+        """It holds what others wait for, and does not turn it over."""
+        self._owner.abort(Closed.MEMORY)
+
+    def failed(self, error: Exception) -> None:
+        self._owner.failed(error)
 
     def _flush(self) -> bool:
         """Write what is owed, and the command; False when some is still owed."""

@@ -74,11 +74,6 @@ class Pump(Intake):
         if self._kept:
             self._env.reactor.schedule(self)
 
-    def begin_with(self, body: bytes) -> None:
-        """Before anything else, send the sink this message."""
-        self._owed = memoryview(self._transform.message(body))
-        self._enter(Blocked.ON_SINK)
-
     def send_command(self, body: bytes) -> None:
         """Send one command to the sink at the next boundary of frames. A newer one replaces it."""
         if not self._pending_command:
@@ -107,36 +102,7 @@ class Pump(Intake):
         self._transform.discard()
         self._book(0, 0)
 
-    # --- what its session may see
-
-    @property
-    def is_finishing(self) -> bool:
-        """Whether its source has ended, or will behind what has come: that is all which it has to deliver."""
-        return self._source_gone or self._ending
-
-    @property
-    def has_ended(self) -> bool:
-        return self._blocked is Blocked.ENDED
-
-    @property
-    def is_blocked_on_sink(self) -> bool:
-        return self._blocked is Blocked.ON_SINK
-
-    @property
-    def waits_in_vain(self) -> bool:
-        """Whether it waits for its source, and nothing has come."""
-        return self._blocked is Blocked.ON_SOURCE and sockets.nothing_has_come(self._source.socket)
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether nothing whole would be lost in this direction if the session ended now."""
-        idle = self._blocked in (Blocked.ON_SOURCE, Blocked.ENDED) and not self._owed and not self._pending_command
-        return self._sink_gone or (idle and sockets.nothing_has_come(self._source.socket))
-
     # --- one turn
-
-    def _enter(self, blocked: Blocked) -> None:
-        self._blocked = blocked
 
     def _go_on(self) -> None:
         before = self._blocked
