@@ -12,8 +12,6 @@ ELSEWHERE = {
     "app.commands.demo": "app/test_cli.py: as a command",
     "app.commands.top": "app/test_cli.py: as a command",
     "app.process.memory": "system/test_process.py: a process, seen from outside",
-    "app.process.relay": "system/test_reload.py: a process, seen from outside",
-    "app.process.services": "system/test_reload.py: a process, seen from outside",
     "app.process.worker": "system/test_workers.py: several processes, seen from outside",
     "app.watch.files": "app/watch/test_clients.py: by the lists that are made of them",
     "app.watch.server_keys": "system/test_server_keys.py: by the clients that were given them",
