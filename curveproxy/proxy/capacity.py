@@ -43,3 +43,11 @@ class Capacity:
     def are_short(self) -> bool:
         """Whether a half-open connection has to end before another one can come."""
         return self.half_open.number >= self.room
+
+    def half_open_limit(self, configured: int) -> int:
+        """``max_half_open`` in force: no more than the sessions leave room for."""
+        return min(configured, self.room)
+
+    def sessions_limit(self, configured: int) -> int:
+        """``max_sessions`` in force: no more than there are descriptors for."""
+        return sessions_in_force(configured, self.limit)

@@ -1,6 +1,6 @@
 """A client between the proof of its key and its session: its identity is claimed, then its service is dialled."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from enum import Enum, auto
 from typing import Protocol
 
@@ -10,7 +10,7 @@ from curveproxy.proxy.connect.dial_request import DialHandler, DialRequest
 from curveproxy.proxy.errors import DialError, RefusedError
 from curveproxy.proxy.established import Established
 from curveproxy.proxy.net import sockets
-from curveproxy.proxy.net.reactor import READ, WRITE, FailsAlone, Reactor
+from curveproxy.proxy.net.reactor import READ, WRITE, Reactor, Spawn
 from curveproxy.proxy.observer import Observer
 from curveproxy.proxy.relay.env import AdmittedClient
 from curveproxy.reasons import Outcome
@@ -20,9 +20,6 @@ from curveproxy.wire.zmtp import metadata
 
 class PendingOwner(Protocol):
     """A service, to its pending sessions."""
-
-    def spawn(self, owner: FailsAlone, work: Callable[[], Awaitable[None]]) -> None:
-        """Start a task."""
 
     async def claim(self, who: AdmittedClient) -> None:
         """Have a client's identity for it. Raises RefusedError."""
@@ -55,9 +52,15 @@ class PendingSession:
     """
 
     def __init__(
-        self, owner: PendingOwner, applying: Applying, who: AdmittedClient, reactor: Reactor, observer: Observer
+        self,
+        owner: PendingOwner,
+        applying: Applying,
+        who: AdmittedClient,
+        reactor: Reactor,
+        observer: Observer,
+        spawn: Spawn,
     ) -> None:
-        self.who = who
+        self.who, self._spawn = who, spawn
         self._owner, self._applying, self._reactor, self._observer = owner, applying, reactor, observer
         self._state = _State.CLAIMING
         self._dial: DialRequest | None = None
@@ -69,7 +72,7 @@ class PendingSession:
     def begin(self, *, claims: bool) -> None:
         """claims: its identity has to be claimed before its service is dialled."""
         if claims:
-            self._owner.spawn(self, self._claim)
+            self._spawn(self, self._claim)
         else:
             self._fetch_service()
 

@@ -2,23 +2,16 @@
 
 import socket
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
 
 import trio
 
 from curveproxy.policy.access import AccessList
-from curveproxy.proxy.accept.admission import Admission
-from curveproxy.proxy.accept.cookies import CookieKeys
-from curveproxy.proxy.accept.curve_mechanism import CurveMechanism
 from curveproxy.proxy.accept.listener import Listener
-from curveproxy.proxy.accept.transient_keys import TransientKeys
+from curveproxy.proxy.accept.listeners import Listeners, Place, place_of
 from curveproxy.proxy.capacity import Capacity
 from curveproxy.proxy.drain import end_sessions
 from curveproxy.proxy.identities import IdentityRegistry
 from curveproxy.proxy.net.buffers import BufferPool
-from curveproxy.proxy.net.endpoint import Endpoint
-from curveproxy.proxy.net.linger import LingeringCloses
-from curveproxy.proxy.net.listening import ListeningSocket, listen
 from curveproxy.proxy.net.memory import MemoryBudget
 from curveproxy.proxy.net.reactor import FailsAlone, Reactor
 from curveproxy.proxy.observer import Observer, ServerFigures, ServiceFigures, SessionView
@@ -32,9 +25,6 @@ SESSIONS_TURN = 16
 
 # How often deadlines are looked at.
 TICK_SECONDS = 0.25
-
-# Services that share an endpoint share a listener; port 0 is another port for each.
-ListenerKey = tuple[Endpoint, str]
 
 
 class Server:
@@ -59,13 +49,16 @@ class Server:
         self.services: list[Service] = []
         self.sessions_reactor = Reactor(SESSIONS_TURN)
         self.half_open_reactor = Reactor(HALF_OPEN_TURN, yields_to=self.sessions_reactor)
-        self._handed_over = handed_over
-        self._cookies, self._transient_keys = CookieKeys(), TransientKeys()
-        self._lingering = LingeringCloses(self.half_open_reactor, self._capacity.half_open)
+        self._listeners = Listeners(self.half_open_reactor, self._capacity, handed_over)
         self._service_env = ServiceEnv(
-            self.sessions_reactor, self._pool, self._memory, self._capacity, self.spawn, self.evict, registry
+            self.sessions_reactor,
+            self._pool,
+            self._memory,
+            self._capacity,
+            self.spawn,
+            self._listeners.evict,
+            registry,
         )
-        self._listeners: dict[ListenerKey, Listener] = {}
         self._former: list[Service] = []  # those with sessions that have not ended yet
         self._nursery: trio.Nursery | None = None
         self._drain_begins = trio.Event()
@@ -83,11 +76,7 @@ class Server:
     @property
     def unused(self) -> list[socket.socket]:
         """Of the sockets that were handed over, those on which nobody listens."""
-        return [
-            sock
-            for sock in self._handed_over
-            if not any(listener.listens_on(sock) for listener in self._listeners.values())
-        ]
+        return self._listeners.unused
 
     # --- figures
 
@@ -133,7 +122,7 @@ class Server:
 
     def listener_of(self, service: Service) -> Listener:
         """Where the clients of an open service come in."""
-        return next(listener for listener in self._listeners.values() if service in listener.gates)
+        return self._listeners.of(service)
 
     def new_service(self, settings: ServiceSettings, clients: AccessList, observer: Observer) -> Service:
         """A service that can be opened."""
@@ -145,27 +134,15 @@ class Server:
         A listener that stays is not closed for a moment, and no session of a service that stays is touched. Raises
         BindError when a new one can not be opened; nothing has changed then.
         """
-        behind: dict[ListenerKey, list[Service]] = {}
+        behind: dict[Place, list[Service]] = {}
         for service, settings in wanted.items():
-            key = settings.listen, "" if settings.listen.is_fixed else settings.name
-            behind.setdefault(key, []).append(service)
-        with ExitStack() as undo:
-            fresh = {}
-            for key in behind.keys() - self._listeners.keys():
-                fresh[key] = listen(key[0], reuse_port=reuse_port, handed_over=self._handed_over)
-                undo.callback(fresh[key].close)
-            undo.pop_all()
+            behind.setdefault(place_of(settings), []).append(service)
+        fresh = self._listeners.bind(list(behind), reuse_port=reuse_port)
         for service, settings in wanted.items():
             service.configure(settings)
-        before, self._listeners = self._listeners, {}
-        for key, services in behind.items():
-            if (listener := before.pop(key, None)) is not None:
-                listener.configure(services)
-            else:
-                listener = self._new_listener(fresh[key], services)
-            self._listeners[key] = listener
-        for listener in before.values():
-            listener.close()
+        for listener in self._listeners.configure(behind, fresh):
+            if self._nursery is not None:
+                self._nursery.start_soon(listener.run)
         for service in self.services:
             if service not in wanted:
                 service.leave()
@@ -174,24 +151,12 @@ class Server:
                     session.drain()
         self.services = list(wanted)
 
-    def _new_listener(self, listening: ListeningSocket, services: list[Service]) -> Listener:
-        mechanism = CurveMechanism(self._cookies, self._transient_keys)
-        admission = Admission(services, mechanism, self.half_open_reactor, self._lingering, self._capacity, self.evict)
-        listener = Listener(listening, services, admission, self.evict)
-        if self._nursery is not None:
-            self._nursery.start_soon(listener.run)
-        return listener
-
     async def run(self) -> None:
         """Serve what was opened, until it has been drained."""
         async with trio.open_nursery() as self._nursery:
-            self._nursery.start_soon(self.half_open_reactor.run)
-            self._nursery.start_soon(self.sessions_reactor.run)
-            self._nursery.start_soon(self._cookies.run)
-            self._nursery.start_soon(self._transient_keys.run)
-            self._nursery.start_soon(self._pool.run)
-            self._nursery.start_soon(self._tick)
-            for listener in self._listeners.values():
+            for task in (self.sessions_reactor.run, *self._listeners.tasks, self._pool.run, self._tick):
+                self._nursery.start_soon(task)
+            for listener in self._listeners:
                 self._nursery.start_soon(listener.run)
             await self._drain_begins.wait()
             await end_sessions(self._inside, lambda: self.sessions, self._drain_seconds)
@@ -205,11 +170,9 @@ class Server:
         Nothing listens when this returns: whoever has handed sockets over may close them.
         """
         self._drain_seconds = seconds
-        for listener in self._listeners.values():
-            listener.close()
+        self._listeners.close()
         for service in self.services:
             service.leave()
-        self._lingering.close_all()
         self._drain_begins.set()
 
     def _inside(self) -> list[Session]:
@@ -219,25 +182,16 @@ class Server:
         """Look at the deadlines. Each queue is in the order of its deadlines."""
         while True:
             now = trio.current_time()
-            ticking: list[Listener | Service] = [*self._listeners.values(), *self.services, *self._former]
+            ticking: list[Listener | Service] = [*self._listeners, *self.services, *self._former]
             for each in ticking:
                 try:
                     each.expire(now)
                 except Exception as error:  # the boundary: the next tick goes on behind whatever this was
                     each.failed(error)
-            self._lingering.expire(now)
+            self._listeners.expire(now)
             self._former = [service for service in self._former if service.places_in_use]
             self._memory.expire(now)
             await trio.sleep(TICK_SECONDS)
-
-    def evict(self) -> bool:
-        """Free a descriptor: of a lingering close, else of a half-open connection. False when there is none.
-
-        The listener pays that has most of them: whoever crowds one port takes no place from those that come at another.
-        """
-        if self._lingering.close_oldest():
-            return True
-        return max(self._listeners.values(), key=lambda listener: listener.half_open).evict_oldest()
 
     def spawn(self, owner: FailsAlone, work: Callable[[], Awaitable[None]]) -> None:
         """Start a task that lives as long as the server does. What it raises ends its owner alone."""

@@ -1,6 +1,6 @@
 """A service: who is let in, who is inside, and the dialer of what lies behind."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 from socket import socket
 
@@ -8,7 +8,6 @@ import trio
 from attrs import frozen
 
 from curveproxy.policy.access import AccessList
-from curveproxy.policy.limits import sessions_in_force
 from curveproxy.policy.metadata import for_service, is_probe
 from curveproxy.proxy.applying import Applicant, Applying
 from curveproxy.proxy.capacity import Capacity
@@ -21,7 +20,7 @@ from curveproxy.proxy.identities import IdentityRegistry, IdentityTable
 from curveproxy.proxy.net.buffers import BufferPool
 from curveproxy.proxy.net.endpoint import Endpoint
 from curveproxy.proxy.net.memory import MemoryBudget
-from curveproxy.proxy.net.reactor import FailsAlone, Reactor, Spawn
+from curveproxy.proxy.net.reactor import Reactor, Spawn
 from curveproxy.proxy.observer import Observer, ServiceFigures
 from curveproxy.proxy.pending import PendingSession
 from curveproxy.proxy.relay.env import AdmittedClient, RelayEnv
@@ -71,7 +70,7 @@ class Service:
         self._is_leaving = False
         self._capacity, self._reactor, self._spawn = env.capacity, env.reactor, env.spawn
         self._identities = IdentityTable(settings.name, observer, env.registry)
-        self._recovery = Recovery(observer, env.spawn, self._recovered)
+        self._recovery = Recovery(observer, env.spawn, lambda: self._resume_parked())
         self._dialer = Dialer(settings, observer, env.reactor, env.spawn, env.make_room, self._recovery)
         throttle, traffic = self.sessions.throttle, self.sessions.traffic
         self._relay_env = RelayEnv(env.reactor, env.pool, env.memory, throttle, traffic, observer, env.spawn)
@@ -83,7 +82,7 @@ class Service:
 
         bound, addresses: where it listens; half_open: of the listener, as far as they count to this service.
         """
-        traffic, clients = self.sessions.traffic, self.clients
+        traffic, clients, limits = self.sessions.traffic, self.clients, self.settings.admission
         return ServiceFigures(
             name=self.settings.name,
             endpoint=str(bound),
@@ -91,9 +90,9 @@ class Service:
             backend=str(self.settings.backend),
             backend_up=self._recovery.up,
             half_open=half_open + len(self._pending),
-            half_open_limit=self.half_open_limit,
+            half_open_limit=self._capacity.half_open_limit(limits.max_half_open),
             sessions=len(self.sessions),
-            sessions_limit=self.sessions_limit,
+            sessions_limit=self._capacity.sessions_limit(limits.max_sessions),
             client_keys=None if clients.allow_any else len(clients.names),
             server_keys=len(self.settings.server_keys),
             messages_in=traffic.messages_in,
@@ -104,18 +103,8 @@ class Service:
         )
 
     @property
-    def half_open_limit(self) -> int:
-        """``max_half_open`` in force: no more than descriptors that sessions leave, for all listeners together."""
-        return min(self.settings.admission.max_half_open, self._capacity.room)
-
-    @property
-    def sessions_limit(self) -> int:
-        """``max_sessions`` in force."""
-        return sessions_in_force(self.settings.admission.max_sessions, self._capacity.limit)
-
-    @property
     def places_in_use(self) -> int:
-        """Of ``sessions_limit``: sessions, and clients that are about to have one."""
+        """Of ``max_sessions``: sessions, and clients that are about to have one."""
         return len(self.sessions) + len(self._pending)
 
     # --- changes
@@ -165,7 +154,8 @@ class Service:
         """Why an applicant is not let in, as far as that is known at once."""
         if (refusal := self.check(applicant)) is not None:
             return refusal
-        if self.places_in_use >= self.sessions_limit or self._capacity.is_full:
+        limit = self._capacity.sessions_limit(self.settings.admission.max_sessions)
+        if self.places_in_use >= limit or self._capacity.is_full:
             return RefusedError(Outcome.SESSIONS_LIMIT)
         return None
 
@@ -198,7 +188,7 @@ class Service:
             next(_NUMBERS),
             is_probe(applicant.metadata),
         )
-        pending = PendingSession(self, applying, who, self._reactor, self.observer)
+        pending = PendingSession(self, applying, who, self._reactor, self.observer, self._spawn)
         claims = self._identities.expect(pending)
         self._pending.add(pending)
         self._capacity.take_place()
@@ -223,28 +213,13 @@ class Service:
     def on_recovery(self, resume: Callable[[], None]) -> None:
         self._resume_parked = resume
 
-    def _recovered(self) -> None:
-        self._resume_parked()
-
     # --- as the owner of pending sessions
-
-    def spawn(self, owner: FailsAlone, work: Callable[[], Awaitable[None]]) -> None:
-        self._spawn(owner, work)
 
     async def claim(self, who: AdmittedClient) -> None:
         await self._identities.claim(who)
 
     def dial(self, handler: DialHandler, who: AdmittedClient, metadata: Mapping[str, bytes]) -> DialRequest | None:
-        ours = {}
-        if self.settings.forward_identity:
-            ours = {
-                "User-Id": who.name.encode(),
-                "X-Curve-Key": z85.encode(who.key).encode(),
-                "X-Peer-Address": who.address.encode(),
-            }
-        if who.identity:
-            ours["Identity"] = who.identity
-        return self._dialer.dial(handler, for_service(metadata, ours))
+        return self._dialer.dial(handler, for_service(metadata, _told_of(who, forward=self.settings.forward_identity)))
 
     def settled(self, pending: PendingSession) -> None:
         self._pending.remove(pending)
@@ -279,3 +254,15 @@ class Service:
             self._capacity.give_place_back()
         self._identities.ended(session)
         self.observer.closed(session, session.reason or Closed.INTERNAL)
+
+
+def _told_of(who: AdmittedClient, *, forward: bool) -> dict[str, bytes]:
+    """The metadata that only the proxy may set. forward: what has been proved of the client is among it."""
+    ours = {}
+    if forward:
+        ours = {
+            "User-Id": who.name.encode(),
+            "X-Curve-Key": z85.encode(who.key).encode(),
+            "X-Peer-Address": who.address.encode(),
+        }
+    return ours | ({"Identity": who.identity} if who.identity else {})

@@ -100,7 +100,9 @@ class Case:
         self.applying = RecordingApplying(applicant(b"me"))
         self.service, there = socket.socketpair()
         self.upstream = Established(there, PROPERTIES, Version(Dialect.V3, 1), Plain())
-        self.pending = PendingSession(self.owner, self.applying, admitted(b"me"), self.reactor, self.observer)
+        self.pending = PendingSession(
+            self.owner, self.applying, admitted(b"me"), self.reactor, self.observer, self.owner.spawn
+        )
 
     def is_refused(self, outcome: Outcome, detail: str = "") -> bool:
         """Whether it was refused so, once, and is over."""

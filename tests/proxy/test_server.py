@@ -342,15 +342,15 @@ async def test_the_listener_with_most_half_open_connections_makes_room() -> None
         oldest = case.connect(other)
         crowd = [case.connect(crowded) for _ in range(3)]
         await until(lambda: [case.server.figures_of(each).half_open for each in (crowded, other)] == [3, 1])
-        assert case.server.evict()
+        assert case.server._listeners.evict()
         assert case.events("a") == [("refused", Outcome.EVICTED, "", "")]
         assert case.events("b") == []
         assert crowd[0].recv_until_closed().octets
-        assert case.server.evict()
-        assert case.server.evict()
+        assert case.server._listeners.evict()
+        assert case.server._listeners.evict()
         assert [case.server.figures_of(each).half_open for each in (crowded, other)] in ([1, 0], [0, 1])
-        assert case.server.evict()
-        assert not case.server.evict()
+        assert case.server._listeners.evict()
+        assert not case.server._listeners.evict()
         oldest.close()
 
 
@@ -361,9 +361,9 @@ async def test_a_lingering_close_makes_room_before_anybody_who_may_come_in() -> 
         refused = await case.is_refused(service)
         case.connect(service)
         await until(lambda: case.server.figures_of(service).half_open == 1)
-        assert case.server.evict()
+        assert case.server._listeners.evict()
         assert case.server.figures_of(service).half_open == 1
-        assert case.server.evict()
+        assert case.server._listeners.evict()
         assert case.server.figures_of(service).half_open == 0
         refused.close()
 

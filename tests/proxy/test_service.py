@@ -191,7 +191,7 @@ async def test_those_that_are_about_to_come_in_count_to_max_sessions(silent: Raw
 
 async def test_the_descriptors_of_the_process_bound_all_services_together(silent: RawService) -> None:
     async with at_work(silent.endpoint, descriptors=2 * RESERVED_DESCRIPTORS + 4) as case:
-        assert case.service.sessions_limit == 2
+        assert case.capacity.sessions_limit(100) == 2
         case.apply()
         case.capacity.take_place()  # another service's
         assert case.objects(applicant()) == Outcome.SESSIONS_LIMIT

@@ -13,8 +13,8 @@ from curveproxy.policy.metadata import is_safe_identity
 from curveproxy.policy.sources import SourceLimits
 from curveproxy.proxy.accept.application import Application, Refuser
 from curveproxy.proxy.accept.half_open import Authenticated, Gate, HalfOpen, Mechanism, Unit
-from curveproxy.proxy.accept.outcomes import OUTCOMES
 from curveproxy.proxy.accept.parking import Parking
+from curveproxy.proxy.accept.units import BALANCER, FIRST, UnitTable
 from curveproxy.proxy.applying import Applicant
 from curveproxy.proxy.capacity import Capacity
 from curveproxy.proxy.errors import RefusedError
@@ -24,7 +24,6 @@ from curveproxy.proxy.net.linger import LingeringCloses
 from curveproxy.proxy.net.reactor import Reactor
 from curveproxy.reasons import Outcome
 from curveproxy.wire import proxy_protocol
-from curveproxy.wire.errors import PeerError
 from curveproxy.wire.spec import Octets
 from curveproxy.wire.zmtp.metadata import find
 
@@ -43,9 +42,6 @@ OWN_FAULT = frozenset(Outcome) - {
     Outcome.INTERNAL,
 }
 
-# The first two rows of the table of units: the header of a load balancer, and the first unit of the mechanism.
-BALANCER, FIRST = 0, 1
-
 
 class Admission:
     """The half-open connections of one listener.
@@ -63,12 +59,14 @@ class Admission:
         capacity: Capacity,
         make_room: Callable[[], bool],
     ) -> None:
-        self._mechanism, self._reactor, self._capacity, self._make_room = mechanism, reactor, capacity, make_room
+        self._reactor, self._capacity, self._make_room = reactor, capacity, make_room
         self._half_open: DeadlineQueue[HalfOpen] = DeadlineQueue(capacity.half_open)
         limits = gates[0].settings.admission
         self._sources = SourceLimits[HalfOpen](limits.max_half_open_per_source, limits.handshakes_per_second_per_source)
         self._refuser = Refuser(lingering, mechanism.error)
         self._parking = Parking(reactor)
+        balancer = Unit(proxy_protocol.MOST, _measure_balancer, self._take_balancer)
+        self._units = UnitTable(balancer, mechanism, self._parking)
         self.configure(gates)
 
     def configure(self, gates: Sequence[Gate]) -> None:
@@ -79,12 +77,8 @@ class Admission:
             self._settings.max_half_open_per_source, self._settings.handshakes_per_second_per_source
         )
         self._balancers = gates[0].settings.proxy_protocol_from
-        self._mechanism.configure(gates)
-        balancer = Unit(proxy_protocol.MOST, _measure_balancer, self._take_balancer)
-        self._units = (balancer, *self._mechanism.units)
-        largest = max(unit.most for unit in self._units)
-        self._receive_buffer = max(sockets.HALF_OPEN_RECEIVE_BUFFER, 2 * largest)
-        self._view = memoryview(bytearray(largest))
+        self._units.configure(gates)
+        self._receive_buffer = max(sockets.HALF_OPEN_RECEIVE_BUFFER, 2 * self._units.largest)
         self._parking.configure(gates)
 
     # --- coming and going
@@ -181,47 +175,14 @@ class Admission:
     # --- the handshake
 
     def advance(self, half: HalfOpen, *, gone: bool) -> None:
-        """Take the units that are there, up to the end of the handshake."""
+        """Go as far as the octets reach that have come. gone: the peer has closed."""
         if half not in self._half_open:
             return
-        authenticated = refusal = None
-        try:
-            authenticated = self._take_units(half, gone)
-        except RefusedError as error:
-            refusal = error
-        except PeerError as error:
-            refusal = RefusedError(OUTCOMES[error.fault], error.detail)
-        except OSError:
-            refusal = _has_gone(half)
-        if refusal is not None:
-            self._refuse(half, refusal.outcome, refusal.detail)
-        elif authenticated is not None:
-            self._apply(half, authenticated)
-
-    def _take_units(self, half: HalfOpen, gone: bool) -> Authenticated | None:
-        """None while a unit is not whole, or waits for a service. Raises RefusedError, PeerError and OSError."""
-        if half in self._parking:
-            if gone:
-                raise RefusedError(Outcome.PEER_CLOSED)
-            return None
-        authenticated = None
-        while authenticated is None:
-            unit = self._units[half.unit]
-            came = half.peek(self._view, unit.most)
-            have, gone = came or 0, gone or came == 0
-            seen = self._view[:have]
-            mark, begin, end = unit.measure(seen)
-            waits = have < mark or (unit.waits_for_service and self._parking.park(half))
-            if waits and gone:
-                raise _has_gone(half, have)
-            if have < mark:
-                half.wait(mark, unit.opening)
-            if waits:
-                return None
-            body = bytes(seen[begin:end])
-            half.take(self._view, end)
-            authenticated = unit.take(half, body)
-        return authenticated
+        result = self._units.advance(half, gone)
+        if isinstance(result, RefusedError):
+            self._refuse(half, result.outcome, result.detail)
+        elif result is not None:
+            self._apply(half, result)
 
     def _take_balancer(self, half: HalfOpen, header: bytes) -> None:
         """A balancer has told whose connection it is: that is the source which it counts to."""
@@ -254,15 +215,6 @@ class Admission:
 def _measure_balancer(seen: Octets) -> tuple[int, int, int]:
     mark = proxy_protocol.header_mark_untrusted(seen)
     return mark, 0, mark
-
-
-def _has_gone(half: HalfOpen, have: int = 0) -> RefusedError:
-    """The peer has closed, or there is an error of its socket.
-
-    One that leaves without a word has only looked whether somebody listens.
-    """
-    is_silent = half.unit <= FIRST and not have and half.mark <= 1
-    return RefusedError(Outcome.PROBE if is_silent else Outcome.PEER_CLOSED)
 
 
 def _address(half: HalfOpen) -> str:

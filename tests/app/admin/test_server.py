@@ -252,8 +252,8 @@ async def test_what_stands_is_read_at_the_scrape() -> None:
         service.sessions.traffic.messages_in, service.sessions.traffic.octets_out = 3, 2**53
         assert await value("curveproxy_messages_total", direction="in") == 3
         assert await value("curveproxy_message_bytes_total", direction="out") == 2**53
-        assert await value("curveproxy_sessions_limit") == service.sessions_limit
-        assert await value("curveproxy_half_open_limit") == service.half_open_limit
+        assert await value("curveproxy_sessions_limit") == proxy.figures_of(service).sessions_limit
+        assert await value("curveproxy_half_open_limit") == proxy.figures_of(service).half_open_limit
     proxy.drain(0)
     proxy.half_open_reactor.close()
     proxy.sessions_reactor.close()

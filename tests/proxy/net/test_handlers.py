@@ -232,7 +232,7 @@ def pending_session(stage: Stage) -> Case:
     both = []
     for number in range(2):
         who = AdmittedClient("alice", "here", bytes(32), bytes(32), b"", number)
-        both.append(PendingSession(owner, Applying(), who, stage.reactor, stage.observer))
+        both.append(PendingSession(owner, Applying(), who, stage.reactor, stage.observer, owner.spawn))
         open_[both[-1]] = True
         both[-1].begin(claims=False)
     end = lambda: both[0].cancel(RefusedError(Outcome.SHUTDOWN))  # noqa: E731

@@ -1,0 +1,106 @@
+"""All listeners of a process, and what they share."""
+
+import socket
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+
+from curveproxy.proxy.accept.admission import Admission
+from curveproxy.proxy.accept.cookies import CookieKeys
+from curveproxy.proxy.accept.curve_mechanism import CurveMechanism
+from curveproxy.proxy.accept.half_open import Gate
+from curveproxy.proxy.accept.listener import Listener
+from curveproxy.proxy.accept.transient_keys import TransientKeys
+from curveproxy.proxy.capacity import Capacity
+from curveproxy.proxy.net.endpoint import Endpoint
+from curveproxy.proxy.net.linger import LingeringCloses
+from curveproxy.proxy.net.listening import ListeningSocket, listen
+from curveproxy.proxy.net.reactor import Reactor
+from curveproxy.proxy.settings import ServiceSettings
+
+# Services that share an endpoint share a listener; port 0 is another port for each service.
+Place = tuple[Endpoint, str]
+
+
+def place_of(settings: ServiceSettings) -> Place:
+    """Where a service with these settings listens."""
+    return settings.listen, "" if settings.listen.is_fixed else settings.name
+
+
+class Listeners:
+    """Listeners by place.
+
+    reactor: of the half-open connections.
+    handed_over: sockets that listen already, for the listeners with their addresses.
+    """
+
+    def __init__(self, reactor: Reactor, capacity: Capacity, handed_over: Sequence[socket.socket]) -> None:
+        self._reactor, self._capacity, self._handed_over = reactor, capacity, handed_over
+        self._cookies, self._transient_keys = CookieKeys(), TransientKeys()
+        self._lingering = LingeringCloses(reactor, capacity.half_open)
+        self._listeners: dict[Place, Listener] = {}
+
+    def __iter__(self) -> Iterator[Listener]:
+        return iter(list(self._listeners.values()))
+
+    @property
+    def tasks(self) -> Sequence[Callable[[], Awaitable[None]]]:
+        """What has to run all the time, beside each listener's ``run``."""
+        return self._reactor.run, self._cookies.run, self._transient_keys.run
+
+    @property
+    def unused(self) -> list[socket.socket]:
+        """Of the sockets that were handed over, those on which nobody listens."""
+        return [sock for sock in self._handed_over if not any(listener.listens_on(sock) for listener in self)]
+
+    def of(self, gate: Gate) -> Listener:
+        """Where the clients of an open service come in."""
+        return next(listener for listener in self if gate in listener.gates)
+
+    def bind(self, places: Sequence[Place], *, reuse_port: bool) -> Mapping[Place, ListeningSocket]:
+        """Listen where nobody does yet. Raises BindError, and then nothing has changed."""
+        with ExitStack() as undo:
+            fresh = {}
+            for place in set(places) - self._listeners.keys():
+                fresh[place] = listen(place[0], reuse_port=reuse_port, handed_over=self._handed_over)
+                undo.callback(fresh[place].close)
+            undo.pop_all()
+        return fresh
+
+    def configure(
+        self, behind: Mapping[Place, Sequence[Gate]], fresh: Mapping[Place, ListeningSocket]
+    ) -> Sequence[Listener]:
+        """From now on there are listeners at these places, with these services, and no others.
+
+        fresh: what ``bind`` has returned. Returns the new listeners, which have to run.
+        """
+        before, self._listeners = self._listeners, {}
+        for place, gates in behind.items():
+            if (listener := before.pop(place, None)) is not None:
+                listener.configure(gates)
+            else:
+                mechanism = CurveMechanism(self._cookies, self._transient_keys)
+                admission = Admission(gates, mechanism, self._reactor, self._lingering, self._capacity, self.evict)
+                listener = Listener(fresh[place], gates, admission, self.evict)
+            self._listeners[place] = listener
+        for listener in before.values():
+            listener.close()
+        return [self._listeners[place] for place in fresh]
+
+    def close(self) -> None:
+        """Nobody is accepted any more."""
+        for listener in self:
+            listener.close()
+        self._lingering.close_all()
+
+    def expire(self, now: float) -> None:
+        """Close sockets that have lingered long enough."""
+        self._lingering.expire(now)
+
+    def evict(self) -> bool:
+        """Free a descriptor: of a lingering close, else of a half-open connection. False when there is none.
+
+        The listener pays that has most of them: whoever crowds one port takes no place from those that come at another.
+        """
+        if self._lingering.close_oldest():
+            return True
+        return max(self, key=lambda listener: listener.half_open).evict_oldest()

@@ -1,0 +1,80 @@
+"""Goes through the units of a handshake: peeks, measures, and takes what is whole."""
+
+from collections.abc import Sequence
+
+from curveproxy.proxy.accept.half_open import Authenticated, Gate, HalfOpen, Mechanism, Unit
+from curveproxy.proxy.accept.outcomes import OUTCOMES
+from curveproxy.proxy.accept.parking import Parking
+from curveproxy.proxy.errors import RefusedError
+from curveproxy.reasons import Outcome
+from curveproxy.wire.errors import PeerError
+
+# The first two rows of the table: the header of a load balancer, and the first unit of the mechanism.
+BALANCER, FIRST = 0, 1
+
+
+class UnitTable:
+    """The units of one listener. balancer: the unit before those of the mechanism.
+
+    largest: how many octets the largest unit may have.
+    """
+
+    def __init__(self, balancer: Unit, mechanism: Mechanism, parking: Parking) -> None:
+        self._balancer, self._mechanism, self._parking = balancer, mechanism, parking
+        self._units: Sequence[Unit] = ()
+        self.largest = 0
+
+    def configure(self, gates: Sequence[Gate]) -> None:
+        """Take the settings of these services."""
+        self._mechanism.configure(gates)
+        self._units = (self._balancer, *self._mechanism.units)
+        self.largest = max(unit.most for unit in self._units)
+        self._view = memoryview(bytearray(self.largest))
+
+    def advance(self, half: HalfOpen, gone: bool) -> Authenticated | RefusedError | None:
+        """Take the units that are there, up to the end of the handshake.
+
+        gone: the peer has closed. Returns why the connection ends; None while more must come, or a service be up.
+        """
+        try:
+            return self._take_units(half, gone)
+        except RefusedError as error:
+            return error
+        except PeerError as error:
+            return RefusedError(OUTCOMES[error.fault], error.detail)
+        except OSError:
+            return _has_gone(half)
+
+    def _take_units(self, half: HalfOpen, gone: bool) -> Authenticated | None:
+        """Raises RefusedError, PeerError and OSError."""
+        if half in self._parking:
+            if gone:
+                raise RefusedError(Outcome.PEER_CLOSED)
+            return None
+        authenticated = None
+        while authenticated is None:
+            unit = self._units[half.unit]
+            came = half.peek(self._view, unit.most)
+            have, gone = came or 0, gone or came == 0
+            seen = self._view[:have]
+            mark, begin, end = unit.measure(seen)
+            waits = have < mark or (unit.waits_for_service and self._parking.park(half))
+            if waits and gone:
+                raise _has_gone(half, have)
+            if have < mark:
+                half.wait(mark, unit.opening)
+            if waits:
+                return None
+            body = bytes(seen[begin:end])
+            half.take(self._view, end)
+            authenticated = unit.take(half, body)
+        return authenticated
+
+
+def _has_gone(half: HalfOpen, have: int = 0) -> RefusedError:
+    """The peer has closed, or there is an error of its socket.
+
+    One that leaves without a word has only looked whether somebody listens.
+    """
+    is_silent = half.unit <= FIRST and not have and half.mark <= 1
+    return RefusedError(Outcome.PROBE if is_silent else Outcome.PEER_CLOSED)
