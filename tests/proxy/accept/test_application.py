@@ -1,0 +1,93 @@
+"""How an accepted connection ends: welcomed, told why not, or only closed."""
+
+import socket
+from typing import Any
+
+import pytest
+import trio
+from attrs import evolve
+from support.accepting import RecordingGate, accepting
+from support.client import RawClient
+from support.peer import Refused
+from support.waiting import until
+
+from curveproxy.proxy.accept.application import FINAL
+from curveproxy.proxy.errors import RefusedError
+from curveproxy.proxy.settings import RefusalMode
+from curveproxy.reasons import Outcome
+
+PROBE = {"Socket-Type": b"DEALER", "X-Curveproxy-Probe": b""}
+
+
+async def told(client: RawClient) -> str:
+    """What a client hears instead of READY; empty when it is only closed."""
+    try:
+        await trio.to_thread.run_sync(client.ready)
+    except Refused as error:
+        return str(error.args[0].decode() if isinstance(error.args[0], bytes) else error.args[0])
+    except (EOFError, ConnectionError):
+        return ""
+    return "READY"
+
+
+async def answer(outcome: Outcome, mode: RefusalMode = RefusalMode.ERROR, *, probes: bool = False) -> str:
+    """What a client hears that has proved its key, when its service refuses it for this."""
+    gate = RecordingGate(refuses_by=mode)
+    async with accepting(gate) as at_work:
+        with at_work.client(properties=PROBE if probes else None) as client:
+            await at_work.applies(client)
+            await until(lambda: gate.applied)
+            gate.applied[0].refuse(outcome)
+            return await told(client)
+
+
+@pytest.mark.parametrize("outcome", sorted(FINAL))
+async def test_what_waiting_does_not_change_is_told_as_libzmq_knows_it(outcome: Outcome) -> None:
+    assert "400" in await answer(outcome)
+
+
+@pytest.mark.parametrize("outcome", [Outcome.BACKEND_UNAVAILABLE, Outcome.SHUTDOWN, Outcome.IDENTITY_IN_USE])
+async def test_after_anything_else_a_client_may_come_again(outcome: Outcome) -> None:
+    assert await answer(outcome) == ""
+
+
+async def test_where_the_operator_wants_it_nobody_is_told() -> None:
+    assert await answer(Outcome.CLIENT_UNKNOWN, RefusalMode.CLOSE) == ""
+
+
+@pytest.mark.parametrize("mode", RefusalMode)
+async def test_a_probe_is_told_the_outcome(mode: RefusalMode) -> None:
+    assert str(Outcome.SESSIONS_LIMIT) in await answer(Outcome.SESSIONS_LIMIT, mode, probes=True)
+
+
+async def test_a_probe_that_is_not_on_the_list_hears_no_more_than_others() -> None:
+    heard = await answer(Outcome.CLIENT_UNKNOWN, probes=True)
+    assert "400" in heard
+    assert str(Outcome.CLIENT_UNKNOWN) not in heard
+    assert await answer(Outcome.CLIENT_UNKNOWN, RefusalMode.CLOSE, probes=True) == ""
+
+
+class Full:
+    """A socket whose send buffer takes only so much."""
+
+    def __init__(self, sock: socket.socket, takes: int) -> None:
+        self._sock, self._takes = sock, takes
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sock, name)
+
+    def send(self, octets: bytes) -> int:
+        return self._sock.send(octets[: self._takes])
+
+
+async def test_a_client_that_takes_no_ready_has_gone() -> None:
+    gate = RecordingGate()
+    async with accepting(gate) as at_work:
+        with at_work.client() as client:
+            await at_work.applies(client)
+            await until(lambda: gate.applied)
+            application: Any = gate.applied[0]
+            full: Any = Full(application.socket, 20)
+            with pytest.raises(RefusedError) as caught:
+                evolve(application, socket=full).welcome({"Socket-Type": b"ROUTER"})
+            assert (caught.value.outcome, caught.value.detail) == (Outcome.PEER_CLOSED, "it takes no READY")
