@@ -35,6 +35,11 @@ LIMIT = 2000
 FIRST_NONCE = 3  # of the peer that speaks CURVE: those of its handshake were 1 and 2
 
 
+def sealed(nonce: int, body: bytes, flags: int = 0) -> bytes:
+    """A MESSAGE of the client, as a frame."""
+    return zmtp.frame(curve.message(KEY, curve.FROM_CLIENT, nonce, body, flags))
+
+
 @define
 class Room:
     """Remembers who is to be woken again, and who waits for which descriptor."""

@@ -4,10 +4,7 @@
 """
 
 import os
-import socket
-from collections.abc import Callable, Iterator
-from contextlib import suppress
-from functools import partial
+from collections.abc import Iterator
 
 import pytest
 import trio
@@ -15,12 +12,10 @@ from attrs import define
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support import curve, zmtp
-from support.relaying import FIRST_NONCE, KEY, LIMIT, LargePool, Relay
+from support.relaying import FIRST_NONCE, LIMIT, Relay, sealed
 
-from curveproxy.proxy.net.reactor import READ, WRITE
-from curveproxy.proxy.relay import pump, transform
+from curveproxy.proxy.relay import pump
 from curveproxy.reasons import Closed, Invalid
-from curveproxy.wire.codec.select import BATCH
 
 PING = zmtp.ping()
 many = settings(
@@ -44,10 +39,6 @@ class Sent:
     message: int | None
     body: bytes
     octets: bytes
-
-
-def sealed(nonce: int, body: bytes, flags: int = 0) -> bytes:
-    return zmtp.frame(curve.message(KEY, curve.FROM_CLIENT, nonce, body, flags))
 
 
 def frames_of(items: list[list[int]]) -> tuple[list[list[bytes]], list[Sent]]:
@@ -250,103 +241,6 @@ def test_a_command_in_the_middle_of_a_message_that_fills_the_limit_passes() -> N
     with Relay() as relay:
         relay.send(b"".join(frame.octets for frame in frames))
         assert (relay.messages, relay.commands, relay.invalid) == (messages, [frames[1].body], [])
-
-
-# --- turns: none is long, whatever comes
-
-
-def turns(relay: Relay, octets: bytes, peer: str) -> list[int]:
-    """Let one side send all of these at once; how many frames the other gets in each turn, the first included."""
-    sock, end = (relay.client, relay.near) if peer == "client" else (relay.service, relay.far)
-    for side in (relay.client, relay.service, relay.near.socket, relay.far.socket):
-        side.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8 << 20)
-    other, came, found = relay.service if peer == "client" else relay.client, b"", []
-    assert sock.send(octets) == len(octets)
-    again = list[Callable[[], None]]([partial(end.ready, READ)])
-    while again:
-        again.pop(0)()
-        got = b""
-        with suppress(BlockingIOError):
-            while more := other.recv(1 << 20):
-                got += more
-        found.append(sum(1 for _ in zmtp.read_frames(got)))
-        came += got
-        again += [pump.resume for pump in relay.room.again]
-        assert len(again) <= 2, "each way waits for its turn once"
-        relay.room.again.clear()
-    relay.came = came
-    return found
-
-
-class TestTurns:
-    def test_a_client_that_floods_with_commands_gives_up_its_turn(self) -> None:
-        with Relay(pool=LargePool) as relay:
-            found = turns(relay, b"".join(sealed(3 + n, PING, 2) for n in range(4000)), "client")
-            assert sum(found) == 4000
-            assert max(found) <= pump.JUDGED_MAX
-            assert len(relay.commands) == 4000
-
-    def test_a_client_that_floods_with_empty_messages_gives_up_its_turn(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(transform, "BATCH", 1000)
-        with Relay(pool=LargePool, on_invalid="disconnect") as relay:
-            found = turns(relay, b"".join(sealed(3 + n, b"") for n in range(4000)), "client")
-            assert sum(found) == 4000
-            assert max(found) == 1000
-
-    def test_a_service_that_floods_with_empty_frames_gives_up_its_turn(self) -> None:
-        with Relay(pool=LargePool) as relay:
-            found = turns(relay, bytes(2) * 60000, "service")
-            assert sum(found) == 60000
-            assert max(found) == BATCH
-
-    def test_frames_between_commands_count_too(self) -> None:
-        with Relay(pool=LargePool) as relay:
-            found = turns(relay, (bytes(2) * 2000 + zmtp.frame(PING, zmtp.COMMAND)) * 20, "service")
-            assert sum(found) == 20 * 2001
-            assert max(found) < 2 * BATCH
-
-
-@pytest.mark.parametrize("peer", ["client", "service"])
-def test_unknown_commands_are_left_out_until_there_are_too_many(peer: str) -> None:
-    with Relay(on_invalid="disconnect", max_invalid_per_minute=5) as relay:
-        unknown = zmtp.frame(b"\1X", zmtp.COMMAND)
-        for count in range(6):
-            assert relay.session.reason is None
-            turns(relay, sealed(3 + count, b"\1X", 2) if peer == "client" else unknown, peer)
-            assert len(relay.invalid) == count + 1
-        assert relay.session.reason == Closed.INVALID_MESSAGE
-
-
-@pytest.mark.parametrize("policy", ["disconnect", "drop"])
-@pytest.mark.parametrize("sizes", [(3, 3), (3, 600), (600, 900), (3, 1900)])
-def test_what_is_owed_does_not_keep_a_buffer_that_is_much_larger(policy: str, sizes: tuple[int, int]) -> None:
-    """Two parts that come by themselves, for a service that takes a few octets at a time."""
-    with Relay(on_invalid=policy) as relay:
-        reader, far = relay.to_service, relay.far
-        far.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
-        padding = 0
-        with suppress(BlockingIOError):
-            while True:
-                padding += far.socket.send(bytes(100))
-        for number, size in enumerate(sizes):
-            relay.client.send(sealed(FIRST_NONCE + number, bytes(size), curve.INNER_MORE * (number == 0)))
-            relay.near.ready(READ)
-            relay.go_on()
-        assert reader.held > 0
-        assert policy == "disconnect" or sum(sizes) < reader.owed < sum(sizes) + 50
-        came = b""
-        while reader.held:
-            assert reader.held <= 2 * reader.owed + reader.partial + 1
-            assert sum(map(len, relay.pool.lent)) <= reader.held
-            with suppress(BlockingIOError):
-                came += relay.service.recv(50)
-            far.ready(WRITE)
-            relay.go_on()
-        with suppress(BlockingIOError):
-            while got := relay.service.recv(1 << 20):
-                came += got
-        parts = [body for _, body in zmtp.read_frames(came[padding:])]
-        assert parts == [bytes(size) for size in sizes]
 
 
 @pytest.mark.parametrize("missing", [1, 2, 3])

@@ -1,0 +1,53 @@
+"""What becomes of plain frames that are not in order; the cases of all transforms are in ``test_transformed``."""
+
+import pytest
+from support import curve, zmtp
+
+from curveproxy.policy.limits import MessageLimits
+from curveproxy.proxy.relay.peer import Capabilities
+from curveproxy.proxy.relay.sealer import Sealer
+from curveproxy.reasons import Invalid
+from curveproxy.wire.codec.select import CodecState
+from curveproxy.wire.codec.state import Buffer
+from curveproxy.wire.zmtp.frame import Dialect
+
+KEY = bytes(range(32))
+
+
+def sealer(dialect: Dialect = Dialect.V3, sink: bytes = b"DEALER") -> Sealer:
+    state = CodecState(KEY, curve.FROM_SERVER, 1, 1000, dialect)
+    return Sealer(state, Capabilities(1, b"ROUTER", dialect), Capabilities(1, sink), MessageLimits())
+
+
+@pytest.mark.parametrize(
+    ("octets", "dialect", "reason"),
+    [
+        (zmtp.frame(bytes(1001)), Dialect.V3, Invalid.TOO_LARGE),
+        (zmtp.frame(b"x", 0x10), Dialect.V3, Invalid.FRAMING),
+        (zmtp.frame(zmtp.ping(), zmtp.COMMAND), Dialect.V2, Invalid.FRAMING),
+        (zmtp.frame(b"\4PING", zmtp.COMMAND), Dialect.V3, Invalid.COMMAND),
+    ],
+    ids=["too large", "unknown flags", "a command before ZMTP 3", "a malformed command"],
+)
+def test_it_always_ends_at_the_first_that_is_invalid(octets: bytes, dialect: Dialect, reason: Invalid) -> None:
+    seals, source = sealer(dialect), Buffer(bytearray(octets))
+    result = seals.apply(source, 0, len(octets), Buffer(1 << 12))
+    seals.resolve(result, source, len(octets), lambda: 0.0)
+    assert (result.invalid, result.fatal, result.start, result.at) == ((reason,), reason, len(octets), 0)
+
+
+def test_a_command_that_does_not_fit_waits_for_an_empty_target() -> None:
+    octets, seals = zmtp.frame(zmtp.ping(b"x"), zmtp.COMMAND), sealer()
+    source, target = Buffer(bytearray(octets)), Buffer(50)
+    result = seals.apply(source, 0, len(octets), target)
+    seals.resolve(result, source, len(octets), lambda: 0.0)
+    assert (result.start, result.at, result.fatal) == (0, 0, None)
+
+
+def test_a_subscription_between_two_parts_ends_the_session() -> None:
+    seals = sealer(sink=b"XPUB")
+    octets = zmtp.frame(b"a", zmtp.MORE) + zmtp.frame(zmtp.command(b"SUBSCRIBE", b"t"), zmtp.COMMAND)
+    source = Buffer(bytearray(octets))
+    result = seals.apply(source, 0, len(octets), Buffer(1 << 12))
+    seals.resolve(result, source, len(octets), lambda: 0.0)
+    assert result.fatal == Invalid.COMMAND
