@@ -6,15 +6,11 @@ from fences.code import MODULES, PACKAGE, ROOT, hold, short, tree
 
 # Tested elsewhere: where, and why.
 ELSEWHERE = {
-    "app.admin.client": "app/test_cli.py: health and top ask by it",
-    "app.admin.page": "system/test_page.py: as a browser sees it",
     "app.admin.routes": "app/admin/test_server.py: together with what serves them",
     "app.commands.demo": "app/test_cli.py: as a command",
     "app.commands.top": "app/test_cli.py: as a command",
     "app.process.memory": "system/test_process.py: a process, seen from outside",
     "app.process.worker": "system/test_workers.py: several processes, seen from outside",
-    "app.watch.files": "app/watch/test_clients.py: by the lists that are made of them",
-    "app.watch.server_keys": "system/test_server_keys.py: by the clients that were given them",
 }
 
 

@@ -1,0 +1,73 @@
+"""The status page as text: what a peer could have written is escaped, and nothing can be done without a token."""
+
+import re
+from html.parser import HTMLParser
+
+import attrs
+import pytest
+from support.overview import count, status
+
+from curveproxy.app.admin.page import POLICY, element, paste_line, render
+from curveproxy.app.observe.overview import merged
+from curveproxy.app.observe.status import Query, Status, UnknownKey
+from curveproxy.reasons import Outcome
+
+
+class Texts(HTMLParser):
+    """The tags of a page, and what is written in them."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.texts: list[str] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+
+
+def whole(**changes: object) -> Status:
+    found = merged([status(True, 2, count(Outcome.CLIENT_UNKNOWN, 5, 1, 40))], Query())
+    return attrs.evolve(found, services=[attrs.evolve(found.services[0], **changes)])  # type: ignore[arg-type]
+
+
+def test_services_reasons_and_sessions_are_shown() -> None:
+    page = Texts(render(whole(), Query(), ""))
+    for text in ("orders", "tcp://127.0.0.1:5555", str(Outcome.CLIENT_UNKNOWN), "alice", "2 of 2 shown"):
+        assert text in page.texts
+    assert page.tags.count("table") == 3
+    assert "form" in page.tags
+
+
+@pytest.mark.parametrize("text", ["<script>alert(1)</script>", '"><b>', "&lt;"])
+def test_no_text_is_markup(text: str) -> None:
+    page = Texts(render(whole(name=text, backend=text), Query(filter=text), ""))
+    assert text in page.texts
+    assert page.tags == Texts(render(whole(), Query(), "")).tags
+
+
+def test_buttons_are_there_with_a_token_only() -> None:
+    ends = re.compile(r'action="/sessions/[0-9]+/end\?')
+    assert not ends.search(render(whole(), Query(), ""))
+    html = render(whole(), Query(), "the token")
+    assert len(ends.findall(html)) == 2
+    assert html.count('value="the token"') == 2
+
+
+def test_an_unknown_key_comes_with_the_command_that_lists_it() -> None:
+    key = UnknownKey("a" * 40, 3, "192.0.2.1:1", 5)
+    assert paste_line(key.key) in Texts(render(whole(unknown_keys=[key]), Query(), "")).texts
+
+
+def test_elements_keep_the_order_of_their_content() -> None:
+    made = element("p", "a", element("b", "c"), "d", "e", hidden=None, class_="x", aria_label=1)
+    assert [made.text, made[0].text, made[0].tail] == ["a", "c", "de"]
+    assert made.attrib == {"class": "x", "aria-label": "1"}
+
+
+def test_the_policy_allows_our_own_style_and_script_alone() -> None:
+    assert POLICY.startswith("default-src 'none'; style-src 'sha256-")
+    assert "unsafe" not in POLICY
