@@ -8,17 +8,17 @@ from typing import Protocol
 import trio
 
 from curveproxy.policy.quotas import Quota
-from curveproxy.policy.socket_types import REQ, REQUESTERS, known
+from curveproxy.policy.socket_types import REQ, REQUESTERS
 from curveproxy.proxy.established import Established
 from curveproxy.proxy.relay.commands import OUR_PING
 from curveproxy.proxy.relay.env import AdmittedClient, RelayEnv
+from curveproxy.proxy.relay.facts import DOWNWARDS, UPWARDS, SessionFacts
 from curveproxy.proxy.relay.outbox import Labels, Outbox
 from curveproxy.proxy.relay.peer import Peer
 from curveproxy.proxy.relay.pump import Pump
 from curveproxy.proxy.relay.transform import transforms
 from curveproxy.proxy.settings import ServiceSettings
 from curveproxy.reasons import Closed, Invalid
-from curveproxy.wire.zmtp.frame import Dialect
 
 # How long the other side may take none of what it is owed, once one side has ended.
 LINGER_SECONDS = 10.0
@@ -30,21 +30,6 @@ LEAST_PROGRESS = 1024
 IDLE_CHECKS = 8
 
 SUBSCRIBE_TO_ALL = b"\1"
-
-UPWARDS = Labels(
-    source_closed=Closed.CLIENT_CLOSED,
-    source_reset=Closed.CLIENT_RESET,
-    sink_reset=Closed.BACKEND_RESET,
-    over_limit=Closed.INVALID_MESSAGE,
-    detail="",
-)
-DOWNWARDS = Labels(
-    source_closed=Closed.BACKEND_CLOSED,
-    source_reset=Closed.BACKEND_RESET,
-    sink_reset=Closed.CLIENT_RESET,
-    over_limit=Closed.LIMIT,
-    detail="from the service",
-)
 
 
 class Leave(Enum):
@@ -65,18 +50,15 @@ class SessionOwner(Protocol):
         """It has ended, and the connection to the service is given back."""
 
 
-class Session:
+class Session(SessionFacts):
     """One client's. It ends when both pumps have ended, or when nothing moves any more after one side has.
 
-    who: the client; service: the name of its service; env: what it shares with others of that service.
-    messages_in, octets_in, messages_out, octets_out: what was relayed; ``in`` is from client to service.
     reason: why the session ended; the first one counts.
     ends_by: when it is closed, once it is ending.
     """
 
     __slots__ = (
         "_begun",
-        "_downstream",
         "_idle_checks",
         "_is_closed",
         "_leave_when",
@@ -85,17 +67,8 @@ class Session:
         "_stays_until",
         "_to_downstream",
         "_to_upstream",
-        "_upstream",
         "ends_by",
-        "env",
-        "messages_in",
-        "messages_out",
-        "octets_in",
-        "octets_out",
-        "opened_at",
         "reason",
-        "service",
-        "who",
     )
 
     def __init__(
@@ -108,16 +81,15 @@ class Session:
         owner: SessionOwner,
     ) -> None:
         """downstream: the side that has connected to us; upstream: the side to which we have connected."""
-        self.env, self._owner, self.service, self.who = env, owner, settings.name, client
-        self.opened_at = trio.current_time()
-        self.messages_in = self.messages_out = self.octets_in = self.octets_out = 0
+        below, above = Peer(downstream), Peer(upstream)
+        super().__init__(client, settings.name, env, below, above)
+        self._owner = owner
         self._idle_checks = 0  # how often it was idle in a row
         self._begun = 0  # octets of unfinished frames, when they last kept it from being idle
         self._leave_when, self._replies = Leave.AT_ONCE, 0
         self.reason: Closed | None = None
         self.ends_by = self._stays_until = inf
         self._is_closed = False
-        self._downstream, self._upstream = below, above = Peer(downstream), Peer(upstream)
         upwards, downwards = transforms(
             (downstream.security, below),
             (upstream.security, above),
@@ -139,57 +111,6 @@ class Session:
             self.env.reactor.hand_over(peer.socket.fileno(), peer)
         self._to_upstream.begin()
         self._to_downstream.begin()
-
-    @property
-    def client(self) -> str:
-        """The operator's name for the client, else its key in Z85."""
-        return self.who.name
-
-    @property
-    def peer(self) -> str:
-        """Where the client comes from."""
-        return self.who.address
-
-    @property
-    def number(self) -> int:
-        """No other session of this process has it."""
-        return self.who.number
-
-    @property
-    def server_key(self) -> bytes:
-        """The public key that the client was given."""
-        return self.who.server_key
-
-    @property
-    def is_probe(self) -> bool:
-        """Whether it came to see whether it would be let in."""
-        return self.who.is_probe
-
-    @property
-    def key(self) -> bytes:
-        """The client's public key."""
-        return self.who.key
-
-    @property
-    def claimed_type(self) -> bytes | None:
-        """The socket type that the client says it is."""
-        return self._downstream.socket_type
-
-    @property
-    def socket_type(self) -> str:
-        """The same, for the log."""
-        return known(self.claimed_type)
-
-    @property
-    def seconds(self) -> float:
-        """How long it is open."""
-        return trio.current_time() - self.opened_at
-
-    @property
-    def dialect(self) -> str:
-        """The version of ZMTP that the service speaks with it."""
-        peer = self._upstream
-        return f"{peer.dialect}.{peer.minor if peer.dialect == Dialect.V3 else 0}"
 
     # --- limits
 
@@ -227,14 +148,7 @@ class Session:
 
     def count(self, direction: Labels, messages: int, octets: int) -> None:
         self._idle_checks = 0
-        if direction is UPWARDS:
-            self.messages_in += messages
-            self.octets_in += octets
-            self.env.traffic.count_in(messages, octets)
-        else:
-            self.messages_out += messages
-            self.octets_out += octets
-            self.env.traffic.count_out(messages, octets)
+        self.add(direction, messages, octets)
 
     def end(self, reason: Closed) -> None:
         """The session is ending: whatever is still owed must move, or is given up after a while."""
@@ -345,11 +259,6 @@ class Session:
         self._stays_until = min(self._stays_until, trio.current_time() + seconds)
         self.end(reason)
         self._to_downstream.finish()
-
-    @property
-    def awaits_reply(self) -> bool:
-        """Whether the client has asked what it has not been answered, and would wait for it for ever."""
-        return self.claimed_type == REQ and self.messages_in > self.messages_out
 
     def abort(self, reason: Closed) -> None:
         """End at once, whatever is owed."""

@@ -1,0 +1,118 @@
+"""What is known of a session, and what it has relayed: what an observer may see (``proxy/observer.py``)."""
+
+import trio
+
+from curveproxy.policy.socket_types import REQ, known
+from curveproxy.proxy.relay.env import AdmittedClient, RelayEnv
+from curveproxy.proxy.relay.outbox import Labels
+from curveproxy.proxy.relay.peer import Peer
+from curveproxy.reasons import Closed
+from curveproxy.wire.zmtp.frame import Dialect
+
+UPWARDS = Labels(
+    source_closed=Closed.CLIENT_CLOSED,
+    source_reset=Closed.CLIENT_RESET,
+    sink_reset=Closed.BACKEND_RESET,
+    over_limit=Closed.INVALID_MESSAGE,
+    detail="",
+)
+DOWNWARDS = Labels(
+    source_closed=Closed.BACKEND_CLOSED,
+    source_reset=Closed.BACKEND_RESET,
+    sink_reset=Closed.CLIENT_RESET,
+    over_limit=Closed.LIMIT,
+    detail="from the service",
+)
+
+
+class SessionFacts:
+    """who: the client; service: the name of its service; env: what it shares with the other sessions of that service.
+
+    messages_in, octets_in, messages_out, octets_out: what was relayed; ``in`` is from client to service.
+    """
+
+    __slots__ = (
+        "_downstream",
+        "_upstream",
+        "env",
+        "messages_in",
+        "messages_out",
+        "octets_in",
+        "octets_out",
+        "opened_at",
+        "service",
+        "who",
+    )
+
+    def __init__(self, client: AdmittedClient, service: str, env: RelayEnv, downstream: Peer, upstream: Peer) -> None:
+        self.who, self.service, self.env = client, service, env
+        self._downstream, self._upstream = downstream, upstream
+        self.opened_at = trio.current_time()
+        self.messages_in = self.messages_out = self.octets_in = self.octets_out = 0
+
+    @property
+    def client(self) -> str:
+        """The operator's name for the client, else its key in Z85."""
+        return self.who.name
+
+    @property
+    def peer(self) -> str:
+        """Where the client comes from."""
+        return self.who.address
+
+    @property
+    def number(self) -> int:
+        """No other session of this process has it."""
+        return self.who.number
+
+    @property
+    def server_key(self) -> bytes:
+        """The public key that the client was given."""
+        return self.who.server_key
+
+    @property
+    def is_probe(self) -> bool:
+        """Whether it came to see whether it would be let in."""
+        return self.who.is_probe
+
+    @property
+    def key(self) -> bytes:
+        """The client's public key."""
+        return self.who.key
+
+    @property
+    def claimed_type(self) -> bytes | None:
+        """The socket type that the client says it is."""
+        return self._downstream.socket_type
+
+    @property
+    def socket_type(self) -> str:
+        """The same, for the log."""
+        return known(self.claimed_type)
+
+    @property
+    def seconds(self) -> float:
+        """How long it is open."""
+        return trio.current_time() - self.opened_at
+
+    @property
+    def dialect(self) -> str:
+        """The version of ZMTP that the service speaks with it."""
+        peer = self._upstream
+        return f"{peer.dialect}.{peer.minor if peer.dialect == Dialect.V3 else 0}"
+
+    @property
+    def awaits_reply(self) -> bool:
+        """Whether the client has asked what it has not been answered, and would wait for it for ever."""
+        return self.claimed_type == REQ and self.messages_in > self.messages_out
+
+    def add(self, direction: Labels, messages: int, octets: int) -> None:
+        """Count what was relayed, for the session and for its service."""
+        if direction is UPWARDS:
+            self.messages_in += messages
+            self.octets_in += octets
+            self.env.traffic.count_in(messages, octets)
+        else:
+            self.messages_out += messages
+            self.octets_out += octets
+            self.env.traffic.count_out(messages, octets)

@@ -1,0 +1,34 @@
+"""What is known of a session, and what it counts."""
+
+import trio
+from support.relaying import Relay
+
+from curveproxy.proxy.relay.facts import DOWNWARDS, UPWARDS
+from curveproxy.wire.security import Version
+from curveproxy.wire.zmtp.frame import Dialect
+
+
+async def test_each_direction_is_counted_for_the_session_and_its_service() -> None:
+    with Relay() as relay:
+        session = relay.session
+        session.add(UPWARDS, 1, 10)
+        session.add(DOWNWARDS, 2, 5)
+        assert (session.messages_in, session.octets_in, session.messages_out, session.octets_out) == (1, 10, 2, 5)
+        traffic = session.env.traffic
+        assert (traffic.messages_in, traffic.octets_in, traffic.messages_out, traffic.octets_out) == (1, 10, 2, 5)
+
+
+async def test_it_knows_its_client_and_the_version_of_its_service() -> None:
+    with Relay(versions=(Version(Dialect.V3, 1), Version(Dialect.V2, 0)), kinds=(b"REQ", b"REP")) as relay:
+        session = relay.session
+        assert (session.client, session.peer, session.number, session.is_probe) == ("a", "b", 1, False)
+        assert (session.socket_type, session.claimed_type, session.dialect) == ("REQ", b"REQ", "2.0")
+        assert 0 <= session.seconds <= trio.current_time()
+
+
+async def test_a_requester_awaits_a_reply() -> None:
+    with Relay(kinds=(b"REQ", b"REP")) as relay:
+        relay.session.add(UPWARDS, 1, 1)
+        assert relay.session.awaits_reply
+        relay.session.add(DOWNWARDS, 1, 1)
+        assert not relay.session.awaits_reply
