@@ -1,4 +1,4 @@
-"""An authenticated client that waits to be let in: the seam between who accepts it and who decides about it."""
+"""An authenticated client that applies to a service: the seam between ``accept`` and ``service``."""
 
 import socket
 from collections.abc import Mapping
@@ -12,9 +12,9 @@ from curveproxy.reasons import Outcome
 
 @frozen
 class Applicant:
-    """Who asks to be let in, with what has been proved.
+    """A client that has proved its key and asks to be let in.
 
-    address: where it comes from, for the log; accepted_at: when, on trio's clock.
+    address: for the log; accepted_at: on trio's clock.
     key: its public key, 32 octets; server_key: the public key that it was given.
     metadata: what it says of itself.
     """
@@ -27,7 +27,7 @@ class Applicant:
 
 
 class Applying(Protocol):
-    """One connection of an applicant. ``welcome`` or ``refuse`` is called, once."""
+    """The connection of an applicant. Either ``welcome`` or ``refuse`` is called, once."""
 
     @property
     def applicant(self) -> Applicant: ...
@@ -36,7 +36,7 @@ class Applying(Protocol):
     def socket(self) -> socket.socket: ...
 
     def welcome(self, metadata: Mapping[str, bytes]) -> Established:
-        """Answer READY with the service's metadata. Raises OSError, and RefusedError when the peer takes no READY."""
+        """Answer READY with this metadata. Raises OSError, and RefusedError when READY can not be sent."""
 
     def refuse(self, outcome: Outcome) -> None:
         """Tell the client if it is to know, and close."""

@@ -1,11 +1,11 @@
-"""The descriptors of one process: how many there may be, and who holds them."""
+"""The descriptors of a process: their limit, and how many are in use."""
 
 from curveproxy.policy.limits import RESERVED_DESCRIPTORS, half_open_in_force, sessions_in_force
 from curveproxy.proxy.net.deadlines import Count
 
 
 class Capacity:
-    """The account. What connections hold is counted as they come and go; the rest has its reserve.
+    """Counts descriptors as connections come and go. All other descriptors have a fixed reserve.
 
     limit: the soft limit of the process.
     half_open: half-open connections of all listeners, and lingering closes: one descriptor each.
@@ -18,7 +18,7 @@ class Capacity:
         self.places_in_use = 0
 
     def take_place(self) -> None:
-        """A client is about to have a session, or has one."""
+        """Count a session, or a client that is about to have one."""
         self.places_in_use += 1
 
     def give_place_back(self) -> None:
@@ -26,22 +26,22 @@ class Capacity:
 
     @property
     def in_use(self) -> int:
-        """How many the connections have, or are about to have, with the reserve for all else."""
+        """Descriptors of connections, those that pending clients will need, and the reserve."""
         return RESERVED_DESCRIPTORS + self.half_open.number + 2 * self.places_in_use
 
     @property
     def is_full(self) -> bool:
-        """Whether they suffice for no further session."""
+        """Whether there are too few descriptors for another session."""
         return self.places_in_use >= sessions_in_force(self.limit, self.limit)
 
     @property
     def room(self) -> int:
-        """How many half-open connections the sessions leave room for, at all listeners together."""
+        """How many half-open connections there may be beside the sessions, at all listeners together."""
         return half_open_in_force(self.limit, self.limit, self.places_in_use)
 
     @property
     def are_short(self) -> bool:
-        """Whether a half-open connection has to end before another one can come."""
+        """Whether a half-open connection must end before another can be accepted."""
         return self.half_open.number >= self.room
 
     def half_open_limit(self, configured: int) -> int:

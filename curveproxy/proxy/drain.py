@@ -1,4 +1,4 @@
-"""The end of a server: its sessions are ended one after the other, not all at once."""
+"""Ends the sessions of a server one after the other, so that their clients do not all come again at once."""
 
 from collections.abc import Callable, Sequence
 from math import ceil
@@ -8,16 +8,16 @@ import trio
 from curveproxy.proxy.relay.session import Session
 from curveproxy.reasons import Closed
 
-# How often it is looked whether the last session has ended.
+# How often to check whether the last session has ended.
 POLL_SECONDS = 0.05
-# The last part of the time to drain: over it those sessions are ended that have not ended by themselves.
+# The part of the drain time, at its end, over which the remaining sessions are ended.
 ENDING_SHARE = 1 / 3
 
 
 async def end_sessions(inside: Callable[[], Sequence[Session]], places: Callable[[], int], seconds: float) -> None:
     """Wait for the sessions to end, within so many seconds; then abort those that are left.
 
-    inside: the sessions that there are; places: those that are in use by them, and by clients that are about to come.
+    inside: the sessions of this moment; places: how many places they and pending clients use.
     """
     end = trio.current_time() + seconds
     # First behind a reply, while there is time for another; then whoever has not asked any more.
@@ -40,5 +40,5 @@ async def end_sessions(inside: Callable[[], Sequence[Session]], places: Callable
 
 
 def _due(sessions: Sequence[Session], seconds: float) -> Sequence[Session]:
-    """Those of them whose turn it is in this poll, where all have theirs within so many seconds."""
+    """The sessions to end in this poll so that all have ended within so many seconds."""
     return sessions[: ceil(len(sessions) * POLL_SECONDS / max(seconds, POLL_SECONDS))]

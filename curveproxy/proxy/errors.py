@@ -1,4 +1,4 @@
-"""What the proxy decides against a peer: an error each, with a reason from a closed list."""
+"""Errors for what the proxy decides against a peer, each with a reason from a closed list."""
 
 from curveproxy.reasons import BackendFailure, Outcome
 

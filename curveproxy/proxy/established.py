@@ -1,4 +1,4 @@
-"""A peer that has been greeted: all that a session needs of it, whichever side connected."""
+"""A peer whose handshake is complete: all that a session needs of it, whichever side connected."""
 
 import socket
 from collections.abc import Mapping
@@ -11,10 +11,10 @@ from curveproxy.wire.zmtp.metadata import find
 
 @frozen
 class Established:
-    """One end of a session to be. Its socket is registered with the sessions' reactor already.
+    """One side of a session that is to begin. Its socket is registered with the sessions' reactor.
 
-    metadata: of its handshake, with its Socket-Type wherever that is known.
-    leftover: octets that came behind its handshake.
+    metadata: from its handshake, with Socket-Type where that is known.
+    leftover: octets that came behind the handshake.
     """
 
     socket: socket.socket

@@ -1,6 +1,6 @@
-"""Who has which identity at one service: one client's session at a time, or a client that is about to have one.
+"""Which client has which identity at one service: at most one session, and at most one client that is pending.
 
-libzmq's ROUTER passes over for ever whoever comes with an identity that it knows as another's.
+libzmq's ROUTER ignores a connection for good whose identity another connection has.
 """
 
 from typing import Protocol
@@ -14,8 +14,8 @@ from curveproxy.proxy.relay.env import AdmittedClient
 from curveproxy.proxy.relay.session import Session
 from curveproxy.reasons import Closed, Outcome
 
-# How long a service has to take the last messages of a client that has closed, before that one comes again: until its
-# program has read them, libzmq knows the identity as taken.
+# How long a service has to read the last messages of a closed client before the client's next connection is made.
+# libzmq takes the identity for used until its program has read them.
 SETTLE_SECONDS = 0.1
 
 
@@ -39,7 +39,7 @@ class Pending(Protocol):
     def who(self) -> AdmittedClient: ...
 
     def cancel(self, error: RefusedError) -> None:
-        """End it, whether it waits or is dialled for."""
+        """End it with this refusal."""
 
 
 class IdentityTable:
@@ -61,7 +61,7 @@ class IdentityTable:
         return any(holder is not None and holder.who.key != key for holder in holders)
 
     def expect(self, pending: Pending) -> bool:
-        """A client comes, in the place of whoever has its identity. Whether it must ``claim`` that first."""
+        """Replace whoever has the identity of a client that is pending now; whether it must ``claim`` that first."""
         identity = pending.who.identity
         self.replace(identity)
         if not identity:
@@ -70,7 +70,7 @@ class IdentityTable:
         return identity in self._sessions or self._registry is not None
 
     def settled(self, pending: Pending) -> None:
-        """A client that was expected has a session now, or will have none."""
+        """A client is pending no longer."""
         identity = pending.who.identity
         if self._pending.get(identity) is pending:
             del self._pending[identity]
@@ -88,9 +88,9 @@ class IdentityTable:
         self.release(session.who)
 
     def replace(self, identity: bytes) -> None:
-        """Its client has come again, and whoever has this identity may never hear that it had gone.
+        """The client has connected again: end the session or pending client that has this identity.
 
-        A session that does hear it delivers what its client has sent before: see ``_until_free``.
+        A session whose client has closed delivers what it was sent before it ends; see ``_until_free``.
         """
         if (older := self._sessions.get(identity)) is not None:
             if older.is_finishing:
@@ -103,7 +103,7 @@ class IdentityTable:
             pending.cancel(RefusedError(Outcome.PEER_CLOSED, "it has come again"))
 
     async def claim(self, who: AdmittedClient) -> None:
-        """Have a client's identity for it, whichever process has a session with it. Raises RefusedError."""
+        """Claim a client's identity in all processes. Raises RefusedError."""
         await self._until_free(who.identity)
         if self._registry is not None and not await self._registry.claim(
             self._service, who.identity, who.key, who.number
@@ -111,23 +111,23 @@ class IdentityTable:
             raise RefusedError(Outcome.IDENTITY_IN_USE)
 
     async def _until_free(self, identity: bytes) -> None:
-        """Until the session that has this identity has ended, and the service can be told it again."""
+        """Wait until the session with this identity has ended and the service has noticed that."""
         if identity in self._sessions:
             await self._freed.setdefault(identity, trio.Event()).wait()
             await trio.sleep(SETTLE_SECONDS)
 
     def release(self, who: AdmittedClient) -> None:
-        """A client has gone that may have claimed its identity."""
+        """Give back the identity of a client that has gone."""
         if who.identity and self._registry is not None:
             self._registry.release(self._service, who.identity, who.key, who.number)
 
     async def make_way(self, identity: bytes, number: int) -> None:
-        """The client with that number, which has this identity, has come again in another process."""
+        """End the client with that number, because it has connected again to another process."""
         holder = self._sessions.get(identity) or self._pending.get(identity)
         if holder is not None and holder.who.number == number:
             self.replace(identity)
             await self._until_free(identity)
 
     def expire(self, now: float) -> None:
-        """Forget what is over."""
+        """Forget rivals of long ago."""
         self._rivals.expire(now)

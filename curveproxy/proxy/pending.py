@@ -1,4 +1,7 @@
-"""A client between the proof of its key and its session: its identity is claimed, then its service is dialled."""
+"""A client between the proof of its key and its session: its identity is claimed, then its service is dialled.
+
+PendingSession goes through CLAIMING, DIALLING and SETTLED, in this order.
+"""
 
 from collections.abc import Mapping
 from enum import Enum, auto
@@ -22,21 +25,21 @@ class PendingOwner(Protocol):
     """A service, to its pending sessions."""
 
     async def claim(self, who: AdmittedClient) -> None:
-        """Have a client's identity for it. Raises RefusedError."""
+        """Claim a client's identity. Raises RefusedError."""
 
     def dial(self, handler: DialHandler, who: AdmittedClient, metadata: Mapping[str, bytes]) -> DialRequest | None:
-        """Fetch a client its service; see ``Dialer.dial``."""
+        """Dial the service for a client; see the dialer."""
 
     def check(self, applicant: Applicant) -> RefusedError | None:
-        """Why an applicant is not let in; much may have changed since it came."""
+        """Why an applicant is not allowed; None when it is. Asked again at the end, for much may have changed."""
 
     def settled(self, pending: "PendingSession") -> None:
-        """It is over: a session begins, or none."""
+        """It waits no longer, whatever becomes of it."""
 
     def begin_session(self, pending: "PendingSession", downstream: Established, upstream: Established) -> None: ...
 
     def give_back(self, upstream: Established) -> None:
-        """Nobody wants this connection to the service."""
+        """The connection to the service is not needed."""
 
 
 class _State(Enum):
@@ -70,7 +73,7 @@ class PendingSession:
         return self._applying.applicant
 
     def begin(self, *, claims: bool) -> None:
-        """claims: its identity has to be claimed before its service is dialled."""
+        """claims: its identity must be claimed before its service is dialled."""
         if claims:
             self._spawn(self, self._claim)
         else:
@@ -85,7 +88,7 @@ class PendingSession:
         except RefusedError as error:
             refusal = error
         if self._state != _State.CLAIMING:
-            return  # nobody wants it any more
+            return  # it was cancelled meanwhile
         if refusal is not None:
             self.refused(refusal)
         else:
@@ -104,12 +107,12 @@ class PendingSession:
     # --- as who wants a service
 
     def connected(self, peer: Established) -> None:
-        """The service is there: answer READY, and relay."""
+        """The service has been greeted: answer READY and begin the session."""
         self._settle()
         refusal, downstream = self._owner.check(self.applicant), None
         if refusal is None:
             try:
-                # Before READY, for whoever has that is in. Nothing is ready before this turn is over.
+                # Registered before READY, which admits the client. No event comes before this turn is over.
                 self._reactor.register(self._applying.socket.fileno(), self, READ | WRITE)
                 downstream = self._applying.welcome(_for_any_client(peer.metadata))
             except RefusedError as error:
@@ -133,7 +136,7 @@ class PendingSession:
         self._refuse(refusal.outcome, refusal.detail)
 
     def refused(self, error: DialError | RefusedError) -> None:
-        """There is no service to be had."""
+        """The service can not be had."""
         if isinstance(error, RefusedError):
             self._refuse(error.outcome, error.detail)
         else:
@@ -145,7 +148,7 @@ class PendingSession:
             self._refuse(Outcome.INTERNAL)
 
     def ready(self, _events: int) -> None:
-        """Its session takes the socket over before anything can be ready."""
+        """Never called: the session takes the socket over within the same turn."""
 
     def _refuse(self, outcome: Outcome, detail: str = "") -> None:
         self._settle()
@@ -159,7 +162,7 @@ class PendingSession:
 
 
 def _for_any_client(properties: Mapping[str, bytes]) -> dict[str, bytes]:
-    """A service's metadata in the size that any client can take."""
+    """A service's metadata, short enough for any client's library."""
     properties = dict(properties)
     for name in droppable(properties):
         if len(metadata.encode(properties)) <= spec.READY_METADATA_MAX:

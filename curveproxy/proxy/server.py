@@ -93,7 +93,7 @@ class Server:
         )
 
     def figures_of(self, service: Service) -> ServiceFigures:
-        """Those of one open service."""
+        """The figures of one open service."""
         listener = self.listener_of(service)
         # Connections that are half-open count to the first of the services that share a listener.
         half_open = listener.half_open if listener.gates[0] is service else 0
@@ -106,7 +106,7 @@ class Server:
                 yield from each.sessions
 
     def end_session(self, number: int) -> SessionView | None:
-        """Send a session's client away behind a whole message. None when the session has ended already."""
+        """End a session between two messages. None when there is no session of that number."""
         for service in self.services:
             for session in service.sessions:
                 if session.number == number:
@@ -121,7 +121,7 @@ class Server:
         self._memory.set_limit(octets)
 
     def listener_of(self, service: Service) -> Listener:
-        """Where the clients of an open service come in."""
+        """The listener of an open service."""
         return self._listeners.of(service)
 
     def new_service(self, settings: ServiceSettings, clients: AccessList, observer: Observer) -> Service:
@@ -129,7 +129,7 @@ class Server:
         return Service(settings, clients, observer, self._service_env)
 
     def open(self, wanted: Mapping[Service, ServiceSettings], *, reuse_port: bool = False) -> None:
-        """From now on there are these services, with these settings, and no others.
+        """Have these services, with these settings, and no others.
 
         A listener that stays is not closed for a moment, and no session of a service that stays is touched. Raises
         BindError when a new one can not be opened; nothing has changed then.
@@ -165,9 +165,9 @@ class Server:
         self.sessions_reactor.close()
 
     def drain(self, seconds: float) -> None:
-        """Stop listening, serve those inside for so long, then leave.
+        """Stop listening, serve the sessions for so many seconds, then end.
 
-        Nothing listens when this returns: whoever has handed sockets over may close them.
+        Nothing listens when this returns, so that sockets that were handed over may be closed.
         """
         self._drain_seconds = seconds
         self._listeners.close()
@@ -179,7 +179,7 @@ class Server:
         return [session for service in (*self.services, *self._former) for session in service.sessions]
 
     async def _tick(self) -> None:
-        """Look at the deadlines. Each queue is in the order of its deadlines."""
+        """Enforce all deadlines, every tick."""
         while True:
             now = trio.current_time()
             ticking: list[Listener | Service] = [*self._listeners, *self.services, *self._former]

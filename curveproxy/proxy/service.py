@@ -1,4 +1,4 @@
-"""A service: who is let in, who is inside, and the dialer of what lies behind."""
+"""A service decides who is let in, dials what lies behind it, and owns the sessions."""
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import count
@@ -110,13 +110,13 @@ class Service:
     # --- changes
 
     def configure(self, settings: ServiceSettings) -> None:
-        """Other settings for whoever comes from now on. The listener has to be configured too."""
+        """Use other settings for new clients. The listener must be configured too."""
         self.settings = settings
         self._dialer.configure(settings)
         self.sessions.configure(settings)
 
     def admit(self, clients: AccessList) -> None:
-        """Another list of clients. Ends the sessions of those that are no longer allowed."""
+        """Use another list of clients, and end the sessions of those that are no longer allowed."""
         self.clients = clients
         self.sessions.admit(clients)
 
@@ -125,7 +125,7 @@ class Service:
         return self.sessions.share_clients(elsewhere)
 
     def leave(self) -> None:
-        """Let nobody in any more; sessions stay."""
+        """Refuse new clients, and those that are pending. Sessions stay."""
         self._is_leaving = True
         for pending in list(self._pending):
             pending.cancel(RefusedError(Outcome.SHUTDOWN))
@@ -135,13 +135,13 @@ class Service:
         await self._identities.make_way(identity, number)
 
     def expire(self, now: float) -> None:
-        """Deadlines of dials and of sessions that are ending; checks that are made now and then."""
+        """Enforce deadlines, and make the periodic checks of sessions."""
         self._dialer.expire(now)
         self._identities.expire(now)
         self.sessions.expire(now)
 
     def failed(self, error: Exception) -> None:
-        """An error of ours in what is done for all of its clients."""
+        """Report an error of ours that concerns the service as a whole."""
         self.observer.unexpected(error)
 
     # --- as the gate of a listener
@@ -151,7 +151,7 @@ class Service:
         return self.clients.name(key) or z85.encode(key)
 
     def objection(self, applicant: Applicant) -> RefusedError | None:
-        """Why an applicant is not let in, as far as that is known at once."""
+        """Why an applicant is refused at once; None when its service may be dialled."""
         if (refusal := self.check(applicant)) is not None:
             return refusal
         limit = self._capacity.sessions_limit(self.settings.admission.max_sessions)
@@ -160,7 +160,7 @@ class Service:
         return None
 
     def check(self, applicant: Applicant) -> RefusedError | None:
-        """Why a client that has proved its key is not allowed."""
+        """Why an applicant is not allowed; None when it is."""
         key, claimed = applicant.key, find(applicant.metadata, "Identity") or b""
         objection = self.clients.check(key, find(applicant.metadata, "Socket-Type"), claimed)
         if objection is not None:
@@ -177,7 +177,7 @@ class Service:
         return None
 
     def apply(self, applying: Applying) -> None:
-        """Fetch an applicant its service."""
+        """Make a pending session of an applicant."""
         applicant = applying.applicant
         who = AdmittedClient(
             self.name_of(applicant.key),
@@ -195,7 +195,7 @@ class Service:
         pending.begin(claims=claims)
 
     def _identity_of(self, applicant: Applicant) -> bytes:
-        """Who a client is to the service; a probe is nobody, so that whoever has that identity stays."""
+        """The identity that the service is told. A probe has none, so that it replaces nobody."""
         if is_probe(applicant.metadata):
             return b""
         return self.clients.identity(applicant.key, find(applicant.metadata, "Identity") or b"")
@@ -240,7 +240,7 @@ class Service:
             session.begin()
             if pending.who.is_probe:
                 session.dismiss()
-        except Exception as error:  # the boundary: it has been admitted, and what ends from now on is the session
+        except Exception as error:  # the boundary: the client is admitted, so that the session ends
             session.failed(error)
 
     # --- as the owner of sessions
@@ -257,7 +257,7 @@ class Service:
 
 
 def _told_of(who: AdmittedClient, *, forward: bool) -> dict[str, bytes]:
-    """The metadata that only the proxy may set. forward: what has been proved of the client is among it."""
+    """The metadata that only the proxy may set. forward: include what the client has proved."""
     ours = {}
     if forward:
         ours = {

@@ -1,4 +1,4 @@
-"""The sessions of one service, and what their clients may take."""
+"""The sessions of one service, and the limits of their clients."""
 
 from collections.abc import Iterator, Mapping
 
@@ -13,9 +13,9 @@ from curveproxy.proxy.settings import ServiceSettings
 
 
 class SessionTable:
-    """Those that have begun and not ended.
+    """The sessions that have begun and not ended.
 
-    traffic: what all of them have relayed; throttle: those that must not read now.
+    traffic: what all of them have relayed; throttle: their pumps that must not read now.
     """
 
     def __init__(self, settings: ServiceSettings, clients: AccessList) -> None:
@@ -29,7 +29,7 @@ class SessionTable:
         return len(self._sessions)
 
     def __iter__(self) -> Iterator[Session]:
-        """Those of now, whatever becomes of them meanwhile."""
+        """The sessions of this moment; they may end while they are iterated."""
         return iter(list(self._sessions))
 
     @property
@@ -42,7 +42,7 @@ class SessionTable:
         self._share_quota(session)
 
     def remove(self, session: Session) -> bool:
-        """It has ended; whether it was here."""
+        """Forget a session that has ended; whether it was known."""
         was_here = session in self._sessions
         self._sessions.pop(session, None)
         self._lingering.discard(session)
@@ -50,26 +50,26 @@ class SessionTable:
         return was_here
 
     def linger(self, session: Session) -> None:
-        """Close it when its time has come."""
+        """Close a session when its ``ends_by`` has come."""
         self._lingering.add(session)
 
     def expire(self, now: float) -> None:
-        """Close those whose time has come; make the checks of now and then."""
+        """Close sessions whose time has come, and make the periodic checks."""
         self._quotas.expire(now)
         self.throttle.tick(now)
         self._maintenance.tick(now, self._sessions, self._settings)
         for session in [late for late in self._lingering if late.ends_by <= now]:
             session.close()
 
-    # --- what clients may take
+    # --- limits of clients
 
     def configure(self, settings: ServiceSettings) -> None:
-        """Other limits from now on."""
+        """Use other limits from now on."""
         self._settings = settings
         self._share_quotas()
 
     def admit(self, clients: AccessList) -> None:
-        """Another list of clients. Ends the sessions of those that are no longer allowed."""
+        """Use another list of clients, and end the sessions of those that are no longer allowed."""
         self._clients = clients
         self._share_quotas()
         for session in self:
@@ -77,7 +77,7 @@ class SessionTable:
                 session.revoke()
 
     def limits(self, key: bytes) -> ClientLimits:
-        """Of a client's key."""
+        """The limits of a client's key."""
         return self._clients.limits(key, self._settings.client_limits)
 
     def is_full(self, key: bytes) -> bool:

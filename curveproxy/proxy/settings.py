@@ -1,4 +1,4 @@
-"""What the proxy room must know of a service: its small part of the configuration, already checked."""
+"""The part of a service's configuration that the proxy needs, already checked."""
 
 from enum import StrEnum
 
@@ -18,12 +18,12 @@ class RefusalMode(StrEnum):
 
 @frozen
 class ServiceSettings:
-    """One service. The list of its clients is not here, for it changes while the service runs.
+    """The settings of one service. Its list of clients is not among them: it changes while the service runs.
 
-    server_keys: in the order of the configuration; all are accepted.
-    proxy_protocol_from: the balancers that tell whose connections they forward.
+    server_keys: a client may use any of them.
+    proxy_protocol_from: load balancers whose PROXY header is believed.
     xpub_messages: an XPUB is sent messages too, and not only subscriptions.
-    client_limits: of each client, unless its certificate says otherwise; share: what of them this process has.
+    client_limits: of each client, unless its certificate says otherwise; share: the part that this process has.
     idle_seconds, heartbeat_seconds: 0 for never.
     """
 

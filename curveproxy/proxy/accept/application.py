@@ -1,4 +1,4 @@
-"""The end of an accepted connection that has come to nothing, or to a client who applies to a service."""
+"""How a handshake ends: in a refusal, or in the application of an authenticated client to a service."""
 
 import socket
 from collections.abc import Callable, Mapping
@@ -15,24 +15,24 @@ from curveproxy.proxy.net.linger import LingeringCloses
 from curveproxy.proxy.settings import RefusalMode
 from curveproxy.reasons import Outcome
 
-# What waiting does not change is told to the client, and libzmq then gives up for ever; after anything else it may come
-# again: whoever has its identity may leave, a limit or a shutdown passes.
+# These do not change by waiting, so the client is told and libzmq gives up for good. After any other outcome the client
+# comes again: the holder of its identity may leave, a limit or a shutdown passes.
 FINAL = frozenset({Outcome.CLIENT_UNKNOWN, Outcome.METADATA, Outcome.SOCKET_TYPE})
-# The status code of ZAP (RFC 27) by which libzmq knows that it is refused.
+# The status code of ZAP (RFC 27) that libzmq understands as a refusal.
 NOT_ALLOWED = "400"
 
 
 @frozen
 class Refuser:
-    """How the connections of one listener are refused. error: the frame that tells a peer why."""
+    """Refuses the connections of one listener. error: makes the frame that tells a peer why."""
 
     _lingering: LingeringCloses
     _error: Callable[[str], bytes]
 
     def refuse(self, sock: socket.socket, gate: Gate, outcome: Outcome, applicant: Applicant | None) -> None:
-        """Tell the peer if it is to know, and close. applicant: who it is, once that is proved.
+        """Tell the peer, if it is to know, and close. applicant: who it is, if it has proved its key.
 
-        A probe, which has proved its key, is told why; one whose key is not on the list hears no more than others.
+        A probe that has proved its key is told the outcome, unless its key is not on the list.
         """
         if applicant is not None and is_probe(applicant.metadata) and outcome != Outcome.CLIENT_UNKNOWN:
             self._lingering.begin(sock, self._error(outcome), gate.observer.unexpected)

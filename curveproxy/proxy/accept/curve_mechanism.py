@@ -1,7 +1,7 @@
-"""CURVE's units (RFC 26): greeting, HELLO, INITIATE. What must be remembered between two of them is in the cookie.
+"""The units of CURVE (RFC 26): greeting, HELLO, INITIATE. The cookie keeps what must be remembered between two units.
 
-The order of what is checked is the defence: size and words before anything is read, one curve operation before anything
-is promised, and a proof of who it is before anything is dialled.
+The order of the checks is the defence: size and name before anything is read, one curve operation before WELCOME, and
+the proof of the key before anything is dialled.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,8 +21,8 @@ from curveproxy.wire.spec import Octets
 from curveproxy.wire.zmtp.frame import Dialect
 from curveproxy.wire.zmtp.greeting import MAJOR_END, MINOR_AT, check_client_untrusted
 
-# What is sent at accept. Our mechanism comes only after the client's: libzmq leaves without a word when it sees one
-# that is not its own, and nobody would ever know that this client has no CURVE. Two libzmq do no better in round trips.
+# Sent at accept. Our mechanism follows only after the client's: libzmq closes without a word when it sees a mechanism
+# that is not its own, and the log could not tell that the client has no CURVE. Two libzmq need as many round trips.
 OPENING = curve_server.GREETING[:MAJOR_END]
 
 
@@ -35,7 +35,7 @@ class CurveMechanism:
         self.units: Sequence[Unit] = ()
 
     def configure(self, gates: Sequence[Gate]) -> None:
-        """The server key with which a client made its HELLO tells which of the services it wants."""
+        """The server key with which a client made its HELLO selects the service."""
         self._gates = {pair: gate for gate in gates for pair in gate.settings.server_keys}
         most = gates[0].settings.admission.max_initiate_bytes
         self.units = (

@@ -1,7 +1,7 @@
-"""Half-open connections: accepted, and nothing proved. A dozen words each; no task, no buffer and no secret.
+"""Half-open connections: accepted, and no key proved. Each is a dozen words, without a task, a buffer or a secret.
 
-The handshake is a table: each row, a ``Unit``, tells how much of the octets to look at, how to measure them, and what
-follows when a whole unit is there.
+A handshake is a table. Each row is a ``Unit``: how many octets to peek at, how to measure them, and what to do when
+the whole unit has come.
 """
 
 import socket
@@ -25,7 +25,7 @@ from curveproxy.wire.spec import Octets
 
 
 class Gate(Protocol):
-    """What a listener knows of a service."""
+    """A service, as its listener knows it."""
 
     @property
     def settings(self) -> ServiceSettings: ...
@@ -37,42 +37,42 @@ class Gate(Protocol):
         """The operator's name for a client, else its public key in Z85."""
 
     def objection(self, applicant: Applicant) -> RefusedError | None:
-        """Why an applicant is not let in, as far as that is known at once."""
+        """Why an applicant is refused; None when nothing is known against it yet."""
 
     def apply(self, applying: Applying) -> None:
-        """Let an applicant in, or refuse it, in time."""
+        """Take over an applicant: it is let in or refused later."""
 
     @property
     def is_down(self) -> bool:
         """Whether the last dial has failed: clients wait, and cost nothing."""
 
     def allow_probes(self, now: float) -> int:
-        """How many of those that wait may go on, to find out whether the service is up again."""
+        """How many parked connections may go on now, to find out whether the service is up again."""
 
     def check_listener(self, now: float) -> None:
-        """Look whether the service listens again, if it is time to."""
+        """Check whether somebody listens at the service's endpoint, at most once a second."""
 
     def on_recovery(self, resume: Callable[[], None]) -> None:
-        """Call this, and no other one any more, when the service is up again."""
+        """Call ``resume`` whenever the service is up again. It replaces the callback of before."""
 
 
 class HalfOpenOwner(Protocol):
     """The admission, to its half-open connections."""
 
     def advance(self, half: "HalfOpen", *, gone: bool) -> None:
-        """See how far the handshake can go. gone: the peer has closed."""
+        """Take the units of the handshake that have come. gone: the peer has closed."""
 
     def failed(self, half: "HalfOpen", error: Exception) -> None: ...
 
 
 class HalfOpen(Deadline):
-    """All that is known of one.
+    """One half-open connection, and all that is known of it.
 
-    unit: the row of the table that is due; mark: SO_RCVLOWAT as it stands, 0 before anything has been sent.
-    gate: its service: the listener's first until HELLO tells.
-    hello_nonce, server, minor: told by greeting and HELLO, needed at INITIATE.
-    binding: binds its cookie to the connection where the system has no number for a socket.
-    source: a number for where it comes from; claimed_address: what a load balancer says of that.
+    unit: the index of the row that is due; mark: the value of SO_RCVLOWAT, 0 until something has been sent.
+    gate: its service; until HELLO names one, the first of the listener.
+    minor, server, hello_nonce: learned from greeting and HELLO, needed at INITIATE.
+    binding: ties its cookie to the connection where the system gives sockets no number.
+    source: a number for the address that it comes from; claimed_address: as a load balancer says.
     """
 
     __slots__ = (
@@ -99,13 +99,13 @@ class HalfOpen(Deadline):
         self.source: int | None = None
         self.claimed_address: tuple[str, int] | None = None
 
-    # --- what is learned of it
+    # --- what is learned from it
 
     def count_to(self, source: int) -> None:
         self.source = source
 
     def forwarded_for(self, address: tuple[str, int] | None) -> None:
-        """A load balancer has told whose connection it is; the next unit is the first of the mechanism."""
+        """A load balancer has named the client's address; the mechanism's first unit is next."""
         self.claimed_address, self.mark = address, 0
         sockets.set_mark(self.socket, 1)
 
@@ -113,11 +113,11 @@ class HalfOpen(Deadline):
         self.minor = minor
 
     def chose(self, gate: Gate, server: KeyPair, hello_nonce: bytes) -> None:
-        """It wants this service, and was given this key of it."""
+        """HELLO was made for this service, with this server key."""
         self.gate, self.server, self.hello_nonce = gate, server, hello_nonce
 
     def cookie_binding(self) -> bytes:
-        """What no other connection has."""
+        """Octets that no other connection has."""
         number = sockets.number_of(self.socket)
         if number is None:
             number = self.binding = self.binding or randombytes(spec.LONG_NONCE)
@@ -146,7 +146,7 @@ class HalfOpen(Deadline):
         self.unit += 1
 
     def answer(self, octets: bytes) -> None:
-        """Answer a unit. So little always fits. Raises OSError."""
+        """Answer a unit. The send buffer always has room for so little. Raises OSError."""
         self.socket.send(octets)
 
     # --- as a handler
@@ -163,9 +163,9 @@ class HalfOpen(Deadline):
 
 @frozen
 class Authenticated:
-    """The end of a handshake but for the answer, which comes when the service has been reached.
+    """A handshake that is complete but for its last frame, which is sent when the service has been reached.
 
-    ready: makes the last frame of the handshake, of our metadata.
+    ready: makes that frame from metadata.
     """
 
     key: bytes
@@ -180,12 +180,13 @@ class Authenticated:
 class Unit:
     """One row of the table.
 
-    most: how many octets to look at.
-    measure: of what has come, (mark, begin, end): how many octets there must be before there is more to say, and, once
-        mark is no more than there are, where the body is. Raises PeerError.
-    take: what follows: the end of the handshake, or None for the next unit. Raises PeerError, RefusedError, OSError.
-    opening: is sent when the unit is not whole at once.
-    waits_for_service: the unit is not taken while the service is down.
+    most: how many octets to peek at.
+    measure: judges the octets that have come. Returns (mark, begin, end): wait until there are ``mark`` octets; when
+        there are, the body is at begin to end. Raises PeerError.
+    take: handles the body. Returns the end of the handshake, or None when another unit follows. Raises PeerError,
+        RefusedError and OSError.
+    opening: octets to send when the unit has not come at once.
+    waits_for_service: the unit is left in the kernel while the service is down.
     """
 
     most: int
@@ -199,11 +200,11 @@ class Mechanism(Protocol):
     """The listening side of a security mechanism (RFC 23)."""
 
     def configure(self, gates: Sequence[Gate]) -> None:
-        """Take the settings of the services behind the listener; the first one's hold before HELLO."""
+        """Take the settings of the services behind the listener. Before HELLO those of the first one hold."""
 
     @property
     def units(self) -> Sequence[Unit]:
-        """The units of its handshake, in their order, behind one that is the admission's."""
+        """The units of its handshake in their order. The admission puts one of its own before them."""
 
     def error(self, reason: str) -> bytes:
         """The frame that tells a peer why it is refused."""

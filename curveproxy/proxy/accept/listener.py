@@ -1,7 +1,7 @@
-"""A listener: one endpoint at which clients are accepted for the services behind it.
+"""A listener accepts connections at one endpoint, for the services behind it.
 
-Services may share an endpoint: the server key with which a client made its HELLO tells which of them it wants, as the
-name in a TLS ClientHello would.
+Services may share an endpoint. The server key with which a client made its HELLO selects one of them, as the name in a
+TLS ClientHello does.
 """
 
 import socket
@@ -14,18 +14,18 @@ from curveproxy.proxy.accept.half_open import Gate
 from curveproxy.proxy.net import sockets
 from curveproxy.proxy.net.listening import ListeningSocket
 
-# So many connections are accepted before others have their turn.
+# How many connections are accepted before other tasks have their turn.
 ACCEPTS = 16
-# How long a listener rests when there is no descriptor left, and no half-open connection to evict.
+# How long a listener pauses when no descriptor is left and no half-open connection can be evicted.
 REST_SECONDS = 0.1
 
 
 class Listener:
     """The accept loop, and the half-open connections.
 
-    gates: the services behind it, at least one; the first is the one to which half-open connections count.
+    gates: the services behind it, at least one. Half-open connections count to the first.
     make_room: ends a half-open connection of any listener; False when there is none.
-    bound: where it listens, with the port that the system chose; addresses: those that this is.
+    bound: its endpoint, with the port that the system chose; addresses: of its sockets.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Listener:
         return self._listening is not None and sock in self._listening.sockets
 
     def configure(self, gates: Sequence[Gate]) -> None:
-        """These services are behind it from now on, with the settings that they have now."""
+        """Have these services behind it from now on, with their present settings."""
         self.gates = gates
         self._admission.configure(gates)
 
@@ -54,7 +54,7 @@ class Listener:
         return self._admission.evict_oldest()
 
     def expire(self, now: float) -> None:
-        """End half-open connections that are late."""
+        """Refuse half-open connections whose deadline has passed."""
         self._admission.expire(now)
 
     def close(self) -> None:
@@ -94,7 +94,7 @@ class Listener:
                 await trio.sleep(REST_SECONDS)
 
     def _accept(self, listening: socket.socket) -> bool:
-        """Accept what is in the backlog. False when that is not possible for the want of a descriptor."""
+        """Accept what is in the backlog. False when no descriptor is left for it."""
         for _ in range(ACCEPTS):
             try:
                 sock, address = listening.accept()
@@ -116,5 +116,5 @@ class Listener:
         return True
 
     def failed(self, error: Exception) -> None:
-        """An error of ours in what is done for all connections."""
+        """Report an error of ours that concerns the listener as a whole."""
         self.gates[0].observer.unexpected(error)

@@ -1,4 +1,4 @@
-"""All listeners of a process, and what they share."""
+"""The listeners of a process, and what they share."""
 
 import socket
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
@@ -44,7 +44,7 @@ class Listeners:
 
     @property
     def tasks(self) -> Sequence[Callable[[], Awaitable[None]]]:
-        """What has to run all the time, beside each listener's ``run``."""
+        """What has to run as long as the server does, beside each listener's ``run``."""
         return self._reactor.run, self._cookies.run, self._transient_keys.run
 
     @property
@@ -69,9 +69,9 @@ class Listeners:
     def configure(
         self, behind: Mapping[Place, Sequence[Gate]], fresh: Mapping[Place, ListeningSocket]
     ) -> Sequence[Listener]:
-        """From now on there are listeners at these places, with these services, and no others.
+        """Have listeners at these places, with these services, and no others.
 
-        fresh: what ``bind`` has returned. Returns the new listeners, which have to run.
+        fresh: what ``bind`` has returned. Returns the new listeners, whose ``run`` must be started.
         """
         before, self._listeners = self._listeners, {}
         for place, gates in behind.items():
@@ -87,7 +87,7 @@ class Listeners:
         return [self._listeners[place] for place in fresh]
 
     def close(self) -> None:
-        """Nobody is accepted any more."""
+        """Stop accepting, and end all half-open connections."""
         for listener in self:
             listener.close()
         self._lingering.close_all()
@@ -97,9 +97,9 @@ class Listeners:
         self._lingering.expire(now)
 
     def evict(self) -> bool:
-        """Free a descriptor: of a lingering close, else of a half-open connection. False when there is none.
+        """Free a descriptor by ending a lingering close, else a half-open connection. False when there is neither.
 
-        The listener pays that has most of them: whoever crowds one port takes no place from those that come at another.
+        The connection is one of the listener that has most: a flood at one port evicts nobody at another.
         """
         if self._lingering.close_oldest():
             return True

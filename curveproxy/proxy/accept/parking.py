@@ -1,4 +1,4 @@
-"""Half-open connections that wait for their service, which is down. They cost nothing: their HELLO is in the kernel."""
+"""Half-open connections that wait while their service is down. Waiting costs nothing: their HELLO is in the kernel."""
 
 import random
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from curveproxy.proxy.net.reactor import Reactor
 
 
 class Parking:
-    """Those of one listener, and those that go on to find out whether their service is up again."""
+    """The parked connections of one listener, and those drawn to find out whether the service is up again."""
 
     def __init__(self, reactor: Reactor) -> None:
         self._reactor = reactor
@@ -26,9 +26,9 @@ class Parking:
         return half in self._parked
 
     def park(self, half: HalfOpen) -> bool:
-        """Whether a connection has to wait here.
+        """Park a connection if all services are down; whether it was parked.
 
-        Which service it wants is not known yet: one that is up is reason enough to go on.
+        HELLO is not opened yet, so its service is unknown: one service that is up is enough to go on.
         """
         if half in self._drawn or not self._all_are_down:
             return False
@@ -36,7 +36,7 @@ class Parking:
         return True
 
     def forget(self, half: HalfOpen) -> None:
-        """A connection has ended, or is let in."""
+        """A connection has ended or is authenticated."""
         self._parked.pop(half, None)
         self._drawn.discard(half)
 
@@ -45,15 +45,15 @@ class Parking:
         return all(gate.is_down for gate in self._gates)
 
     def resume(self) -> None:
-        """A service is up again: all go on, in the turns of the reactor."""
+        """A service is up again: schedule all connections with the reactor."""
         for half in self._parked:
             self._reactor.schedule(half)
         self._parked.clear()
 
     def tick(self, now: float) -> None:
-        """Look whether a service is up, or let some connections find out.
+        """Check whether a service is up again, or let a few connections find out.
 
-        They are drawn by lot, so that nobody can occupy all the probes.
+        The connections are drawn by lot, so that nobody can occupy all the probes.
         """
         if not self._parked:
             return

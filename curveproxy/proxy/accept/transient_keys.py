@@ -1,6 +1,6 @@
 """Transient key pairs (S'), made ahead while nobody waits: in a burst a connection then costs a curve operation less.
 
-A pair is used for one connection and forgotten with it.
+A pair is used for one connection only.
 """
 
 import trio
@@ -8,7 +8,7 @@ import trio
 from curveproxy.wire.curve.keys import KeyPair
 
 STOCK = 128
-# Refilled in so small pieces, and only when a burst has had this long to pass.
+# The stock is refilled in small pieces, after a pause in which a burst can pass.
 PIECE = 8
 PAUSE_SECONDS = 0.25
 
@@ -22,7 +22,7 @@ class TransientKeys:
         self._wanted.set()
 
     def take(self) -> KeyPair:
-        """A pair that nobody else ever had or will have."""
+        """A pair that was not given out before."""
         self._wanted.set()
         return self._stock.pop() if self._stock else KeyPair.generate()
 

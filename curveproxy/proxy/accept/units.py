@@ -1,4 +1,4 @@
-"""Goes through the units of a handshake: peeks, measures, and takes what is whole."""
+"""Goes through the units of a handshake: peeks at the octets, measures them, and takes each unit that is whole."""
 
 from collections.abc import Sequence
 
@@ -32,9 +32,9 @@ class UnitTable:
         self._view = memoryview(bytearray(self.largest))
 
     def advance(self, half: HalfOpen, gone: bool) -> Authenticated | RefusedError | None:
-        """Take the units that are there, up to the end of the handshake.
+        """Take the units that have come. gone: the peer has closed.
 
-        gone: the peer has closed. Returns why the connection ends; None while more must come, or a service be up.
+        Returns the end of the handshake, why it fails, or None while more octets or a service are waited for.
         """
         try:
             return self._take_units(half, gone)
@@ -72,9 +72,9 @@ class UnitTable:
 
 
 def _has_gone(half: HalfOpen, have: int = 0) -> RefusedError:
-    """The peer has closed, or there is an error of its socket.
+    """The outcome when the peer has closed or its socket has failed.
 
-    One that leaves without a word has only looked whether somebody listens.
+    A peer that has sent nothing has only probed whether somebody listens.
     """
     is_silent = half.unit <= FIRST and not have and half.mark <= 1
     return RefusedError(Outcome.PROBE if is_silent else Outcome.PEER_CLOSED)

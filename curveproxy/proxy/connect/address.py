@@ -12,13 +12,13 @@ Address = tuple[int, Any]
 
 
 def is_allowed(address: Address, *, allow_remote: bool) -> bool:
-    """Whether plaintext may travel there: to a Unix socket, to loopback, elsewhere only where the operator says so."""
+    """Whether plaintext may be sent there: to a Unix socket, to loopback, and elsewhere with ``allow_remote``."""
     family, place = address
     return allow_remote or family == socket.AF_UNIX or is_local(str(place[0]))
 
 
 def fixed_address(endpoint: Endpoint, *, allow_remote: bool) -> Address | None:
-    """The only address of an endpoint, where no name has to be resolved for it and it is allowed; else None."""
+    """The address of an endpoint that needs no resolver; None for a name, and for an address that is not allowed."""
     if endpoint.transport == "ipc":
         return socket.AF_UNIX, endpoint.unix_address
     try:
@@ -30,7 +30,7 @@ def fixed_address(endpoint: Endpoint, *, allow_remote: bool) -> Address | None:
 
 
 async def resolve(endpoint: Endpoint) -> list[Address]:
-    """The addresses of a TCP endpoint, in the order of the resolver; none where its name does not resolve."""
+    """The addresses of a TCP endpoint in the resolver's order; empty when its name does not resolve."""
     try:
         found = await trio.socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
@@ -39,6 +39,6 @@ async def resolve(endpoint: Endpoint) -> list[Address]:
 
 
 def address_text(address: Address) -> str:
-    """An address of TCP for the log."""
+    """A TCP address as text for the log."""
     _, place = address
     return Endpoint("tcp", *place[:2]).address

@@ -1,4 +1,4 @@
-"""One attempt to reach a service: a connection to one address, and the handshake on it."""
+"""One attempt to reach a service: a connection to one address, and its handshake."""
 
 import errno
 import os
@@ -19,19 +19,19 @@ from curveproxy.wire.security import Negotiated
 from curveproxy.wire.zmtp.greeting import MAJOR_END
 from curveproxy.wire.zmtp.negotiation import PlainInitiator
 
-# A service that is greeted in one piece wakes us only behind its version octet, for libzmq sends its signature first;
-# anything but ZMTP 3 shows by then.
+# libzmq sends its signature first. A service that is greeted in one piece wakes us only when its version has come too,
+# which shows whether it speaks ZMTP 3.
 LEAST_ANSWER = MAJOR_END + 1
 
 
 class AttemptOwner(Protocol):
-    """Who wants the peer. One of the three is called, once, and never inside of the attempt's own ``try``."""
+    """Who wants the peer. One of the three is called, once, and never inside the attempt's own ``try``."""
 
     def greeted(self, negotiated: Negotiated) -> None:
         """The handshake is complete."""
 
     def attempt_failed(self, error: DialError | RefusedError) -> None:
-        """There is no connection, or no handshake; RefusedError where that is no fault of the service's."""
+        """There is no connection, or its handshake has failed. RefusedError: the service is not at fault."""
 
     def failed(self, error: Exception) -> None:
         """An error of ours has ended the attempt."""
@@ -82,7 +82,7 @@ class DialAttempt:
         return sock
 
     def ready(self, _events: int) -> None:
-        """Go as far as the peer's octets reach."""
+        """Go on with what the socket has."""
         if (sock := self.socket) is None:
             return
         failure: DialError | RefusedError | None = None

@@ -1,4 +1,4 @@
-"""One client's way to its service: addresses tried one after the other, and a greeting in the pacing that it bears."""
+"""A request to dial a service for one client: it tries addresses in turn, and each pacing that the service may need."""
 
 import errno
 import socket
@@ -23,7 +23,7 @@ from curveproxy.wire.security import Negotiated
 from curveproxy.wire.zmtp.metadata import find
 from curveproxy.wire.zmtp.null import Pacing
 
-# A Unix socket whose backlog is full tells nobody when there is room again.
+# A Unix socket with a full backlog does not report when there is room again.
 BACKLOG_RETRY_SECONDS = 0.02
 
 
@@ -31,29 +31,29 @@ class DialHandler(Protocol):
     """Who wants a service. One of the three is called, once."""
 
     def connected(self, peer: Established) -> None:
-        """Here it is."""
+        """The service has been greeted."""
 
     def refused(self, error: DialError | RefusedError) -> None:
-        """There is none; RefusedError where that is no fault of the service's."""
+        """The service can not be had. RefusedError: it is not at fault."""
 
     def failed(self, error: Exception) -> None:
-        """There is none, for an error of ours."""
+        """The service can not be had, for an error of ours."""
 
 
 class DialOwner(Protocol):
     """A dialer, to its dials."""
 
     def new_attempt(self, dial: "DialRequest", pacing: Pacing) -> DialAttempt:
-        """An attempt with the client's metadata."""
+        """Make an attempt with the client's metadata."""
 
     def close(self, sock: socket.socket) -> None:
         """Close a connection to the service."""
 
     def is_under_way(self, dial: "DialRequest") -> bool:
-        """Whether nobody has been told yet what became of it."""
+        """Whether its handler has not been told anything yet."""
 
     def type_of(self, dial: "DialRequest", negotiated: Negotiated) -> bytes | DialError | None:
-        """The socket type of the service; why it does not fit the client's."""
+        """The socket type of the service, or why it does not fit the client's."""
 
     def spawn(self, owner: FailsAlone, work: Callable[[], Awaitable[None]]) -> None:
         """Start a task."""
@@ -65,10 +65,10 @@ class DialOwner(Protocol):
 
 
 class DialRequest(Deadline):
-    """Makes attempts until one succeeds, or nothing is left to try.
+    """Makes attempts until one succeeds or nothing is left to try.
 
     handler: who wants the service; metadata: what the service is told of the client.
-    failures: of the addresses that were tried, and of those that must not be.
+    failures: of addresses that were tried or ruled out.
     """
 
     __slots__ = (
@@ -95,16 +95,16 @@ class DialRequest(Deadline):
         self._attempt: DialAttempt | None = None
 
     def rule_out(self, addresses: Sequence[Address], why: str) -> None:
-        """These must not be dialled."""
+        """Record addresses that must not be dialled."""
         self.failures += [(each, DialError(BackendFailure.UNREACHABLE, why)) for each in addresses]
 
     @property
     def address(self) -> Address:
-        """The one that is tried."""
+        """The address of the present attempt."""
         return self._addresses[0]
 
     def begin(self, addresses: Sequence[Address], *, of_a_name: bool = False) -> None:
-        """Begin, now that the addresses are known. Each has the same part of the time to take the connection."""
+        """Begin with these addresses. Each has an equal part of the time to accept the connection."""
         self._addresses, self._of_a_name = list(addresses), of_a_name
         self._patience = (self.deadline - trio.current_time()) / len(addresses)
         self._try()
@@ -135,7 +135,7 @@ class DialRequest(Deadline):
             self._try()
 
     async def _hurry(self, address: Address) -> None:
-        """Leave an address that does not answer for the next one, while there is time."""
+        """Give up an address that does not answer while there is time for the next one."""
         await trio.sleep(self._patience)
         if self._owner.is_under_way(self) and self._is_connecting and self.address is address:
             self.attempt_failed(DialError(BackendFailure.TIMEOUT, "no answer"))
@@ -143,7 +143,7 @@ class DialRequest(Deadline):
     # --- told by the attempt
 
     def greeted(self, negotiated: Negotiated) -> None:
-        """See whether the service may have this client, and the client this service."""
+        """Check that service and client fit each other."""
         socket_type = _fault_of(negotiated.metadata) or self._owner.type_of(self, negotiated)
         if isinstance(socket_type, DialError):
             self.attempt_failed(socket_type)
@@ -171,9 +171,9 @@ class DialRequest(Deadline):
         if was_connecting and failure != BackendFailure.CLOSED:
             self._try_next(error)
         elif self._pacing == Pacing.PIPELINED and failure in (BackendFailure.GREETING, BackendFailure.CLOSED):
-            self._greet_again(Pacing.STEPWISE)  # it may have been replaced under us
+            self._greet_again(Pacing.STEPWISE)  # another program may listen there now
         elif self._pacing == Pacing.STEPWISE and failure == BackendFailure.CLOSED and knows_version:
-            self._greet_again(Pacing.PEER_FIRST)  # libzmq closes so at a socket type that does not fit
+            self._greet_again(Pacing.PEER_FIRST)  # libzmq closes so when the socket types do not fit
         else:
             self._owner.dial_failed(self, error)
 
@@ -191,7 +191,7 @@ class DialRequest(Deadline):
     # --- the end
 
     def give_up(self) -> None:
-        """It takes too long."""
+        """The deadline has passed."""
         self._close_attempt()
         if self.failures and self._addresses:
             self.failures.append((self.address, DialError(BackendFailure.TIMEOUT, "no answer")))
@@ -199,7 +199,7 @@ class DialRequest(Deadline):
         self._owner.dial_failed(self, late)
 
     def refuse(self, error: RefusedError) -> None:
-        """It ends by no fault of the service's."""
+        """End it by no fault of the service."""
         self._close_attempt()
         self._owner.dial_refused(self, error)
 
@@ -214,7 +214,7 @@ class DialRequest(Deadline):
 
 
 def _fault_of(metadata: Mapping[str, bytes]) -> DialError | None:
-    """What in a service's metadata a client must not be shown."""
+    """What a client must not be shown of a service's metadata."""
     if not is_safe_identity(find(metadata, "Identity")):
         return DialError(BackendFailure.HANDSHAKE, "its identity is too long or begins with a zero octet")
     if len(find(metadata, "Socket-Type") or b"") > spec.SOCKET_TYPE_MAX:

@@ -1,4 +1,4 @@
-"""Dials one service for its clients, and remembers from dial to dial how it was."""
+"""Dials one service for its clients, and remembers what it has learned of it."""
 
 import errno
 import socket
@@ -34,7 +34,7 @@ REMOTE = "is not loopback and allow_remote_backend is not set"
 
 
 class Dialer:
-    """One service's.
+    """The dialer of one service.
 
     recovery: is told how the dials end.
     spawn: starts a task whose errors end its owner alone.
@@ -62,7 +62,7 @@ class Dialer:
         self._configure(settings)
 
     def configure(self, settings: ServiceSettings) -> None:
-        """Other settings for the dials to come."""
+        """Use other settings from the next dial on."""
         if settings.backend != self._settings.backend:
             self._dialect = None
             self._recovery.forget()
@@ -98,19 +98,19 @@ class Dialer:
                 self.spawn(dial, partial(self._resolve, dial))
             else:
                 dial.begin([self._fixed])
-        except Exception as error:  # the boundary, as in the reactor: whoever has called has handed it over
+        except Exception as error:  # the boundary: the caller has handed the request over
             dial.failed(error)
         return dial
 
     def _objection(self, metadata: Mapping[str, bytes]) -> DialError | RefusedError | None:
-        """Why a client can not be served, as far as that is known before a dial."""
+        """Why a client can not be served; None when nothing is known against it before the dial."""
         if self._dialect == Dialect.V1 and self._settings.backend_socket_type:
-            # Before it is greeted: a PUSH of that age deals its jobs to whoever greets it.
+            # Judged before the greeting: a PUSH of that version deals its messages to whoever greets it.
             judged = self._type.judge(metadata, Dialect.V1)
             if isinstance(judged, DialError):
                 return judged
         if PAIR in (find(metadata, "Socket-Type"), self._settings.backend_socket_type.encode()):
-            # libzmq 2.x asserts that its PAIR has no pipe when another comes; what does not yet speak may be that.
+            # libzmq 2.x aborts when its PAIR gets a second connection. An unknown service may be one.
             self._connections.allow_one(self._dialect in (None, Dialect.V1))
         if self._connections.one_at_a_time and (self._dials or not self._connections.are_none):
             return RefusedError(Outcome.SERVICE_BUSY)
@@ -121,9 +121,9 @@ class Dialer:
         addresses = await resolve(endpoint)
         if dial not in self._dials:
             return  # it took too long
-        # Asked of the addresses that are dialled, for a name may mean other ones tomorrow.
+        # Checked for the addresses themselves, because a name may mean others tomorrow.
         allowed = [each for each in addresses if is_allowed(each, allow_remote=self._settings.allow_remote_backend)]
-        allowed.sort(key=lambda each: each != self._answered)  # the others may not answer at all, for a while
+        allowed.sort(key=lambda each: each != self._answered)  # others may not answer at all for a while
         dial.rule_out([each for each in addresses if each not in allowed], REMOTE)
         if allowed:
             dial.begin(allowed, of_a_name=True)
@@ -142,7 +142,7 @@ class Dialer:
         self._connections.take_back(sock)
 
     def failed(self, error: Exception) -> None:
-        """A task of the dialer's own has raised what it should not have."""
+        """Report an error of ours in a task of the dialer."""
         self._observer.unexpected(error)
 
     # --- as the owner of its dials
@@ -153,7 +153,7 @@ class Dialer:
         return DialAttempt(initiator, self._reactor, self._new_socket, dial)
 
     def _new_socket(self, family: int) -> socket.socket:
-        """A socket to dial with, if need be in the place of a half-open connection. Raises OSError."""
+        """Make a socket; when no descriptor is left, a half-open connection has to end. Raises OSError."""
         while True:
             try:
                 return sockets.prepare_backend(family)
@@ -185,7 +185,7 @@ class Dialer:
     def dial_failed(self, dial: DialRequest, error: DialError) -> None:
         self._dials.remove(dial)
         self._observer.backend_failed(error.failure, error.detail)
-        if error.failure == BackendFailure.SOCKET_TYPE:  # it is well, and the client another's
+        if error.failure == BackendFailure.SOCKET_TYPE:  # the service is up, and the client meant another one
             self._recovery.succeeded()
             dial.handler.refused(self._final(dial.metadata, error))
             return
@@ -194,9 +194,9 @@ class Dialer:
         dial.handler.refused(error)
 
     def _final(self, metadata: Mapping[str, bytes], error: DialError) -> DialError | RefusedError:
-        """Whether a type that does not fit is the client's fault: it is not, once such a client has fitted.
+        """RefusedError when a socket type that does not fit is the client's fault.
 
-        Then another program has the service's place now, and that may pass.
+        It is not when such a client has fitted before: another program listens there now, and that may pass.
         """
         if _type_of(metadata) in self._served:
             return error
@@ -210,7 +210,7 @@ class Dialer:
         if dial in self._dials:
             self._dials.remove(dial)
             dial.handler.failed(error)
-        else:  # its handler has been told already
+        else:  # its handler knows already
             self._observer.unexpected(error)
 
 

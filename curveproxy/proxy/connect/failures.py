@@ -1,4 +1,4 @@
-"""What goes wrong on the way to a service, in the words of ``BackendFailure``."""
+"""Translates what goes wrong while a service is dialled into ``BackendFailure``."""
 
 import errno
 from collections.abc import Mapping, Sequence
@@ -28,15 +28,15 @@ _ERRNO = {
     errno.ETIMEDOUT: BackendFailure.TIMEOUT,
 }
 
-# After these it is enough to look whether something listens; after the others only a client's dial can tell.
+# After these, a check whether somebody listens is enough; after others only a dial for a client can tell.
 NOBODY_LISTENS = (BackendFailure.REFUSED, BackendFailure.UNREACHABLE)
 
-# Of the failures of several addresses, the first of these is told as the reason: it is the nearest to an answer.
+# Of several failures, the first of these is reported: it came nearest to an answer.
 _NEAREST = (BackendFailure.TIMEOUT, BackendFailure.REFUSED, BackendFailure.CLOSED, BackendFailure.UNREACHABLE)
 
 
 def failure_of(error: PeerError | OSError) -> DialError | RefusedError:
-    """Whose fault an error is: the service's, or nobody's where the system has run out of something."""
+    """The failure for an error. RefusedError: the system has run out of something, and the service is not at fault."""
     if isinstance(error, PeerError):
         return DialError(FAILURES[error.fault], error.detail)
     number = error.errno or 0
@@ -46,6 +46,6 @@ def failure_of(error: PeerError | OSError) -> DialError | RefusedError:
 
 
 def nearest(failures: Sequence[tuple[Address, DialError]]) -> DialError:
-    """Why none of a name's addresses could be connected to."""
+    """One failure for all addresses of a name."""
     failure = min((error.failure for _, error in failures), key=_NEAREST.index)
     return DialError(failure, "; ".join(f"{address_text(address)}: {error.detail}" for address, error in failures))

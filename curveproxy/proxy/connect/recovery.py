@@ -1,4 +1,4 @@
-"""Whether a service is down, and how it is found out that it is up again."""
+"""Knows whether a service is down, and finds out when it is up again."""
 
 from collections.abc import Callable
 
@@ -14,10 +14,10 @@ from curveproxy.reasons import BackendFailure
 
 
 class Recovery:
-    """Of one service.
+    """The state of one service.
 
     up: whether the last dial worked; None before the first.
-    recovered: is called when the service can be dialled again, as far as is known.
+    recovered: is called when the service seems to be up again.
     """
 
     def __init__(self, observer: Observer, spawn: Spawn, recovered: Callable[[], None]) -> None:
@@ -25,21 +25,21 @@ class Recovery:
         self.forget()
 
     def forget(self) -> None:
-        """It is another service from now on."""
+        """Start anew, because it is another service now."""
         self.up: bool | None = None
         self._breaker = CircuitBreaker()
 
     @property
     def is_down(self) -> bool:
-        """Whether the last dial has failed: clients wait, and cost nothing."""
+        """Whether dials fail, so that clients wait."""
         return self._breaker.is_open
 
     def allow_probes(self, now: float) -> int:
-        """How many of the clients that wait may be dialled for, to find out whether the service is up again."""
+        """How many waiting clients may go on now, to find out whether the service is up again."""
         return self._breaker.allow_probes(now)
 
     def check_listener(self, now: float, settings: ServiceSettings) -> None:
-        """Look whether the service listens again, if it is time to."""
+        """Check whether somebody listens at the endpoint, at most once a second."""
         breaker = self._breaker
         if not breaker.allow_check(now):
             return
@@ -52,14 +52,14 @@ class Recovery:
         self._spawn(self, check)
 
     def failed(self, error: Exception) -> None:
-        """The look has raised what it should not have."""
+        """Report an error of ours in that check."""
         self._observer.unexpected(error)
 
     def dialled(self, now: float) -> None:
         self._breaker.record_dial(now)
 
     def succeeded(self) -> None:
-        """The service has answered as it should."""
+        """A dial has reached the service."""
         self.up = True
         self._breaker.record_success()
         self._recovered()

@@ -1,4 +1,4 @@
-"""The socket type of a service: as it says, as it is configured, or what its clients most likely face."""
+"""The socket type of a service: what it says, what is configured, or what its clients most likely expect."""
 
 from collections.abc import Mapping
 
@@ -17,7 +17,7 @@ XPUB_MESSAGES_HINT = "it may be libzmq 4.3.0 to 4.3.2, which dies of one: replac
 
 
 class ServiceType:
-    """Judges the types of one service and its clients, and tells the operator once of each thing that is odd."""
+    """Judges whether the types of one service and its clients fit, and notes each oddity once for the operator."""
 
     def __init__(self, settings: ServiceSettings, observer: Observer) -> None:
         self._observer = observer
@@ -25,7 +25,7 @@ class ServiceType:
         self.configure(settings)
 
     def configure(self, settings: ServiceSettings) -> None:
-        """Other settings for the dials to come."""
+        """Use other settings from the next dial on."""
         self._settings, self._configured = settings, settings.backend_socket_type.encode()
 
     def judge(
@@ -52,7 +52,7 @@ class ServiceType:
         return upstream
 
     def connected(self, socket_type: bytes | None, version: Version) -> None:
-        """A service of that type and version has been greeted."""
+        """Note what the operator should know of a service with this type and version."""
         if version.dialect == Dialect.V1:
             self._notice("the service speaks ZMTP 1.0", hint=OLD_SERVICE_HINT)
         if self._settings.xpub_messages and socket_type == XPUB and version.minor < 1:

@@ -1,13 +1,13 @@
-"""A queue of what has a deadline, the oldest first, from which anything leaves in one step.
+"""A queue in the order of deadlines, from which any member can be removed in constant time.
 
-A ring through its members themselves: two words each.
+It is a ring that is linked through its members themselves, at the cost of two words each.
 """
 
 from typing import Generic, TypeVar
 
 
 class Deadline:
-    """Something that is due at ``deadline``."""
+    """A member of a queue, which is due at ``deadline``."""
 
     __slots__ = ("deadline", "newer", "older")
     older: "Deadline"
@@ -21,7 +21,7 @@ Member = TypeVar("Member", bound=Deadline)
 
 
 class Count:
-    """How many there are, kept as they come and go: nobody has to walk through them to know."""
+    """How many members several queues have together, kept up to date as members come and go."""
 
     __slots__ = ("number",)
 
@@ -33,9 +33,9 @@ class Count:
 
 
 class DeadlineQueue(Generic[Member]):
-    """Members in the order of arrival, which must be the order of their deadlines too.
+    """Members in the order of their arrival, which must be the order of their deadlines.
 
-    count: of the members of several queues together; this one's are among them.
+    count: of several queues; the members of this one are added to it.
     """
 
     def __init__(self, count: Count | None = None) -> None:
@@ -61,7 +61,7 @@ class DeadlineQueue(Generic[Member]):
         self._count.add(1)
 
     def remove(self, member: Member) -> None:
-        """Take a member out; nothing when it has left already."""
+        """Remove a member; does nothing when it was removed already."""
         if member not in self:
             return
         member.older.newer, member.newer.older = member.newer, member.older
@@ -70,7 +70,7 @@ class DeadlineQueue(Generic[Member]):
         self._count.add(-1)
 
     def __contains__(self, member: Deadline) -> bool:
-        """Whether something that was appended is still here."""
+        """Whether a member that was appended has not been removed."""
         return hasattr(member, "newer")
 
     def due(self, now: float) -> Member | None:

@@ -16,7 +16,7 @@ class Endpoint:
 
     @property
     def is_fixed(self) -> bool:
-        """Whether it is one place for all who name it: port 0 is another one each time."""
+        """Whether it names one place. Port 0 does not: the system chooses another port each time."""
         return self.transport == "ipc" or self.port != 0
 
     @classmethod
@@ -54,7 +54,7 @@ class Endpoint:
 
     @property
     def address(self) -> str:
-        """As it is written without its transport."""
+        """The endpoint without its transport."""
         return str(self).partition("://")[2]
 
     @property
@@ -65,7 +65,7 @@ class Endpoint:
 
 @frozen
 class Network:
-    """Some addresses, as ``10.1.0.0/16``, or one."""
+    """A network as ``10.1.0.0/16``, or a single address."""
 
     _network: ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -85,11 +85,11 @@ class Network:
 
 
 def _numeric(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
-    """An address; of an IPv4 one that a dual socket has mapped, that."""
+    """A parsed address. An IPv4 address that a dual-stack socket has mapped to IPv6 is given as IPv4."""
     parsed = ipaddress.ip_address(address.partition("%")[0])
     return getattr(parsed, "ipv4_mapped", None) or parsed
 
 
 def is_local(address: str) -> bool:
-    """Whether a numeric IP address is loopback, where plaintext may travel."""
+    """Whether a numeric IP address is loopback, so that plaintext may be sent to it."""
     return _numeric(address).is_loopback

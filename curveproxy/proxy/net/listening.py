@@ -16,14 +16,14 @@ from curveproxy.proxy.net.sockets import configure_public
 
 BACKLOG = 4096
 
-# A name's address of a family that this machine does not have now, as localhost's ::1 where IPv6 is off, is left out.
+# An address of a family that this machine does not have is skipped, such as localhost's ::1 where IPv6 is off.
 ABSENT = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
 
 INTERFACE = "that is the name of a network interface: write its address"
 
 
 class BindError(Exception):
-    """An endpoint can not be listened on. number: of the system's error; None where a name does not resolve."""
+    """Listening on an endpoint has failed. number: the system's errno; None where a name does not resolve."""
 
     def __init__(self, endpoint: Endpoint, reason: str, number: int | None = None) -> None:
         super().__init__(f"cannot listen on {endpoint}: {reason}")
@@ -31,7 +31,7 @@ class BindError(Exception):
 
     @classmethod
     def of(cls, endpoint: Endpoint, error: OSError | UnicodeError) -> "BindError":
-        """What the system, or the resolver, says of it."""
+        """The error for what the system or the resolver has raised."""
         if isinstance(error, socket.gaierror | UnicodeError):
             return cls(endpoint, INTERFACE if is_interface(endpoint.host) else "the host name does not resolve")
         number = error.errno or 0
@@ -46,10 +46,10 @@ class BindError(Exception):
 
 @frozen
 class ListeningSocket:
-    """What listens on an endpoint: a socket, or one for each address of a name.
+    """The listening sockets of an endpoint: one for each address that its name has.
 
-    endpoint: where it really is, with the port that the system chose for port 0.
-    handed_over: whoever made the sockets keeps them and their path, and they may be wanted again.
+    endpoint: with the port that the system chose for port 0.
+    handed_over: another process made the sockets, so they and their path are not removed.
     """
 
     sockets: Sequence[socket.socket]
@@ -59,13 +59,13 @@ class ListeningSocket:
 
     @property
     def addresses(self) -> list[str]:
-        """Those of its sockets, without the transport."""
+        """The addresses of the sockets, without the transport."""
         if self.endpoint.transport == "ipc":
             return [self.endpoint.address]
         return [Endpoint("tcp", *sock.getsockname()[:2]).address for sock in self.sockets]
 
     def close(self) -> None:
-        """Stop listening, and take the path of a Unix socket away, unless a successor has taken it over."""
+        """Close the sockets and remove the path of a Unix socket, unless a successor listens there now."""
         if self.handed_over:
             return
         for sock in self.sockets:
@@ -77,7 +77,7 @@ class ListeningSocket:
 def listen(
     endpoint: Endpoint, *, reuse_port: bool = False, handed_over: Sequence[socket.socket] = ()
 ) -> ListeningSocket:
-    """Listen, on all addresses that a name has. Raises BindError.
+    """Listen on all addresses that the endpoint's name has. Raises BindError.
 
     reuse_port: beside another process that does so too, or in its place on a Unix socket.
     handed_over: sockets that listen already; those that do so there are taken, and no others.
@@ -104,7 +104,7 @@ def listen(
 def listen_together(
     endpoint: Endpoint, of: int, *, reuse_port: bool = False, handed_over: Sequence[socket.socket] = ()
 ) -> list[ListeningSocket]:
-    """Listen for so many processes: for each by itself, or once for all where there can be no more. Raises BindError.
+    """Listen for ``of`` processes: one socket each, or one for all where only one is possible. Raises BindError.
 
     reuse_port: beside other processes than these too.
     """
@@ -122,7 +122,7 @@ def listen_together(
 
 
 def try_to_bind(endpoint: Endpoint) -> None:
-    """Bind to the addresses of a TCP endpoint and let them go; nobody can connect meanwhile. Raises BindError."""
+    """Bind to the addresses of a TCP endpoint, without listening, and release them. Raises BindError."""
     try:
         for sock in _listen_tcp(endpoint, reuse_port=False, backlog=None):
             sock.close()
@@ -131,7 +131,7 @@ def try_to_bind(endpoint: Endpoint) -> None:
 
 
 def is_interface(host: str) -> bool:
-    """Whether that is the name of a network interface of this machine, which libzmq takes for its address."""
+    """Whether ``host`` is the name of a network interface of this machine. libzmq would use its address."""
     return any(host == name for _, name in socket.if_nameindex())
 
 
@@ -179,7 +179,7 @@ def _listen_at(family: int, address: Any, dual: bool, reuse_port: bool, backlog:
 
 
 def _listens_at(listener: socket.socket, endpoint: Endpoint) -> bool:
-    """Whether a socket that somebody else made listens on an endpoint. Raises OSError."""
+    """Whether a socket that was handed over listens on an endpoint. Raises OSError."""
     if (listener.family == socket.AF_UNIX) != (endpoint.transport == "ipc"):
         return False
     address = listener.getsockname()
@@ -212,7 +212,7 @@ def _listen_unix(endpoint: Endpoint, reuse_port: bool) -> list[socket.socket]:
 
 
 def _is_stale(endpoint: Endpoint) -> bool:
-    """Whether a socket lies at the path that nobody listens on any more, left by a process that was killed."""
+    """Whether the path is a socket that a killed process has left behind: nobody listens on it."""
     if endpoint.host.startswith("@"):
         return False
     try:
@@ -229,7 +229,7 @@ def _is_stale(endpoint: Endpoint) -> bool:
 
 
 def _inode(endpoint: Endpoint) -> int:
-    """The number of the socket that lies at the path of a Unix endpoint; 0 where there is none."""
+    """The inode of the socket at the path of a Unix endpoint; 0 where there is none."""
     if endpoint.host.startswith("@"):
         return 0
     try:

@@ -12,7 +12,7 @@ SO_COOKIE = 57
 
 SO_BUF_LOCK = 72
 
-# Tells the number of an IPv6 network from that of an IPv4 address.
+# Marks a source's number as an IPv6 network, to tell it from an IPv4 address.
 IPV6_MARK = 1 << 64
 
 # What the unread octets of a half-open connection may pin in the kernel; the system doubles it. INITIATE must fit.
@@ -20,7 +20,7 @@ HALF_OPEN_RECEIVE_BUFFER = 9216
 
 SESSION_RECEIVE_BUFFER = 131072
 
-# What the system may have too little of. That is no fault of whoever is at the other end.
+# Errors that mean the system has run out of something. The peer is not at fault.
 EXHAUSTED = {
     errno.EMFILE: "no descriptor is left",
     errno.ENFILE: "no descriptor is left in the whole system",
@@ -29,14 +29,14 @@ EXHAUSTED = {
     errno.ENOSPC: "epoll can watch no more descriptors: fs.epoll.max_user_watches",
 }
 
-# How soon we notice a public peer that has gone without a word.
+# Keepalive: how soon a public peer is noticed that has disappeared without closing.
 KEEPALIVE_IDLE, KEEPALIVE_INTERVAL, KEEPALIVE_COUNT = 30, 10, 3
 
 USER_TIMEOUT_MS = 60_000
 
 
 def configure_public(listener: socket.socket) -> None:
-    """What accepted sockets inherit.
+    """Set the options that accepted sockets inherit.
 
     What may come before accept is bounded as what comes after it. The bound must not be locked: a locked one would
     bound the window's scale, and with it the throughput of the session to come, for good.
@@ -55,7 +55,7 @@ def _configure_tcp(sock: socket.socket) -> None:
 
 
 def prepare_half_open(sock: socket.socket, receive_buffer: int) -> None:
-    """An accepted socket: non-blocking, and little room, locked, for what it sends before we know it."""
+    """Make an accepted socket non-blocking, and fix its receive buffer at a small size until its key is proved."""
     sock.setblocking(False)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
 
@@ -67,13 +67,13 @@ def prepare_session(sock: socket.socket) -> None:
 
 
 def _set_receive_buffer(sock: socket.socket, octets: int) -> None:
-    """Room to begin with, which the system may make larger as it is read."""
+    """Set the size to begin with. The system may enlarge it as the socket is read."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, octets)
     sock.setsockopt(socket.SOL_SOCKET, SO_BUF_LOCK, 0)
 
 
 def prepare_backend(family: int) -> socket.socket:
-    """A socket with which to dial a backend."""
+    """Make a non-blocking socket to dial a backend."""
     sock = socket.socket(family, socket.SOCK_STREAM)
     sock.setblocking(False)
     if family != socket.AF_UNIX:
@@ -82,7 +82,7 @@ def prepare_backend(family: int) -> socket.socket:
 
 
 def all_has_arrived(sock: socket.socket) -> bool:
-    """Whether the other side has all that was sent: a reset now cuts nothing. Raises OSError."""
+    """Whether the peer has acknowledged all that was sent, so that a reset would lose nothing. Raises OSError."""
     return not any(fcntl.ioctl(sock, termios.TIOCOUTQ, bytes(4)))
 
 
@@ -92,12 +92,12 @@ def nothing_has_come(sock: socket.socket) -> bool:
 
 
 def is_readable(sock: socket.socket) -> bool:
-    """Whether there is something to read, or somebody to accept. Not by select, whose descriptors end at 1023."""
+    """Whether there is something to read or to accept. Uses poll, because select ends at descriptor 1023."""
     return _is_ready(sock, select.POLLIN)
 
 
 def is_writable(sock: socket.socket) -> bool:
-    """Whether a good deal more can be written. If not, an edge-triggered epoll tells when."""
+    """Whether the send buffer has room. If not, an edge-triggered epoll reports when it has."""
     return _is_ready(sock, select.POLLOUT)
 
 
@@ -108,12 +108,12 @@ def _is_ready(sock: socket.socket, event: int) -> bool:
 
 
 def set_mark(sock: socket.socket, octets: int) -> None:
-    """Let epoll be silent until so many octets are there. Unix sockets do not heed it; they wake for each write."""
+    """Make epoll report the socket only when so many octets are there. Unix sockets ignore this."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, octets)
 
 
 def number_of(sock: socket.socket) -> bytes | None:
-    """The number that Linux gives to this socket and to no other while it runs; None where there is none."""
+    """The socket's cookie: a number that Linux gives to no other socket until it reboots; None where it has none."""
     try:
         return sock.getsockopt(socket.SOL_SOCKET, SO_COOKIE, 8)
     except OSError:
