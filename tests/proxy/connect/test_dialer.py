@@ -1,0 +1,221 @@
+"""Dials for the clients of one service: the handler hears of one end, and what was learned holds for the next dial."""
+
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+import trio
+from support import service as behaviour
+from support.fakes import RecordingObserver
+from support.service import RawService
+from support.waiting import until
+
+from curveproxy.proxy.connect.dialer import Dialer
+from curveproxy.proxy.connect.recovery import Recovery
+from curveproxy.proxy.errors import DialError, RefusedError
+from curveproxy.proxy.established import Established
+from curveproxy.proxy.net import sockets
+from curveproxy.proxy.net.endpoint import Endpoint
+from curveproxy.proxy.net.reactor import Reactor
+from curveproxy.proxy.settings import ServiceSettings
+from curveproxy.reasons import BackendFailure, Outcome
+
+DEALER, SUB, PAIR = ({"Socket-Type": kind} for kind in (b"DEALER", b"SUB", b"PAIR"))
+
+
+class Wanting:
+    """Who wants the service: it keeps what it hears."""
+
+    def __init__(self) -> None:
+        self.heard: list[Any] = []
+
+    def connected(self, peer: Established) -> None:
+        self.heard.append(peer)
+
+    def refused(self, error: DialError | RefusedError) -> None:
+        self.heard.append(error.failure if isinstance(error, DialError) else error.outcome)
+
+    def failed(self, error: Exception) -> None:
+        self.heard.append(error)
+
+
+class Dialling:
+    """A dialer in a reactor that runs."""
+
+    def __init__(self, backend: str, nursery: trio.Nursery, **more: Any) -> None:
+        self.observer, self.reactor, self.recovered = RecordingObserver(), Reactor(8), 0
+        self.room = 0  # how often a descriptor can be freed
+        self.settings = ServiceSettings("test", Endpoint("tcp", "*"), Endpoint.parse(backend), (), **more)
+
+        def spawn(owner: Any, work: Callable[[], Awaitable[None]]) -> None:
+            async def guarded() -> None:
+                try:
+                    await work()
+                except Exception as error:
+                    owner.failed(error)
+
+            nursery.start_soon(guarded)
+
+        self.recovery = Recovery(self.observer, spawn, self._has_recovered)
+        self.dialer = Dialer(self.settings, self.observer, self.reactor, spawn, self._make_room, self.recovery)
+
+    def _has_recovered(self) -> None:
+        self.recovered += 1
+
+    def _make_room(self) -> bool:
+        self.room -= 1
+        return self.room >= 0
+
+    async def end(self, metadata: dict[str, bytes] = DEALER) -> Any:
+        """What a client hears."""
+        wanting = Wanting()
+        self.dialer.dial(wanting, metadata)
+        await until(lambda: wanting.heard)
+        [end] = wanting.heard
+        return end
+
+    async def serves(self, metadata: dict[str, bytes] = DEALER) -> bool:
+        """Whether a client gets the service; it gives it back at once."""
+        end = await self.end(metadata)
+        if not isinstance(end, Established):
+            return False
+        self.dialer.take_back(end.socket)
+        return True
+
+
+@asynccontextmanager
+async def dialling(backend: str, **more: Any) -> AsyncIterator[Dialling]:
+    async with trio.open_nursery() as nursery:
+        at_work = Dialling(backend, nursery, **more)
+        nursery.start_soon(at_work.reactor.run)
+        yield at_work
+        await until(lambda: not len(at_work.reactor))
+        nursery.cancel_scope.cancel()
+    at_work.reactor.close()
+
+
+def nowhere() -> str:
+    """An endpoint at which nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return f"tcp://127.0.0.1:{listener.getsockname()[1]}"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+async def test_a_service_is_fetched_by_its_address_or_its_name(host: str) -> None:
+    with RawService(behaviour.echo) as service:
+        async with dialling(service.endpoint.replace("127.0.0.1", host)) as at_work:
+            peer = await at_work.end({**DEALER, "X-A": b"1"})
+            assert isinstance(peer, Established)
+            assert peer.socket_type == b"ROUTER"
+            await until(lambda: service.accepted[0].theirs)
+            assert service.accepted[0].theirs["X-A"] == b"1"
+            assert at_work.observer.events == [("backend_up",)]
+            assert (at_work.recovery.up, at_work.recovered) == (True, 1)
+            at_work.dialer.take_back(peer.socket)
+
+
+async def test_where_nobody_listens_the_service_is_down_and_that_is_told_once() -> None:
+    async with dialling(nowhere()) as at_work:
+        assert await at_work.end() == BackendFailure.REFUSED
+        assert [event[:2] for event in at_work.observer.events] == [("backend_failed", BackendFailure.REFUSED)]
+        assert (at_work.recovery.up, at_work.recovery.is_down) == (False, True)
+
+
+async def test_a_service_that_is_silent_is_late() -> None:
+    with RawService(behaviour.silent) as service:
+        async with dialling(service.endpoint) as at_work:
+            wanting = Wanting()
+            at_work.dialer.dial(wanting, DEALER)
+            at_work.dialer.expire(trio.current_time() + 1)
+            assert wanting.heard == []
+            at_work.dialer.expire(trio.current_time() + at_work.settings.admission.backend_connect_seconds + 1)
+            assert wanting.heard == [BackendFailure.TIMEOUT]
+
+
+async def test_a_dial_that_nobody_wants_any_more_says_so_once() -> None:
+    with RawService(behaviour.silent) as service:
+        async with dialling(service.endpoint) as at_work:
+            wanting = Wanting()
+            dial = at_work.dialer.dial(wanting, DEALER)
+            assert dial is not None
+            dial.refuse(RefusedError(Outcome.SHUTDOWN))
+            assert wanting.heard == [Outcome.SHUTDOWN]
+            assert at_work.observer.events == [], "it is no failure of the service's"
+            assert not at_work.recovery.is_down
+
+
+async def test_a_type_that_never_fitted_is_the_clients_fault_and_one_that_did_is_not() -> None:
+    with RawService(behaviour.echo) as service:
+        async with dialling(service.endpoint) as at_work:
+            assert await at_work.end(SUB) == Outcome.SOCKET_TYPE
+            assert not at_work.recovery.is_down
+            assert await at_work.serves(DEALER)
+            service.socket_type = "PUB"
+            assert await at_work.end(DEALER) == BackendFailure.SOCKET_TYPE
+            assert await at_work.serves(SUB)
+
+
+async def test_another_address_is_another_service() -> None:
+    with RawService(behaviour.echo) as service:
+        async with dialling(nowhere()) as at_work:
+            await at_work.end()
+            assert at_work.recovery.is_down
+            settings = ServiceSettings("test", at_work.settings.listen, Endpoint.parse(service.endpoint), ())
+            at_work.dialer.configure(settings)
+            assert (at_work.recovery.up, at_work.recovery.is_down) == (None, False)
+            assert await at_work.serves()
+
+
+async def test_a_name_that_may_not_be_dialled_or_does_not_resolve_is_unreachable() -> None:
+    for name in ("0.0.0.0", "name.invalid"):
+        async with dialling(f"tcp://{name}:7") as at_work:
+            assert await at_work.end() == BackendFailure.UNREACHABLE
+            assert at_work.observer.events[0][0] == "backend_failed"
+
+
+async def test_one_pair_at_a_time_where_the_service_may_be_an_old_one() -> None:
+    with RawService(behaviour.silent, socket_type="PAIR") as service:
+        async with dialling(service.endpoint) as at_work:
+            first, second = Wanting(), Wanting()
+            dial = at_work.dialer.dial(first, PAIR)
+            assert dial is not None
+            await until(lambda: service.accepted)
+            assert at_work.dialer.dial(second, PAIR) is None
+            assert second.heard == [Outcome.SERVICE_BUSY]
+            dial.refuse(RefusedError(Outcome.SHUTDOWN))
+            service.close_connections()
+
+
+async def test_without_a_descriptor_one_is_freed_or_the_client_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_left(_: int) -> socket.socket:
+        raise OSError(24, "no descriptor is left")
+
+    with RawService(behaviour.echo) as service:
+        async with dialling(service.endpoint) as at_work:
+            monkeypatch.setattr(sockets, "prepare_backend", none_left)
+            assert await at_work.end() == Outcome.SESSIONS_LIMIT
+            assert at_work.observer.events == []
+            at_work.room = 3
+            assert await at_work.end() == Outcome.SESSIONS_LIMIT
+            assert at_work.room == -1, "it was freed three times, in vain"
+            monkeypatch.undo()
+            assert await at_work.serves()
+
+
+async def test_an_error_of_ours_ends_one_dial_and_is_its_handlers(monkeypatch: pytest.MonkeyPatch) -> None:
+    with RawService(behaviour.echo) as service:
+        async with dialling(service.endpoint) as at_work:
+            error = ValueError("ours")
+
+            def broken(_: int) -> socket.socket:
+                raise error
+
+            monkeypatch.setattr(sockets, "prepare_backend", broken)
+            assert await at_work.end() is error
+            monkeypatch.undo()
+            assert not at_work.recovery.is_down
+            assert await at_work.serves()
+            at_work.dialer.failed(error)
+            assert at_work.observer.errors == [error]
