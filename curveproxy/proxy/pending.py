@@ -28,7 +28,7 @@ class PendingOwner(Protocol):
         """Claim a client's identity. Raises RefusedError."""
 
     def dial(self, handler: DialHandler, who: AdmittedClient, metadata: Mapping[str, bytes]) -> DialRequest | None:
-        """Dial the service for a client; see the dialer."""
+        """Have the dialer fetch the service for a client."""
 
     def check(self, applicant: Applicant) -> RefusedError | None:
         """Why an applicant is not allowed; None when it is. Asked again at the end, for much may have changed."""
