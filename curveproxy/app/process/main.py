@@ -54,14 +54,14 @@ def run(config: Config, path: Path | None = None) -> int:
     )
     if CODEC_FAULT:
         log.warning("the C codec is not used", detail=CODEC_FAULT, hint="install again: it is slower without")
-    descriptors, manager, count = prepare_process(), SystemdNotifier(os.environ), config.process.relays
+    descriptors, notifier, count = prepare_process(), SystemdNotifier(os.environ), config.process.relays
     try:
         relay: Relay
         if count == 1:
-            relay = LocalRelay(descriptors=descriptors, handed_over=manager.listeners, log=log)
+            relay = LocalRelay(descriptors=descriptors, handed_over=notifier.listeners, log=log)
         else:
-            relay = Supervisor(count, descriptors=descriptors, handed_over=manager.listeners, log=log)
-        return trio.run(Sidecar(config, path, relay, manager, log).run)
+            relay = Supervisor(count, descriptors=descriptors, handed_over=notifier.listeners, log=log)
+        return trio.run(Sidecar(config, path, relay, notifier, log).run)
     except Exception as error:
         log.critical("the proxy has failed", exc_info=error, hint=FAULT)
         return FAILED
@@ -78,8 +78,8 @@ def prepare_process() -> int:
 class Sidecar:
     """The whole process. path: of its configuration file; None where it was started by options."""
 
-    def __init__(self, config: Config, path: Path | None, relay: Relay, manager: SystemdNotifier, log: Log) -> None:
-        self._config, self._path, self._manager, self._log = config, path, manager, log
+    def __init__(self, config: Config, path: Path | None, relay: Relay, notifier: SystemdNotifier, log: Log) -> None:
+        self._config, self._path, self._notifier, self._log = config, path, notifier, log
         self._first_config = config
         self._troubles: list[Trouble] = []
         self._relay = relay
@@ -105,11 +105,11 @@ class Sidecar:
                     self._nursery.cancel_scope.cancel()
                     return FAILED
                 self._nursery.start_soon(self._watch)
-                self._nursery.start_soon(self._manager.keep_watch)
+                self._nursery.start_soon(self._notifier.keep_watch)
                 gc.collect()
                 gc.freeze()  # what exists now stays, and is not searched for garbage again
                 self._bound = True
-                self._manager.ready(self._status())
+                self._notifier.ready(self._status())
                 await self._obey(signals)
                 self._nursery.cancel_scope.cancel()
                 return FAILED
@@ -132,7 +132,7 @@ class Sidecar:
                 return
             seconds = self._config.process.drain_seconds
             self._log.info("draining", signal=name, drain_seconds=seconds)
-            self._manager.stopping("draining", seconds + LEAVE_SECONDS)
+            self._notifier.stopping("draining", seconds + LEAVE_SECONDS)
             self._relay.drain(seconds)
             if self._config.process.reuse_port:
                 self._admin.close()  # the next process has that port now
@@ -166,7 +166,7 @@ class Sidecar:
             self._log.warning("nothing to read again", hint="it was started by options: use a configuration file")
             return
         async with self._reloading:
-            self._manager.reloading()
+            self._notifier.reloading()
             try:
                 config = await trio.to_thread.run_sync(load, self._path)
                 if self._relay.draining:
@@ -187,12 +187,12 @@ class Sidecar:
                     for complaint in complaints
                 ]
                 self._relay.reloaded(success=False)
-                self._manager.ready(f"{REJECTED}: {UNCHANGED}")
+                self._notifier.ready(f"{REJECTED}: {UNCHANGED}")
                 return
             self._troubles = []
             set_style(config.log.level, config.log.format)
             self._relay.reloaded(success=True)
-            self._manager.ready(self._status())
+            self._notifier.ready(self._status())
             if config.process.relays != self._first_config.process.relays:
                 self._log.warning("workers are as many as before", wanted=config.process.relays, hint=RESTART)
             self._log.info("configuration taken", services=[service.name for service in config.service])
