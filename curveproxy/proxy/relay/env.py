@@ -29,7 +29,7 @@ class Traffic:
 
 @frozen
 class RelayEnv:
-    """One object for all sessions of a service; a pump holds one reference."""
+    """What all sessions of a service share. A pump holds one reference to it."""
 
     reactor: Reactor
     pool: BufferPool
@@ -44,10 +44,10 @@ class RelayEnv:
 class AdmittedClient:
     """A client that has proved its key and is allowed.
 
-    name: the operator's for it, else its key in Z85; address: where it comes from.
-    key: its public key; server_key: the public key that it was given; identity: who it is to the service.
+    name: the operator's name for it, else its key in Z85; address: where it connects from.
+    key: its public key; server_key: the public key that it was given; identity: the one that the service is told.
     number: no other client of this process has it.
-    is_probe: it wants to see whether it would be let in, and nothing else.
+    is_probe: it only wants to see whether it would be let in.
     """
 
     name: str

@@ -103,12 +103,12 @@ class SessionFacts:
 
     @property
     def awaits_reply(self) -> bool:
-        """Whether the client has asked what it has not been answered, and would wait for it for ever."""
+        """Whether a request of a REQ has no reply yet. It would wait for that for ever."""
         return self.claimed_type == REQ and self.messages_in > self.messages_out
 
-    def add(self, direction: Labels, messages: int, octets: int) -> None:
+    def add(self, labels: Labels, messages: int, octets: int) -> None:
         """Count what was relayed, for the session and for its service."""
-        if direction is UPWARDS:
+        if labels is UPWARDS:
             self.messages_in += messages
             self.octets_in += octets
             self.env.traffic.count_in(messages, octets)

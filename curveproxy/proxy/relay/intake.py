@@ -18,7 +18,7 @@ from curveproxy.wire.codec.state import Buffer, Stop
 
 # A frame larger than the buffers borrows one that grows by this factor as its octets come.
 GROWTH = 4
-# While memory is under pressure, a pump reads so little at a time, which a sink that takes anything takes whole.
+# What a pump reads at a time while memory is under pressure: a sink that takes anything takes that much at once.
 READ_UNDER_PRESSURE = 16 * 1024
 # No frame of a message in a box has fewer octets.
 SMALLEST_MESSAGE = spec.SHORT_HEADER + spec.MESSAGE_OVERHEAD
@@ -119,7 +119,7 @@ class Intake(Outbox):
         self._quota = quota
 
     def await_sign(self, *, asked: bool) -> None:
-        """From now on it is silent until something comes, if its source was ``asked`` whether it lives."""
+        """Wait for a sign of life, if the source was ``asked`` for one: it is silent until something comes."""
         self.is_silent = asked
 
     @property
@@ -129,7 +129,7 @@ class Intake(Outbox):
 
     @property
     def is_finishing(self) -> bool:
-        """Whether its source has ended, or will behind what has come: that is all which it has to deliver."""
+        """Whether its source has ended, or its direction ends behind what has come."""
         return self._source_gone or self._ending
 
     @property
@@ -147,13 +147,13 @@ class Intake(Outbox):
 
     @property
     def is_held_up(self) -> bool:
-        """Whether it is our doing that nothing moves."""
+        """Whether we, and not its peers, keep it from moving."""
         return self._blocked in (Blocked.THROTTLED, Blocked.RESUMED, Blocked.YIELDED, Blocked.IN_THREAD)
 
     # --- reading
 
     def _curb(self, source: Buffer, end: int, reach: int) -> int:
-        """How far to read, with ``source[:end]`` in place, where less than usual may be had; 0 for not at all now."""
+        """How far to read behind ``source[:end]``, where a quota or memory may allow less; 0 for not at all now."""
         if self._sink_gone:
             return reach
         if self._blocked is Blocked.THROTTLED:

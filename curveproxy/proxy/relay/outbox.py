@@ -1,7 +1,7 @@
 """What a pump owes its sink: the lowest of the three layers of a pump.
 
 ``Outbox`` writes, ``Intake`` (``intake.py``) reads and has frames turned into what is owed, ``Pump`` (``pump.py``)
-decides when. They are one object, because an object more costs each session memory.
+decides when. They are layers of one object, because further objects would cost memory in each session.
 """
 
 import socket
@@ -27,8 +27,8 @@ class Blocked(Enum):
     ON_SINK = auto()  # room to write
     YIELDED = auto()  # nothing, but it is others' turn
     IN_THREAD = auto()  # a thread, for a large frame
-    THROTTLED = auto()  # its source's quota, or memory: the service's throttle lets it go on
-    RESUMED = auto()  # nothing: it has been let
+    THROTTLED = auto()  # its source's quota or memory: the service's throttle resumes it
+    RESUMED = auto()  # nothing: it may read again
     ENDED = auto()  # nothing any more
 
 
@@ -55,16 +55,16 @@ class PumpOwner(Protocol):
     def env(self) -> RelayEnv: ...
     @property
     def key(self) -> bytes:
-        """Whose memory a pump takes up."""
+        """The client, whose share of memory a pump uses."""
 
-    def count(self, direction: Labels, messages: int, octets: int) -> None:
-        """So much was relayed."""
+    def count(self, labels: Labels, messages: int, octets: int) -> None:
+        """Add what was relayed in the direction with these labels."""
 
     def invalid(self, reason: Invalid, detail: str) -> None:
         """Something was not relayed."""
 
     def progress(self) -> None:
-        """Something was written, or it is our doing that nothing is."""
+        """Something was written, or we keep a pump from writing."""
 
     def linger(self) -> None:
         """One side has ended: what is still owed must move."""

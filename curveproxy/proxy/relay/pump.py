@@ -60,7 +60,7 @@ class Pump(Intake):
 
     def may_resume(self, now: float) -> None:
         """It may read again, unless its source's quota is still used up."""
-        self._owner.progress()  # that nothing moves is our doing
+        self._owner.progress()  # for it is we who keep it from moving
         if self._blocked is Blocked.THROTTLED and (
             self._quota is None or self._quota.available(now, SMALLEST_MESSAGE) > 0
         ):
@@ -96,7 +96,7 @@ class Pump(Intake):
         self._env.reactor.schedule(self)
 
     def stop(self) -> None:
-        """The session has been closed. What is held goes now: it may be large, and the garbage collector slow."""
+        """The session has been closed. Free what is held now: it may be large, and the garbage collector slow."""
         self._enter(Blocked.ENDED)
         self._kept, self._owed, self._large = b"", NOTHING, None
         self._transform.discard()

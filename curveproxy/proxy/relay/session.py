@@ -146,9 +146,9 @@ class Session(SessionFacts):
 
     # --- told by the pumps
 
-    def count(self, direction: Labels, messages: int, octets: int) -> None:
+    def count(self, labels: Labels, messages: int, octets: int) -> None:
         self._idle_checks = 0
-        self.add(direction, messages, octets)
+        self.add(labels, messages, octets)
 
     def end(self, reason: Closed) -> None:
         """The session is ending: whatever is still owed must move, or is given up after a while."""
@@ -204,11 +204,11 @@ class Session(SessionFacts):
 
     @property
     def is_finishing(self) -> bool:
-        """Whether its client has closed: what it has said goes on to the service, and nothing follows."""
+        """Whether its client has closed: what it has sent is still delivered, and nothing follows."""
         return self._to_upstream.is_finishing
 
     def hurry(self) -> None:
-        """Its client, which has closed, has come again: it may take so long to finish from the first time on."""
+        """Its client has closed and connected again: finish within ``LINGER_SECONDS`` from the first such time on."""
         self._stays_until = min(self._stays_until, trio.current_time() + LINGER_SECONDS)
         self.linger()
 
@@ -220,7 +220,7 @@ class Session(SessionFacts):
     def drain(self) -> None:
         """Send the client away behind a whole message, and behind the reply that a REQ waits for.
 
-        What it has said until it has heard of that is delivered.
+        What the client sends before it sees the end is delivered.
         """
         self._leave_when = Leave.NO_REPLY_OWED
         self._leave(Closed.DRAINED, LINGER_SECONDS)

@@ -1,6 +1,6 @@
-"""The pumps of a service that are paused: they read no further until they may, for a quota or for memory.
+"""The paused pumps of a service: those that do not read because a quota is used up or memory is short.
 
-They are asked by the server's tick. No pump has a task or a timer for it.
+The server's tick asks each whether it may go on. No pump has a task or a timer for it.
 """
 
 from typing import Protocol
@@ -15,11 +15,11 @@ class Pausable(Protocol):
     def has_ended(self) -> bool: ...
 
     def may_resume(self, now: float) -> None:
-        """See whether it may read again, and go on if so."""
+        """Go on reading, if it may."""
 
 
 class Throttle:
-    """Those that are paused, the longest paused first."""
+    """Paused pumps, in the order in which they were paused."""
 
     def __init__(self) -> None:
         self._paused: dict[Pausable, float] = {}  # since when
@@ -27,16 +27,16 @@ class Throttle:
 
     @property
     def seconds(self) -> float:
-        """How long pumps have been paused, all together."""
+        """How long pumps have been paused, added up."""
         now = trio.current_time()
         return self._seconds + sum(now - since for since in self._paused.values())
 
     def pause(self, pump: Pausable) -> None:
-        """It reads no further until it may resume; nothing when it is paused already."""
+        """A pump stops reading. Nothing happens when it is paused already."""
         self._paused.setdefault(pump, trio.current_time())
 
     def resume(self, pump: Pausable) -> None:
-        """It reads again, or will not any more."""
+        """A paused pump reads again, or has ended."""
         self._seconds += trio.current_time() - self._paused.pop(pump)
 
     def tick(self, now: float) -> None:

@@ -1,10 +1,10 @@
-"""What a service may be sent: the one place that decides it, by its socket type and the version of ZMTP it speaks.
+"""Which messages a plain side may be sent, by its socket type and its version of ZMTP. Nothing else decides that.
 
-All frames of messages on their way to a service pass the session's filter, those included that a client's command
-becomes (``commands.py`` decides what a command becomes). Services that survive whatever they are sent have no filter.
+All messages on their way to a plain side pass the session's filter, and so do those that a command becomes
+(``commands.py``). Sides that survive whatever they are sent have no filter.
 
-What is left out, as read in the sources of libzmq. Sessions that attack were tried behind this filter on 2.0.10, 2.1.7,
-2.1.11, 2.2.0, 3.2.2, 4.0.3, 4.1.6, 4.2.5, 4.3.2 and 4.3.4; which versions between those are concerned was only read.
+What is left out, as read in the sources of libzmq. Attacks were tried behind this filter on 2.0.10, 2.1.7, 2.1.11,
+2.2.0, 3.2.2, 4.0.3, 4.1.6, 4.2.5, 4.3.2 and 4.3.4; of versions between those only the sources were read.
 
 * To PUB and XPUB go subscriptions and cancellations: messages of one frame whose first octet is 1 or 0. libzmq looks at
   each frame by itself, so a frame of that kind among several would be another subscription.
@@ -13,8 +13,8 @@ What is left out, as read in the sources of libzmq. Sessions that attack were tr
       mtrie.cpp). It speaks ZMTP 2.0 or 3.0, in which 4.2.4 to 4.3.2 can not be told from it.
     - Before 4.3.3 its PUB keeps other messages for ever, and 4.3.0 to 4.3.2 have XPUB dereference a null pointer
       (``data - 1`` in xpub.cpp). The few services that take such messages need ``xpub_messages``.
-* 2.x stops reading for good, and so seeing an end, when its PUB, XPUB or PUSH is sent anything. Subscriptions are
-  heeded here.
+* 2.x stops reading for good, and so seeing an end, when its PUB, XPUB or PUSH is sent anything. Its
+  subscriptions are kept here (``legacy_pubsub.py``).
 * PUSH, SCATTER and RADIO read no messages in any version, and would queue them.
 * 2.0 to 2.1.7 have REQ abort at a reply that does not begin with an empty part (``zmq_msg_size (msg_) == 0``, req.cpp).
 * 2.0 has REP abort at a request without an empty part before its last (``fetched`` in rep.cpp).
@@ -59,7 +59,7 @@ class ToOldReplier(Filter):
 
 
 def filter_for(service: Capabilities, *, drops: bool, xpub_messages: bool) -> Filter | None:
-    """The filter of a session with this service; None where anything may pass."""
+    """The filter on the way to this side; None where anything may pass."""
     kind, dialect = service.socket_type, service.dialect
     if kind in PUBLISHERS:
         if dialect == Dialect.V1:

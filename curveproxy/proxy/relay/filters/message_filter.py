@@ -1,4 +1,4 @@
-"""Leaves whole messages out of frames on their way to a sink; and which a publisher may be sent."""
+"""The walk over frames that leaves whole messages out, and the filter of what a publisher may be sent."""
 
 from abc import ABC, abstractmethod
 
@@ -12,13 +12,16 @@ SUBSCRIBE, CANCEL = 1, 0
 
 
 class Filter(ABC):
-    """Follows the frames on their way to one service, and leaves whole messages out.
+    """Follows the frames on their way to one sink, and leaves whole messages out.
 
     dialect: how they are framed.
-    drops: it is shown whole messages only. Else what is wrong behind a message's first part, which has gone on, ends
-        the session, as a subscription does that is too large.
+    drops: it is shown whole messages only. Otherwise a session ends at a bad part behind a message's first part, which
+        has gone on already, and at a subscription that is too large.
     has_ended: nothing may go on any more.
+    passes_on: whether messages that are in order go on; if not, they are for this filter alone.
     """
+
+    passes_on = True
 
     def __init__(self, dialect: Dialect, *, drops: bool) -> None:
         self.dialect, self.has_ended = dialect, False
@@ -26,9 +29,9 @@ class Filter(ABC):
         self._is_first = self._passes = True  # the next frame begins a message; the message goes on
 
     def filter_untrusted(self, frames: Buffer, end: int) -> tuple[int, list[Invalid]]:
-        """Take out of ``frames[:end]`` (plain, whole) what the service must not see.
+        """Take out of ``frames[:end]`` (plain, whole) what the sink must not be sent.
 
-        Returns the new end, and why for each message that was left out: not_accepted, not_subscribed, too_large.
+        Returns the new end, and a reason for each message that was left out: not_accepted, not_subscribed, too_large.
         """
         at = kept = message_at = 0
         flaws = []
@@ -51,15 +54,17 @@ class Filter(ABC):
             at = behind
         return kept, flaws
 
-    passes_on = True  # what is in order; else it was meant for this filter
-
     @abstractmethod
     def _check(self, frames: Buffer, begin: int, end: int, more: bool) -> Invalid | None:
-        """Why the message may not go on whose next part is ``frames[begin:end]``."""
+        """Why a message must not go on, whose next part is ``frames[begin:end]``; None when it may."""
 
 
 class SubscriptionFilter(Filter):
-    """takes_messages: not only subscriptions; topics: what the client has subscribed to, where that must be known."""
+    """To a publisher.
+
+    takes_messages: it may be sent other messages than subscriptions, too.
+    topics: what was subscribed to, where a cancellation of anything else must not go on; else None.
+    """
 
     topics: Subscriptions | None
 

@@ -1,6 +1,6 @@
-"""What a session keeps whose invalid messages are dropped: the parts of a message that has not ended.
+"""The parts of a message that has not ended, kept where invalid messages are dropped.
 
-A multipart message is forwarded only when its last part has been opened, for what is dropped may be in its middle.
+A multipart message is forwarded only when its last part has been opened, because a part in its middle may be dropped.
 """
 
 from curveproxy.wire import spec
@@ -19,7 +19,7 @@ class PartialMessages:
         self._parts = bytearray()
 
     def whole_messages(self, frames: Buffer, end: int, ended: int, held: int) -> tuple[Buffer, int]:
-        """What of ``frames[:end]``, and of the parts that are held, may go on: a buffer, and its end in it.
+        """Add ``frames[:end]`` to the parts that are held. Returns whole messages: a buffer, and their end in it.
 
         ended: how many messages end in these frames; held: octets of the one that has begun and not ended.
         """
