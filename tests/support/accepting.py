@@ -6,75 +6,17 @@ from typing import Any
 
 import trio
 
-from curveproxy.policy.limits import AdmissionLimits
 from curveproxy.proxy.accept.admission import Admission
 from curveproxy.proxy.accept.cookies import CookieKeys
 from curveproxy.proxy.accept.curve_mechanism import CurveMechanism
 from curveproxy.proxy.accept.listener import Listener
 from curveproxy.proxy.accept.transient_keys import TransientKeys
-from curveproxy.proxy.applying import Applicant, Applying
 from curveproxy.proxy.capacity import Capacity
-from curveproxy.proxy.errors import RefusedError
-from curveproxy.proxy.net.endpoint import Endpoint
 from curveproxy.proxy.net.linger import LingeringCloses
 from curveproxy.proxy.net.listening import listen
 from curveproxy.proxy.net.reactor import Reactor
-from curveproxy.proxy.settings import RefusalMode, ServiceSettings
-from curveproxy.wire.curve.keys import KeyPair
 from support.client import RawClient
-from support.curve import Keys
-from support.fakes import RecordingObserver
-
-HERE = Endpoint("tcp", "127.0.0.1", 0)
-
-
-class RecordingGate:
-    """A service that lets nobody in and refuses nobody: it keeps who applies.
-
-    refusal: its objection to everybody; is_down, probes: as it says; checks: how often it was to look for a listener.
-    """
-
-    def __init__(
-        self, name: str = "test", *, refuses_by: RefusalMode = RefusalMode.ERROR, balancers: Any = (), **limits: Any
-    ) -> None:
-        self.keys = Keys.new()
-        self.settings = ServiceSettings(
-            name,
-            HERE,
-            Endpoint("tcp", "127.0.0.1", 1),
-            (KeyPair(self.keys.public, self.keys.secret),),
-            refusal=refuses_by,
-            proxy_protocol_from=balancers,
-            admission=AdmissionLimits(**limits),
-        )
-        self.observer = RecordingObserver()
-        self.refusal: RefusedError | None = None
-        self.is_down, self.probes, self.checks = False, 0, 0
-        self.applied: list[Applying] = []
-        self.resume: Callable[[], None] = lambda: None
-
-    def name_of(self, key: bytes) -> str:
-        assert len(key) == 32
-        return "alice"
-
-    def objection(self, applicant: Applicant) -> RefusedError | None:
-        assert len(applicant.key) == 32
-        return self.refusal
-
-    def apply(self, applying: Applying) -> None:
-        self.applied.append(applying)
-
-    def allow_probes(self, now: float) -> int:
-        assert now <= trio.current_time()
-        probes, self.probes = self.probes, 0
-        return probes
-
-    def check_listener(self, now: float) -> None:
-        assert now <= trio.current_time()
-        self.checks += 1
-
-    def on_recovery(self, resume: Callable[[], None]) -> None:
-        self.resume = resume
+from support.gates import HERE, RecordingGate
 
 
 class Accepting:

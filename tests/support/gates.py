@@ -1,60 +1,91 @@
 """A service as a listener knows it, and the owner of half-open connections, as stand-ins."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import trio
 from attrs import evolve
 
+from curveproxy.policy.limits import AdmissionLimits
 from curveproxy.proxy.accept.half_open import HalfOpen
 from curveproxy.proxy.applying import Applicant, Applying
 from curveproxy.proxy.errors import RefusedError
-from curveproxy.proxy.net.endpoint import Endpoint
-from curveproxy.proxy.settings import ServiceSettings
+from curveproxy.proxy.net.endpoint import Endpoint, Network
+from curveproxy.proxy.settings import RefusalMode, ServiceSettings
 from curveproxy.wire.curve.keys import KeyPair
+from support.curve import Keys
 from support.fakes import RecordingObserver
 
-NOWHERE = Endpoint("ipc", "@nowhere")
+HERE, NOWHERE = Endpoint("tcp", "127.0.0.1", 0), Endpoint("tcp", "127.0.0.1", 1)
 
 
 class RecordingGate:
-    """Keeps who applied. What it answers may be set.
+    """A service that lets nobody in and refuses nobody: it keeps who applies.
 
-    refusal: its objection to everybody; is_down: whether clients wait; probes: how many of them may go on, once.
-    checks: when it was asked to look whether the service listens; resume: what it is to call on recovery.
+    keys: the pair of its first server key.
+    refusal: its objection to everybody; is_down, probes: as it says; checks: how often it was to look for a listener.
     """
 
-    def __init__(self, name: str = "test", **settings: Any) -> None:
-        keys = settings.pop("server_keys", None) or (KeyPair.generate(),)
-        self.settings = ServiceSettings(name, NOWHERE, NOWHERE, keys, **settings)
+    def __init__(
+        self,
+        name: str = "test",
+        *,
+        server_keys: Sequence[Keys] = (),
+        refuses_by: RefusalMode = RefusalMode.ERROR,
+        balancers: Sequence[Network] = (),
+        **limits: Any,
+    ) -> None:
+        server_keys = server_keys or [Keys.new()]
+        self.keys = server_keys[0]
+        self.settings = ServiceSettings(
+            name,
+            HERE,
+            NOWHERE,
+            _pairs(server_keys),
+            refusal=refuses_by,
+            proxy_protocol_from=tuple(balancers),
+            admission=AdmissionLimits(**limits),
+        )
         self.observer = RecordingObserver()
         self.applied: list[Applying] = []
         self.refusal: RefusedError | None = None
-        self.is_down, self.probes = False, 0
-        self.checks: list[float] = []
+        self.is_down, self.probes, self.checks = False, 0, 0
         self.resume: Callable[[], None] = lambda: None
 
-    def configure(self, **settings: Any) -> None:
-        """Change some settings."""
-        self.settings = evolve(self.settings, **settings)
+    def configure(self, *, server_keys: Sequence[Keys] = (), **limits: Any) -> None:
+        """Change server keys, or limits."""
+        self.settings = evolve(
+            self.settings,
+            server_keys=_pairs(server_keys) if server_keys else self.settings.server_keys,
+            admission=evolve(self.settings.admission, **limits),
+        )
 
     def name_of(self, key: bytes) -> str:
+        assert len(key) == 32
         return "alice"
 
     def objection(self, applicant: Applicant) -> RefusedError | None:
+        assert len(applicant.key) == 32
         return self.refusal
 
     def apply(self, applying: Applying) -> None:
         self.applied.append(applying)
 
     def allow_probes(self, now: float) -> int:
+        assert now <= trio.current_time()
         probes, self.probes = self.probes, 0
         return probes
 
     def check_listener(self, now: float) -> None:
-        self.checks.append(now)
+        assert now <= trio.current_time()
+        self.checks += 1
 
     def on_recovery(self, resume: Callable[[], None]) -> None:
         self.resume = resume
+
+
+def _pairs(keys: Sequence[Keys]) -> tuple[KeyPair, ...]:
+    return tuple(KeyPair(each.public, each.secret) for each in keys)
 
 
 class RecordingOwner:

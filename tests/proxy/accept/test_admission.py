@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 import trio
-from support.accepting import RecordingGate, accepting
+from support.accepting import accepting
+from support.gates import RecordingGate
 from support.peer import Refused
 from support.waiting import until
 

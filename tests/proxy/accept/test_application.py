@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 import trio
 from attrs import evolve
-from support.accepting import RecordingGate, accepting
+from support.accepting import accepting
 from support.client import RawClient
+from support.gates import RecordingGate
 from support.peer import Refused
 from support.waiting import until
 

@@ -10,13 +10,11 @@ from support.gates import RecordingGate
 from support.mechanism import Walk
 from support.zmtp import COMMAND, LONG
 
-from curveproxy.policy.limits import AdmissionLimits
 from curveproxy.proxy.accept.cookies import CookieKeys
 from curveproxy.proxy.accept.curve_mechanism import OPENING, CurveMechanism
 from curveproxy.proxy.accept.transient_keys import TransientKeys
 from curveproxy.proxy.errors import RefusedError
 from curveproxy.reasons import Outcome
-from curveproxy.wire.curve.keys import KeyPair
 from curveproxy.wire.errors import Fault, PeerError
 from curveproxy.wire.security import Curve, Version
 from curveproxy.wire.zmtp.frame import Dialect
@@ -26,18 +24,14 @@ GREETING = zmtp.greeting(as_server=1)
 SPLIT = len(OPENING)
 
 
-def pair(keys: Keys) -> KeyPair:
-    return KeyPair(keys.public, keys.secret)
-
-
 class Listening:
     """The mechanism of a listener with two services, the first of which has two keys."""
 
     def __init__(self) -> None:
         self.cookies = CookieKeys()
         self.mechanism = CurveMechanism(self.cookies, TransientKeys())
-        self.first = RecordingGate("first", server_keys=(pair(SERVER), pair(OLD_SERVER)))
-        self.second = RecordingGate("second", server_keys=(pair(OTHER_SERVER),))
+        self.first = RecordingGate("first", server_keys=[SERVER, OLD_SERVER])
+        self.second = RecordingGate("second", server_keys=[OTHER_SERVER])
         self.mechanism.configure([self.first, self.second])
         self.walks: list[Walk] = []
 
@@ -132,7 +126,7 @@ def test_the_order_of_a_client_s_numbers_is_learned(listening: Listening, order:
 
 def test_a_service_s_keys_may_change_before_hello(listening: Listening) -> None:
     walk, client = listening.greeted()
-    listening.first.configure(server_keys=(pair(OLD_SERVER),))
+    listening.first.configure(server_keys=[OLD_SERVER])
     listening.mechanism.configure([listening.first, listening.second])
     with pytest.raises(PeerError) as error:
         walk.feed(client.hello())
@@ -146,7 +140,7 @@ def test_what_waits_for_its_service_is_hello_alone_and_only_a_greeting_has_an_op
 
 
 def test_no_more_is_looked_at_than_a_unit_may_have(listening: Listening) -> None:
-    listening.first.configure(admission=AdmissionLimits(max_initiate_bytes=1000))
+    listening.first.configure(max_initiate_bytes=1000)
     listening.mechanism.configure([listening.first])
     greeting, hello, initiate = listening.mechanism.units
     assert (greeting.most, initiate.most) == (64, 1000 + 9)
@@ -288,7 +282,7 @@ def test_a_cookie_outlives_one_change_of_its_key_and_not_two(listening: Listenin
 
 @pytest.mark.parametrize("over", [0, 1])
 def test_so_large_is_initiate_and_not_larger(listening: Listening, over: int) -> None:
-    listening.first.configure(admission=AdmissionLimits(max_initiate_bytes=257 + 300))
+    listening.first.configure(max_initiate_bytes=257 + 300)
     listening.mechanism.configure([listening.first, listening.second])
     walk, client = listening.welcomed()
     value = bytes(300 - 7 + over)

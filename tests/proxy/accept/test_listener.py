@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 import trio
-from support.accepting import Accepting, RecordingGate, accepting
+from support.accepting import Accepting, accepting
+from support.gates import RecordingGate
 from support.waiting import until
 
 from curveproxy.proxy.accept.listener import ACCEPTS, Listener

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import trio
-from support.accepting import RecordingGate
+from support.gates import RecordingGate
 
 from curveproxy.proxy.accept.parking import Parking
 
