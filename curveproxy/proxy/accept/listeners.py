@@ -103,4 +103,5 @@ class Listeners:
         """
         if self._lingering.close_oldest():
             return True
-        return max(self, key=lambda listener: listener.half_open).evict_oldest()
+        fullest = max(self, key=lambda listener: listener.half_open, default=None)
+        return fullest is not None and fullest.evict_oldest()
