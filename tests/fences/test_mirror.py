@@ -11,7 +11,6 @@ ELSEWHERE = {
     "app.commands.top": "app/test_cli.py: as a command",
     "app.process.memory": "system/test_process.py: a process, seen from outside",
     "app.process.worker": "system/test_workers.py: several processes, seen from outside",
-    "proxy.accept.listeners": "proxy/test_server.py: by what opening, eviction and a drain do to them",
 }
 
 
