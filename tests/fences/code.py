@@ -1,7 +1,6 @@
 """The code of ``curveproxy/`` as data, and the comparison with what a fence excepts."""
 
 import ast
-import sys
 from collections.abc import Collection, Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -79,17 +78,11 @@ def chain(node: ast.expr) -> list[str]:
     return [*names, node.id][::-1] if isinstance(node, ast.Name) else []
 
 
-# What does not hold yet, and may only become less: a fence's test and the line that it finds.
-TODAY = Path(__file__).with_name("today.txt")
-
-
 def hold(found: Collection[str], kept: Mapping[str, str], rule: str) -> None:
     """A rule holds but for what is excepted, and each exception is still needed.
 
-    kept: what is excepted for good, with the reason.
+    kept: what is excepted, with the reason; it may only become less.
     """
-    fence = sys._getframe(1).f_code.co_name
-    today = {line for name, line in (each.split("\t") for each in TODAY.read_text().splitlines()) if name == fence}
-    new, gone = sorted(set(found) - kept.keys() - today), sorted((kept.keys() | today) - set(found))
+    new, gone = sorted(set(found) - kept.keys()), sorted(kept.keys() - set(found))
     assert not new, f"{rule}:\n  " + "\n  ".join(new)
     assert not gone, "an exception that is needed no longer; strike it out:\n  " + "\n  ".join(gone)

@@ -8,6 +8,9 @@ FILE, CLASS, PACKAGE_SIZE = 350, 200, 12
 FILES: dict[str, str] = {
     "reasons": "a table of words with their hints, and no logic: it is looked up, not read",
 }
+CLASSES = {
+    "proxy.relay.session: Session": "one ending that is asked for in a dozen ways, a few lines each",
+}
 PACKAGES = {
     "curveproxy/proxy/relay": "a pump's three layers, three files of transforms, and a session with what is around it",
 }
@@ -25,7 +28,7 @@ def test_classes_are_short() -> None:
         for node in ast.walk(tree(module))
         if isinstance(node, ast.ClassDef) and (node.end_lineno or 0) - node.lineno >= CLASS
     }
-    hold(long, {}, f"these have more than {CLASS} lines")
+    hold(long, CLASSES, f"these have more than {CLASS} lines")
 
 
 def test_packages_are_small() -> None:
