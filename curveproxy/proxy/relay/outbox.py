@@ -51,6 +51,8 @@ class Labels:
 class PumpOwner(Protocol):
     """A session, to its two pumps."""
 
+    __slots__ = ()
+
     @property
     def env(self) -> RelayEnv: ...
     @property

@@ -12,13 +12,10 @@ from curveproxy.policy.socket_types import REQ, REQUESTERS
 from curveproxy.proxy.established import Established
 from curveproxy.proxy.relay.commands import OUR_PING
 from curveproxy.proxy.relay.env import AdmittedClient, RelayEnv
-from curveproxy.proxy.relay.facts import DOWNWARDS, UPWARDS, SessionFacts
-from curveproxy.proxy.relay.outbox import Labels, Outbox
-from curveproxy.proxy.relay.peer import Peer
-from curveproxy.proxy.relay.pump import Pump
-from curveproxy.proxy.relay.transform import transforms
+from curveproxy.proxy.relay.outbox import Labels
+from curveproxy.proxy.relay.pump_pair import PumpPair
 from curveproxy.proxy.settings import ServiceSettings
-from curveproxy.reasons import Closed, Invalid
+from curveproxy.reasons import Closed
 
 # How long the other side may take none of what it is owed, once one side has ended.
 LINGER_SECONDS = 10.0
@@ -28,8 +25,6 @@ AT_ONCE_SECONDS = 0.5
 LEAST_PROGRESS = 1024
 # Idle checks per ``idle_seconds``: an idle session ends at most one check late.
 IDLE_CHECKS = 8
-
-SUBSCRIBE_TO_ALL = b"\1"
 
 
 class Leave(Enum):
@@ -50,7 +45,7 @@ class SessionOwner(Protocol):
         """It has ended, and the connection to the service is given back."""
 
 
-class Session(SessionFacts):
+class Session(PumpPair):
     """One client's. It ends when both pumps have ended, or when nothing moves any more after one side has.
 
     reason: why the session ended; the first one counts.
@@ -65,8 +60,6 @@ class Session(SessionFacts):
         "_owner",
         "_replies",
         "_stays_until",
-        "_to_downstream",
-        "_to_upstream",
         "ends_by",
         "reason",
     )
@@ -81,8 +74,7 @@ class Session(SessionFacts):
         owner: SessionOwner,
     ) -> None:
         """downstream: the side that has connected to us; upstream: the side to which we have connected."""
-        below, above = Peer(downstream), Peer(upstream)
-        super().__init__(client, settings.name, env, below, above)
+        super().__init__(client, downstream, upstream, settings, env)
         self._owner = owner
         self._idle_checks = 0  # how often it was idle in a row
         self._begun = 0  # octets of unfinished frames, when they last kept it from being idle
@@ -90,27 +82,6 @@ class Session(SessionFacts):
         self.reason: Closed | None = None
         self.ends_by = self._stays_until = inf
         self._is_closed = False
-        upwards, downwards = transforms(
-            (downstream.security, below),
-            (upstream.security, above),
-            settings.messages,
-            xpub_messages=settings.xpub_messages,
-        )
-        self._to_upstream = Pump(self, UPWARDS, below, above, upwards, downstream.leftover)
-        self._to_downstream = Pump(self, DOWNWARDS, above, below, downwards, upstream.leftover)
-        below.attach(on_readable=self._to_upstream, on_writable=self._to_downstream)
-        above.attach(on_readable=self._to_downstream, on_writable=self._to_upstream)
-        if above.never_subscribes:
-            self._to_downstream.begin_with(SUBSCRIBE_TO_ALL)
-        if below.never_subscribes:
-            self._to_upstream.begin_with(SUBSCRIBE_TO_ALL)
-
-    def begin(self) -> None:
-        """Relay from now on. Both sockets are registered already."""
-        for peer in (self._downstream, self._upstream):
-            self.env.reactor.hand_over(peer.socket.fileno(), peer)
-        self._to_upstream.begin()
-        self._to_downstream.begin()
 
     # --- limits
 
@@ -168,29 +139,9 @@ class Session(SessionFacts):
         if self.ends_by < inf:
             self.linger()
 
-    def source_lost(self, pump: Outbox) -> None:
-        self._other(pump).lose_sink()
-
-    def is_source_lost(self, pump: Outbox) -> bool:
-        return self._other(pump).has_lost_sink
-
-    def sink_lost(self, pump: Outbox) -> None:
-        other = self._other(pump)
-        if other.has_ended:
-            other.close_if_unheard()
-
-    def reply(self, pump: Outbox, command: bytes) -> None:
-        self._other(pump).send_command(command)
-
     def pump_ended(self) -> None:
         if self._to_upstream.has_ended and self._to_downstream.has_ended:
             self.close()
-
-    def invalid(self, reason: Invalid, detail: str = "") -> None:
-        self.env.observer.invalid(self, reason, detail)
-
-    def _other(self, pump: Outbox) -> Pump:
-        return self._to_downstream if pump is self._to_upstream else self._to_upstream
 
     # --- the end
 

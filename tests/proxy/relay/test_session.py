@@ -1,169 +1,245 @@
-"""One Session class relays both ways round: whichever of its sides speaks CURVE."""
+"""When and how a session ends: idle, without a sign of life, over a limit, drained, revoked, replaced, broken."""
 
 from collections.abc import Iterator
 from contextlib import suppress
-from socket import SHUT_WR, socket
 
 import pytest
 import trio
 from support import curve, zmtp
-from support.relaying import FIRST_NONCE, KEY, Relay
+from support.relaying import FIRST_NONCE, KEY, Relay, sealed
 
-from curveproxy.proxy.net.reactor import GONE, READ, WRITE
-from curveproxy.proxy.relay import pump
-from curveproxy.proxy.relay.peer import Peer
-from curveproxy.reasons import Closed, Invalid
-from curveproxy.wire.security import Version
-from curveproxy.wire.zmtp.frame import Dialect
+from curveproxy.proxy.net.reactor import GONE, READ
+from curveproxy.proxy.relay.commands import OUR_PING
+from curveproxy.proxy.relay.session import AT_ONCE_SECONDS, IDLE_CHECKS, LEAST_PROGRESS, LINGER_SECONDS, Session
+from curveproxy.reasons import Closed
 
-MESSAGES = [[b"one"], [b"", b"two", bytes(300)], [bytes(600)], [bytes(1900)], [b"last"]]
 
-Message = list[bytes]
+class Clock:
+    """The time that sessions see."""
+
+    now = 1000.0
 
 
 @pytest.fixture(autouse=True)
-def _soon_in_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pump, "THREAD_SIZE", 1500)
-    monkeypatch.setattr(trio, "current_time", lambda: 0.0)
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(trio, "current_time", lambda: clock.now)
+    return clock
 
 
-class End:
-    """One outer end of a relay, as a peer that speaks CURVE or not."""
-
-    def __init__(self, relay: Relay, side: str, boxed: str) -> None:
-        self._relay, self._is_boxed = relay, side == boxed
-        self.socket: socket = relay.client if side == "downstream" else relay.service
-        self.peer: Peer = relay.near if side == "downstream" else relay.far
-        self._sends, self._hears = (
-            (curve.FROM_CLIENT, curve.FROM_SERVER) if boxed == "downstream" else (curve.FROM_SERVER, curve.FROM_CLIENT)
-        )
-        self._nonce, self._came = FIRST_NONCE - 1, b""
-
-    def frame(self, body: bytes, *, more: bool = False, command: bool = False) -> bytes:
-        if not self._is_boxed:
-            return zmtp.frame(body, zmtp.MORE * more + zmtp.COMMAND * command)
-        self._nonce += 1
-        flags = curve.INNER_MORE * more + curve.INNER_COMMAND * command
-        return zmtp.frame(curve.message(KEY, self._sends, self._nonce, body, flags))
-
-    def send(self, octets: bytes) -> None:
-        for start in range(0, len(octets), 100):
-            self.socket.send(octets[start : start + 100])
-            self.peer.ready(READ)
-            self._relay.go_on()
-
-    def send_messages(self, messages: list[Message]) -> None:
-        for message in messages:
-            for place, body in enumerate(message, 1):
-                self.send(self.frame(body, more=place < len(message)))
-
-    def hear(self) -> Iterator[zmtp.Frame]:
-        """Frames that came, in the clear."""
-        with suppress(BlockingIOError):
-            while got := self.socket.recv(1 << 20):
-                self._came += got
-        frames, self._came = zmtp.read_frames(self._came), b""
-        for frame in frames:
-            if not self._is_boxed:
-                yield frame
-                continue
-            _, flags, data = curve.read_message(frame.body, KEY, self._hears)
-            inner = zmtp.COMMAND * bool(flags & curve.INNER_COMMAND) + zmtp.MORE * bool(flags & curve.INNER_MORE)
-            yield zmtp.Frame(inner, data)
-
-    def messages(self) -> list[Message]:
-        found: list[Message] = [[]]
-        for flags, body in self.hear():
-            found[-1].append(body)
-            if not flags & zmtp.MORE:
-                found.append([])
-        assert found.pop() == []
-        return found
-
-    def close(self) -> None:
-        self.socket.shutdown(SHUT_WR)
-        self.peer.ready(READ | GONE)
-        self._relay.go_on()
+@pytest.fixture
+def relay() -> Iterator[Relay]:
+    with Relay(on_invalid="disconnect") as relay:
+        yield relay
 
 
-@pytest.fixture(params=["downstream", "upstream"])
-def boxed(request: pytest.FixtureRequest) -> str:
-    """The side that speaks CURVE."""
-    side: str = request.param
-    return side
+@pytest.fixture
+def asking() -> Iterator[Relay]:
+    """Of a REQ, which waits for the reply to each request."""
+    with Relay(on_invalid="disconnect", kinds=(b"REQ", b"REP")) as relay:
+        yield relay
 
 
-def ends(relay: Relay, boxed: str) -> tuple[End, End]:
-    return End(relay, "downstream", boxed), End(relay, "upstream", boxed)
+def ask(relay: Relay, nonce: int = FIRST_NONCE) -> None:
+    relay.send(sealed(nonce, b"question"))
 
 
-@pytest.mark.parametrize("policy", ["disconnect", "drop"])
-def test_messages_of_all_sizes_go_both_ways(boxed: str, policy: str) -> None:
-    with Relay(boxed=boxed, on_invalid=policy) as relay:
-        downstream, upstream = ends(relay, boxed)
-        downstream.send_messages(MESSAGES)
-        upstream.send_messages(MESSAGES[::-1])
-        assert upstream.messages() == MESSAGES
-        assert downstream.messages() == MESSAGES[::-1]
-        session = relay.session
-        assert session.messages_in == session.messages_out == len(MESSAGES)
-        assert session.octets_in == session.octets_out == sum(len(part) for parts in MESSAGES for part in parts)
-        assert relay.invalid == []
+def reply(relay: Relay) -> None:
+    relay.service.send(zmtp.frame(b"answer"))
+    relay.far.ready(READ)
+    relay.go_on()
 
 
-def test_a_ping_and_its_answer_go_both_ways(boxed: str) -> None:
-    with Relay(boxed=boxed) as relay:
-        both = ends(relay, boxed)
-        for asks, answers in (both, both[::-1]):
-            asks.send(asks.frame(zmtp.ping(b"x"), command=True))
-            assert list(answers.hear()) == [zmtp.Frame(zmtp.COMMAND, zmtp.ping(b"x"))]
-            answers.send(answers.frame(zmtp.command(b"PONG", b"x"), command=True))
-            assert list(asks.hear()) == [zmtp.Frame(zmtp.COMMAND, zmtp.command(b"PONG", b"x"))]
+def hear(relay: Relay) -> tuple[list[zmtp.Frame], bool]:
+    """What the client has been sent, in the clear, and whether nothing follows."""
+    came, ended = b"", False
+    with suppress(BlockingIOError):
+        while not ended:
+            got = relay.client.recv(1 << 20)
+            came, ended = came + got, not got
+    opened = (curve.read_message(frame.body, KEY, curve.FROM_SERVER) for frame in zmtp.read_frames(came))
+    return [zmtp.Frame(flags, data) for _, flags, data in opened], ended
 
 
-@pytest.mark.parametrize(("closes", "reason"), [(0, Closed.CLIENT_CLOSED), (1, Closed.BACKEND_CLOSED)])
-def test_a_close_of_one_side_ends_the_other_behind_what_was_said(boxed: str, closes: int, reason: Closed) -> None:
-    with Relay(boxed=boxed) as relay:
-        both = ends(relay, boxed)
-        both[closes].send_messages([[b"last"]])
-        both[closes].close()
-        assert both[1 - closes].messages() == [[b"last"]]
-        assert both[1 - closes].socket.recv(1) == b""
-        both[1 - closes].close()
-        assert (relay.ended, relay.session.reason) == (reason, reason)
+def leave(relay: Relay) -> None:
+    """Both sides close."""
+    relay.client.close()
+    relay.service.close()
+    relay.near.ready(READ | GONE)
+    relay.far.ready(READ | GONE)
+    relay.go_on()
 
 
-def test_a_damaged_box_ends_the_session_or_is_dropped(boxed: str) -> None:
-    for policy, kept in (("disconnect", [[b"a"]]), ("drop", [[b"a"], [b"c"]])):
-        with Relay(boxed=boxed, on_invalid=policy) as relay:
-            both = ends(relay, boxed)
-            source, sink = both if boxed == "downstream" else both[::-1]
-            source.send(source.frame(b"a"))
-            damaged = bytearray(source.frame(b"b"))
-            damaged[-1] ^= 1
-            source.send(bytes(damaged))
-            if relay.session.reason is None:
-                source.send(source.frame(b"spoiled") + source.frame(b"c"))
-            assert sink.messages() == kept
-            assert relay.invalid[0] == Invalid.BOX
-            assert (relay.session.reason == Closed.INVALID_MESSAGE) == (policy == "disconnect")
+# --- idle
 
 
-def test_a_plain_side_that_breaks_the_framing_always_ends_the_session(boxed: str) -> None:
-    with Relay(boxed=boxed) as relay:
-        both = ends(relay, boxed)
-        plain = both[boxed == "downstream"]
-        plain.send(b"\x08\x00")
-        assert (relay.invalid, relay.session.reason) == ([Invalid.FRAMING], Closed.INVALID_MESSAGE)
+def idle_checks(relay: Relay, number: int) -> None:
+    for _ in range(number):
+        relay.session.check_idle()
+    relay.go_on()
 
 
-def test_an_old_subscriber_has_all_asked_for_it_on_either_side(boxed: str) -> None:
-    old, new = Version(Dialect.V1, 0), Version(Dialect.V3, 1)
-    is_above = boxed == "downstream"
-    versions, kinds = ((new, old), (b"PUB", b"SUB")) if is_above else ((old, new), (b"SUB", b"PUB"))
-    with Relay(boxed=boxed, versions=versions, kinds=kinds) as relay:
-        both = ends(relay, boxed)
-        publisher = both[0] if is_above else both[1]
-        publisher.peer.ready(WRITE)
+def test_a_session_without_messages_ends_after_so_many_checks(relay: Relay) -> None:
+    idle_checks(relay, IDLE_CHECKS)
+    assert relay.session.reason is None
+    idle_checks(relay, 1)
+    assert relay.session.reason == Closed.IDLE
+    assert hear(relay) == ([], True)
+
+
+def test_a_message_of_either_side_begins_the_count_anew(relay: Relay) -> None:
+    idle_checks(relay, IDLE_CHECKS)
+    relay.send(sealed(FIRST_NONCE, b"x"))
+    idle_checks(relay, IDLE_CHECKS)
+    reply(relay)
+    idle_checks(relay, IDLE_CHECKS)
+    assert relay.session.reason is None
+
+
+def test_an_unfinished_frame_counts_only_while_enough_of_it_comes(relay: Relay) -> None:
+    frame = sealed(FIRST_NONCE, bytes(1900))
+    idle_checks(relay, IDLE_CHECKS)
+    relay.send(frame[:LEAST_PROGRESS])
+    idle_checks(relay, IDLE_CHECKS)
+    assert relay.session.reason is None
+    relay.send(frame[LEAST_PROGRESS : LEAST_PROGRESS + 10])
+    idle_checks(relay, 2)
+    assert relay.session.reason == Closed.IDLE
+
+
+def test_who_waits_for_a_reply_is_not_idle(asking: Relay) -> None:
+    ask(asking)
+    idle_checks(asking, 2 * IDLE_CHECKS)
+    assert asking.session.reason is None
+    reply(asking)
+    idle_checks(asking, IDLE_CHECKS + 1)
+    assert asking.session.reason == Closed.IDLE
+
+
+# --- signs of life
+
+
+def test_a_client_that_has_answered_once_must_answer_again(relay: Relay) -> None:
+    session = relay.session
+    session.check_alive()
+    relay.go_on()
+    [ping], _ = hear(relay)
+    assert ping.body == OUR_PING
+    pong = zmtp.command(b"PONG", b"curveproxy")
+    relay.send(sealed(FIRST_NONCE, pong, curve.INNER_COMMAND))
+    for _ in range(2):
+        session.check_alive()
         relay.go_on()
-        assert publisher.messages() == [[b"\1"]]
+    assert session.reason == Closed.HEARTBEAT
+    assert relay.ended == Closed.HEARTBEAT
+
+
+def test_a_client_that_never_answers_is_left_in_peace(relay: Relay) -> None:
+    for _ in range(5):
+        relay.session.check_alive()
+        relay.go_on()
+    assert relay.session.reason is None
+
+
+# --- a drain
+
+
+def test_a_drained_session_ends_between_two_messages(relay: Relay) -> None:
+    relay.send(sealed(FIRST_NONCE, b"first", curve.INNER_MORE))
+    relay.session.drain()
+    relay.go_on()
+    assert hear(relay) == ([], True), "nothing is owed to a DEALER"
+    relay.send(sealed(FIRST_NONCE + 1, b"last"))
+    assert relay.messages == [[b"first", b"last"]], "what is sent before the end is seen is delivered"
+    leave(relay)
+    assert relay.ended == Closed.DRAINED
+
+
+def test_a_drained_session_of_a_req_ends_behind_its_reply(asking: Relay) -> None:
+    ask(asking)
+    asking.session.drain()
+    asking.go_on()
+    assert hear(asking) == ([], False)
+    assert asking.session.awaits_reply
+    reply(asking)
+    [answer], ended = hear(asking)
+    assert (answer.body, ended) == (b"answer", True)
+
+
+def test_behind_the_next_reply_a_client_goes_that_asks_no_more(asking: Relay) -> None:
+    ask(asking)
+    reply(asking)
+    hear(asking)
+    asking.session.drain_behind_reply()
+    asking.go_on()
+    assert hear(asking) == ([], False), "between two requests it would be too late: the next may be on its way"
+    ask(asking, FIRST_NONCE + 1)
+    reply(asking)
+    [answer], ended = hear(asking)
+    assert (answer.body, ended) == (b"answer", True)
+
+
+def test_who_has_never_asked_goes_at_once(asking: Relay) -> None:
+    asking.session.drain_behind_reply()
+    asking.go_on()
+    assert hear(asking) == ([], True)
+    assert asking.session.reason == Closed.DRAINED
+
+
+# --- other ends
+
+
+@pytest.mark.parametrize(
+    ("end", "reason", "seconds"),
+    [
+        (Session.revoke, Closed.REVOKED, AT_ONCE_SECONDS),
+        (Session.dismiss, Closed.PROBE, AT_ONCE_SECONDS),
+        (Session.end_over_limit, Closed.LIMIT, LINGER_SECONDS),
+        (Session.drain, Closed.DRAINED, LINGER_SECONDS),
+    ],
+    ids=["revoked", "a probe", "over its limit", "drained"],
+)
+def test_who_has_to_leave_may_stay_so_long(
+    relay: Relay, clock: Clock, end: object, reason: Closed, seconds: float
+) -> None:
+    assert callable(end)
+    end(relay.session)
+    relay.go_on()
+    assert (relay.session.reason, relay.session.ends_by) == (reason, clock.now + seconds)
+    relay.session.end(Closed.CLIENT_CLOSED)
+    assert relay.session.reason == reason, "the first reason counts"
+
+
+def test_a_client_that_came_again_does_not_prolong_its_stay(relay: Relay, clock: Clock) -> None:
+    relay.session.hurry()
+    first = relay.session.ends_by
+    clock.now += 5
+    relay.session.hurry()
+    relay.session.progress()
+    assert relay.session.ends_by == first
+
+
+def test_progress_prolongs_an_ending_session_and_no_other(relay: Relay, clock: Clock) -> None:
+    relay.session.progress()
+    assert relay.session.ends_by == float("inf")
+    relay.session.end(Closed.CLIENT_CLOSED)
+    clock.now += 5
+    relay.session.progress()
+    assert relay.session.ends_by == clock.now + LINGER_SECONDS
+
+
+def test_an_abort_closes_both_sides_once(relay: Relay) -> None:
+    relay.session.abort(Closed.REPLACED)
+    relay.session.abort(Closed.DRAINED)
+    assert (relay.ended, relay.session.reason) == (Closed.REPLACED, Closed.REPLACED)
+    assert relay.client.recv(1) == b""
+    assert relay.service.recv(1) == b""
+
+
+def test_an_error_of_ours_is_reported_and_is_the_reason() -> None:
+    relay, error = Relay(), ValueError("ours")
+    relay.session.end(Closed.CLIENT_CLOSED)
+    relay.session.failed(error)
+    assert (relay.errors, relay.ended) == ([error], Closed.INTERNAL)
+    relay.client.close()
+    relay.service.close()

@@ -1,0 +1,72 @@
+"""Two established peers, and the two pumps between them."""
+
+from curveproxy.proxy.established import Established
+from curveproxy.proxy.relay.env import AdmittedClient, RelayEnv
+from curveproxy.proxy.relay.facts import DOWNWARDS, UPWARDS, SessionFacts
+from curveproxy.proxy.relay.outbox import Outbox, PumpOwner
+from curveproxy.proxy.relay.peer import Peer
+from curveproxy.proxy.relay.pump import Pump
+from curveproxy.proxy.relay.transform import transforms
+from curveproxy.proxy.settings import ServiceSettings
+from curveproxy.reasons import Invalid
+
+SUBSCRIBE_TO_ALL = b"\1"
+
+
+class PumpPair(SessionFacts, PumpOwner):
+    """The pumps of a session, and what one tells the other. When and how they end is for ``Session`` to say."""
+
+    __slots__ = ("_to_downstream", "_to_upstream")
+
+    def __init__(
+        self,
+        client: AdmittedClient,
+        downstream: Established,
+        upstream: Established,
+        settings: ServiceSettings,
+        env: RelayEnv,
+    ) -> None:
+        """downstream: the side that has connected to us; upstream: the side to which we have connected."""
+        below, above = Peer(downstream), Peer(upstream)
+        super().__init__(client, settings.name, env, below, above)
+        upwards, downwards = transforms(
+            (downstream.security, below),
+            (upstream.security, above),
+            settings.messages,
+            xpub_messages=settings.xpub_messages,
+        )
+        self._to_upstream = Pump(self, UPWARDS, below, above, upwards, downstream.leftover)
+        self._to_downstream = Pump(self, DOWNWARDS, above, below, downwards, upstream.leftover)
+        below.attach(on_readable=self._to_upstream, on_writable=self._to_downstream)
+        above.attach(on_readable=self._to_downstream, on_writable=self._to_upstream)
+        if above.never_subscribes:
+            self._to_downstream.begin_with(SUBSCRIBE_TO_ALL)
+        if below.never_subscribes:
+            self._to_upstream.begin_with(SUBSCRIBE_TO_ALL)
+
+    def begin(self) -> None:
+        """Relay from now on. Both sockets are registered already."""
+        for peer in (self._downstream, self._upstream):
+            self.env.reactor.hand_over(peer.socket.fileno(), peer)
+        self._to_upstream.begin()
+        self._to_downstream.begin()
+
+    def source_lost(self, pump: Outbox) -> None:
+        self._other(pump).lose_sink()
+
+    def is_source_lost(self, pump: Outbox) -> bool:
+        return self._other(pump).has_lost_sink
+
+    def sink_lost(self, pump: Outbox) -> None:
+        other = self._other(pump)
+        if other.has_ended:
+            other.close_if_unheard()
+
+    def reply(self, pump: Outbox, command: bytes) -> None:
+        self._other(pump).send_command(command)
+
+    def invalid(self, reason: Invalid, detail: str = "") -> None:
+        self.env.observer.invalid(self, reason, detail)
+
+    def _other(self, pump: Outbox) -> Pump:
+        return self._to_downstream if pump is self._to_upstream else self._to_upstream

@@ -1,0 +1,169 @@
+"""The pumps of a session relay both ways round, whichever of its sides speaks CURVE: the class is the same."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from socket import SHUT_WR, socket
+
+import pytest
+import trio
+from support import curve, zmtp
+from support.relaying import FIRST_NONCE, KEY, Relay
+
+from curveproxy.proxy.net.reactor import GONE, READ, WRITE
+from curveproxy.proxy.relay import pump
+from curveproxy.proxy.relay.peer import Peer
+from curveproxy.reasons import Closed, Invalid
+from curveproxy.wire.security import Version
+from curveproxy.wire.zmtp.frame import Dialect
+
+MESSAGES = [[b"one"], [b"", b"two", bytes(300)], [bytes(600)], [bytes(1900)], [b"last"]]
+
+Message = list[bytes]
+
+
+@pytest.fixture(autouse=True)
+def _soon_in_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pump, "THREAD_SIZE", 1500)
+    monkeypatch.setattr(trio, "current_time", lambda: 0.0)
+
+
+class End:
+    """One outer end of a relay, as a peer that speaks CURVE or not."""
+
+    def __init__(self, relay: Relay, side: str, boxed: str) -> None:
+        self._relay, self._is_boxed = relay, side == boxed
+        self.socket: socket = relay.client if side == "downstream" else relay.service
+        self.peer: Peer = relay.near if side == "downstream" else relay.far
+        self._sends, self._hears = (
+            (curve.FROM_CLIENT, curve.FROM_SERVER) if boxed == "downstream" else (curve.FROM_SERVER, curve.FROM_CLIENT)
+        )
+        self._nonce, self._came = FIRST_NONCE - 1, b""
+
+    def frame(self, body: bytes, *, more: bool = False, command: bool = False) -> bytes:
+        if not self._is_boxed:
+            return zmtp.frame(body, zmtp.MORE * more + zmtp.COMMAND * command)
+        self._nonce += 1
+        flags = curve.INNER_MORE * more + curve.INNER_COMMAND * command
+        return zmtp.frame(curve.message(KEY, self._sends, self._nonce, body, flags))
+
+    def send(self, octets: bytes) -> None:
+        for start in range(0, len(octets), 100):
+            self.socket.send(octets[start : start + 100])
+            self.peer.ready(READ)
+            self._relay.go_on()
+
+    def send_messages(self, messages: list[Message]) -> None:
+        for message in messages:
+            for place, body in enumerate(message, 1):
+                self.send(self.frame(body, more=place < len(message)))
+
+    def hear(self) -> Iterator[zmtp.Frame]:
+        """Frames that came, in the clear."""
+        with suppress(BlockingIOError):
+            while got := self.socket.recv(1 << 20):
+                self._came += got
+        frames, self._came = zmtp.read_frames(self._came), b""
+        for frame in frames:
+            if not self._is_boxed:
+                yield frame
+                continue
+            _, flags, data = curve.read_message(frame.body, KEY, self._hears)
+            inner = zmtp.COMMAND * bool(flags & curve.INNER_COMMAND) + zmtp.MORE * bool(flags & curve.INNER_MORE)
+            yield zmtp.Frame(inner, data)
+
+    def messages(self) -> list[Message]:
+        found: list[Message] = [[]]
+        for flags, body in self.hear():
+            found[-1].append(body)
+            if not flags & zmtp.MORE:
+                found.append([])
+        assert found.pop() == []
+        return found
+
+    def close(self) -> None:
+        self.socket.shutdown(SHUT_WR)
+        self.peer.ready(READ | GONE)
+        self._relay.go_on()
+
+
+@pytest.fixture(params=["downstream", "upstream"])
+def boxed(request: pytest.FixtureRequest) -> str:
+    """The side that speaks CURVE."""
+    side: str = request.param
+    return side
+
+
+def ends(relay: Relay, boxed: str) -> tuple[End, End]:
+    return End(relay, "downstream", boxed), End(relay, "upstream", boxed)
+
+
+@pytest.mark.parametrize("policy", ["disconnect", "drop"])
+def test_messages_of_all_sizes_go_both_ways(boxed: str, policy: str) -> None:
+    with Relay(boxed=boxed, on_invalid=policy) as relay:
+        downstream, upstream = ends(relay, boxed)
+        downstream.send_messages(MESSAGES)
+        upstream.send_messages(MESSAGES[::-1])
+        assert upstream.messages() == MESSAGES
+        assert downstream.messages() == MESSAGES[::-1]
+        session = relay.session
+        assert session.messages_in == session.messages_out == len(MESSAGES)
+        assert session.octets_in == session.octets_out == sum(len(part) for parts in MESSAGES for part in parts)
+        assert relay.invalid == []
+
+
+def test_a_ping_and_its_answer_go_both_ways(boxed: str) -> None:
+    with Relay(boxed=boxed) as relay:
+        both = ends(relay, boxed)
+        for asks, answers in (both, both[::-1]):
+            asks.send(asks.frame(zmtp.ping(b"x"), command=True))
+            assert list(answers.hear()) == [zmtp.Frame(zmtp.COMMAND, zmtp.ping(b"x"))]
+            answers.send(answers.frame(zmtp.command(b"PONG", b"x"), command=True))
+            assert list(asks.hear()) == [zmtp.Frame(zmtp.COMMAND, zmtp.command(b"PONG", b"x"))]
+
+
+@pytest.mark.parametrize(("closes", "reason"), [(0, Closed.CLIENT_CLOSED), (1, Closed.BACKEND_CLOSED)])
+def test_a_close_of_one_side_ends_the_other_behind_what_was_said(boxed: str, closes: int, reason: Closed) -> None:
+    with Relay(boxed=boxed) as relay:
+        both = ends(relay, boxed)
+        both[closes].send_messages([[b"last"]])
+        both[closes].close()
+        assert both[1 - closes].messages() == [[b"last"]]
+        assert both[1 - closes].socket.recv(1) == b""
+        both[1 - closes].close()
+        assert (relay.ended, relay.session.reason) == (reason, reason)
+
+
+def test_a_damaged_box_ends_the_session_or_is_dropped(boxed: str) -> None:
+    for policy, kept in (("disconnect", [[b"a"]]), ("drop", [[b"a"], [b"c"]])):
+        with Relay(boxed=boxed, on_invalid=policy) as relay:
+            both = ends(relay, boxed)
+            source, sink = both if boxed == "downstream" else both[::-1]
+            source.send(source.frame(b"a"))
+            damaged = bytearray(source.frame(b"b"))
+            damaged[-1] ^= 1
+            source.send(bytes(damaged))
+            if relay.session.reason is None:
+                source.send(source.frame(b"spoiled") + source.frame(b"c"))
+            assert sink.messages() == kept
+            assert relay.invalid[0] == Invalid.BOX
+            assert (relay.session.reason == Closed.INVALID_MESSAGE) == (policy == "disconnect")
+
+
+def test_a_plain_side_that_breaks_the_framing_always_ends_the_session(boxed: str) -> None:
+    with Relay(boxed=boxed) as relay:
+        both = ends(relay, boxed)
+        plain = both[boxed == "downstream"]
+        plain.send(b"\x08\x00")
+        assert (relay.invalid, relay.session.reason) == ([Invalid.FRAMING], Closed.INVALID_MESSAGE)
+
+
+def test_an_old_subscriber_has_all_asked_for_it_on_either_side(boxed: str) -> None:
+    old, new = Version(Dialect.V1, 0), Version(Dialect.V3, 1)
+    is_above = boxed == "downstream"
+    versions, kinds = ((new, old), (b"PUB", b"SUB")) if is_above else ((old, new), (b"SUB", b"PUB"))
+    with Relay(boxed=boxed, versions=versions, kinds=kinds) as relay:
+        both = ends(relay, boxed)
+        publisher = both[0] if is_above else both[1]
+        publisher.peer.ready(WRITE)
+        relay.go_on()
+        assert publisher.messages() == [[b"\1"]]
