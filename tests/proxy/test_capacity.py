@@ -28,3 +28,13 @@ def test_all_that_is_in_use_is_counted_with_the_reserve() -> None:
         descriptors.take_place()
     descriptors.give_place_back()
     assert descriptors.in_use == before + 2 * 3 + 5
+
+
+def test_what_is_in_use_is_the_reserve_one_for_each_half_open_connection_and_two_for_each_place() -> None:
+    descriptors = Capacity(1000)
+    descriptors.half_open.number = 3
+    descriptors.take_place()
+    descriptors.take_place()
+    assert (descriptors.places_in_use, descriptors.in_use) == (2, 128 + 3 + 4)
+    descriptors.give_place_back()
+    assert (descriptors.places_in_use, descriptors.in_use) == (1, 128 + 3 + 2)

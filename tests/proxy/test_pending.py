@@ -262,6 +262,15 @@ def test_what_breaks_behind_the_end_is_reported_and_refuses_nobody_twice(case: C
     assert case.owner.calls.count("settled") == 1
 
 
+def test_an_error_of_ours_as_ready_is_made_ends_this_client_and_gives_the_service_back(case: Case) -> None:
+    case.pending.begin(claims=False)
+    case.applying.error = ValueError("ours")
+    case.pending.connected(case.upstream)
+    assert case.observer.events.pop(0) == ("unexpected", "ours")
+    assert case.owner.calls[-1] == "give_back"
+    assert case.is_refused(Outcome.INTERNAL)
+
+
 async def test_it_is_cancelled_before_its_claim_has_begun(case: Case) -> None:
     case.pending.begin(claims=True)
     case.pending.cancel(RefusedError(Outcome.SHUTDOWN))

@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 from support.accepting import accepting
 from support.gates import RecordingGate
 from support.peer import Refused
 from support.waiting import until
 
+from curveproxy.proxy.accept.half_open import HalfOpen
 from curveproxy.proxy.errors import RefusedError
 from curveproxy.proxy.net.endpoint import Network
 from curveproxy.proxy.net.sockets import source_of
@@ -223,3 +225,181 @@ async def test_when_it_closes_everybody_is_told_so() -> None:
             await until(lambda: at_work.admission.half_open == 2)
             at_work.admission.close()
             assert gate.observer.events == [ACCEPTED, ACCEPTED, refused(Outcome.SHUTDOWN), refused(Outcome.SHUTDOWN)]
+
+
+# --- the order of what is checked: cheap before dear
+
+
+async def test_who_comes_too_often_is_not_even_greeted_and_ends_nobody() -> None:
+    gate = RecordingGate(max_half_open=1, handshakes_per_second_per_source=1)
+    async with accepting(gate) as at_work:
+        with at_work.client() as first, at_work.client() as second:
+            await until(lambda: len(gate.observer.events) == 3)
+            assert gate.observer.events[2] == refused(
+                Outcome.SOURCE_LIMIT, "too often: handshakes_per_second_per_source"
+            )
+            assert at_work.admission.half_open == 1
+            assert await trio.to_thread.run_sync(first.sock.recv, 100)
+            assert (await trio.to_thread.run_sync(second.recv_until_closed)).octets == b""
+
+
+async def test_no_box_is_opened_while_the_service_is_down() -> None:
+    gate = RecordingGate()
+    gate.is_down = True
+    async with accepting(gate) as at_work:
+        with at_work.client() as client:
+            await trio.to_thread.run_sync(client.greeting)
+            client.hello(box=bytes(80))
+            await trio.testing.wait_all_tasks_blocked(0.02)
+            assert gate.observer.events == [ACCEPTED], "that it does not open is not known"
+            gate.is_down = False
+            gate.resume()
+            await until(lambda: len(gate.observer.events) == 2)
+            assert gate.observer.events[1] == refused(Outcome.HELLO_BOX)
+
+
+async def test_of_those_that_wait_some_find_out_whether_their_service_is_up() -> None:
+    gate = RecordingGate()
+    gate.is_down = True
+    async with accepting(gate) as at_work:
+        with at_work.client() as first, at_work.client() as second:
+            for client in (first, second):
+                await trio.to_thread.run_sync(client.greeting)
+                client.hello()
+            await trio.testing.wait_all_tasks_blocked(0.02)
+            gate.probes = 1
+            at_work.admission.expire(trio.current_time())
+            await trio.testing.wait_all_tasks_blocked(0.02)
+            for client in (first, second):
+                client.sock.setblocking(False)
+            heard = []
+            for client in (first, second):
+                try:
+                    heard.append(bool(client.sock.recv(1000)))
+                except BlockingIOError:
+                    heard.append(False)
+            assert sorted(heard) == [False, True], "one has its WELCOME, the other waits"
+            assert at_work.admission.half_open == 2
+
+
+async def test_an_identity_that_no_service_could_bear_is_refused_before_the_service_is_asked() -> None:
+    gate = RecordingGate()
+    gate.refusal = RefusedError(Outcome.CLIENT_UNKNOWN)
+    async with accepting(gate) as at_work:
+        for identity in (b"\0x", bytes(256)):
+            with at_work.client(identity=identity) as client:
+                await at_work.applies(client)
+                await until(lambda: len(gate.observer.events) == 2)
+                assert gate.observer.take()[1] == refused(
+                    Outcome.METADATA, "the identity is too long or begins with a zero octet"
+                )
+
+
+async def test_a_source_that_fails_may_come_half_as_often_until_one_of_it_succeeds(
+    mock_clock: trio.testing.MockClock,
+) -> None:
+    gate = RecordingGate(handshakes_per_second_per_source=1)
+    async with accepting(gate) as at_work:
+
+        async def fails() -> tuple[object, ...]:
+            """What becomes of who comes a second later."""
+            mock_clock.jump(1)
+            with at_work.client() as client:
+                client.send_raw(b"GET / HTTP/1.1\r\n\r\n")
+                await until(lambda: len(gate.observer.events) == 2)
+                return gate.observer.take()[1]
+
+        assert [await fails() for _ in range(3)] == [refused(Outcome.NOT_ZMTP)] * 3
+        detail = "too many failures: half of handshakes_per_second_per_source is left"
+        assert await fails() == refused(Outcome.SOURCE_LIMIT, detail)
+        mock_clock.jump(1)
+        with at_work.client() as client:
+            await at_work.applies(client)
+            await until(lambda: gate.applied)
+            gate.observer.take()
+        mock_clock.jump(1)  # its bucket is full again
+        assert [await fails() for _ in range(2)] == [refused(Outcome.NOT_ZMTP)] * 2
+
+
+# --- a load balancer
+
+
+async def test_a_balancer_s_header_is_checked_and_its_client_s_rate() -> None:
+    gate = RecordingGate(balancers=(Network.parse("127.0.0.1"),), handshakes_per_second_per_source=1)
+    async with accepting(gate) as at_work:
+
+        async def ends(octets: bytes) -> tuple[object, ...]:
+            with at_work.client() as client:
+                client.send_raw(octets)
+                await until(lambda: len(gate.observer.events) == 2)
+                return gate.observer.take()[1]
+
+        assert await ends(b"\xff") == refused(Outcome.NOT_ZMTP, "no PROXY protocol header from the balancer")
+        with at_work.client() as first:
+            first.send_raw(balanced("192.0.2.1", 1))
+            await until(lambda: gate.observer.take())
+            assert await trio.to_thread.run_sync(first.sock.recv, 100)
+            detail = "too often: handshakes_per_second_per_source"
+            assert await ends(balanced("192.0.2.1", 2)) == refused(Outcome.SOURCE_LIMIT, detail)
+            with at_work.client() as other:
+                other.send_raw(balanced("192.0.2.2", 1))
+                assert await trio.to_thread.run_sync(other.sock.recv, 100)
+
+
+async def test_a_balancer_that_speaks_for_itself_counts_to_no_source() -> None:
+    gate = RecordingGate(balancers=(Network.parse("127.0.0.1"),), max_half_open_per_source=1)
+    local = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0"
+    async with accepting(gate) as at_work:
+        with at_work.client() as first, at_work.client() as second:
+            for client in (first, second):
+                client.send_raw(local)
+                assert await trio.to_thread.run_sync(client.sock.recv, 100)
+            await until(lambda: at_work.admission.half_open == 2)
+            assert [event[0] for event in gate.observer.events] == ["accepted"] * 2
+        await until(lambda: len(gate.observer.events) == 4)
+        assert gate.observer.events[2:] == [refused(Outcome.PROBE)] * 2
+
+
+# --- errors and changes
+
+
+async def test_an_error_of_ours_in_a_unit_ends_one_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with accepting() as at_work:
+        [gate] = at_work.gates
+
+        def fails(*_: Any) -> None:
+            monkeypatch.undo()
+            raise ValueError("ours")
+
+        monkeypatch.setattr(HalfOpen, "greeted", fails)
+        with at_work.client() as broken, at_work.client() as well:
+            await until(lambda: at_work.admission.half_open == 2)
+            broken.send_greeting()
+            await until(lambda: len(gate.observer.events) == 4)
+            assert gate.observer.take()[2:] == [("unexpected", "ours"), refused(Outcome.INTERNAL)]
+            await at_work.applies(well)
+            await until(lambda: gate.applied)
+
+
+async def test_who_has_been_refused_is_not_looked_at_again() -> None:
+    gate = RecordingGate()
+    async with accepting(gate) as at_work:
+        with at_work.client() as client:
+            await trio.to_thread.run_sync(client.greeting)
+            await until(lambda: at_work.admission.half_open == 1)
+            client.hello()  # it is ready
+            assert at_work.admission.evict_oldest()
+            await trio.testing.wait_all_tasks_blocked(0.02)
+            assert gate.observer.events == [ACCEPTED, refused(Outcome.EVICTED)]
+
+
+async def test_a_reload_holds_for_those_that_are_half_open() -> None:
+    gate = RecordingGate()
+    async with accepting(gate) as at_work:
+        with at_work.client() as client:
+            await at_work.has_asked(client)
+            gate.configure(max_initiate_bytes=257)
+            at_work.admission.configure([gate])
+            client.initiate()
+            await until(lambda: len(gate.observer.events) == 2)
+            assert gate.observer.events[1][:2] == ("refused", Outcome.INITIATE_TOO_LARGE)

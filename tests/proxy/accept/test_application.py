@@ -9,13 +9,16 @@ from attrs import evolve
 from support.accepting import accepting
 from support.client import RawClient
 from support.gates import RecordingGate
+from support.loopback import reset
 from support.peer import Refused
 from support.waiting import until
 
 from curveproxy.proxy.accept.application import FINAL
 from curveproxy.proxy.errors import RefusedError
+from curveproxy.proxy.net.sockets import is_readable
 from curveproxy.proxy.settings import RefusalMode
 from curveproxy.reasons import Outcome
+from curveproxy.wire.security import Curve
 
 PROBE = {"Socket-Type": b"DEALER", "X-Curveproxy-Probe": b""}
 
@@ -92,3 +95,35 @@ async def test_a_client_that_takes_no_ready_has_gone() -> None:
             with pytest.raises(RefusedError) as caught:
                 evolve(application, socket=full).welcome({"Socket-Type": b"ROUTER"})
             assert (caught.value.outcome, caught.value.detail) == (Outcome.PEER_CLOSED, "it takes no READY")
+
+
+async def test_who_is_welcome_has_ready_and_the_socket_of_a_session() -> None:
+    gate = RecordingGate()
+    async with accepting(gate) as at_work:
+        with at_work.client(minor=1, identity=b"me") as client:
+            await at_work.applies(client)
+            await until(lambda: gate.applied)
+            application = gate.applied[0]
+            before = application.socket.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+            established = application.welcome({"Socket-Type": b"ROUTER", "X-Colour": b"green"})
+            assert await trio.to_thread.run_sync(client.ready) == {"Socket-Type": b"ROUTER", "X-Colour": b"green"}
+            assert established.socket is application.socket
+            assert established.metadata == application.applicant.metadata == client.properties
+            assert (established.version.minor, established.socket_type) == (1, b"DEALER")
+            assert isinstance(established.security, Curve)
+            assert established.security.key == client.shared
+            assert established.socket.getsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT) == 1
+            assert established.socket.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) > before
+
+
+async def test_who_has_reset_can_not_be_welcomed() -> None:
+    gate = RecordingGate()
+    async with accepting(gate) as at_work:
+        client = at_work.client()
+        await at_work.applies(client)
+        await until(lambda: gate.applied)
+        application = gate.applied[0]
+        reset(client.sock)
+        await until(lambda: is_readable(application.socket))
+        with pytest.raises(OSError):
+            application.welcome({"Socket-Type": b"ROUTER"})

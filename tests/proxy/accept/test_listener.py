@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 from support.accepting import Accepting, accepting
 from support.gates import RecordingGate
 from support.waiting import until
@@ -143,3 +144,46 @@ async def test_while_it_rests_the_operator_is_told(monkeypatch: pytest.MonkeyPat
         with connect(at_work):
             await until(lambda: at_work.listener.half_open == 1)
             assert gate.observer.events[0] == ("notice", "no descriptor is left")
+
+
+async def test_other_services_take_its_place_and_their_settings_hold_at_once() -> None:
+    first, second = RecordingGate("first"), RecordingGate("second", max_half_open=1)
+    async with accepting(first) as at_work:
+        with connect(at_work), connect(at_work):
+            await until(lambda: at_work.listener.half_open == 2)
+            at_work.listener.configure([second])
+            assert list(at_work.listener.gates) == [second]
+            with connect(at_work):
+                await until(lambda: at_work.listener.half_open == 1)
+                outcomes = [event[1] for event in first.observer.events if event[0] == "refused"]
+                assert outcomes == [Outcome.EVICTED] * 2
+                assert second.observer.events == [("accepted",)]
+                at_work.listener.close()
+                assert second.observer.events[-1] == ("refused", Outcome.SHUTDOWN, "", "")
+
+
+async def test_who_is_late_is_ended_by_its_tick() -> None:
+    async with accepting() as at_work:
+        [gate] = at_work.gates
+        with connect(at_work):
+            await until(lambda: at_work.listener.half_open == 1)
+            at_work.listener.expire(trio.current_time() + gate.settings.admission.handshake_seconds + 1)
+            assert gate.observer.events[-1] == ("refused", Outcome.TIMEOUT, "", "")
+
+
+async def test_it_stops_when_it_is_closed_and_not_before(nursery: trio.Nursery) -> None:
+    at_work = Accepting(RecordingGate())
+    ended = trio.Event()
+
+    async def run() -> None:
+        await at_work.listener.run()
+        ended.set()
+
+    nursery.start_soon(run)
+    await trio.testing.wait_all_tasks_blocked()
+    assert not ended.is_set()
+    at_work.listener.close()
+    with trio.fail_after(10):
+        await ended.wait()
+        await at_work.listener.run()  # of one that is closed there is nothing to run
+    at_work.reactor.close()
