@@ -5,8 +5,9 @@ The proxy runs in this process, for a full epoll and an error of our own can not
 
 import errno
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from enum import StrEnum
 from functools import partial
 from typing import Any
 
@@ -15,8 +16,10 @@ import trio
 import trio.testing
 from support.client import RawClient, answers
 from support.curve import Keys
+from support.fakes import RecordingObserver
 from support.peer import Refused
 from support.service import RawService, echo
+from support.waiting import until
 
 from curveproxy.policy.access import AccessList
 from curveproxy.proxy.accept.admission import Admission
@@ -39,27 +42,22 @@ from curveproxy.wire.zmtp.negotiation import PlainInitiator
 SECONDS = 20
 
 
-class Told:
-    """An observer that keeps what it is told, each as its name and the first word behind it."""
+class Told(RecordingObserver):
+    """An observer whose events are read as their names and reasons."""
 
-    def __init__(self) -> None:
-        self.words: list[tuple[str, str]] = []
-
-    def __getattr__(self, name: str) -> Callable[..., None]:
-        def tell(*facts: object, **_: object) -> None:
-            word = next((str(fact) for fact in facts if isinstance(fact, str)), "")
-            if name not in ("accepted", "backend_up"):
-                self.words.append((name, word))
-
-        return tell
+    @property
+    def words(self) -> list[tuple[str, str]]:
+        return [
+            (str(name), str(facts[0]) if facts and isinstance(facts[0], StrEnum) else "")
+            for name, *facts in self.events
+            if name not in ("accepted", "backend_up")
+        ]
 
     async def wait(self, *words: tuple[str, str]) -> None:
         """Until so much was told; it is exactly this."""
-        with trio.fail_after(SECONDS):
-            while len(self.words) < len(words):
-                await trio.sleep(0.01)
+        await until(lambda: len(self.words) >= len(words), SECONDS)
         assert self.words == list(words)
-        self.words.clear()
+        self.take()
 
 
 class Running:
@@ -91,10 +89,10 @@ class Running:
         return await self.comes() and await self.is_empty()
 
     async def is_empty(self) -> bool:
-        with trio.fail_after(SECONDS):
-            while self.service.places_in_use or self.proxy.figures_of(self.service).half_open:
-                await trio.sleep(0.01)
-        self.told.words.clear()
+        await until(
+            lambda: not self.service.places_in_use and not self.proxy.figures_of(self.service).half_open, SECONDS
+        )
+        self.told.take()
         return not self.service.is_down
 
 
@@ -236,9 +234,7 @@ def test_an_error_of_ours_in_what_all_share_is_told_and_all_goes_on(
         async with running(backend) as at_work:
             once(place, name, monkeypatch)
             came = await at_work.comes()
-            with trio.fail_after(SECONDS):
-                while ("unexpected", "") not in at_work.told.words:
-                    await trio.sleep(0.01)
+            await until(lambda: ("unexpected", "") in at_work.told.words, SECONDS)
             assert came
             assert await at_work.is_well()
 
@@ -252,7 +248,7 @@ def test_a_pump_that_fails_as_it_is_told_to_leave_ends_its_session_alone(
         async with running(backend) as at_work:
             with RawClient(str(at_work.proxy.listener_of(at_work.service).bound), at_work.keys.public) as client:
                 await trio.to_thread.run_sync(client.handshake)
-                at_work.told.words.clear()
+                at_work.told.take()
                 once(Pump, "_exchange", monkeypatch)
                 at_work.service.admit(AccessList())  # nobody is listed any more: its session is told to leave
                 await at_work.told.wait(("unexpected", ""), ("closed", "internal"))

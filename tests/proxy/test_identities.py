@@ -3,7 +3,7 @@
 import pytest
 import trio
 import trio.testing
-from support.fakes import CLIENT, OTHER_CLIENT, RecordingObserver, RecordingSession, admitted
+from support.fakes import CLIENT, OTHER_CLIENT, RecordingObserver, RecordingRegistry, RecordingSession, admitted
 
 from curveproxy.policy.identities import RIVALS_REPLACE, RIVALS_SECONDS
 from curveproxy.proxy.errors import RefusedError
@@ -20,20 +20,6 @@ class Waiting:
 
     def cancel(self, error: RefusedError) -> None:
         self.refusals.append(error.outcome)
-
-
-class Registry:
-    """The identities of all processes. grants: whether a claim is answered with a yes."""
-
-    def __init__(self, *, grants: bool = True) -> None:
-        self.grants, self.calls = grants, list[tuple[object, ...]]()
-
-    async def claim(self, service: str, identity: bytes, key: bytes, number: int) -> bool:
-        self.calls.append(("claim", service, identity, key, number))
-        return self.grants
-
-    def release(self, service: str, identity: bytes, key: bytes, number: int) -> None:
-        self.calls.append(("release", service, identity, key, number))
 
 
 @pytest.fixture
@@ -144,7 +130,7 @@ async def test_all_who_claim_one_identity_hear_that_it_is_free(
 
 
 async def test_a_claim_asks_the_other_processes_and_its_release_tells_them(observer: RecordingObserver) -> None:
-    registry = Registry()
+    registry = RecordingRegistry()
     table = IdentityTable("test", observer, registry)
     who = admitted(b"me", number=7)
     assert table.expect(Waiting(who)) is True
@@ -155,7 +141,7 @@ async def test_a_claim_asks_the_other_processes_and_its_release_tells_them(obser
 
 
 async def test_the_end_of_a_session_releases_its_identity_everywhere(observer: RecordingObserver) -> None:
-    registry = Registry()
+    registry = RecordingRegistry()
     table = IdentityTable("test", observer, registry)
     for identity in (b"me", b""):
         session = RecordingSession(admitted(identity))
@@ -165,7 +151,7 @@ async def test_the_end_of_a_session_releases_its_identity_everywhere(observer: R
 
 
 async def test_a_claim_that_another_process_does_not_grant_is_refused(observer: RecordingObserver) -> None:
-    table = IdentityTable("test", observer, Registry(grants=False))
+    table = IdentityTable("test", observer, RecordingRegistry(grants=False))
     with pytest.raises(RefusedError) as refused:
         await table.claim(admitted(b"me"))
     assert refused.value.outcome == Outcome.IDENTITY_IN_USE

@@ -2,7 +2,7 @@
 
 import socket
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from math import inf
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from attrs import evolve
 from support.client import RawClient, answers
 from support.curve import Keys
 from support.fakes import ANYBODY, RecordingObserver
+from support.loopback import free_endpoint, listens
 from support.peer import Peer, Refused, connect
 from support.service import RawService, echo
 from support.waiting import until
@@ -122,17 +123,6 @@ async def serving(backend: str = NOBODY, server: Server | None = None) -> AsyncI
             client.close()
 
 
-def nobody_listens(endpoint: Endpoint) -> bool:
-    with suppress(ConnectionRefusedError), socket.create_connection((endpoint.host, endpoint.port)):
-        return False
-    return True
-
-
-def free_endpoint() -> Endpoint:
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        return Endpoint("tcp", *sock.getsockname())
-
-
 # --- opening
 
 
@@ -165,7 +155,7 @@ async def test_where_one_can_not_be_opened_nothing_has_changed(backend: RawServi
             assert case.server.services == [first]
             assert first.settings.admission.max_sessions > 1
             assert case.endpoint(first) == bound
-            assert nobody_listens(free), "what was opened before is closed again"
+            assert not listens(free), "what was opened before is closed again"
             assert await trio.to_thread.run_sync(answers, client)
             await case.enter(first)
 
@@ -199,7 +189,7 @@ async def test_a_service_that_is_not_wanted_any_more_is_closed_and_its_sessions_
         case.observers["b"].take()
         del case.wanted[goes]
         case.open()
-        assert nobody_listens(endpoint)
+        assert not listens(endpoint)
         assert half_open.recv_until_closed().octets == b"\xff" + bytes(8) + b"\x7f\x03"
         assert case.events("b") == [("refused", Outcome.SHUTDOWN, "", "")]
         assert await trio.to_thread.run_sync(leaving.recv_until_closed) == (b"", False)
@@ -441,7 +431,7 @@ async def test_a_drain_listens_no_more_at_once_and_refuses_who_is_half_open_or_i
         assert not case.server.draining
         case.server.drain(30)
         assert case.server.draining
-        assert nobody_listens(endpoint)
+        assert not listens(endpoint)
         assert case.events() == [("refused", Outcome.SHUTDOWN, "", "")] * 2
         for client in (half_open, waiting):
             assert client.recv_until_closed().octets == b"\xff" + bytes(8) + b"\x7f\x03"

@@ -12,7 +12,15 @@ import trio
 import trio.testing
 from attrs import evolve
 from support import curve
-from support.fakes import ANYBODY, CLIENT, OTHER_CLIENT, RecordingApplying, RecordingObserver, applicant
+from support.fakes import (
+    ANYBODY,
+    CLIENT,
+    OTHER_CLIENT,
+    RecordingApplying,
+    RecordingObserver,
+    RecordingRegistry,
+    applicant,
+)
 from support.peer import Peer
 from support.service import RawService, echo, never_ready
 from support.waiting import until
@@ -416,30 +424,18 @@ async def test_a_session_that_is_ending_is_closed_when_its_time_has_come(backend
         assert case.observer.take() == [("closed", Closed.DRAINED)]
 
 
-class Registry:
-    """Another process has every identity whose first octet is not ``m``."""
-
-    def __init__(self) -> None:
-        self.claimed, self.released = list[tuple[bytes, int]](), list[tuple[bytes, int]]()
-
-    async def claim(self, service: str, identity: bytes, key: bytes, number: int) -> bool:
-        self.claimed.append((identity, number))
-        return identity.startswith(b"m")
-
-    def release(self, service: str, identity: bytes, key: bytes, number: int) -> None:
-        self.released.append((identity, number))
-
-
 async def test_an_identity_is_claimed_of_all_processes_and_may_be_claimed_back(backend: RawService) -> None:
-    registry = Registry()
+    registry = RecordingRegistry(grants=False)
     async with at_work(backend.endpoint, registry=registry) as case:
         case.apply(b"you")
         await case.wait(("refused", Outcome.IDENTITY_IN_USE, "", z85.encode(CLIENT)))
+        registry.grants = True
         await case.enter(b"me")
         [session] = case.service.sessions
-        assert registry.claimed[-1] == (b"me", session.number)
+        facts = "test", b"me", CLIENT, session.number
+        assert registry.calls[-1] == ("claim", *facts)
         await case.service.make_way(b"me", session.number + 1)
         assert len(case.service.sessions) == 1
         await case.service.make_way(b"me", session.number)
         assert case.observer.take() == [("closed", Closed.REPLACED)]
-        assert registry.released[-1] == (b"me", session.number)
+        assert registry.calls[-1] == ("release", *facts)

@@ -131,6 +131,21 @@ class RecordingApplying:
         self.client.close()
 
 
+class RecordingRegistry:
+    """The identities of all processes. grants: whether a claim is answered with a yes; calls: what it was asked."""
+
+    def __init__(self, *, grants: bool = True) -> None:
+        self.grants = grants
+        self.calls: list[tuple[object, ...]] = []
+
+    async def claim(self, service: str, identity: bytes, key: bytes, number: int) -> bool:
+        self.calls.append(("claim", service, identity, key, number))
+        return self.grants
+
+    def release(self, service: str, identity: bytes, key: bytes, number: int) -> None:
+        self.calls.append(("release", service, identity, key, number))
+
+
 class RecordingObserver:
     """Keeps each event as its name and the facts that decide something: reasons, and our own words."""
 

@@ -2,6 +2,9 @@
 
 import socket
 import struct
+from contextlib import suppress
+
+from curveproxy.proxy.net.endpoint import Endpoint
 
 SECONDS = 10  # that a far end waits at most
 
@@ -37,3 +40,16 @@ def has_closed(far: socket.socket) -> bool:
         return far.recv(1) == b""
     except ConnectionResetError:
         return True
+
+
+def free_endpoint() -> Endpoint:
+    """One where nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        return Endpoint("tcp", *sock.getsockname())
+
+
+def listens(endpoint: Endpoint) -> bool:
+    """Whether somebody listens there."""
+    with suppress(ConnectionRefusedError), socket.create_connection((endpoint.host, endpoint.port)):
+        return True
+    return False

@@ -2,7 +2,7 @@
 
 import socket
 from collections.abc import AsyncIterator, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 
 import pytest
 import trio
@@ -10,7 +10,7 @@ import trio.testing
 from attrs import evolve
 from support.client import RawClient
 from support.gates import RecordingGate
-from support.loopback import has_closed
+from support.loopback import free_endpoint, has_closed, listens
 from support.peer import Refused
 
 from curveproxy.proxy.accept.listener import Listener
@@ -63,17 +63,6 @@ def gate_at(endpoint: Endpoint, name: str = "test") -> RecordingGate:
     return gate
 
 
-def free() -> Endpoint:
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        return Endpoint("tcp", *sock.getsockname())
-
-
-def listens(endpoint: Endpoint) -> bool:
-    with suppress(ConnectionRefusedError), socket.create_connection((endpoint.host, endpoint.port)):
-        return True
-    return False
-
-
 def test_services_that_name_one_port_share_a_place_and_port_0_is_another_for_each() -> None:
     fixed, any_port = Endpoint("tcp", "127.0.0.1", 5555), Endpoint("tcp", "127.0.0.1", 0)
     assert place_of(gate_at(fixed, "a").settings) == place_of(gate_at(fixed, "b").settings)
@@ -81,7 +70,7 @@ def test_services_that_name_one_port_share_a_place_and_port_0_is_another_for_eac
 
 
 async def test_each_service_has_its_listener_and_those_of_one_place_share_it(case: Case) -> None:
-    endpoint = free()
+    endpoint = free_endpoint()
     first, second, third = gate_at(endpoint, "a"), gate_at(endpoint, "b"), RecordingGate("c")
     fresh = case.open(first, second, third)
     assert set(case.listeners) == set(fresh) == {case.listeners.of(first), case.listeners.of(third)}
@@ -94,7 +83,7 @@ async def test_where_one_can_not_be_bound_none_is(case: Case) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         stays = RecordingGate("a")
         case.open(stays)
-        endpoint = free()
+        endpoint = free_endpoint()
         with pytest.raises(BindError):
             case.open(stays, gate_at(endpoint, "b"), gate_at(Endpoint("tcp", *taken.getsockname()), "c"))
         assert not listens(endpoint)
@@ -103,7 +92,7 @@ async def test_where_one_can_not_be_bound_none_is(case: Case) -> None:
 
 
 async def test_a_listener_that_stays_is_the_same_and_takes_its_services_anew(case: Case) -> None:
-    endpoint = free()
+    endpoint = free_endpoint()
     first, second = gate_at(endpoint, "a"), gate_at(endpoint, "b")
     [listener] = case.open(first)
     assert case.open(second) == [], "there is nothing new to run"
