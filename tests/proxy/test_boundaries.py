@@ -19,7 +19,7 @@ from support.curve import Keys
 from support.fakes import RecordingObserver
 from support.peer import Refused
 from support.service import RawService, echo
-from support.waiting import until
+from support.tasks import until
 
 from curveproxy.policy.access import AccessList
 from curveproxy.proxy.accept.admission import Admission

@@ -16,7 +16,7 @@ from support.fakes import ANYBODY, RecordingObserver
 from support.loopback import free_endpoint, listens
 from support.peer import Peer, Refused, connect
 from support.service import RawService, echo
-from support.waiting import until
+from support.tasks import until
 
 from curveproxy.policy.access import AccessList
 from curveproxy.policy.limits import RESERVED_DESCRIPTORS, AdmissionLimits

@@ -4,7 +4,7 @@ What applies is a stand-in; sessions, dials and the service behind them are real
 """
 
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
 import pytest
@@ -23,7 +23,7 @@ from support.fakes import (
 )
 from support.peer import Peer
 from support.service import RawService, echo, never_ready
-from support.waiting import until
+from support.tasks import spawner, until
 
 from curveproxy.policy.access import AccessList, KeyTerms
 from curveproxy.policy.limits import RESERVED_DESCRIPTORS, AdmissionLimits, ClientLimits
@@ -33,7 +33,7 @@ from curveproxy.proxy.identities import IdentityRegistry
 from curveproxy.proxy.net.buffers import BufferPool
 from curveproxy.proxy.net.endpoint import Endpoint
 from curveproxy.proxy.net.memory import MemoryBudget
-from curveproxy.proxy.net.reactor import FailsAlone, Reactor
+from curveproxy.proxy.net.reactor import Reactor
 from curveproxy.proxy.observer import SessionView
 from curveproxy.proxy.relay.session import LINGER_SECONDS
 from curveproxy.proxy.service import Service, ServiceEnv
@@ -60,20 +60,12 @@ class AtWork:
         descriptors: int,
         registry: IdentityRegistry | None,
     ) -> None:
-        self._nursery = nursery
         self.observer, self.reactor, self.capacity = RecordingObserver(), Reactor(16), Capacity(descriptors)
-        env = ServiceEnv(self.reactor, BufferPool(), MemoryBudget(), self.capacity, self.spawn, lambda: False, registry)
+        env = ServiceEnv(
+            self.reactor, BufferPool(), MemoryBudget(), self.capacity, spawner(nursery), lambda: False, registry
+        )
         self.service = Service(settings, clients, self.observer, env)
         self.applied: list[RecordingApplying] = []
-
-    def spawn(self, owner: FailsAlone, work: Callable[[], Awaitable[None]]) -> None:
-        async def guarded() -> None:
-            try:
-                await work()
-            except Exception as error:
-                owner.failed(error)
-
-        self._nursery.start_soon(guarded)
 
     def apply(self, identity: bytes = b"", *, who: Applicant | None = None) -> RecordingApplying:
         """Somebody has proved its key, and there is no objection."""

@@ -13,7 +13,7 @@ import trio.testing
 from support.accepting import accepting
 from support.gates import RecordingGate
 from support.peer import Refused
-from support.waiting import until
+from support.tasks import until
 
 from curveproxy.proxy.accept.half_open import HalfOpen
 from curveproxy.proxy.errors import RefusedError

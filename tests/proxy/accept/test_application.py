@@ -11,7 +11,7 @@ from support.client import RawClient
 from support.gates import RecordingGate
 from support.loopback import reset
 from support.peer import Refused
-from support.waiting import until
+from support.tasks import until
 
 from curveproxy.proxy.accept.application import FINAL
 from curveproxy.proxy.errors import RefusedError

@@ -11,7 +11,7 @@ import trio
 import trio.testing
 from support.accepting import Accepting, accepting
 from support.gates import RecordingGate
-from support.waiting import until
+from support.tasks import until
 
 from curveproxy.proxy.accept.listener import ACCEPTS, Listener
 from curveproxy.reasons import Outcome

@@ -1,7 +1,7 @@
 """Dials for the clients of one service: the handler hears of one end, and what was learned holds for the next dial."""
 
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -9,8 +9,9 @@ import pytest
 import trio
 from support import service as behaviour
 from support.fakes import RecordingObserver
+from support.loopback import free_endpoint
 from support.service import RawService
-from support.waiting import until
+from support.tasks import spawner, until
 
 from curveproxy.proxy.connect.dialer import Dialer
 from curveproxy.proxy.connect.recovery import Recovery
@@ -49,14 +50,7 @@ class Dialling:
         self.room = 0  # how often a descriptor can be freed
         self.settings = ServiceSettings("test", Endpoint("tcp", "*"), Endpoint.parse(backend), (), **more)
 
-        def spawn(owner: Any, work: Callable[[], Awaitable[None]]) -> None:
-            async def guarded() -> None:
-                try:
-                    await work()
-                except Exception as error:
-                    owner.failed(error)
-
-            nursery.start_soon(guarded)
+        spawn = spawner(nursery)
 
         self.recovery = Recovery(self.observer, spawn, self._has_recovered)
         self.dialer = Dialer(self.settings, self.observer, self.reactor, spawn, self._make_room, self.recovery)
@@ -96,12 +90,6 @@ async def dialling(backend: str, **more: Any) -> AsyncIterator[Dialling]:
     at_work.reactor.close()
 
 
-def nowhere() -> str:
-    """An endpoint at which nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return f"tcp://127.0.0.1:{listener.getsockname()[1]}"
-
-
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 async def test_a_service_is_fetched_by_its_address_or_its_name(host: str) -> None:
     with RawService(behaviour.echo) as service:
@@ -117,7 +105,7 @@ async def test_a_service_is_fetched_by_its_address_or_its_name(host: str) -> Non
 
 
 async def test_where_nobody_listens_the_service_is_down_and_that_is_told_once() -> None:
-    async with dialling(nowhere()) as at_work:
+    async with dialling(str(free_endpoint())) as at_work:
         assert await at_work.end() == BackendFailure.REFUSED
         assert [event[:2] for event in at_work.observer.events] == [("backend_failed", BackendFailure.REFUSED)]
         assert (at_work.recovery.up, at_work.recovery.is_down) == (False, True)
@@ -159,7 +147,7 @@ async def test_a_type_that_never_fitted_is_the_clients_fault_and_one_that_did_is
 
 async def test_another_address_is_another_service() -> None:
     with RawService(behaviour.echo) as service:
-        async with dialling(nowhere()) as at_work:
+        async with dialling(str(free_endpoint())) as at_work:
             await at_work.end()
             assert at_work.recovery.is_down
             settings = ServiceSettings("test", at_work.settings.listen, Endpoint.parse(service.endpoint), ())

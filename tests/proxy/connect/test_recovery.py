@@ -1,12 +1,10 @@
 """Whether a service is down, and how it is found out that it is up again."""
 
-from collections.abc import Awaitable, Callable
-from types import SimpleNamespace
-from typing import Any
-
 import pytest
 import trio
 import trio.testing
+from support.fakes import RecordingObserver
+from support.tasks import spawner
 
 from curveproxy.proxy.connect import recovery
 from curveproxy.proxy.connect.recovery import Recovery
@@ -22,19 +20,9 @@ class Found:
 
     def __init__(self, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch) -> None:
         self.listens, self.looks, self.recovered = False, 0, 0
-        self.errors = list[Exception]()
-        observer: Any = SimpleNamespace(unexpected=self.errors.append)
+        self.observer = RecordingObserver()
 
-        def spawn(owner: Any, work: Callable[[], Awaitable[None]]) -> None:
-            async def guarded() -> None:
-                try:
-                    await work()
-                except Exception as error:
-                    owner.failed(error)
-
-            nursery.start_soon(guarded)
-
-        self.recovery = Recovery(observer, spawn, self._has_recovered)
+        self.recovery = Recovery(self.observer, spawner(nursery), self._has_recovered)
         monkeypatch.setattr(recovery, "listens", self._look)
 
     async def _look(self, endpoint: Endpoint, *, allow_remote: bool) -> bool:
@@ -107,5 +95,5 @@ async def test_an_error_of_ours_in_a_look_is_reported(found: Found, monkeypatch:
     monkeypatch.setattr(recovery, "listens", fails)
     found.recovery.dial_failed(BackendFailure.REFUSED)
     await found.seconds(1)
-    assert [str(error) for error in found.errors] == ["ours"]
+    assert [str(error) for error in found.observer.errors] == ["ours"]
     assert found.recovery.is_down

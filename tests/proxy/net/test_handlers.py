@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from attrs import define
+from support.loopback import tcp_pair
 from support.relaying import Relay
 
 from curveproxy.proxy.accept.admission import Admission
@@ -91,10 +92,7 @@ class Stage:
 
     def pair(self) -> tuple[socket.socket, socket.socket]:
         """A connection over TCP: the near end is the handler's, the far end stays open."""
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            far = self._stack.enter_context(socket.create_connection(listener.getsockname()))
-            near = self._stack.enter_context(listener.accept()[0])
-        near.setblocking(False)
+        near, far = (self._stack.enter_context(end) for end in tcp_pair())
         return near, far
 
     def service(self) -> Endpoint:

@@ -11,7 +11,7 @@ import pytest
 import trio
 import trio.testing
 from support.loopback import reset, tcp_pair
-from support.waiting import until
+from support.tasks import until
 
 from curveproxy.proxy.net import linger
 from curveproxy.proxy.net.deadlines import Count
