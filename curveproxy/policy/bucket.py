@@ -25,6 +25,10 @@ class Bucket:
         """Whether there is a whole token."""
         return self.available(full_at, now) >= self._enough
 
+    def due(self, full_at: float) -> float:
+        """The time from which there is a whole token."""
+        return full_at - self._fill_seconds + self._enough / self._per_second
+
     def spend(self, full_at: float, now: float, tokens: float = 1.0) -> float:
         """Take tokens out, also more than there are. Returns the new ``full_at``."""
         return max(full_at, now) + tokens / self._per_second

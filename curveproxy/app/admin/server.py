@@ -6,6 +6,7 @@ answered whatever other requesters do: a connection has one request and little t
 
 import socket
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from math import inf
 
 import trio
 from attrs import frozen
@@ -22,6 +23,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from curveproxy.policy.bucket import Bucket
 from curveproxy.proxy.net.endpoint import Endpoint
 from curveproxy.proxy.net.listening import listen as bind_listener
 
@@ -59,15 +61,15 @@ class Pace:
     """A limit by waiting: so many at once, then so many a second. A request that is cancelled costs others nothing."""
 
     def __init__(self, burst: int, per_second: float) -> None:
-        self._interval, self._ahead = 1 / per_second, burst / per_second
-        self._full_at = 0.0
+        self._bucket = Bucket(per_second, burst / per_second)
+        self._full_at = -inf
         self._next = trio.Lock()
 
     async def turn(self) -> None:
         """Return when it is the caller's turn."""
         async with self._next:
-            await trio.sleep_until(self._full_at - self._ahead)
-            self._full_at = max(self._full_at, trio.current_time()) + self._interval
+            await trio.sleep_until(self._bucket.due(self._full_at))
+            self._full_at = self._bucket.spend(self._full_at, trio.current_time())
 
 
 class Scrapes:

@@ -12,7 +12,7 @@ from attrs import define, field
 
 from curveproxy.app.config.certificates import warn_of_open_secret
 from curveproxy.app.config.load import ConfigError, inspect, tables
-from curveproxy.app.config.schema import ServiceConfig
+from curveproxy.app.config.schema import AllowMode, ServiceConfig
 from curveproxy.app.watch.clients import UNREADABLE, Clients
 from curveproxy.policy.access import AccessList
 from curveproxy.policy.limits import BEFORE_HELLO, OnInvalid
@@ -86,7 +86,7 @@ def _check_clients(service: ServiceConfig, services: Sequence[str], found: Findi
     for key in service.secret_keys:
         if key.file is not None:
             warn_of_open_secret(key.file, found.warning)
-    if service.clients.allow == "any" and (service.clients.directory or service.clients.keys):
+    if service.clients.allow == AllowMode.ANY and (service.clients.directory or service.clients.keys):
         found.warning('allow = "any" lets everybody in', hint='the list only names them: with "listed" it decides')
     found.count(Clients.of(service, services, found).load())
 

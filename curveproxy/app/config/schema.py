@@ -1,6 +1,7 @@
 """The tables of a configuration file as frozen classes: each setting with its default and its bounds."""
 
 import os
+from enum import StrEnum
 from pathlib import Path
 from typing import Self
 
@@ -116,6 +117,13 @@ def _check_directory(_: object, __: object, path: Path | None) -> None:
         raise ValueError(f"{path} can not be listed: {reason(error)}") from None
 
 
+class AllowMode(StrEnum):
+    """Whose keys are allowed: those on the list, or any."""
+
+    LISTED = "listed"
+    ANY = "any"
+
+
 @frozen
 class ClientsConfig:
     """``[service.clients]``: who may connect. Nobody by default: there must be a list, or ``allow = "any"``.
@@ -125,7 +133,7 @@ class ClientsConfig:
     never.
     """
 
-    allow: str = field(default="listed", validator=in_(["listed", "any"]))
+    allow: AllowMode = AllowMode.LISTED
     directory: Path | None = field(default=None, validator=_check_directory)
     keys: list[PublicKey] = field(factory=list)
     refusal: RefusalMode = RefusalMode.ERROR

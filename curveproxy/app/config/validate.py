@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from curveproxy.app.config.convert import Complaint
-from curveproxy.app.config.schema import EVERYWHERE, Config, ProcessConfig, ServiceConfig
+from curveproxy.app.config.schema import EVERYWHERE, AllowMode, Config, ProcessConfig, ServiceConfig
 from curveproxy.policy.limits import MessageLimits
 from curveproxy.proxy.net.endpoint import Endpoint, is_local
 from curveproxy.wire.curve.keys import KeyPair
@@ -45,7 +45,7 @@ def _check_service(service: ServiceConfig, process: ProcessConfig, *, needs_keys
         yield "secret_keys", 'there is none: make one by "curveproxy keygen server"'
     yield from _check_balancers(service)
     clients = service.clients
-    if clients.allow == "listed" and clients.directory is None and not clients.keys:
+    if clients.allow == AllowMode.LISTED and clients.directory is None and not clients.keys:
         hint = 'add directory = "clients", or keys = ["..."], or allow = "any"'
         yield "clients", f"nobody is listed: {hint}"
     yield from (("backend", sentence) for sentence in _check_backend(service))

@@ -7,7 +7,7 @@ from math import inf
 import trio
 from attrs import define, field, frozen
 
-from curveproxy.app.config.schema import Config, ServiceConfig
+from curveproxy.app.config.schema import AllowMode, Config, ServiceConfig
 from curveproxy.app.observe.events import ServiceObserver
 from curveproxy.app.observe.history import EventHistory
 from curveproxy.app.observe.log import SILENT, Log
@@ -221,7 +221,7 @@ class ServiceManager:
 
     def _use_lists(self, each: RunningService) -> None:
         keys = {pair.public: name for pair, name in each.lists.keys.names.items()}
-        each.observer.configure(keys, allow_any=each.table.clients.allow == "any")
+        each.observer.configure(keys, allow_any=each.table.clients.allow == AllowMode.ANY)
         each.use_clients(each.lists.clients.list)
 
     def _log_listening(self, each: RunningService) -> None:

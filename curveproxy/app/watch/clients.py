@@ -16,7 +16,7 @@ import attrs
 from attrs import field, frozen
 
 from curveproxy.app.config.certificates import PUBLIC_SUFFIX, KeyFileError, NoCertificateError, read_certificate
-from curveproxy.app.config.schema import ServiceConfig
+from curveproxy.app.config.schema import AllowMode, ServiceConfig
 from curveproxy.app.observe.log import Notices
 from curveproxy.app.observe.text import suggestion
 from curveproxy.app.observe.troubles import NOBODY, NOBODY_HINT
@@ -128,7 +128,7 @@ class Clients(Watched[Client]):
         """The clients of a service of the configuration. services: the names of all."""
         clients = service.clients
         keys = [key.octets for key in clients.keys]
-        found = cls(clients.directory, keys, clients.allow == "any", log, service=service.name)
+        found = cls(clients.directory, keys, clients.allow == AllowMode.ANY, log, service=service.name)
         found.know_services(services)
         return found
 
