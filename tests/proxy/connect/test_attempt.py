@@ -13,6 +13,7 @@ from support import service as behaviour
 from support import zmtp
 from support.peer import Peer
 from support.service import RawService
+from support.tasks import until
 
 from curveproxy.proxy.connect.address import Address, fixed_address
 from curveproxy.proxy.connect.attempt import DialAttempt
@@ -99,6 +100,7 @@ async def test_a_service_that_answers_is_greeted_in_any_pacing(pacing: Pacing) -
             assert found.version.dialect == 3
             assert tried.knows_version
             assert not tried.is_connecting
+            await until(lambda: service.accepted[0].theirs)  # it may answer before it has read all of ours
             assert service.accepted[0].theirs["Socket-Type"] == b"DEALER"
 
 
