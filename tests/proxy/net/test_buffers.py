@@ -5,9 +5,14 @@ import trio.testing
 
 from curveproxy.proxy.net.buffers import (
     GRAIN,
+    LARGE_KEPT,
+    READ_SIZE,
+    READ_SIZE_MAX,
     SPARE_MAX,
     SPARE_SECONDS,
+    TARGET_ROOM,
     BufferPool,
+    memory_of,
 )
 
 
@@ -41,3 +46,21 @@ def test_so_much_is_kept_and_no_more() -> None:
     for buffer in lent:
         buffers.give_back(buffer)
     assert [buffers.borrow(SPARE_MAX // 2) in lent for _ in range(3)] == [True, True, False]
+
+
+def test_a_pump_that_keeps_much_of_a_frame_reads_more() -> None:
+    buffers = BufferPool()
+    assert [buffers.reach(kept) for kept in (0, LARGE_KEPT - 1, LARGE_KEPT)] == [READ_SIZE, READ_SIZE, READ_SIZE_MAX]
+    assert len(buffers.source) >= READ_SIZE_MAX
+    assert len(buffers.target) >= READ_SIZE_MAX + TARGET_ROOM
+
+
+def test_what_is_left_to_be_written_keeps_no_memory_that_is_much_larger() -> None:
+    buffers, octets = BufferPool(), memoryview(bytes(10 * GRAIN))
+    assert buffers.remainder(octets, 0, is_ours=True).obj is octets.obj
+    assert buffers.remainder(octets, 5 * GRAIN, is_ours=True).obj is octets.obj
+    for sent, is_ours in ((9 * GRAIN, True), (0, False)):
+        left = buffers.remainder(octets, sent, is_ours=is_ours)
+        assert left == octets[sent:]
+        assert left.obj is not octets.obj
+        assert memory_of(left) == len(left)
