@@ -1,1 +1,1 @@
-"""The process: files, signals, command line, configuration, metrics, admin page. Imports all rooms."""
+"""The process: files, signals, command line, configuration, metrics, admin page. Imports all other packages."""

@@ -12,6 +12,6 @@
              sealed, and writes the other.
 
 ``server`` has the listeners and the services, ``service`` the sessions of one. Above them stands the process, of which
-this room knows an ``observer`` that it tells, and ``settings`` that it is handed. Imports go down this list: a stage
+this package knows an ``observer`` that it tells, and ``settings`` that it is handed. Imports go down this list: a stage
 hands over to the next one through a Protocol that stands beside it, and knows none of the others.
 """

@@ -1,4 +1,4 @@
-"""What can go wrong in the wire room: a peer's fault, with its kind in a closed list, or a mistake of ours."""
+"""What can go wrong on the wire: a peer's fault, with its kind in a closed list, or a mistake of ours."""
 
 from enum import StrEnum
 
@@ -43,7 +43,7 @@ class Fault(StrEnum):
 
 
 class PeerError(Exception):
-    """A peer broke the protocol. The only error that functions named ``..._untrusted`` of this room raise.
+    """A peer broke the protocol. The only error that functions named ``..._untrusted`` of this package raise.
 
     detail: text for the log, in our own words.
     """
@@ -55,7 +55,7 @@ class PeerError(Exception):
 
 
 class LocalError(Exception):
-    """The wire room was used in a way in which it can not be used: a mistake of ours, not a peer's."""
+    """This package was used in a way in which it can not be used: a mistake of ours, not a peer's."""
 
 
 class CodecError(LocalError):

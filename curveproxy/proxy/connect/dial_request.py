@@ -50,7 +50,7 @@ class DialOwner(Protocol):
         """Close a connection to the service."""
 
     def is_under_way(self, dial: "DialRequest") -> bool:
-        """Whether its handler has not been told anything yet."""
+        """Whether its handler has not been called yet."""
 
     def type_of(self, dial: "DialRequest", negotiated: Negotiated) -> bytes | DialError | None:
         """The socket type of the service, or why it does not fit the client's."""

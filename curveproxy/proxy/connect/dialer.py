@@ -79,7 +79,7 @@ class Dialer:
     def dial(self, handler: DialHandler, metadata: Mapping[str, bytes]) -> DialRequest | None:
         """Connect and greet, with a client's metadata, within ``backend_connect_seconds``.
 
-        Returns what can be ended by ``refuse``; None when the handler has been told already.
+        Returns what can be ended by ``refuse``; None when the handler was called already.
         """
         if (refusal := self._objection(metadata)) is not None:
             if isinstance(refusal, DialError):

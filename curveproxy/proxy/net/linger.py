@@ -1,4 +1,4 @@
-"""Lingering closes: sockets that were told a last thing are read until their peers close too.
+"""Lingering closes: sockets that have sent their last octets are read until their peers close too.
 
 A socket that is closed while unread octets are in it is reset, and what it was sent last may be lost with that.
 """
@@ -12,7 +12,7 @@ from curveproxy.proxy.net import sockets
 from curveproxy.proxy.net.deadlines import Count, Deadline, DeadlineQueue
 from curveproxy.proxy.net.reactor import GONE, Reactor
 
-# How long a peer has to read what it was told, and how many linger at once: then the oldest is closed early.
+# How long a peer has to read the last octets, and how many sockets linger at once: beyond, the oldest is closed early.
 LINGER_SECONDS = 1.0
 LINGERING_MAX = 256
 READ_SIZE = 65536

@@ -133,17 +133,17 @@ def source_of(sock: socket.socket, address: object) -> int | None:
     return IPV6_MARK | int.from_bytes(packed[:8], "big")
 
 
-def peer_text(sock: socket.socket, source: int | None = None, told: tuple[str, int] | None = None) -> str:
+def peer_text(sock: socket.socket, source: int | None = None, claimed: tuple[str, int] | None = None) -> str:
     """A peer's address for the log: ``192.0.2.1:4242``, ``[2001:db8::1]:4242``, ``ipc``.
 
-    An IPv4 client of a listener for both is told as what it is: one address is to be one word in all of a log.
+    An IPv4 client of a dual-stack listener is shown as IPv4, so that an address is written one way in the whole log.
 
-    source: what is told of one that has gone already, and with it its port; told: what a balancer says that it is.
+    source: shown instead, without a port, when the socket is closed already; claimed: the address from a balancer.
     """
     if sock.family == socket.AF_UNIX:
         return "ipc"
     try:
-        host, port, *_ = told or sock.getpeername()
+        host, port, *_ = claimed or sock.getpeername()
     except OSError:
         if source is None:
             return "unknown"

@@ -62,7 +62,7 @@ def test_a_source_is_an_address_or_a_network(one: str, other: str, same: bool) -
 )
 def test_an_address_for_the_log(told: str, text: str) -> None:
     with socket.socket() as sock:
-        assert peer_text(sock, told=(told, 7)) == text
+        assert peer_text(sock, claimed=(told, 7)) == text
 
 
 def test_an_ipv4_client_of_a_listener_for_both_is_told_as_what_it_is() -> None:
