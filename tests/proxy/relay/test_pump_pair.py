@@ -167,3 +167,28 @@ def test_an_old_subscriber_has_all_asked_for_it_on_either_side(boxed: str) -> No
         publisher.peer.ready(WRITE)
         relay.go_on()
         assert publisher.messages() == [[b"\1"]]
+
+
+def test_what_is_invalid_in_either_direction_is_reported_with_its_direction() -> None:
+    with Relay() as relay:
+        downstream, upstream = End(relay, "downstream", "downstream"), End(relay, "upstream", "downstream")
+        downstream.send(downstream.frame(b"\1X", command=True))
+        upstream.send(upstream.frame(b"\1X", command=True))
+        assert relay.invalid == [Invalid.COMMAND] * 2
+        assert relay.session.reason is None
+
+
+def test_a_session_whose_sides_have_both_gone_is_closed() -> None:
+    with Relay() as relay:
+        relay.service.shutdown(SHUT_WR)
+        relay.far.ready(READ | GONE)
+        relay.go_on()
+        assert relay.session.reason == Closed.BACKEND_CLOSED
+        relay.service.close()
+        relay.far.ready(READ | WRITE | GONE)
+        downstream = End(relay, "downstream", "downstream")
+        downstream.send(downstream.frame(b"for nobody"))
+        relay.client.close()
+        relay.near.ready(READ | GONE)
+        relay.go_on()
+        assert relay.ended == Closed.BACKEND_CLOSED

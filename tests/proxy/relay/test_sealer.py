@@ -8,7 +8,7 @@ from curveproxy.proxy.relay.peer import Capabilities
 from curveproxy.proxy.relay.sealer import Sealer
 from curveproxy.reasons import Invalid
 from curveproxy.wire.codec.select import CodecState
-from curveproxy.wire.codec.state import Buffer
+from curveproxy.wire.codec.state import Buffer, Stop
 from curveproxy.wire.zmtp.frame import Dialect
 
 KEY = bytes(range(32))
@@ -51,3 +51,28 @@ def test_a_subscription_between_two_parts_ends_the_session() -> None:
     result = seals.apply(source, 0, len(octets), Buffer(1 << 12))
     seals.resolve(result, source, len(octets), lambda: 0.0)
     assert result.fatal == Invalid.COMMAND
+
+
+def test_a_command_stands_between_messages_as_a_box_of_its_own() -> None:
+    octets, seals = zmtp.frame(b"a") + zmtp.frame(zmtp.ping(b"x"), zmtp.COMMAND) + zmtp.frame(b"b"), sealer()
+    source, target, came, start = Buffer(bytearray(octets)), Buffer(1 << 12), b"", 0
+    while start < len(octets):
+        result = seals.apply(source, start, len(octets), target)
+        if result.stop > Stop.FULL:
+            seals.resolve(result, source, len(octets), lambda: 0.0)
+        came, start = came + bytes(result.output), result.start
+    opened = [curve.read_message(body, KEY, curve.FROM_SERVER)[1:] for _, body in zmtp.read_frames(came)]
+    assert opened == [(0, b"a"), (curve.INNER_COMMAND, zmtp.ping(b"x")), (0, b"b")]
+
+
+def test_what_it_says_itself_is_boxed_in_its_order() -> None:
+    seals = sealer()
+    frames = zmtp.read_frames(seals.message(b"x") + seals.command(zmtp.ping()))
+    opened = [curve.read_message(body, KEY, curve.FROM_SERVER) for _, body in frames]
+    assert [message[1:] for message in opened] == [(0, b"x"), (curve.INNER_COMMAND, zmtp.ping())]
+    assert [message.nonce for message in opened] == [curve.short(2), curve.short(3)]
+
+
+def test_a_frame_s_size_is_known_from_its_header() -> None:
+    octets = zmtp.frame(bytes(500))
+    assert sealer().frame_size(Buffer(bytearray(octets)), 0, 20) == len(octets)
