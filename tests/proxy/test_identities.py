@@ -62,21 +62,21 @@ async def test_clients_without_an_identity_do_not_meet(table: IdentityTable) -> 
     assert table.expect(Waiting(admitted())) is False
     table.ended(first)
     assert not table.has_session(b"")
-    assert (first.told, second.told, waiting.refusals) == ([], [], [])
+    assert (first.calls, second.calls, waiting.refusals) == ([], [], [])
 
 
 async def test_whoever_comes_again_replaces_its_session(table: IdentityTable) -> None:
     session = RecordingSession(admitted(b"me"))
     table.begun(session)
     assert table.expect(Waiting(admitted(b"me"))) is True, "the service has to forget the first"
-    assert session.told == [Closed.REPLACED]
+    assert session.calls == [Closed.REPLACED]
 
 
 async def test_a_session_whose_client_has_closed_delivers_what_it_has(table: IdentityTable) -> None:
     session = RecordingSession(admitted(b"me"), finishes=True)
     table.begun(session)
     table.expect(Waiting(admitted(b"me")))
-    assert session.told == ["hurry"]
+    assert session.calls == ["hurry"]
 
 
 def test_whoever_comes_again_while_it_waits_takes_its_own_place(table: IdentityTable) -> None:
@@ -164,10 +164,10 @@ async def test_a_client_that_came_again_elsewhere_has_its_session_here_replaced(
     table.begun(session)
     await table.make_way(b"me", 6)
     await table.make_way(b"you", 7)
-    assert session.told == [], "that is another client"
+    assert session.calls == [], "that is another client"
     session.on_end = table.ended
     await table.make_way(b"me", 7)
-    assert session.told == [Closed.REPLACED]
+    assert session.calls == [Closed.REPLACED]
     assert not table.has_session(b"me")
 
 

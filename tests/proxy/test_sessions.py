@@ -64,7 +64,7 @@ def test_a_certificate_s_limits_come_before_those_of_all() -> None:
 def test_a_lower_limit_ends_the_newest_sessions() -> None:
     table, sessions = with_sessions(SETTINGS, *[CLIENT] * 4, OTHER_CLIENT, *[CLIENT] * 20)
     table.configure(TWO)
-    assert [bool(session.told) for session in sessions] == [False] * 2 + [True] * 2 + [False] + [True] * 20
+    assert [bool(session.calls) for session in sessions] == [False] * 2 + [True] * 2 + [False] + [True] * 20
 
 
 def test_a_limit_that_is_lifted_takes_the_quota_away() -> None:
@@ -77,7 +77,7 @@ def test_sessions_in_other_processes_count() -> None:
     table, [first, second, _] = with_sessions(TWO, CLIENT, CLIENT, OTHER_CLIENT)
     table.configure(evolve(TWO, share=WorkerShare(0, 2)))
     assert table.share_clients({CLIENT: 1}) == {CLIENT: 2, OTHER_CLIENT: 1}
-    assert (first.told, second.told) == ([], ["end_over_limit"]), "this process has one of the two"
+    assert (first.calls, second.calls) == ([], ["end_over_limit"]), "this process has one of the two"
     assert table.share_clients({OTHER_CLIENT: 1}) == {CLIENT: 2, OTHER_CLIENT: 1}
     assert table.is_full(OTHER_CLIENT)
 
@@ -85,9 +85,9 @@ def test_sessions_in_other_processes_count() -> None:
 def test_whoever_is_not_on_the_new_list_is_sent_away() -> None:
     table, [listed, unlisted] = with_sessions(SETTINGS, CLIENT, OTHER_CLIENT)
     table.admit(AccessList({CLIENT: "alice"}))
-    assert (listed.told, unlisted.told) == ([], ["revoke"])
+    assert (listed.calls, unlisted.calls) == ([], ["revoke"])
     table.admit(AccessList({CLIENT: "alice"}, terms={CLIENT: KeyTerms(socket_types=frozenset({b"DEALER"}))}))
-    assert listed.told == ["revoke"], "it is a REQ"
+    assert listed.calls == ["revoke"], "it is a REQ"
 
 
 def test_whoever_s_time_has_come_is_closed() -> None:
@@ -98,9 +98,9 @@ def test_whoever_s_time_has_come_is_closed() -> None:
     late.ends_by, patient.ends_by, gone.ends_by = 5.0, 9.0, 4.0
     table.remove(gone)
     table.expire(5.0)
-    assert (late.told, patient.told, gone.told) == (["close"], [], [])
+    assert (late.calls, patient.calls, gone.calls) == (["close"], [], [])
     table.expire(6.0)
-    assert late.told == ["close"], "once"
+    assert late.calls == ["close"], "once"
 
 
 @pytest.mark.parametrize(
@@ -114,12 +114,12 @@ def test_sessions_are_checked_as_the_settings_say(settings: ServiceSettings, che
     table, [session] = with_sessions(SETTINGS, CLIENT)
     for now in range(100, 103):
         table.expire(float(now))
-    assert session.told == []
+    assert session.calls == []
     table.configure(settings)
     for now in range(103, 110):
         table.expire(float(now))
-    assert set(session.told) == {check}
-    assert len(session.told) >= 5
+    assert set(session.calls) == {check}
+    assert len(session.calls) >= 5
 
 
 async def test_a_new_table_has_relayed_nothing_and_held_nobody_back() -> None:

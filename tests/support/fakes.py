@@ -50,7 +50,7 @@ class RecordingSession(Session):
     ) -> None:
         self.who, self.reason, self.ends_by = who, None, inf
         self.finishes, self.asks, self.kind = finishes, asks, b"REQ"
-        self.told: list[object] = []
+        self.calls: list[object] = []
         self.quota: Quota[Session] | None = None
         self.on_end: Callable[[Session], object] = lambda _: None
 
@@ -70,32 +70,32 @@ class RecordingSession(Session):
         self.quota = quota
 
     def hurry(self) -> None:
-        self.told.append("hurry")
+        self.calls.append("hurry")
 
     def revoke(self) -> None:
-        self.told.append("revoke")
+        self.calls.append("revoke")
 
     def end_over_limit(self) -> None:
-        self.told.append("end_over_limit")
+        self.calls.append("end_over_limit")
 
     def check_idle(self) -> None:
-        self.told.append("check_idle")
+        self.calls.append("check_idle")
 
     def check_alive(self) -> None:
-        self.told.append("check_alive")
+        self.calls.append("check_alive")
 
     def drain(self) -> None:
-        self.told.append("drain")
+        self.calls.append("drain")
 
     def drain_behind_reply(self) -> None:
-        self.told.append("drain_behind_reply")
+        self.calls.append("drain_behind_reply")
 
     def abort(self, reason: Closed) -> None:
-        self.told.append(reason)
+        self.calls.append(reason)
         self.on_end(self)
 
     def close(self) -> None:
-        self.told.append("close")
+        self.calls.append("close")
         self.on_end(self)
 
 
