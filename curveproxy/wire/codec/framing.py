@@ -1,42 +1,15 @@
-"""Frames as they lie in a buffer: where they end, where their bodies begin, and how boxes are packed into them."""
+"""Frames as they lie in a buffer: where they end, and where a box begins in them."""
 
 import struct
-from typing import Protocol
 
 from curveproxy.wire import spec
-from curveproxy.wire.codec.state import Batch, Buffer, CodecCall, CodecState
+from curveproxy.wire.codec.state import Buffer
 from curveproxy.wire.zmtp.frame import LONG_LAYOUT, Dialect, frame, read_header
 
 # MESSAGE, 33 + n octets: name[8] nonce[8] Box [flags[1] + data[n]]
 NAME_NONCE = struct.Struct(">8sQ")
 NONCE_AT = len(spec.MESSAGE_NAME)
 BOX_AT = NAME_NONCE.size
-
-
-class Framing(Protocol):
-    """How a peer that speaks CURVE packs frames into boxes."""
-
-    def open(self, state: CodecState, source: Buffer, start: int, end: int, target: Buffer, at: int, /) -> Batch:
-        """Open the boxes in ``source[start:end]`` into plain frames at ``target[at:]``."""
-
-    def seal(self, state: CodecState, source: Buffer, start: int, end: int, target: Buffer, at: int, /) -> Batch:
-        """Seal the plain frames in ``source[start:end]`` into boxes at ``target[at:]``."""
-
-    def size(self, source: Buffer, start: int, end: int, /) -> int:
-        """How many octets the unit at ``source[start:end]`` claims to have; 0 while that is not seen."""
-
-
-class MessageFraming:
-    """One box a frame (RFC 25). open, seal: the functions of a twin."""
-
-    __slots__ = ("open", "seal")
-
-    def __init__(self, open_frames: CodecCall, seal_frames: CodecCall) -> None:
-        self.open, self.seal = open_frames, seal_frames
-
-    def size(self, source: Buffer, start: int, end: int, /) -> int:
-        """See ``Framing.size``."""
-        return frame_size(source, start, end, Dialect.V3)
 
 
 def frame_size(source: Buffer, start: int, end: int, dialect: Dialect) -> int:

@@ -14,7 +14,7 @@ from types import ModuleType
 
 from curveproxy.wire import spec
 from curveproxy.wire.codec import python
-from curveproxy.wire.codec.framing import MessageFraming, plain_frame
+from curveproxy.wire.codec.framing import plain_frame
 from curveproxy.wire.codec.state import (
     BATCH_FRAMES,
     BATCH_FRAMES_IN_PYTHON,
@@ -79,14 +79,12 @@ _TWIN, CODEC, CODEC_FAULT = _choose()
 CodecState = _TWIN.CodecState  # type: ignore[misc]  # noqa: F811  # both have the same members
 open_frames: CodecCall = _TWIN.open_frames
 seal_frames: CodecCall = _TWIN.seal_frames
-MESSAGES = MessageFraming(open_frames, seal_frames)
 BATCH = BATCH_FRAMES if CODEC == "c" else BATCH_FRAMES_IN_PYTHON
 
 __all__ = [
     "BATCH",
     "CODEC",
     "CODEC_FAULT",
-    "MESSAGES",
     "CodecState",
     "open_frames",
     "seal_frames",

@@ -5,7 +5,7 @@ from types import ModuleType
 import pytest
 from support.twins import direction, filled, message, plain
 
-from curveproxy.wire.codec.framing import Framing, MessageFraming, frame_size, plain_frame
+from curveproxy.wire.codec.framing import frame_size, plain_frame
 from curveproxy.wire.codec.state import Buffer, Stop
 from curveproxy.wire.zmtp.frame import Dialect
 
@@ -31,11 +31,10 @@ def test_a_frames_size_is_known_from_its_header(size: int, dialect: Dialect) -> 
 
 
 def test_one_box_a_frame_is_what_a_twin_does(twin: ModuleType) -> None:
-    framing: Framing = MessageFraming(twin.open_frames, twin.seal_frames)
     octets, target = message(1, 0, b"data"), Buffer(100)
-    assert framing.size(filled(octets), 0, 2) == len(octets)
-    opened = framing.open(direction(twin), filled(octets), 0, len(octets), target, 0)
+    assert frame_size(filled(octets), 0, 2, Dialect.V3) == len(octets)
+    opened = twin.open_frames(direction(twin), filled(octets), 0, len(octets), target, 0)
     assert (opened.start, opened.at, opened.messages, opened.octets) == (len(octets), 6, 1, 4)
-    sealed = framing.seal(direction(twin), target, 0, opened.at, target, 10)
+    sealed = twin.seal_frames(direction(twin), target, 0, opened.at, target, 10)
     assert bytes(target.view[10 : sealed.at]) == octets
     assert sealed.stop is opened.stop is Stop.INCOMPLETE
