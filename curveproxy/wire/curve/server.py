@@ -5,6 +5,7 @@ operations with keys of the client, and one without.
 """
 
 from collections.abc import Iterable, Mapping
+from functools import cache
 
 from attrs import field, frozen
 
@@ -80,8 +81,13 @@ def initiate_mark_untrusted(seen: spec.Octets, most: int) -> Span:
     most: the largest body in octets that we accept.
     Raises PeerError: command, initiate, initiate_too_large.
     """
-    due = Due(spec.INITIATE_NAME, spec.INITIATE_OVERHEAD, most, Fault.INITIATE, Fault.INITIATE_TOO_LARGE)
-    return read_command_untrusted(seen, due)
+    return read_command_untrusted(seen, _initiate_due(most))
+
+
+@cache
+def _initiate_due(most: int) -> Due:
+    """INITIATE with this bound. Operators configure few of them, and each peek needs one."""
+    return Due(spec.INITIATE_NAME, spec.INITIATE_OVERHEAD, most, Fault.INITIATE, Fault.INITIATE_TOO_LARGE)
 
 
 def read_hello_untrusted(body: bytes, servers: Iterable[KeyPair]) -> Hello:
