@@ -1,7 +1,7 @@
 """A sidecar that terminates CurveZMQ in front of ZeroMQ services that speak plain ZMTP.
 
-Four rooms, arrows one way: ``app -> proxy -> {wire, policy}`` (see ``tests/test_layers.py``).
-``reasons`` is the vocabulary that all of them share.
+Imports go one way: ``app -> proxy -> {wire, policy}`` (see ``tests/fences/test_layers.py``). ``reasons`` is the
+vocabulary that ``app``, ``proxy`` and ``policy`` share.
 """
 
 from importlib.metadata import version

@@ -80,6 +80,19 @@ class SmallPool(LargePool):
     read_size, read_size_max, large_kept, grain = 512, 700, 100, 1
 
 
+class Allowance:
+    """A quota of so many octets, which a test refills."""
+
+    def __init__(self, octets: float) -> None:
+        self.octets, self.spent = octets, 0
+
+    def available(self, now: float, smallest: int) -> float:
+        return self.octets
+
+    def spend(self, messages: float, octets: int, now: float) -> None:
+        self.spent += octets
+
+
 V31 = Version(Dialect.V3, 1)
 
 

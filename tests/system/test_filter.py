@@ -87,7 +87,7 @@ def test_a_cancellation_in_vain_is_kept_from_an_old_publisher(
 
 
 def test_a_subscriber_of_libzmq_cancels_a_topic_once_that_it_subscribed_to_twice() -> None:
-    """What ``policy/topics.py`` relies on."""
+    """What ``policy/subscriptions.py`` relies on."""
     with (
         RawService(peer=Peer2, socket_type="PUB") as service,
         Sidecar(backend=service.endpoint, clients=ANY) as proxy,

@@ -5,7 +5,7 @@ import socket
 import pytest
 import trio
 from support import curve, zmtp
-from support.relaying import FIRST_NONCE, KEY, LIMIT, V31, LargePool, Relay, sealed
+from support.relaying import FIRST_NONCE, KEY, LIMIT, V31, Allowance, LargePool, Relay, sealed
 
 from curveproxy.proxy.net.buffers import GRAIN
 from curveproxy.proxy.net.reactor import GONE, READ
@@ -61,19 +61,6 @@ def test_a_source_that_has_used_up_its_quota_is_not_read(quota: float) -> None:
         relay.to_service.limit(Allowance(quota))
         relay.send(sealed(FIRST_NONCE, b"x"))
         assert relay.messages == ([[b"x"]] if quota else [])
-
-
-class Allowance:
-    """A quota of so many octets."""
-
-    def __init__(self, octets: float) -> None:
-        self.octets, self.spent = octets, 0
-
-    def available(self, now: float, smallest: int) -> float:
-        return self.octets
-
-    def spend(self, messages: float, octets: int, now: float) -> None:
-        self.spent += octets
 
 
 TOO_LARGE = sealed(FIRST_NONCE, bytes(LIMIT + 1000))

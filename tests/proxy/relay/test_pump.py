@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 import trio
 from support import zmtp
-from support.relaying import FIRST_NONCE, LargePool, Relay, sealed
+from support.relaying import FIRST_NONCE, Allowance, LargePool, Relay, sealed
 
 from curveproxy.proxy.net.reactor import GONE, READ, WRITE
 from curveproxy.proxy.relay import pump, transform
@@ -86,19 +86,6 @@ def test_unknown_commands_are_left_out_until_there_are_too_many(peer: str) -> No
 
 
 # --- what a pump does in a turn, and what blocks it
-
-
-class Allowed:
-    """A quota of so many octets, which the test refills."""
-
-    def __init__(self, octets: float) -> None:
-        self.octets, self.spent = octets, 0
-
-    def available(self, now: float, smallest: int) -> float:
-        return self.octets
-
-    def spend(self, messages: float, octets: int, now: float) -> None:
-        self.spent += octets
 
 
 def from_service(relay: Relay, octets: bytes = b"", events: int = READ) -> bytes:
@@ -189,7 +176,7 @@ def test_a_newer_command_takes_the_place_of_one_that_waits() -> None:
 
 def test_a_source_whose_quota_is_used_up_is_read_when_there_is_more() -> None:
     with Relay() as relay:
-        quota, reader = Allowed(0.0), relay.to_service
+        quota, reader = Allowance(0.0), relay.to_service
         reader.limit(quota)
         relay.send(sealed(FIRST_NONCE, b"x"))
         assert (relay.came, reader.is_held_up) == (b"", True)

@@ -20,7 +20,7 @@ What is left out, as read in the sources of libzmq. Attacks were tried behind th
 * 2.0 has REP abort at a request without an empty part before its last (``fetched`` in rep.cpp).
 
 Elsewhere: identities, properties (``policy/metadata.py``), PINGs and groups (``wire/zmtp/command.py``), and that a
-PAIR of 2.x has one connection (``connect/dialer.py``).
+PAIR of 2.x has one connection (``connect/connections.py``).
 """
 
 from curveproxy.policy.socket_types import PUBLISHERS, REP, REQ, SENDERS, XPUB
