@@ -362,3 +362,7 @@ class ClientFailure(Reasoned):
         "the service's socket type does not fit this one",
         "name the counterpart by --socket-type, as DEALER for ROUTER",
     )
+
+
+# Why what lies behind the proxy could not be used: a backend in plain ZMTP, or the remote of an egress.
+DialFailure = BackendFailure | ClientFailure

@@ -12,11 +12,13 @@ from curveproxy.reasons import Outcome
 
 @frozen
 class Applicant:
-    """A client that has proved its key and asks to be let in.
+    """A client whose handshake is complete but for our last word, and who asks to be let in.
 
     address: for the log; accepted_at: on trio's clock.
-    key: its public key, 32 octets; server_key: the public key that it was given.
+    key: its public key, 32 octets; server_key: the public key that it was given. Both are empty for a client of an
+        egress, which has none.
     metadata: what it says of itself.
+    user: whose process it is, as ``uid 1000``, where a Unix socket tells that; else empty.
     """
 
     address: str
@@ -24,6 +26,7 @@ class Applicant:
     key: bytes
     server_key: bytes
     metadata: Mapping[str, bytes]
+    user: str = ""
 
 
 class Applying(Protocol):

@@ -1,6 +1,6 @@
 """Errors for what the proxy decides against a peer, each with a reason from a closed list."""
 
-from curveproxy.reasons import BackendFailure, Outcome
+from curveproxy.reasons import DialFailure, Outcome
 
 
 class RefusedError(Exception):
@@ -15,11 +15,11 @@ class RefusedError(Exception):
 
 
 class DialError(Exception):
-    """A service can not be connected to, or is not what it should be.
+    """A backend or a remote can not be connected to, or is not what it should be.
 
     failure: the reason; detail: our own words for the log, never a peer's.
     """
 
-    def __init__(self, failure: BackendFailure, detail: str = "") -> None:
+    def __init__(self, failure: DialFailure, detail: str = "") -> None:
         super().__init__(f"{failure}: {detail}" if detail else str(failure))
         self.failure, self.detail = failure, detail

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from attrs import frozen
 
-from curveproxy.reasons import BackendFailure, Closed, Invalid, Outcome
+from curveproxy.reasons import Closed, DialFailure, Invalid, Outcome
 
 
 class SessionView(Protocol):
@@ -67,6 +67,7 @@ class ServiceFigures:
 
     endpoint: where it listens; addresses: each of the sockets of that.
     backend_up: how the last dial ended; None before the first.
+    direction: ``ingress`` or ``egress``; of an egress, backend is all its remotes.
     client_keys: how many are on the list; None where any key will do.
     throttled_seconds: how long sessions were not read, for a limit, all added up.
     """
@@ -87,6 +88,7 @@ class ServiceFigures:
     octets_in: int
     octets_out: int
     throttled_seconds: float
+    direction: str = "ingress"
 
 
 @frozen
@@ -131,7 +133,7 @@ class Observer(Protocol):
     def backend_up(self, seconds: float) -> None:
         """A backend has been dialled and greeted within ``seconds``."""
 
-    def backend_failed(self, reason: BackendFailure, detail: str = "") -> None:
+    def backend_failed(self, reason: DialFailure, detail: str = "") -> None:
         """A backend could not be dialled or greeted."""
 
     def rivals(self, session: SessionView) -> None:

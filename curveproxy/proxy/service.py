@@ -100,6 +100,7 @@ class Service:
             octets_in=traffic.octets_in,
             octets_out=traffic.octets_out,
             throttled_seconds=self.sessions.throttled_seconds,
+            direction=self.settings.kind,
         )
 
     @property
@@ -141,14 +142,14 @@ class Service:
         self.sessions.expire(now)
 
     def failed(self, error: Exception) -> None:
-        """Report an error of ours that concerns the service as a whole."""
         self.observer.unexpected(error)
 
     # --- as the gate of a listener
 
-    def name_of(self, key: bytes) -> str:
-        """The operator's name for a client, else its public key in Z85."""
-        return self.clients.name(key) or z85.encode(key)
+    def name_of(self, applicant: Applicant) -> str:
+        """The operator's name for a client, else its key in Z85; of one without a key its user, or its address."""
+        key = applicant.key
+        return self.clients.name(key) or z85.encode(key) or applicant.user or applicant.address
 
     def objection(self, applicant: Applicant) -> RefusedError | None:
         """Why an applicant is refused at once; None when its service may be dialled."""
@@ -180,7 +181,7 @@ class Service:
         """Make a pending session of an applicant."""
         applicant = applying.applicant
         who = AdmittedClient(
-            self.name_of(applicant.key),
+            self.name_of(applicant),
             applicant.address,
             applicant.key,
             applicant.server_key,

@@ -16,11 +16,39 @@ class RefusalMode(StrEnum):
     CLOSE = "close"
 
 
+class ServiceKind(StrEnum):
+    """Which side speaks CURVE: of an ingress the clients, of an egress what lies behind it."""
+
+    INGRESS = "ingress"
+    EGRESS = "egress"
+
+
+@frozen
+class EgressSettings:
+    """What an egress has in place of a backend, server keys and a list of clients.
+
+    remotes: CURVE servers, in the order in which they are tried, at least one.
+    server_keys: their public keys, 32 octets each; any of them may have any.
+    keys: who we are to them.
+    client_socket_type: of local clients that can not tell theirs (ZMTP 1.0); empty where there are none.
+    allow_uids: whose processes may connect to a Unix socket; empty for whoever its mode lets in.
+    socket_mode: the permissions of that socket.
+    """
+
+    remotes: tuple[Endpoint, ...]
+    server_keys: tuple[bytes, ...]
+    keys: KeyPair
+    client_socket_type: str = ""
+    allow_uids: frozenset[int] = frozenset()
+    socket_mode: int = 0o600
+
+
 @frozen
 class ServiceSettings:
-    """The settings of one service. Its list of clients is not among them: it changes while the service runs.
+    """The settings of one service, or of one egress. A list of clients is not among them: it changes while it runs.
 
-    server_keys: a client may use any of them.
+    server_keys: a client may use any of them; none for an egress, whose clients have no CURVE.
+    egress: what an egress has; None for a service. Its ``backend`` is the first of its remotes.
     proxy_protocol_from: load balancers whose PROXY header is believed.
     xpub_messages: an XPUB is sent messages too, and not only subscriptions.
     client_limits: of each client, unless its certificate says otherwise; share: the part that this process has.
@@ -44,3 +72,8 @@ class ServiceSettings:
     share: WorkerShare = WHOLE
     idle_seconds: float = 0.0
     heartbeat_seconds: float = 0.0
+    egress: EgressSettings | None = None
+
+    @property
+    def kind(self) -> ServiceKind:
+        return ServiceKind.INGRESS if self.egress is None else ServiceKind.EGRESS

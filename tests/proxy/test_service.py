@@ -144,8 +144,8 @@ async def test_whoever_is_not_listed_is_unknown_and_the_listed_have_names() -> N
     async with at_work(clients=AccessList({CLIENT: "alice"})) as case:
         assert case.objects(applicant()) is None
         assert case.objects(applicant(key=OTHER_CLIENT)) == Outcome.CLIENT_UNKNOWN
-        assert case.service.name_of(CLIENT) == "alice"
-        assert case.service.name_of(OTHER_CLIENT) == z85.encode(OTHER_CLIENT)
+        assert case.service.name_of(applicant(key=CLIENT)) == "alice"
+        assert case.service.name_of(applicant(key=OTHER_CLIENT)) == z85.encode(OTHER_CLIENT)
 
 
 async def test_a_certificate_s_terms_hold() -> None:

@@ -11,7 +11,7 @@ from curveproxy.proxy.established import Established
 from curveproxy.proxy.observer import SessionView
 from curveproxy.proxy.relay.env import AdmittedClient
 from curveproxy.proxy.relay.session import Session
-from curveproxy.reasons import BackendFailure, Closed, Invalid, Outcome
+from curveproxy.reasons import Closed, DialFailure, Invalid, Outcome
 from curveproxy.wire.security import Curve, Version
 from curveproxy.wire.zmtp.frame import Dialect
 from support.curve import FROM_CLIENT, FROM_SERVER
@@ -180,7 +180,7 @@ class RecordingObserver:
         self.seconds = seconds
         self.events.append(("backend_up",))
 
-    def backend_failed(self, reason: BackendFailure, detail: str = "") -> None:
+    def backend_failed(self, reason: DialFailure, detail: str = "") -> None:
         self.events.append(("backend_failed", reason, detail))
 
     def rivals(self, session: SessionView) -> None:

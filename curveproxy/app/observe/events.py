@@ -12,7 +12,7 @@ from curveproxy.app.observe.log import Log
 from curveproxy.app.observe.metrics import Metrics, ServiceMetrics
 from curveproxy.policy.log_limit import LogLimit
 from curveproxy.proxy.observer import SessionView
-from curveproxy.reasons import BackendFailure, Closed, Invalid, Outcome
+from curveproxy.reasons import Closed, DialFailure, Invalid, Outcome
 
 # Of each kind of line that anybody can cause: how many at once, and how many a second from then on.
 BURST = 10
@@ -83,7 +83,7 @@ class ServiceObserver:
     def backend_up(self, seconds: float) -> None:
         self._metrics.backend_up(seconds)
 
-    def backend_failed(self, reason: BackendFailure, detail: str = "") -> None:
+    def backend_failed(self, reason: DialFailure, detail: str = "") -> None:
         self._metrics.backend_failed(reason)
         self.history.add("backend failed", reason, detail=detail)
         facts = {"reason": str(reason), **_detail(detail), "hint": reason.hint}

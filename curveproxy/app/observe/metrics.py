@@ -22,7 +22,7 @@ from prometheus_client.registry import Collector
 from curveproxy import __version__
 from curveproxy.app.observe.log import lost_lines
 from curveproxy.proxy.observer import ServerFigures, ServiceFigures, SessionView
-from curveproxy.reasons import BackendFailure, Closed, Invalid, Outcome
+from curveproxy.reasons import BackendFailure, Closed, DialFailure, Invalid, Outcome
 from curveproxy.wire.codec.select import CODEC
 
 HANDSHAKE_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
@@ -130,7 +130,9 @@ class ServiceMetrics:
         self._session_seconds = metrics.session_seconds.labels(name)
         self._invalid = {reason: metrics.invalid.labels(name, reason) for reason in Invalid}
         self._dial_seconds = metrics.dial_seconds.labels(name)
-        self._backend_failures = {reason: metrics.backend_failures.labels(name, reason) for reason in BackendFailure}
+        self._backend_failures: dict[DialFailure, Counter] = {
+            reason: metrics.backend_failures.labels(name, reason) for reason in BackendFailure
+        }
         self._unexpected = metrics.unexpected
         self._server_keys = metrics.server_keys
 
@@ -162,7 +164,7 @@ class ServiceMetrics:
     def backend_up(self, seconds: float) -> None:
         self._dial_seconds.observe(seconds)
 
-    def backend_failed(self, reason: BackendFailure) -> None:
+    def backend_failed(self, reason: DialFailure) -> None:
         self._backend_failures[reason].inc()
 
     def unexpected(self) -> None:

@@ -143,7 +143,7 @@ class Admission:
         self._forget(half)
         if half.source is not None and outcome in OWN_FAULT:
             self._sources.record_failure(half.source, trio.current_time())
-        client = half.gate.name_of(applicant.key) if applicant is not None else ""
+        client = half.gate.name_of(applicant) if applicant is not None else ""
         half.gate.observer.refused(outcome, _address(half), detail, client)
         self._refuser.refuse(half.socket, half.gate, outcome, applicant)
 

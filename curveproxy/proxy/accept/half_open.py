@@ -33,8 +33,8 @@ class Gate(Protocol):
     @property
     def observer(self) -> Observer: ...
 
-    def name_of(self, key: bytes) -> str:
-        """The operator's name for a client, else its public key in Z85."""
+    def name_of(self, applicant: Applicant) -> str:
+        """The operator's name for a client, else its public key in Z85; of one without a key its user or address."""
 
     def objection(self, applicant: Applicant) -> RefusedError | None:
         """Why an applicant is refused; None when nothing is known against it yet."""

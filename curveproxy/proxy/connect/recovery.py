@@ -10,7 +10,7 @@ from curveproxy.proxy.connect.reach import listens
 from curveproxy.proxy.net.reactor import Spawn
 from curveproxy.proxy.observer import Observer
 from curveproxy.proxy.settings import ServiceSettings
-from curveproxy.reasons import BackendFailure
+from curveproxy.reasons import DialFailure
 
 
 class Recovery:
@@ -64,6 +64,6 @@ class Recovery:
         self._breaker.record_success()
         self._recovered()
 
-    def dial_failed(self, failure: BackendFailure) -> None:
+    def dial_failed(self, failure: DialFailure) -> None:
         self.up = False
         self._breaker.record_failure(trio.current_time(), nobody_listens=failure in NOBODY_LISTENS)
