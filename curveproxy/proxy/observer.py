@@ -67,7 +67,7 @@ class ServiceFigures:
 
     endpoint: where it listens; addresses: each of the sockets of that.
     backend_up: how the last dial ended; None before the first.
-    direction: ``ingress`` or ``egress``; of an egress, backend is all its remotes.
+    direction: ``ingress`` or ``egress``; of an egress, backend is all its remotes, and server_keys are theirs.
     client_keys: how many are on the list; None where any key will do.
     throttled_seconds: how long sessions were not read, for a limit, all added up.
     """

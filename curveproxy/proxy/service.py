@@ -56,7 +56,7 @@ class ServiceEnv:
 
 
 class Service:
-    """One ``[[service]]`` at work.
+    """One ``[[service]]`` or ``[[egress]]`` at work.
 
     settings, clients: as they are now; see ``configure`` and ``admit``.
     sessions: those that have begun and not ended.
@@ -83,18 +83,19 @@ class Service:
         bound, addresses: where it listens; half_open: of the listener, as far as they count to this service.
         """
         traffic, clients, limits = self.sessions.traffic, self.clients, self.settings.admission
+        egress = self.settings.egress
         return ServiceFigures(
             name=self.settings.name,
             endpoint=str(bound),
             addresses=addresses,
-            backend=str(self.settings.backend),
+            backend=", ".join(map(str, egress.remotes if egress else [self.settings.backend])),
             backend_up=self._recovery.up,
             half_open=half_open + len(self._pending),
             half_open_limit=self._capacity.half_open_limit(limits.max_half_open),
             sessions=len(self.sessions),
             sessions_limit=self._capacity.sessions_limit(limits.max_sessions),
             client_keys=None if clients.allow_any else len(clients.names),
-            server_keys=len(self.settings.server_keys),
+            server_keys=len((egress or self.settings).server_keys),
             messages_in=traffic.messages_in,
             messages_out=traffic.messages_out,
             octets_in=traffic.octets_in,
@@ -147,9 +148,7 @@ class Service:
     # --- as the gate of a listener
 
     def name_of(self, applicant: Applicant) -> str:
-        """The operator's name for a client, else its key in Z85; of one without a key its user, or its address."""
-        key = applicant.key
-        return self.clients.name(key) or z85.encode(key) or applicant.user or applicant.address
+        return _name_of(applicant, self.clients)
 
     def objection(self, applicant: Applicant) -> RefusedError | None:
         """Why an applicant is refused at once; None when its service may be dialled."""
@@ -166,7 +165,7 @@ class Service:
         objection = self.clients.check(key, find(applicant.metadata, "Socket-Type"), claimed)
         if objection is not None:
             return RefusedError(*objection)
-        identity = self._identity_of(applicant)
+        identity = _identity_of(applicant, self.settings, self.clients)
         if self._identities.is_of_another(identity, key):
             return RefusedError(Outcome.IDENTITY_IN_USE)
         if self._is_leaving:
@@ -181,11 +180,11 @@ class Service:
         """Make a pending session of an applicant."""
         applicant = applying.applicant
         who = AdmittedClient(
-            self.name_of(applicant),
+            _name_of(applicant, self.clients),
             applicant.address,
             applicant.key,
             applicant.server_key,
-            self._identity_of(applicant),
+            _identity_of(applicant, self.settings, self.clients),
             next(_NUMBERS),
             is_probe(applicant.metadata),
         )
@@ -194,12 +193,6 @@ class Service:
         self._pending.add(pending)
         self._capacity.take_place()
         pending.begin(claims=claims)
-
-    def _identity_of(self, applicant: Applicant) -> bytes:
-        """The identity that the service is told. A probe has none, so that it replaces nobody."""
-        if is_probe(applicant.metadata):
-            return b""
-        return self.clients.identity(applicant.key, find(applicant.metadata, "Identity") or b"")
 
     @property
     def is_down(self) -> bool:
@@ -255,6 +248,21 @@ class Service:
             self._capacity.give_place_back()
         self._identities.ended(session)
         self.observer.closed(session, session.reason or Closed.INTERNAL)
+
+
+def _name_of(applicant: Applicant, clients: AccessList) -> str:
+    """The operator's name for a client, else its key in Z85; of one without a key its user, or its address."""
+    return clients.name(applicant.key) or z85.encode(applicant.key) or applicant.user or applicant.address
+
+
+def _identity_of(applicant: Applicant, settings: ServiceSettings, clients: AccessList) -> bytes:
+    """The identity that is a client's alone, and that its service is told. A probe has none: it replaces nobody.
+
+    Nor has a client of an egress: what it says of itself goes on, and the remote decides who may have it.
+    """
+    if settings.egress is not None or is_probe(applicant.metadata):
+        return b""
+    return clients.identity(applicant.key, find(applicant.metadata, "Identity") or b"")
 
 
 def _told_of(who: AdmittedClient, *, forward: bool) -> dict[str, bytes]:

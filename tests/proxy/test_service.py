@@ -4,7 +4,7 @@ What applies is a stand-in; sessions, dials and the service behind them are real
 """
 
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 
 import pytest
@@ -29,6 +29,8 @@ from curveproxy.policy.access import AccessList, KeyTerms
 from curveproxy.policy.limits import RESERVED_DESCRIPTORS, AdmissionLimits, ClientLimits
 from curveproxy.proxy.applying import Applicant
 from curveproxy.proxy.capacity import Capacity
+from curveproxy.proxy.connect.dial_request import DialHandler
+from curveproxy.proxy.connect.dialer import Dialer
 from curveproxy.proxy.identities import IdentityRegistry
 from curveproxy.proxy.net.buffers import BufferPool
 from curveproxy.proxy.net.endpoint import Endpoint
@@ -37,7 +39,7 @@ from curveproxy.proxy.net.reactor import Reactor
 from curveproxy.proxy.observer import SessionView
 from curveproxy.proxy.relay.session import LINGER_SECONDS
 from curveproxy.proxy.service import Service, ServiceEnv
-from curveproxy.proxy.settings import ServiceSettings
+from curveproxy.proxy.settings import EgressSettings, ServiceSettings
 from curveproxy.reasons import BackendFailure, Closed, Outcome
 from curveproxy.wire import z85
 from curveproxy.wire.curve.keys import KeyPair
@@ -207,6 +209,52 @@ async def test_a_client_has_so_many_sessions_and_may_replace_one_of_its_own(back
         assert (refusal.outcome, refusal.detail) == (Outcome.CLIENT_SESSIONS_LIMIT, "at most 1")
         assert case.objects(applicant(key=OTHER_CLIENT)) is None
         assert case.objects(applicant(b"me")) is None
+
+
+# --- an egress
+
+EGRESS = EgressSettings(
+    remotes=(Endpoint.parse("tcp://a.example:1"), Endpoint.parse("tcp://b.example:2")),
+    server_keys=(bytes(32), bytes(range(32))),
+    keys=SERVER,
+)
+
+
+def local(identity: bytes = b"", *, user: str = "uid 1000", more: Mapping[str, bytes] | None = None) -> Applicant:
+    """A client of an egress, which has no key."""
+    return evolve(applicant(identity, more=more), key=b"", server_key=b"", user=user)
+
+
+async def test_clients_of_an_egress_are_named_by_their_user_or_address() -> None:
+    async with at_work(egress=EGRESS) as case:
+        assert case.objects(local()) is None
+        assert case.service.name_of(local()) == "uid 1000"
+        assert case.service.name_of(local(user="")) == "192.0.2.1:4242"
+
+
+async def test_clients_of_an_egress_share_an_identity_which_the_remote_judges(
+    silent: RawService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[Mapping[str, bytes]] = []
+
+    def dial(_: Dialer, handler: DialHandler, metadata: Mapping[str, bytes]) -> None:
+        told.append(metadata)
+
+    monkeypatch.setattr(Dialer, "dial", dial)
+    registry = RecordingRegistry(grants=False)
+    async with at_work(silent.endpoint, egress=EGRESS, registry=registry) as case:
+        for _ in range(2):
+            case.apply(who=local(b"me", more={"Resource": b"r", "X-Colour": b"green", "User-Id": b"root"}))
+        assert told == [{"Socket-Type": b"DEALER", "Identity": b"me", "Resource": b"r", "X-Colour": b"green"}] * 2
+        assert case.service.places_in_use == 2
+        assert registry.calls == []
+
+
+async def test_figures_of_an_egress_tell_all_its_remotes_and_their_keys() -> None:
+    async with at_work(egress=EGRESS) as case:
+        figures = case.service.figures(LISTEN, [], 0)
+        assert (figures.direction, figures.backend) == ("egress", "tcp://a.example:1, tcp://b.example:2")
+        assert (figures.server_keys, figures.client_keys) == (2, None)
 
 
 # --- in and out

@@ -42,10 +42,12 @@ class RelayEnv:
 
 @frozen(weakref_slot=False)
 class AdmittedClient:
-    """A client that has proved its key and is allowed.
+    """A client that is allowed, having proved its key where it has one.
 
-    name: the operator's name for it, else its key in Z85; address: where it connects from.
-    key: its public key; server_key: the public key that it was given; identity: the one that the service is told.
+    name: the operator's name for it, else its key in Z85; of a client of an egress its user, or its address.
+    address: where it connects from.
+    key: its public key; server_key: the public key that it was given. Both are empty for a client of an egress.
+    identity: the one that no other client has; empty where it has none, or the remote of an egress judges it.
     number: no other client of this process has it.
     is_probe: it only wants to see whether it would be let in.
     """

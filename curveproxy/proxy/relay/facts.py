@@ -52,7 +52,7 @@ class SessionFacts:
 
     @property
     def client(self) -> str:
-        """The operator's name for the client, else its key in Z85."""
+        """The operator's name for the client, else its key in Z85; of an egress its user, or its address."""
         return self.who.name
 
     @property
@@ -77,8 +77,8 @@ class SessionFacts:
 
     @property
     def key(self) -> bytes:
-        """The client's public key."""
-        return self.who.key
+        """The client, of whose memory there is a share: its public key, else its user or address."""
+        return self.who.key or self.who.name.encode()
 
     @property
     def claimed_type(self) -> bytes | None:
