@@ -117,16 +117,17 @@ class Pump(Intake):
             self._env.throttle.pause(self)
         elif before in (Blocked.THROTTLED, Blocked.RESUMED):
             self._env.throttle.resume(self)
+        if blocked is Blocked.ENDED:
+            self._owner.pump_ended()
+            return
         if self._sink_gone:
             self._owner.sink_lost(self)
             if self.has_ended:
-                return
+                return  # the session was closed by that
         if blocked is Blocked.YIELDED:
             self._env.reactor.schedule(self)
         elif blocked is Blocked.IN_THREAD:
             self._env.spawn(self, self._turn_large_in_thread)
-        elif blocked is Blocked.ENDED:
-            self._owner.pump_ended()
 
     def _exchange(self) -> Blocked:
         """Do all that can be done now."""

@@ -1,13 +1,13 @@
 """The pumps of a session relay both ways round, whichever of its sides speaks CURVE: the class is the same."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from socket import SHUT_WR, socket
 
 import pytest
 import trio
 from support import curve, zmtp
-from support.relaying import FIRST_NONCE, KEY, Relay
+from support.relaying import FIRST_NONCE, KEY, Relay, sealed
 
 from curveproxy.proxy.net.reactor import GONE, READ, WRITE
 from curveproxy.proxy.relay import pump
@@ -19,6 +19,7 @@ from curveproxy.wire.zmtp.frame import Dialect
 MESSAGES = [[b"one"], [b"", b"two", bytes(300)], [bytes(600)], [bytes(1900)], [b"last"]]
 
 Message = list[bytes]
+Begin = Callable[[Relay], None]
 
 
 @pytest.fixture(autouse=True)
@@ -192,3 +193,37 @@ def test_a_session_whose_sides_have_both_gone_is_closed() -> None:
         relay.near.ready(READ | GONE)
         relay.go_on()
         assert relay.ended == Closed.BACKEND_CLOSED
+
+
+def service_breaks_a_rule(relay: Relay) -> None:
+    relay.service.send(zmtp.frame(b"unread") + b"\x08\x00")
+    relay.far.ready(READ)
+
+
+def client_breaks_a_rule(relay: Relay) -> None:
+    relay.client.send(sealed(FIRST_NONCE, b"unread") + sealed(FIRST_NONCE, b"again"))
+    relay.near.ready(READ)
+
+
+def session_is_drained(relay: Relay) -> None:
+    relay.session.drain()
+    relay.go_on()
+    relay.client.send(sealed(FIRST_NONCE, b"unread"))
+    relay.near.ready(READ)
+
+
+@pytest.mark.parametrize("begin", [service_breaks_a_rule, client_breaks_a_rule, session_is_drained])
+def test_a_session_ends_with_its_second_direction_though_a_side_has_unread_octets(begin: Begin) -> None:
+    with Relay(on_invalid="disconnect") as relay:
+        begin(relay)
+        relay.go_on()
+        assert (relay.session.reason is not None, relay.ended) == (True, None)
+        for sock, end in ((relay.client, relay.near), (relay.service, relay.far)):
+            sock.shutdown(SHUT_WR)
+            if relay.ended is None:
+                end.ready(READ | GONE)
+                relay.go_on()
+        assert relay.ended == relay.session.reason
+        reader = relay.client if begin is service_breaks_a_rule else relay.service
+        assert reader.recv(100), "what was said before is still there"
+        assert reader.recv(100) == b""
