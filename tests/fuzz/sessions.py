@@ -31,6 +31,8 @@ from support.process import Sidecar, toml
 from support.service import RawService
 from support.zmtp import COMMAND, MORE, Malformed
 
+from curveproxy.proxy.relay.session import LINGER_SECONDS
+
 MODES = ("disconnect", "drop")
 CASES = 48  # of a batch
 AT_ONCE = 16
@@ -46,9 +48,9 @@ ADMISSION = {
 MEMORY = 64 * 1024 * 1024
 PAUSE = 0.01  # seconds between two pieces of a slow sender
 HEAR = 0.03  # seconds for which somebody listens who may not be answered
-# Less than linger_seconds: when all have left, there is nobody to whom a session could owe anything.
-GONE = 8.0
-ENDS = 5 * 10.0  # seconds within which a session ends that nobody wants: linger_seconds, five times
+# Less than a session lingers: when all have left, there is nobody to whom it could owe anything.
+GONE = 0.8 * LINGER_SECONDS
+ENDS = 5 * LINGER_SECONDS  # seconds within which a session ends that nobody wants
 PATIENCE = 0.5  # seconds after which somebody leaves whose handshake may get no answer
 
 Message = list[bytes]
