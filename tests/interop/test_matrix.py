@@ -12,15 +12,20 @@ from support.lane import Lane
 from support.libzmq import Libzmq
 from support.process import Sidecar, free_port
 
-LIBRARIES = ["2.1.11", "2.2.0", "3.2.2", "4.0.3", "4.1.6", "4.2.5", "4.3.2", "4.3.5", matrix.JEROMQ]
+LIBRARIES = ["2.1.11", "2.2.0", "3.2.2", "4.0.3", "4.1.6", "4.2.5", "4.3.2", "4.3.5", matrix.JEROMQ, matrix.NEW_JEROMQ]
+CLIENTS = ["2.0.10", "2.1.11", "2.2.0", "3.2.2", "4.1.6", "4.3.2", matrix.JEROMQ, matrix.NEW_JEROMQ]  # of an egress
 EACH_BY_EACH_OTHER = ["2.1.11", "4.3.2", "3.2.2", "2.1.11", "3.2.2", "4.3.2", "2.1.11"]  # ZMTP 1.0, 3.0, 2.0 ...
 
 
-def rows(*wanted: str) -> pytest.MarkDecorator:
+def mark(name: str) -> pytest.MarkDecorator:
+    return pytest.mark.java if name in (matrix.JEROMQ, matrix.NEW_JEROMQ) else pytest.mark.old
+
+
+def rows(*wanted: str, libraries: list[str] = LIBRARIES) -> pytest.MarkDecorator:
     """Each library in each of these roles."""
     params = [
-        pytest.param(name, role, marks=pytest.mark.java if name == matrix.JEROMQ else pytest.mark.old)
-        for name in LIBRARIES
+        pytest.param(name, role, marks=mark(name))
+        for name in libraries
         for role in matrix.roles(name)
         if role in wanted
     ]
@@ -44,7 +49,24 @@ def lanes(command: list[str], role: str) -> Iterator[dict[str, Lane]]:
 @rows(matrix.SERVICE, matrix.UNCONFIGURED, matrix.CLIENT)
 @pytest.mark.parametrize("pattern", PATTERNS, ids=str)
 def test_a_library_in_a_pattern(command: list[str], lanes: dict[str, Lane], role: str, pattern: Pattern) -> None:
-    matrix.check(command, role, pattern, lanes[pattern.service.name])
+    matrix.check(command, role, pattern, lanes[str(pattern)])
+
+
+@rows(matrix.LOCAL, matrix.REMOTE, matrix.ENDS, libraries=CLIENTS)
+@pytest.mark.parametrize("pattern", PATTERNS, ids=str)
+def test_a_library_at_an_egress(
+    name: str, command: list[str], lanes: dict[str, Lane], role: str, pattern: Pattern
+) -> None:
+    if pattern in matrix.patterns(name, role):  # libzmq 2.0 has no XSUB
+        matrix.check(command, role, pattern, lanes[str(pattern)])
+
+
+@pytest.mark.old
+@pytest.mark.parametrize("pattern", PATTERNS, ids=str)
+def test_clients_of_every_age_before_one_egress(pattern: Pattern) -> None:
+    with matrix.lanes(matrix.LOCAL) as lanes:
+        for name in EACH_BY_EACH_OTHER:
+            matrix.check(matrix.command(name), matrix.LOCAL, pattern, lanes[str(pattern)])
 
 
 @pytest.mark.old
@@ -52,14 +74,14 @@ def test_a_library_in_a_pattern(command: list[str], lanes: dict[str, Lane], role
 def test_a_service_is_replaced_by_another_version(pattern: Pattern) -> None:
     with matrix.lanes(matrix.SERVICE) as lanes:
         for name in EACH_BY_EACH_OTHER:
-            matrix.check(matrix.command(name), matrix.SERVICE, pattern, lanes[pattern.service.name])
+            matrix.check(matrix.command(name), matrix.SERVICE, pattern, lanes[str(pattern)])
 
 
 @rows(matrix.SERVICE)
 def test_a_service_is_told_who_its_clients_are_where_that_is_wanted(
     command: list[str], lanes: dict[str, Lane], libzmq: Libzmq
 ) -> None:
-    lane = lanes["ROUTER"]
+    lane = lanes["DEALER ROUTER"]
     with OldLibrary(command) as old:
         service = old.bind(zmq.ROUTER, lane.backend)
         clients = {name: lane.connect(libzmq, zmq.DEALER, identity=name) for name in (b"alice", b"bob")}
@@ -76,7 +98,7 @@ def test_a_client_is_told_no_more_than_it_has_room_for(
     command: list[str], lanes: dict[str, Lane], libzmq: Libzmq
 ) -> None:
     """READY with such an identity is larger than the 256 octets that libzmq kept for it until 4.2.2."""
-    lane = lanes["DEALER"]
+    lane = lanes["DEALER DEALER"]
     service = lane.bind(libzmq, zmq.DEALER, identity=b"x" * 255)
     with OldLibrary(command) as old:
         server, keys = lane.proxy.server.public, lane.keys

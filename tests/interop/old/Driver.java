@@ -9,6 +9,7 @@ import org.zeromq.ZMQ;
 
 class Driver {
     static final int IDENTITY = 5, SUBSCRIBE = 6, UNSUBSCRIBE = 7;
+    static final int CURVE_SERVER = 47, CURVE_PUBLICKEY = 48, CURVE_SECRETKEY = 49, CURVE_SERVERKEY = 50;
     static final ZMQ.Context context = ZMQ.context(1);
     static final List<ZMQ.Socket> sockets = new ArrayList<>();
 
@@ -21,7 +22,20 @@ class Driver {
             case IDENTITY -> socket.setIdentity(value);
             case SUBSCRIBE -> socket.subscribe(value);
             case UNSUBSCRIBE -> socket.unsubscribe(value);
+            case CURVE_SERVER -> secure(socket, "Server", boolean.class, true);
+            case CURVE_PUBLICKEY -> secure(socket, "PublicKey", byte[].class, value);
+            case CURVE_SECRETKEY -> secure(socket, "SecretKey", byte[].class, value);
+            case CURVE_SERVERKEY -> secure(socket, "ServerKey", byte[].class, value);
             default -> throw new IllegalArgumentException("no option " + option);
+        }
+    }
+
+    // Older versions have no such methods.
+    static void secure(ZMQ.Socket socket, String option, Class<?> type, Object value) {
+        try {
+            ZMQ.Socket.class.getMethod("setCurve" + option, type).invoke(socket, value);
+        } catch (ReflectiveOperationException error) {
+            throw new IllegalStateException("no CURVE", error);
         }
     }
 
@@ -53,6 +67,7 @@ class Driver {
         switch (words[0]) {
             case "set" -> set(socket, Integer.parseInt(words[2]), octets(words[3]));
             case "bind" -> socket.bind(words[2]);
+            case "connect" -> socket.connect(words[2]);
             case "send" -> { return send(socket, Integer.parseInt(words[2]), words); }
             case "receive" -> { return receive(socket, Integer.parseInt(words[2])); }
             default -> throw new IllegalArgumentException("no request " + words[0]);

@@ -15,9 +15,9 @@ def works(name: str, command: list[str], role: str) -> str:
     """In which patterns a library works in this role; why not in the others is told on stderr."""
     failed = []
     with matrix.lanes(role) as lanes:
-        for pattern in PATTERNS:
+        for pattern in matrix.patterns(name, role):
             try:
-                matrix.check(command, role, pattern, lanes[pattern.service.name])
+                matrix.check(command, role, pattern, lanes[str(pattern)])
             except Exception as error:
                 print(f"{name} {role}, {pattern}: {type(error).__name__}: {error}", file=sys.stderr)
                 failed.append(str(pattern))

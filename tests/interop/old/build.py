@@ -2,13 +2,14 @@
 
     g++ uuid-dev libsodium-dev     are what it needs of a Debian
 
-4.3.5 is not compiled: it is what pyzmq carries today.
+4.3.5 is not compiled: it is what pyzmq carries today. A JeroMQ with CURVE comes ready-made in a package of Python too.
 """
 
 import os
 import subprocess
 import sys
 import tempfile
+import zipfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -33,6 +34,9 @@ SDISTS = {
     "4.3.4": "pyzmq==22.3.0",
 }
 OF_PYZMQ = "4.3.5"
+JEROMQ_IN = (
+    "kotlin-jupyter-kernel==0.19.0.944"  # carries JeroMQ 0.6.0, and what its CURVE needs
+)
 VERSIONS = [*SDISTS, OF_PYZMQ]
 
 # What the platform.hpp of some of them has not found out.
@@ -59,6 +63,31 @@ def library(version: str) -> Path:
         [path] = (Path(zmq.__file__).parent.parent / "pyzmq.libs").glob("libzmq-*")
         return path
     return cached(f"libzmq-{version}", lambda whole: build(version, whole)) / "libzmq.so"
+
+
+def jeromq() -> Path:
+    """The path of JeroMQ 0.6.0 as a jar. Raises UnavailableError."""
+    return cached("jeromq-0.6.0", extract) / "jeromq.jar"
+
+
+def extract(target: Path) -> None:
+    """Take ``jeromq.jar`` out of the package that carries it."""
+    with tempfile.TemporaryDirectory() as directory:
+        command = [sys.executable, "-m", "pip", "download", "--no-deps", f"--dest={directory}", JEROMQ_IN]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
+        wheels = list(Path(directory).glob("*.whl"))
+        if not wheels:
+            raise UnavailableError(f"pip can not fetch {JEROMQ_IN}: {done.stderr[-1000:]}")
+        with zipfile.ZipFile(wheels[0]) as wheel:
+            [name] = [name for name in wheel.namelist() if name.endswith("-all.jar")]
+            with (
+                wheel.open(name) as inside,
+                zipfile.ZipFile(inside) as whole,
+                zipfile.ZipFile(target / "jeromq.jar", "w", zipfile.ZIP_DEFLATED) as jar,
+            ):
+                for entry in whole.namelist():
+                    if entry.startswith(("org/zeromq/", "zmq/", "com/neilalexander/")) and not entry.endswith("/"):
+                        jar.writestr(entry, whole.read(entry))
 
 
 def build(version: str, target: Path) -> None:

@@ -5,52 +5,83 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from interop.old.build import VERSIONS, library
+from interop.old.build import VERSIONS, jeromq, library
 from interop.old.patterns import PATTERNS, NewClient, Pattern, Socket
 from interop.old.peer import OldLibrary
-from support import lane
+from support import egress, lane
 from support.lane import Lane
 from support.libzmq import Libzmq
 
 HERE = Path(__file__).parent
+SERVICES = sorted({pattern.service.name for pattern in PATTERNS})
 JEROMQ, JAR = "jeromq-0.3.6", "/usr/share/java/jeromq-0.3.6.jar"
-LIBRARIES = [*VERSIONS, JEROMQ]
-ROLES = SERVICE, UNCONFIGURED, CLIENT = "service", "service, nothing configured", "client"
+NEW_JEROMQ = "jeromq-0.6.0"  # it has CURVE, of its own
+LIBRARIES = [*VERSIONS, JEROMQ, NEW_JEROMQ]
+ROLES = SERVICE, UNCONFIGURED, CLIENT, LOCAL, REMOTE, ENDS = (
+    "service",
+    "service, nothing configured",
+    "client",
+    "client behind an egress",
+    "remote of an egress",
+    "both ends",
+)
 
 
 def roles(name: str) -> list[str]:
     """What a library can be: ZMTP 1.0 does not tell a service's type, and CURVE is there since 4.0."""
-    return [SERVICE, *[UNCONFIGURED] * name.startswith("2"), *[CLIENT] * name.startswith("4")]
+    has_curve = name.startswith("4") or name == NEW_JEROMQ
+    return [SERVICE, *[UNCONFIGURED] * name.startswith("2"), *[CLIENT] * has_curve, LOCAL, *[REMOTE] * has_curve, ENDS]
+
+
+def patterns(name: str, role: str) -> list[Pattern]:
+    """Those in which a library can take part: XSUB and XPUB came with 2.1."""
+    has_xsub = role in (SERVICE, UNCONFIGURED) or not name.startswith("2.0")
+    return [pattern for pattern in PATTERNS if has_xsub or pattern.client.name != "XSUB"]
 
 
 def command(name: str) -> list[str]:
     """How to start the driver of a library: a version of libzmq, built if need be, or JeroMQ's. Raises as ``build``."""
-    if name == JEROMQ:
-        return ["java", "-cp", JAR, str(HERE / "Driver.java")]
+    if name in (JEROMQ, NEW_JEROMQ):
+        return ["java", "-cp", JAR if name == JEROMQ else str(jeromq()), str(HERE / "Driver.java")]
     return [sys.executable, str(HERE / "driver.py"), str(library(name))]
 
 
 @contextmanager
 def lanes(role: str) -> Iterator[dict[str, Lane]]:
-    """A proxy with a service of every type, and all that can be configured of an old one or nothing: type -> lane."""
-    types = {pattern.service.name for pattern in PATTERNS}
-    known = {kind: {"backend_socket_type": kind, "zmtp1_identities": True} for kind in types}
-    with lane.lanes({kind: {} for kind in types} if role == UNCONFIGURED else known) as found:
-        yield found
+    """A proxy with what each pattern needs, and all that can be configured of an old library or nothing.
+
+    Returns pattern -> lane; before a service, patterns with the same type of service share one.
+    """
+    known = {kind: {"backend_socket_type": kind, "zmtp1_identities": True} for kind in SERVICES}
+    told = {str(pattern): {"client_socket_type": pattern.client.name} for pattern in PATTERNS}
+    if role in (LOCAL, REMOTE):
+        with egress.lanes(told) as found:
+            yield found
+    elif role == ENDS:
+        with egress.both_ends(told, {str(pattern): known[pattern.service.name] for pattern in PATTERNS}) as found:
+            yield found
+    else:
+        with lane.lanes({kind: {} for kind in SERVICES} if role == UNCONFIGURED else known) as found:
+            yield {str(pattern): found[pattern.service.name] for pattern in PATTERNS}
 
 
 def check(command: list[str], role: str, pattern: Pattern, lane: Lane) -> None:
     """Let a library take part in a pattern. Raises what the pattern raises."""
     with Libzmq() as libzmq, OldLibrary(command) as old:
-        if role == CLIENT:
-            server, keys = lane.proxy.server.public, lane.keys
-            service: Socket = lane.bind(libzmq, pattern.service)
-            pattern.check(
-                service, admitted(lane, lambda: old.connect(pattern.client, lane.public, server=server, keys=keys))
-            )
-        else:
-            service = old.bind(pattern.service, lane.backend)
-            pattern.check(service, admitted(lane, lambda: lane.connect(libzmq, pattern.client, identity=None)))
+
+        def client() -> Socket:
+            if role in (LOCAL, ENDS):
+                return old.connect(pattern.client, lane.public)
+            if role == CLIENT:
+                return old.connect(pattern.client, lane.public, server=lane.proxy.server.public, keys=lane.keys)
+            return lane.connect(libzmq, pattern.client, identity=None)
+
+        def service() -> Socket:
+            if role in (LOCAL, CLIENT):
+                return lane.bind(libzmq, pattern.service)
+            return old.bind(pattern.service, lane.backend, server=lane.proxy.server if role == REMOTE else None)
+
+        pattern.check(service(), admitted(lane, client))
 
 
 def admitted(lane: Lane, connect: Callable[[], Socket]) -> NewClient:

@@ -17,6 +17,7 @@ what the library says. It ends with its stdin.
 
 import select
 import subprocess
+import sys
 from collections.abc import Sequence
 from typing import Self
 
@@ -106,20 +107,22 @@ class OldLibrary:
         [number] = self.ask("open", int(kind))
         return OldSocket(self, kind, number)
 
-    def bind(self, kind: int, endpoint: str) -> OldSocket:
-        """A bound socket without CURVE."""
+    def bind(self, kind: int, endpoint: str, *, server: Keys | None = None) -> OldSocket:
+        """A bound socket. server: its keys, which make it a CURVE server."""
         sock = self.socket(kind)
+        if server is not None:
+            sock.setsockopt(zmq.CURVE_SERVER, (1).to_bytes(4, sys.byteorder))
+            sock.setsockopt(zmq.CURVE_SECRETKEY, server.secret)
         self.ask("bind", sock.number, endpoint)
         return sock
 
-    def connect(self, kind: int, endpoint: str, *, server: bytes, keys: Keys) -> OldSocket:
-        """A connected CURVE client. server: the server's public key, keys: its own."""
+    def connect(self, kind: int, endpoint: str, *, server: bytes | None = None, keys: Keys | None = None) -> OldSocket:
+        """A connected socket. server: the server's public key, which makes it a CURVE client, keys: its own."""
         sock = self.socket(kind)
-        for option, key in (
-            (zmq.CURVE_SERVERKEY, server),
-            (zmq.CURVE_PUBLICKEY, keys.public),
-            (zmq.CURVE_SECRETKEY, keys.secret),
-        ):
-            sock.setsockopt(option, key)
+        if server is not None:
+            keys = keys or Keys.new()
+            sock.setsockopt(zmq.CURVE_SERVERKEY, server)
+            sock.setsockopt(zmq.CURVE_PUBLICKEY, keys.public)
+            sock.setsockopt(zmq.CURVE_SECRETKEY, keys.secret)
         self.ask("connect", sock.number, endpoint)
         return sock
