@@ -183,6 +183,100 @@ class Outcome(Reasoned):
     )
 
 
+class EgressOutcome(Reasoned):
+    """How the handshake of a client of an egress ended, which speaks no CURVE.
+
+    The same words as those of ``Outcome``, of which it can have these, with what is true for such a client.
+    """
+
+    ADMITTED = "admitted"
+    NOT_ZMTP = (
+        "not_zmtp",
+        "the local peer does not speak ZMTP: a scanner, a health check, or the wrong endpoint",
+        "correct its endpoint, if it is one of yours",
+    )
+    ZMTP_VERSION = (
+        "zmtp_version",
+        "the local client speaks a version of ZMTP that nobody knows",
+        "replace its library",
+    )
+    MECHANISM = (
+        "mechanism",
+        "the local client uses CURVE or PLAIN",
+        "take curve_serverkey, or user name and password, off its socket: the egress speaks CURVE for it",
+    )
+    ROLE = (
+        "role",
+        "the local peer calls itself a server of a security mechanism",
+        "let it connect as a client, without security",
+    )
+    COMMAND = (
+        "command",
+        "the local client sent a command that does not belong to this stage of the handshake",
+        "replace its library, if it is one of yours",
+    )
+    METADATA = (
+        "metadata",
+        "the local client's metadata is malformed, or its identity is over 255 octets or begins with a zero octet",
+        "correct its identity: the log has the detail",
+    )
+    CLIENT_UNKNOWN = (
+        "client_unknown",
+        "the client's process runs as a user that is not in allow_uids",
+        "add that user's id, which the log has, or start the client as another user",
+    )
+    SOCKET_TYPE = (
+        "socket_type",
+        "the client's socket type does not fit the remote's, as SUB does not fit ROUTER, or ZMTP 1.0 can not tell it",
+        "use the remote's counterpart, as DEALER for ROUTER, and set client_socket_type for clients of ZMTP 1.0",
+    )
+    BACKEND_UNAVAILABLE = (
+        "backend_unavailable",
+        "no remote of the egress lets it in, or answers as it should",
+        "look for the line backend failed in the log: its reason says why; the client comes again by itself",
+    )
+    TIMEOUT = (
+        "timeout",
+        "the local client did not finish its handshake within handshake_seconds",
+        "look whether it hangs, or raise it",
+    )
+    EVICTED = (
+        "evicted",
+        "the oldest handshake made room for a newcomer: max_half_open of the egress, or descriptors, are used up",
+        "raise them, or find out which local process connects and stays silent",
+    )
+    SOURCE_LIMIT = (
+        "source_limit",
+        "one address has too many half-open connections to the egress, too often new ones, or too many that fail",
+        "raise max_half_open of the egress: the log has the detail",
+    )
+    SESSIONS_LIMIT = (
+        "sessions_limit",
+        "max_sessions of the egress, or what the descriptors allow, is reached",
+        "raise them, or find out which local process holds so many sessions",
+    )
+    PEER_CLOSED = (
+        "peer_closed",
+        "the local client went away in the middle of its handshake, as while a remote was dialled",
+        "raise its handshake interval, or connect_seconds of the egress if remotes are slow",
+    )
+    PROBE = (
+        "probe",
+        "a local process connected and went away without an octet: a health check",
+        "nothing: that is no failure",
+    )
+    SHUTDOWN = (
+        "shutdown",
+        "curveproxy is shutting down and takes no local client",
+        "let it come again: the next process takes it",
+    )
+    INTERNAL = (
+        "internal",
+        "an unexpected error of curveproxy at an egress",
+        "report it with its traceback, which is in the log",
+    )
+
+
 class Closed(Reasoned):
     """How a session ended."""
 
@@ -205,7 +299,7 @@ class Closed(Reasoned):
     MEMORY = (
         "memory",
         "others waited for memory that this session held and did not turn over: a message not finished, or not taken",
-        "look whether its client or service hangs, or raise max_buffered_bytes",
+        "look whether its client, or what lies behind, hangs, or raise max_buffered_bytes",
     )
     INTERNAL = "internal"
 
@@ -223,17 +317,17 @@ class Invalid(Reasoned):
     COMMAND = "command", "a command that is malformed, unknown, or a subscription between two parts of a message"
     TOO_LARGE = (
         "too_large",
-        "a message larger than max_message_bytes, a subscription or group too long for a service, or too many of them",
+        "a message larger than max_message_bytes, a subscription or group that is too long, or too many of them",
         'raise the limit, or send less at once; on_invalid = "drop" loses the message behind a part over the limit too',
     )
     NOT_ACCEPTED = (
         "not_accepted",
-        "a message that the service's socket type and version do not take, which was kept from it",
+        "a message that the service, or the client of an egress, does not take by its socket type and version",
         "look at docs/operations.md, What a service is not sent, and set xpub_messages if an XPUB is to have it",
     )
     NOT_SUBSCRIBED = (
         "not_subscribed",
-        "a cancellation of what the client has not subscribed to, of which old publishers die",
+        "a cancellation of what the subscriber has not subscribed to, of which old publishers die",
         "nothing, now and then: a subscriber may say so whose subscriptions were lost before they were sent",
     )
 
@@ -276,20 +370,20 @@ class BackendFailure(Reasoned):
 
 
 class ClientFailure(Reasoned):
-    """Why our own client (``demo``, ``probe``) did not get through a CURVE handshake.
+    """Why we did not get through a CURVE handshake as the client: ``demo``, ``probe``, and an egress at its remotes.
 
     ``..._closed`` and ``..._timeout``: while that was awaited.
     """
 
     KEYS = (
         "keys",
-        "a key that was given can not be used",
-        "name the files that keygen or zmq.auth wrote: the server's .key, the client's own .key_secret",
+        "a key file can not be used",
+        "name the files that keygen or zmq.auth wrote: the server's .key, and the .key_secret of who connects to it",
     )
     RESOLVE = "resolve", "the name does not resolve", "check its spelling, or give an address"
     RESOLVE_TIMEOUT = "resolve_timeout", "the name server does not answer", "give an address, or mend this host's DNS"
     CONNECT = "connect", "the address can not be reached", "check the address, and the route to it"
-    CONNECT_REFUSED = "connect_refused", "nobody listens there", "start the proxy, or correct the port"
+    CONNECT_REFUSED = "connect_refused", "nobody listens there", "start the server there, or correct the port"
     CONNECT_TIMEOUT = (
         "connect_timeout",
         "nothing answers: a firewall swallows the connection, or the address is nobody's",
@@ -299,17 +393,17 @@ class ClientFailure(Reasoned):
     ZMTP_VERSION = (
         "zmtp_version",
         "the other side speaks ZMTP 1.0 or 2.0, which know no CURVE: an old service without a proxy",
-        "connect to the proxy, not to the service behind it",
+        "connect to the proxy before it, not to the service itself",
     )
     MECHANISM = (
         "mechanism",
         "the other side does not use CURVE",
-        "connect to the proxy, not to the service behind it, or switch CURVE on there",
+        "connect to the proxy before it, not to the service itself, or switch CURVE on there",
     )
     GREETING_CLOSED = (
         "greeting_closed",
         "the other side closed before its greeting was whole: a limit on connections, or no ZeroMQ",
-        "try again from another host, and look for source_limit in the proxy's log",
+        "try again from another host, and look for source_limit in the log of the proxy there",
     )
     GREETING_TIMEOUT = (
         "greeting_timeout",
@@ -333,34 +427,34 @@ class ClientFailure(Reasoned):
     )
     WELCOME_CLOSED = (
         "welcome_closed",
-        "the server closed after HELLO: it has another key than the server key that was given",
-        "give its own .key file as the server key",
+        "the server closed after HELLO: its key is not the server key that is expected here",
+        "put the server's own .key file in place of it",
     )
     WELCOME_TIMEOUT = (
         "welcome_timeout",
         "the server is silent after HELLO: it has another key, or it is a proxy whose service is down",
-        "check the server key, then the service behind the proxy",
+        "check the server key, then the service behind the proxy there",
     )
     READY = "ready", "READY is malformed or its box does not open: a broken server", "replace the server's library"
     READY_CLOSED = (
         "ready_closed",
-        "the server closed after INITIATE: it does not want this key or this socket type",
+        "the server closed after INITIATE: it does not want the key of who connects, or the socket type",
         "put the public key on its list, and use the counterpart of its socket type",
     )
     READY_TIMEOUT = (
         "ready_timeout",
         "the server is silent after INITIATE: who decides on its clients, or the service behind it, does not answer",
-        "look at its ZAP handler, or at the service behind the proxy",
+        "look at its ZAP handler, or at the service behind the proxy there",
     )
     REFUSED = (
         "refused",
-        "the server's key is right, and this client's key is not on its list",
-        "put its public key file into the clients directory",
+        "the server's key is right, and the key of who connects is not on its list",
+        "put its public key file into the clients directory there, where the log says client refused",
     )
     SOCKET_TYPE = (
         "socket_type",
-        "the service's socket type does not fit this one",
-        "name the counterpart by --socket-type, as DEALER for ROUTER",
+        "the socket type of the service there does not fit the client's",
+        "use its counterpart, as DEALER for ROUTER",
     )
 
 

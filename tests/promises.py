@@ -115,7 +115,8 @@ def metrics() -> Iterator[str]:
 
 def words() -> Iterator[str]:
     """Each word of each closed list with its hint."""
-    for kind in (reasons.Outcome, reasons.Closed, reasons.Invalid, reasons.BackendFailure, reasons.ClientFailure):
+    backends = (reasons.BackendFailure, reasons.ClientFailure)
+    for kind in (reasons.Outcome, reasons.EgressOutcome, reasons.Closed, reasons.Invalid, *backends):
         for member in kind:
             yield f"{kind.__name__} {member}: {'; '.join(filter(None, (member.cause, member.remedy)))}".rstrip(" :")
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from curveproxy.reasons import BackendFailure, ClientFailure, Outcome, Reasoned
+from curveproxy.reasons import BackendFailure, ClientFailure, EgressOutcome, Outcome, Reasoned
 
 TEXT = (Path(__file__).parent.parent / "docs" / "troubleshooting.md").read_text()
 
@@ -14,6 +14,7 @@ TEXT = (Path(__file__).parent.parent / "docs" / "troubleshooting.md").read_text(
     [
         ("failure", list(ClientFailure)),
         ("outcome", [outcome for outcome in Outcome if outcome != Outcome.ADMITTED]),
+        ("outcome of an egress", [outcome for outcome in EgressOutcome if outcome != EgressOutcome.ADMITTED]),
         ("reason", list(BackendFailure)),
     ],
 )

@@ -25,7 +25,7 @@ class SessionView(Protocol):
 
     @property
     def client(self) -> str:
-        """The operator's name for the client, else its key in Z85."""
+        """The operator's name for the client, else its key in Z85; of an egress its user, or its address."""
 
     @property
     def peer(self) -> str:
@@ -41,7 +41,7 @@ class SessionView(Protocol):
 
     @property
     def dialect(self) -> str:
-        """The version of ZMTP that the backend speaks."""
+        """The version of ZMTP that the plain side speaks: the backend, or the client of an egress."""
 
     @property
     def is_probe(self) -> bool:
@@ -118,7 +118,7 @@ class Observer(Protocol):
         """A handshake ended otherwise than by READY.
 
         peer: the source's address; detail: our own text, never a peer's.
-        client: of one that has proved its key, the operator's name for it, else the key in Z85.
+        client: of one that has proved its key, the operator's name for it, else the key in Z85; of an egress the user.
         """
 
     def admitted(self, session: SessionView, seconds: float) -> None:
@@ -131,10 +131,10 @@ class Observer(Protocol):
         """A frame after the handshake was invalid, or a command was dropped."""
 
     def backend_up(self, seconds: float) -> None:
-        """A backend has been dialled and greeted within ``seconds``."""
+        """A backend, or a remote of an egress, has been dialled and greeted within ``seconds``."""
 
     def backend_failed(self, reason: DialFailure, detail: str = "") -> None:
-        """A backend could not be dialled or greeted."""
+        """A backend, or none of the remotes of an egress, could be dialled and greeted."""
 
     def rivals(self, session: SessionView) -> None:
         """Sessions of one key and identity replace each other again and again; this is the last that was replaced."""

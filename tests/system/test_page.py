@@ -378,7 +378,7 @@ def test_top_shows_the_same_in_a_terminal(service: RawService) -> None:
             for arguments in (("--admin", proxy.admin.removeprefix("http://")), (str(proxy.config), "--once")):
                 shown = top(*arguments)
                 assert (shown.returncode, shown.stderr) == (0, "")
-                assert re.search(r"^orders +up +1/", shown.stdout, re.MULTILINE)
+                assert re.search(r"^orders +ingress +up +1/", shown.stdout, re.MULTILINE)
                 assert re.search(r"^alice +orders +127\.0\.0\.1:\d+ .* DEALER", shown.stdout, re.MULTILINE)
                 assert Outcome.CLIENT_UNKNOWN.hint in " ".join(shown.stdout.split())
 

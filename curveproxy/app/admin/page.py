@@ -157,10 +157,18 @@ def _services(services: Sequence[ServiceStatus]) -> Element:
 def _service(service: ServiceStatus) -> list[Content]:
     up = {None: _pill("not dialled", ""), True: _pill("up", "good"), False: _pill("down", "bad")}[service.backend_up]
     history = service.history
-    keys = "any key" if service.client_keys is None else f"{service.client_keys:,} client keys"
+    if service.is_egress:
+        keys = "local clients, no key"
+    else:
+        keys = "any key" if service.client_keys is None else f"{service.client_keys:,} client keys"
     now = history.messages[-1] if history.messages else 0.0
     return [
-        _lines(element("a", service.name, href=f"/?{urlencode({'service': service.name})}"), service.endpoint, keys),
+        _lines(
+            element("a", service.name, href=f"/?{urlencode({'service': service.name})}"),
+            service.direction,
+            service.endpoint,
+            keys,
+        ),
         _lines(up, service.backend),
         _lines(_level(service.sessions), _meter(service.sessions), _spark(history.sessions, "sessions")),
         _lines(_level(service.half_open), _meter(service.half_open), _spark(history.half_open, "half-open")),

@@ -148,7 +148,7 @@ def _screen(status: Status, console: Console) -> RenderableType:
         "",
         _table(
             console,
-            ("service", "backend", "sessions", "half-open", "messages/s", "refused, 2 min", *SPARKLINES),
+            ("service", "direction", "backend", "sessions", "half-open", "messages/s", "refused, 2 min", *SPARKLINES),
             (_service(service) for service in status.services),
         ),
         "",
@@ -189,6 +189,7 @@ def _service(service: ServiceStatus) -> list[Text | str]:
     up = {None: Text("not dialled", "dim"), True: Text("up", "green"), False: Text("down", "bold red")}
     return [
         Text(service.name, "bold"),
+        service.direction,
         up[service.backend_up],
         _level(service.sessions),
         _level(service.half_open),

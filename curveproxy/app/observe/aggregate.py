@@ -17,6 +17,7 @@ JOINED_OTHERWISE: dict[str, Callable[[float, float], float]] = {
     "curveproxy_event_loop_lag_seconds": max,
     "curveproxy_reload_success_timestamp_seconds": max,
     "curveproxy_reloads": max,
+    "curveproxy_service_info": max,
     "process_start_time_seconds": min,
     "python_info": max,
 }

@@ -12,7 +12,7 @@ from curveproxy.app.observe.log import Log
 from curveproxy.app.observe.metrics import Metrics, ServiceMetrics
 from curveproxy.policy.log_limit import LogLimit
 from curveproxy.proxy.observer import SessionView
-from curveproxy.reasons import Closed, DialFailure, Invalid, Outcome
+from curveproxy.reasons import Closed, DialFailure, EgressOutcome, Invalid, Outcome
 
 # Of each kind of line that anybody can cause: how many at once, and how many a second from then on.
 BURST = 10
@@ -20,13 +20,20 @@ LINES_PER_SECOND = 0.5
 SUMMARY_SECONDS = 10.0
 FAULT = "a fault of curveproxy: please report it"
 
+# What the outcomes of an egress mean.
+OF_EGRESS: Mapping[str, EgressOutcome] = {str(outcome): outcome for outcome in EgressOutcome}
+
 
 class ServiceObserver:
-    """Metrics, history and log of one service (``proxy/observer.py``)."""
+    """Metrics, history and log of one service (``proxy/observer.py``).
 
-    def __init__(self, service: str, metrics: Metrics, log: Log) -> None:
+    is_egress: its clients are local and speak no CURVE, so that an outcome means something else.
+    """
+
+    def __init__(self, service: str, metrics: Metrics, log: Log, *, is_egress: bool = False) -> None:
         self._log = log.bind(service=service)
-        self._metrics = ServiceMetrics(metrics, service)
+        self._metrics = ServiceMetrics(metrics, service, is_egress=is_egress)
+        self._is_egress = is_egress
         self.history = EventHistory()
         self._limit, self._allow_any = LogLimit(BURST, LINES_PER_SECOND), False
 
@@ -43,11 +50,12 @@ class ServiceObserver:
 
     def refused(self, outcome: Outcome, peer: str, detail: str = "", client: str = "") -> None:
         self._metrics.refused(outcome)
-        self.history.add("client refused", outcome, peer, detail)
-        if outcome == Outcome.CLIENT_UNKNOWN:
+        meant = OF_EGRESS.get(outcome, outcome) if self._is_egress else outcome
+        self.history.add("client refused", meant, peer, detail)
+        if outcome == Outcome.CLIENT_UNKNOWN and not self._is_egress:
             self.history.add_unknown(client, peer)
         who = {"client": client} if client else {}
-        facts = {"outcome": str(outcome), **who, "peer": peer, **_detail(detail), "hint": outcome.hint}
+        facts = {"outcome": str(outcome), **who, "peer": peer, **_detail(detail), "hint": meant.hint}
         if outcome == Outcome.PROBE:
             # A load balancer checks the port: no warning, and not counted among suppressed lines.
             self._log.debug("client refused", **facts)

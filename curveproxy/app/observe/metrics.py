@@ -22,7 +22,7 @@ from prometheus_client.registry import Collector
 from curveproxy import __version__
 from curveproxy.app.observe.log import lost_lines
 from curveproxy.proxy.observer import ServerFigures, ServiceFigures, SessionView
-from curveproxy.reasons import BackendFailure, Closed, DialFailure, Invalid, Outcome
+from curveproxy.reasons import BackendFailure, ClientFailure, Closed, DialFailure, EgressOutcome, Invalid, Outcome
 from curveproxy.wire.codec.select import CODEC
 
 HANDSHAKE_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
@@ -117,22 +117,26 @@ class Metrics:
 
 
 class ServiceMetrics:
-    """The events of one service, counted. All its series exist from the start."""
+    """The events of one service, counted. All its series exist from the start.
 
-    def __init__(self, metrics: Metrics, name: str) -> None:
+    is_egress: it has the outcomes of ``EgressOutcome``, and its remotes fail as ``ClientFailure`` says.
+    """
+
+    def __init__(self, metrics: Metrics, name: str, *, is_egress: bool = False) -> None:
         self._name = name
         self._keys: dict[bytes, Counter] = {}
         self._names: set[str] = set()
         self._accepted = metrics.accepted.labels(name)
-        self._handshakes = {outcome: metrics.handshakes.labels(name, outcome) for outcome in Outcome}
+        outcomes: Iterable[str] = EgressOutcome if is_egress else Outcome
+        self._all_handshakes, self._all_failures = metrics.handshakes, metrics.backend_failures
+        self._handshakes = {outcome: metrics.handshakes.labels(name, outcome) for outcome in outcomes}
         self._handshake_seconds = metrics.handshake_seconds.labels(name)
         self._closed = {reason: metrics.closed.labels(name, reason) for reason in Closed}
         self._session_seconds = metrics.session_seconds.labels(name)
         self._invalid = {reason: metrics.invalid.labels(name, reason) for reason in Invalid}
         self._dial_seconds = metrics.dial_seconds.labels(name)
-        self._backend_failures: dict[DialFailure, Counter] = {
-            reason: metrics.backend_failures.labels(name, reason) for reason in BackendFailure
-        }
+        for reason in ClientFailure if is_egress else BackendFailure:
+            metrics.backend_failures.labels(name, reason)
         self._unexpected = metrics.unexpected
         self._server_keys = metrics.server_keys
 
@@ -146,7 +150,8 @@ class ServiceMetrics:
         self._accepted.inc()
 
     def refused(self, outcome: Outcome) -> None:
-        self._handshakes[outcome].inc()
+        counter = self._handshakes.get(outcome) or self._all_handshakes.labels(self._name, outcome)
+        counter.inc()
 
     def admitted(self, session: SessionView, seconds: float) -> None:
         if (key := self._keys.get(session.server_key)) is not None:  # else it was removed at this moment
@@ -165,7 +170,7 @@ class ServiceMetrics:
         self._dial_seconds.observe(seconds)
 
     def backend_failed(self, reason: DialFailure) -> None:
-        self._backend_failures[reason].inc()
+        self._all_failures.labels(self._name, reason).inc()
 
     def unexpected(self) -> None:
         self._unexpected.inc()
@@ -217,17 +222,22 @@ def _of_services(services: Sequence[ServiceFigures]) -> Iterable[Metric]:
     yield gauge("client_keys", "Keys on the list", lambda s: s.client_keys)
     yield gauge("backend_up", "Whether the last dial worked", lambda s: s.backend_up)
     labels = ["service", "direction"]
+    info = GaugeMetricFamily(
+        "curveproxy_service_info", "Each service: ingress, or egress whose remotes are its backend", labels=labels
+    )
     messages = CounterMetricFamily("curveproxy_messages", "Whole messages relayed", labels=labels)
     octets = CounterMetricFamily("curveproxy_message_bytes", "Plain octets of messages relayed", labels=labels)
     throttled = CounterMetricFamily(
         "curveproxy_throttled_seconds", "How long ways of sessions were not read, for a limit", labels=["service"]
     )
     for service in services:
+        info.add_metric([service.name, service.direction], 1)
         messages.add_metric([service.name, "in"], service.messages_in)
         messages.add_metric([service.name, "out"], service.messages_out)
         octets.add_metric([service.name, "in"], service.octets_in)
         octets.add_metric([service.name, "out"], service.octets_out)
         throttled.add_metric([service.name], service.throttled_seconds)
+    yield info
     yield messages
     yield octets
     yield throttled

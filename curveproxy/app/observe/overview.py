@@ -88,6 +88,7 @@ def _service(figures: ServiceFigures, history: EventHistory) -> ServiceStatus:
             UnknownKey(key, each.total, each.peer, trio.current_time() - each.at)
             for key, each in reversed(history.unknown.items())
         ],
+        direction=str(figures.direction),
     )
 
 

@@ -17,6 +17,7 @@ from curveproxy.app.observe.history import Series
 MOST_SESSIONS, SESSIONS = 1000, re.compile(r"[0-9]{1,18}")
 # The share of a limit from which on a figure is near it.
 NEAR = 0.8
+INGRESS = "ingress"
 _CONVERTER = cattrs.Converter()
 
 
@@ -140,6 +141,7 @@ class UnknownKey:
 class ServiceStatus:
     """One service. backend_up: how the last dial ended; None before the first. client_keys: None where any key will do.
 
+    direction: ``ingress`` or ``egress``; of an egress, backend and server_keys are its remotes and their keys.
     admitted, refused: in the last two minutes; unknown_keys: the last that were refused, the newest first.
     """
 
@@ -160,11 +162,19 @@ class ServiceStatus:
     counts: list[Count]
     history: Series
     unknown_keys: list[UnknownKey] = field(factory=list)
+    direction: str = INGRESS
+
+    @property
+    def is_egress(self) -> bool:
+        return self.direction != INGRESS
 
 
 @frozen
 class SessionStatus:
-    """One session. client: the operator's name, else the key in Z85; seconds: its age; zmtp: the service's version."""
+    """One session. client: the operator's name, else the key in Z85, the user or the address of an egress's client.
+
+    seconds: its age; zmtp: the version that its plain side speaks.
+    """
 
     id: int
     service: str

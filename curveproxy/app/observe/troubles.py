@@ -5,9 +5,10 @@ from collections.abc import Iterator, Sequence
 from curveproxy.app.observe.history import RIVALS
 from curveproxy.app.observe.status import Count, Level, ServiceStatus, Trouble
 from curveproxy.app.observe.text import duration
-from curveproxy.reasons import Closed, Outcome, Reasoned
+from curveproxy.reasons import ClientFailure, Closed, EgressOutcome, Outcome, Reasoned
 
 NO_KEY, NO_KEY_HINT = "no server key is left", "nobody can connect: put a key file back"
+NO_REMOTE_KEY, NO_REMOTE_KEY_HINT = "no key of the remotes is left", "none can be dialled: put a key file back"
 NOBODY, NOBODY_HINT = "nobody can connect", "put the clients' .key files into the clients directory"
 DESCRIPTORS_HINT = (
     "all services share them: raise the hard limit (LimitNOFILE, ulimit -n), or find out who holds so many connections"
@@ -37,7 +38,9 @@ def _troubles(service: ServiceStatus) -> Iterator[Trouble]:
         failures = (count for count in service.counts if count.event == "backend failed")
         last = min(failures, key=lambda count: count.ago)
         yield trouble(f"{service.backend} is down: {_sentence(last)}", last.word, last.hint, bad=True)
-    if not service.server_keys:
+    if not service.server_keys and service.is_egress:
+        yield trouble(NO_REMOTE_KEY, ClientFailure.KEYS, NO_REMOTE_KEY_HINT, bad=True)
+    elif not service.server_keys:
         yield trouble(NO_KEY, Outcome.HELLO_BOX, NO_KEY_HINT, bad=True)
     if service.client_keys == 0:
         yield trouble(NOBODY, Outcome.CLIENT_UNKNOWN, NOBODY_HINT, bad=True)
@@ -48,7 +51,7 @@ def _troubles(service: ServiceStatus) -> Iterator[Trouble]:
         if level.is_near:
             full = level.value >= level.limit
             what = f"{level.value:,} of {level.limit:,} {of}: {'full' if full else 'nearly full'}"
-            yield trouble(what, word, word.hint, bad=full)
+            yield trouble(what, word, EgressOutcome(word).hint if service.is_egress else word.hint, bad=full)
     for count in service.counts:
         is_troubling = count.event in TROUBLING or count.word == Closed.MEMORY
         if count.recent and is_troubling and count.word not in EXPECTED:

@@ -42,6 +42,13 @@ def test_services_reasons_and_sessions_are_shown() -> None:
     assert "form" in page.tags
 
 
+def test_an_egress_is_shown_with_its_direction_and_without_keys_of_clients() -> None:
+    remotes = "tcp://a.example:1, tcp://b.example:2"
+    page = Texts(render(whole(direction="egress", backend=remotes, client_keys=None), Query(), ""))
+    assert {"egress", remotes, "local clients, no key"} <= set(page.texts)
+    assert "any key" not in page.texts
+
+
 @pytest.mark.parametrize("text", ["<script>alert(1)</script>", '"><b>', "&lt;"])
 def test_no_text_is_markup(text: str) -> None:
     page = Texts(render(whole(name=text, backend=text), Query(filter=text), ""))

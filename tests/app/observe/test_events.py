@@ -15,7 +15,7 @@ from curveproxy.app.observe.events import BURST, SUMMARY_SECONDS, ServiceObserve
 from curveproxy.app.observe.history import UNKNOWN_MAX
 from curveproxy.app.observe.log import open_log
 from curveproxy.app.observe.metrics import Metrics
-from curveproxy.reasons import BackendFailure, Closed, Invalid, Outcome
+from curveproxy.reasons import BackendFailure, ClientFailure, Closed, EgressOutcome, Invalid, Outcome
 
 FLOOD = 1000
 
@@ -30,8 +30,8 @@ class Told:
     def observer(self) -> ServiceObserver:
         return self.new()  # within the test: the stream of its preparation is another one
 
-    def new(self, level: str = "info") -> ServiceObserver:
-        return ServiceObserver("orders", self.metrics, open_log(level, "json"))
+    def new(self, level: str = "info", *, is_egress: bool = False) -> ServiceObserver:
+        return ServiceObserver("orders", self.metrics, open_log(level, "json"), is_egress=is_egress)
 
     def lines(self) -> list[dict[str, Any]]:
         """What was said since it was last asked for."""
@@ -60,6 +60,31 @@ async def test_a_refusal_is_counted_and_told_with_its_hint(told: Told, outcome: 
     assert (line["service"], line["outcome"], line["peer"]) == ("orders", outcome, "192.0.2.1:4242")
     assert (line["detail"], line["hint"]) == ("our own words", outcome.hint)
     assert told.count("handshakes_total", service="orders", outcome=outcome) == 1
+
+
+@pytest.mark.parametrize("outcome", [outcome for outcome in EgressOutcome if outcome != EgressOutcome.ADMITTED])
+async def test_a_refusal_of_an_egress_has_the_hint_that_is_true_there(told: Told, outcome: EgressOutcome) -> None:
+    observer = told.new("debug", is_egress=True)
+    observer.refused(Outcome(outcome), "ipc", client="uid 1000")
+    (line,) = told.lines()
+    assert (line["outcome"], line["client"], line["hint"]) == (outcome, "uid 1000", outcome.hint)
+    assert [reason.hint for _, reason in observer.history.counts] == [outcome.hint]
+    assert observer.history.unknown == {}, "it has no key that could be listed"
+    assert told.count("handshakes_total", service="orders", outcome=outcome) == 1
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+async def test_an_outcome_that_an_egress_should_not_have_is_counted_all_the_same(told: Told, outcome: Outcome) -> None:
+    told.new(is_egress=True).refused(outcome, "ipc")
+    assert told.count("handshakes_total", service="orders", outcome=outcome) == 1
+
+
+async def test_why_a_remote_was_not_reached_is_told_as_a_probe_tells_it(told: Told) -> None:
+    told.new(is_egress=True).backend_failed(ClientFailure.WELCOME_CLOSED, "tcp://a.example:1")
+    (line,) = told.lines()
+    assert (line["event"], line["reason"], line["detail"]) == ("backend failed", "welcome_closed", "tcp://a.example:1")
+    assert line["hint"] == ClientFailure.WELCOME_CLOSED.hint
+    assert told.count("backend_failures_total", service="orders", reason="welcome_closed") == 1
 
 
 async def test_a_key_that_is_not_on_the_list_is_named_and_remembered(told: Told) -> None:

@@ -5,9 +5,12 @@ from collections.abc import Iterator
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from support.figures import service_figures
 from support.process import Sidecar, wait_until
 
-from curveproxy.reasons import BackendFailure, Closed, Invalid, Outcome
+from curveproxy.app.observe.metrics import Metrics, ServiceMetrics
+from curveproxy.proxy.observer import ServerFigures
+from curveproxy.reasons import BackendFailure, ClientFailure, Closed, EgressOutcome, Invalid, Outcome
 
 PROMISED = {
     "curveproxy_build_info": ("gauge", {"version", "codec"}),
@@ -33,6 +36,7 @@ PROMISED = {
     "curveproxy_backend_failures": ("counter", {"service", "reason"}),
     "curveproxy_backend_up": ("gauge", {"service"}),
     "curveproxy_client_keys": ("gauge", {"service"}),
+    "curveproxy_service_info": ("gauge", {"service", "direction"}),
     "curveproxy_server_key_handshakes": ("counter", {"service", "key"}),
     "curveproxy_reloads": ("counter", {"result"}),
     "curveproxy_reload_success_timestamp_seconds": ("gauge", set()),
@@ -82,6 +86,32 @@ def test_every_reason_has_its_series_from_the_start(proxy: Sidecar) -> None:
         "invalid": {str(reason) for reason in Invalid},
         "backend": {str(reason) for reason in BackendFailure},
     }
+
+
+def test_an_egress_has_the_words_of_its_own_side() -> None:
+    metrics = Metrics()
+    of_egress = ServiceMetrics(metrics, "out", is_egress=True)
+    of_egress.refused(Outcome.MECHANISM)
+    of_egress.backend_failed(ClientFailure.WELCOME_CLOSED)
+    shown = {name: set[str]() for name in ("outcome", "reason")}
+    for family in metrics.registry.collect():
+        for sample in family.samples:
+            if sample.name == "curveproxy_handshakes_total":
+                shown["outcome"].add(sample.labels["outcome"])
+            elif sample.name == "curveproxy_backend_failures_total":
+                shown["reason"].add(sample.labels["reason"])
+    assert shown == {
+        "outcome": {str(outcome) for outcome in EgressOutcome},
+        "reason": {str(reason) for reason in ClientFailure},
+    }
+
+
+@pytest.mark.parametrize("direction", ["ingress", "egress"])
+def test_each_service_tells_its_direction(direction: str) -> None:
+    figures = ServerFigures(services=[service_figures(direction=direction)])
+    registry = Metrics(lambda: figures).registry
+    labels = {"service": "orders", "direction": direction}
+    assert registry.get_sample_value("curveproxy_service_info", labels) == 1
 
 
 def test_the_backend_is_neither_up_nor_down_before_the_first_dial(proxy: Sidecar) -> None:

@@ -7,7 +7,8 @@ from support.overview import count, status
 from curveproxy.app.admin.page import render
 from curveproxy.app.observe.overview import merged
 from curveproxy.app.observe.status import Level, Query, Trouble
-from curveproxy.reasons import Outcome
+from curveproxy.app.observe.troubles import NO_REMOTE_KEY_HINT
+from curveproxy.reasons import EgressOutcome, Outcome
 
 
 def test_a_backend_that_is_down_for_one_of_several_is_trouble() -> None:
@@ -20,6 +21,15 @@ def test_a_backend_that_is_down_for_one_of_several_is_trouble() -> None:
         "refused",
         "",
     )
+
+
+def test_of_an_egress_the_hints_are_those_of_local_clients() -> None:
+    found = status(True, 50)
+    [service] = found.services
+    out = attrs.evolve(service, direction="egress", client_keys=None, server_keys=0)
+    keys, full = merged([attrs.evolve(found, services=[out])], Query()).troubles
+    assert (keys.word, keys.hint) == ("keys", NO_REMOTE_KEY_HINT)
+    assert (full.word, full.hint) == ("sessions_limit", EgressOutcome.SESSIONS_LIMIT.hint)
 
 
 @pytest.mark.parametrize(("used", "told"), [((700, 100), []), ((700, 900), ["descriptors"])])
