@@ -17,6 +17,14 @@ CLIENTS = """
 [service.clients]
 directory = "clients"
 """
+EGRESS = """
+[[egress]]
+name = "far"
+listen = "ipc://far.sock"
+remote = ["tcp://orders.example:5556"]
+server_keys = ["keys/orders.key"]
+secret_key = "keys/alice.key_secret"
+"""
 
 
 def complaints(place: Path, text: str) -> list[str]:

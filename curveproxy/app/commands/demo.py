@@ -14,7 +14,8 @@ from rich.console import Console
 from curveproxy.app.admin.routes import Routes
 from curveproxy.app.admin.server import application, listen, serve
 from curveproxy.app.config.certificates import write_key_pair
-from curveproxy.app.config.schema import AdminConfig, ClientsConfig, Config, ServerKey, ServiceConfig
+from curveproxy.app.config.keys import SecretKey
+from curveproxy.app.config.schema import AdminConfig, ClientsConfig, Config, ServiceConfig
 from curveproxy.app.observe.log import open_log
 from curveproxy.app.observe.status import Query
 from curveproxy.app.process.main import prepare_process
@@ -79,7 +80,7 @@ async def _show(console: Console, directory: Path, once: bool, descriptors: int,
         listeners = await nursery.start(partial(trio.serve_tcp, shout, 0, host=LOOPBACK))
         plain = listeners[0].socket.getsockname()[1]
         backend, here = Endpoint("tcp", LOOPBACK, plain), Endpoint("tcp", LOOPBACK, 0)
-        keys, allowed = [ServerKey(server, server_file)], ClientsConfig(directory=clients)
+        keys, allowed = [SecretKey(server, server_file)], ClientsConfig(directory=clients)
         config = Config(service=[ServiceConfig("demo", here, backend, keys, clients=allowed)])
         await nursery.start(relay.run)
         await relay.apply(config)

@@ -8,8 +8,9 @@ from typing import Any
 import attrs
 
 from curveproxy.app.config.certificates import read_key_pair, reason, write_key_pair
+from curveproxy.app.config.keys import SecretKey
 from curveproxy.app.config.load import ConfigError, read_admin, structure
-from curveproxy.app.config.schema import AdminConfig, Config, ServerKey
+from curveproxy.app.config.schema import AdminConfig, Config
 from curveproxy.app.terminal import tell
 from curveproxy.proxy.net.endpoint import Endpoint
 from curveproxy.wire.curve.keys import KeyPair
@@ -30,7 +31,7 @@ def config_of_options(service: dict[str, Any], tables: dict[str, Any], secret_ke
     return attrs.evolve(loaded, service=[with_key])
 
 
-def _server_key(path: Path | None) -> ServerKey:
+def _server_key(path: Path | None) -> SecretKey:
     """The server's key: read, made where there is none, or made for this run only."""
     if path is None:
         pair = KeyPair.generate()
@@ -42,7 +43,7 @@ def _server_key(path: Path | None) -> ServerKey:
         pair = KeyPair.generate()
         public_file = write_key_pair(path, pair)
         tell(f"there was no key: made {path}, and {public_file} for the clients")
-    return ServerKey(pair, path)
+    return SecretKey(pair, path)
 
 
 def _demand_no_mistake(path: Path) -> None:

@@ -62,11 +62,19 @@ def read_certificate(path: Path) -> Certificate:
 
 
 def read_key_pair(path: Path) -> KeyPair:
-    """Read a server's key file, which must hold the secret half. Raises KeyFileError."""
+    """Read one's own key file, which must hold the secret half. Raises KeyFileError."""
     certificate = read_certificate(path)
     if certificate.secret is None:
         raise KeyFileError(f"{path} holds a public key only: name its .key_secret file")
     return KeyPair(certificate.public, certificate.secret)
+
+
+def read_public_key(path: Path) -> bytes:
+    """Read the key file of somebody else, which must not hold the secret half. Raises KeyFileError."""
+    certificate = read_certificate(path)
+    if certificate.secret is not None:
+        raise KeyFileError(f"{path} holds a secret key, which its owner alone may have: name the .key file")
+    return certificate.public
 
 
 def others_may_read(path: Path) -> bool:

@@ -46,7 +46,7 @@ def converter(directory: Path, texts: dict[type, Callable[[str], Any]]) -> cattr
     result.register_structure_hook(StrEnum, _choice)
     for kind, read in {**texts, Path: directory.joinpath}.items():
         result.register_structure_hook(kind, _text(read))
-    result.register_structure_hook(Path | None, _text(directory.joinpath))
+        result.register_structure_hook(kind | None, _text(read))
     return result
 
 
@@ -174,7 +174,10 @@ def _sentences(place: str, error: BaseException, tables: Mapping[str, type]) -> 
         known = [attribute.name for attribute in attrs.fields(error.cl)]
         prefix = f"{place}: " if place.endswith('"') else f"{place}." if place else ""
         for name in sorted(error.extra_fields):
+            # A service's settings are no advice for an egress, nor the reverse.
+            other = "egress" if place.startswith("service") else "service" if place.startswith("egress") else " "
             homes = [header for header, cls in tables.items() if hasattr(attrs.fields(cls), name)]
+            homes = [header for header in homes if not header.strip("[]").startswith(other)] or homes
             hint = f"it belongs into {' or '.join(homes)}" if homes else suggestion(name, known)
             yield prefix + (name if name.isprintable() else repr(name)), f"no such setting: {hint}"
     elif isinstance(error, KeyError):
@@ -184,11 +187,14 @@ def _sentences(place: str, error: BaseException, tables: Mapping[str, type]) -> 
 
 
 def _named(path: str, tree: dict[str, Any]) -> str:
-    """``service[0].listen`` as ``service "orders": listen``, when the service has a name."""
-    services = tree.get("service")
-    for number, service in enumerate(services if isinstance(services, list) else []):
-        name = service.get("name") if isinstance(service, dict) else None
-        if isinstance(name, str) and name and path.startswith(f"service[{number}]"):
-            rest = path.removeprefix(f"service[{number}]").removeprefix(".")
-            return f'service "{name}": {rest}' if rest else f'service "{name}"'
+    """``service[0].listen`` as ``service "orders": listen``, when the service has a name; of an egress too."""
+    header, bracket, rest = path.partition("[")
+    number, _, inside = rest.partition("]")
+    rows = tree.get(header)
+    if bracket and isinstance(rows, list) and number.isdigit():
+        row = rows[int(number)]
+        name = row.get("name") if isinstance(row, dict) else None
+        if isinstance(name, str) and name:
+            setting = inside.removeprefix(".")
+            return f'{header} "{name}": {setting}' if setting else f'{header} "{name}"'
     return path

@@ -1,6 +1,7 @@
 """Reading a configuration: TOML into frozen classes, checked whole, with all that is wrong in one answer."""
 
 import tomllib
+from collections.abc import Collection
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from cattrs.gen import make_dict_unstructure_fn
 
 from curveproxy.app.config.certificates import reason
 from curveproxy.app.config.convert import Complaint, complaints, converter, readable
+from curveproxy.app.config.keys import PublicKey, RemoteKey, SecretKey
 from curveproxy.app.config.reading import read_file
 from curveproxy.app.config.schema import (
     DEFAULTED,
@@ -18,8 +20,7 @@ from curveproxy.app.config.schema import (
     AdminConfig,
     ClientsConfig,
     Config,
-    PublicKey,
-    ServerKey,
+    EgressConfig,
     ServiceConfig,
     parse_endpoint,
 )
@@ -84,7 +85,8 @@ def inspect(
     # What is wrong in the defaults is said there, and not for each service.
     defaults = {(place.removeprefix("defaults."), what) for place, what in wrong if place.startswith("defaults.")}
     wrong = [(place, what) for place, what in wrong if (place.rpartition(": ")[2], what) not in defaults]
-    for place, sentence in validate(config, needs_services=needs_services, needs_keys=needs_keys):
+    complete = needs_services and not any(place.startswith(("service", "egress")) for place in places)
+    for place, sentence in validate(config, needs_services=complete, needs_keys=needs_keys):
         if not any(other.startswith(place) for other in places):
             wrong.append((place, sentence))
     return config, [f"{place}: {sentence}" for place, sentence in wrong]
@@ -98,7 +100,8 @@ def _converted(tree: dict[str, Any], directory: Path) -> tuple[Config, list[Comp
             Endpoint: parse_endpoint,
             PublicKey: PublicKey.parse,
             Network: Network.parse,
-            ServerKey: partial(ServerKey.read, directory),
+            SecretKey: partial(SecretKey.read, directory),
+            RemoteKey: partial(RemoteKey.read, directory),
         },
     )
     try:
@@ -106,27 +109,36 @@ def _converted(tree: dict[str, Any], directory: Path) -> tuple[Config, list[Comp
     except cattrs.BaseValidationError as error:
         wrong = complaints(error, tree, TABLES)
     # The rest is checked in the same run, as far as it does not depend on what is wrong.
-    tables = tree.get("service")
-    rows = tables if isinstance(tables, list) else []
-    found = [readable(table, ServiceConfig, ours, secret_keys=[]) for table in rows]
+    services = [readable(table, ServiceConfig, ours, secret_keys=[]) for table in _rows(tree, "service")]
+    egresses = [readable(table, EgressConfig, ours) for table in _rows(tree, "egress")]
     config = readable(tree, Config, ours) or Config()
-    return attrs.evolve(config, service=[service for service in found if service is not None]), wrong
+    return attrs.evolve(config, service=list(filter(None, services)), egress=list(filter(None, egresses))), wrong
+
+
+def _rows(tree: dict[str, Any], header: str) -> list[Any]:
+    """The tables of one header, of which there may be several."""
+    found = tree.get(header)
+    return found if isinstance(found, list) else []
 
 
 def _with_defaults(tree: dict[str, Any]) -> dict[str, Any]:
-    """A tree with ``[defaults]`` in each of its services. What is no table stays as it is."""
-    defaults, services = tree.get("defaults"), tree.get("service")
-    if not isinstance(defaults, dict) or not isinstance(services, list):
+    """A tree with ``[defaults]`` in each of its services and egresses. What is no table stays as it is."""
+    defaults = tree.get("defaults")
+    if not isinstance(defaults, dict):
         return tree
 
-    def completed(service: Any) -> Any:
-        if not isinstance(service, dict):
-            return service
-        tables = {name: service.get(name, {}) for name, table in defaults.items() if isinstance(table, dict)}
+    def completed(row: Any, names: Collection[str]) -> Any:
+        if not isinstance(row, dict):
+            return row
+        tables = {name: row.get(name, {}) for name, table in defaults.items() if isinstance(table, dict)}
         own = {name: table for name, table in tables.items() if isinstance(table, dict)}
-        return service | {name: defaults[name] | table for name, table in own.items() if name in DEFAULTED}
+        return row | {name: defaults[name] | table for name, table in own.items() if name in names}
 
-    return tree | {"service": [completed(service) for service in services]}
+    return tree | {
+        header: [completed(row, names) for row in _rows(tree, header)]
+        for header, names in DEFAULTED.items()
+        if isinstance(tree.get(header), list)
+    }
 
 
 def tree_of(config: Config) -> dict[str, Any]:
@@ -140,7 +152,8 @@ def tree_of(config: Config) -> dict[str, Any]:
     back.register_unstructure_hook(Network, str)
     back.register_unstructure_hook(Path, str)
     back.register_unstructure_hook(PublicKey, lambda key: z85.encode(key.octets))
-    back.register_unstructure_hook(ServerKey, lambda key: str(key.file))
+    back.register_unstructure_hook(SecretKey, lambda key: str(key.file))
+    back.register_unstructure_hook(RemoteKey, lambda key: str(key.file) if key.file else z85.encode(key.octets))
     hook = make_dict_unstructure_fn(ClientsConfig, back, _cattrs_omit_if_default=True)
     back.register_unstructure_hook(ClientsConfig, hook)
     tree: dict[str, Any] = back.unstructure(config)

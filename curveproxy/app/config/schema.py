@@ -1,22 +1,32 @@
 """The tables of a configuration file as frozen classes: each setting with its default and its bounds."""
 
 import os
+import re
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Self
 
 import attrs
 from attrs import field, frozen
-from attrs.validators import ge, in_, le
+from attrs.validators import and_, deep_iterable, ge, in_, le, lt
 
-from curveproxy.app.config.certificates import parse_key, read_key_pair, reason
-from curveproxy.policy.limits import AdmissionLimits, ClientLimits, MessageLimits, whole
+from curveproxy.app.config.certificates import reason
+from curveproxy.app.config.keys import PublicKey, RemoteKey, SecretKey
+from curveproxy.policy.limits import (
+    MAX_HANDSHAKE_SECONDS,
+    AdmissionLimits,
+    ClientLimits,
+    MessageLimits,
+    positive,
+    whole,
+)
 from curveproxy.policy.socket_types import ZMTP1_COUNTERPARTS
 from curveproxy.proxy.net.endpoint import Endpoint, Network
 from curveproxy.proxy.settings import RefusalMode
-from curveproxy.wire.curve.keys import KeyPair
 
 MAX_WORKERS = 256
+# As many handshakes a second as there may be, for clients that are all at one address.
+NO_RATE = 2**31
 
 # Hosts that stand for all addresses of this machine.
 EVERYWHERE = ("*", "0.0.0.0", "::")
@@ -81,31 +91,6 @@ class ProcessConfig:
         return self.workers or len(os.sched_getaffinity(0))
 
 
-@frozen
-class ServerKey:
-    """A server's key. file: where it was read; None for a key of this run only."""
-
-    pair: KeyPair
-    file: Path | None = None
-
-    @classmethod
-    def read(cls, directory: Path, text: str) -> Self:
-        """Read a key file. Raises KeyFileError."""
-        return cls(read_key_pair(directory / text), directory / text)
-
-
-@frozen
-class PublicKey:
-    """A client's key in the configuration itself, 32 octets."""
-
-    octets: bytes
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """Read Z85. Raises ValueError."""
-        return cls(parse_key(text))
-
-
 def _check_directory(_: object, __: object, path: Path | None) -> None:
     if path is None:
         return
@@ -156,6 +141,11 @@ class ClientsConfig:
         return self.allow, self.directory, self.keys
 
 
+def _check_mode(_: object, __: object, text: str) -> None:
+    if not re.fullmatch("0?[0-7]{3}", text):
+        raise ValueError(f'{text!r} is no mode of a file: write it as chmod has it, "0600" or "0660"')
+
+
 def _check_name(_: object, __: object, name: str) -> None:
     if not name:
         raise ValueError("it is empty: it becomes a label of metrics")
@@ -168,7 +158,7 @@ class ServiceConfig:
     name: str = field(validator=_check_name)
     listen: Endpoint
     backend: Endpoint
-    secret_keys: list[ServerKey]
+    secret_keys: list[SecretKey]
     forward_identity: bool = False
     allow_remote_backend: bool = False
     backend_socket_type: str = field(default="", validator=in_(["", *(kind.decode() for kind in ZMTP1_COUNTERPARTS)]))
@@ -182,8 +172,61 @@ class ServiceConfig:
 
 
 @frozen
+class EgressLimits:
+    """``[egress.limits]``: how many local clients may connect, and how long they may stay silent; 0 seconds for never.
+
+    heartbeat_seconds: how often the remote is sent a PING.
+    """
+
+    handshake_seconds: float = positive(10.0, MAX_HANDSHAKE_SECONDS)
+    max_half_open: int = whole(16384, least=1)
+    max_sessions: int = whole(16384, least=1)
+    idle_seconds: float = field(default=0.0, validator=ge(0))
+    heartbeat_seconds: float = field(default=0.0, validator=ge(0))
+
+    def admission(self, connect_seconds: float) -> AdmissionLimits:
+        """The same as limits of a service. All local clients may be one source."""
+        return AdmissionLimits(
+            handshake_seconds=self.handshake_seconds,
+            max_half_open=self.max_half_open,
+            max_half_open_per_source=self.max_half_open,
+            handshakes_per_second_per_source=NO_RATE,
+            max_sessions=self.max_sessions,
+            backend_connect_seconds=connect_seconds,
+        )
+
+
+@frozen
+class EgressConfig:
+    """``[[egress]]``. secret_key: None only while there is none yet."""
+
+    name: str = field(validator=_check_name)
+    listen: Endpoint
+    remote: list[Endpoint] = field(factory=list)
+    server_keys: list[RemoteKey] = field(factory=list)
+    secret_key: SecretKey | None = None
+    allow_remote_clients: bool = False
+    client_socket_type: str = field(default="", validator=in_(["", *(kind.decode() for kind in ZMTP1_COUNTERPARTS)]))
+    socket_mode: str = field(default="0600", validator=_check_mode)
+    allow_uids: list[int] = field(factory=list, validator=deep_iterable(and_(ge(0), lt(2**32 - 1))))
+    connect_seconds: float = positive(5.0, 3600)
+    limits: EgressLimits = field(factory=EgressLimits)
+    messages: MessageLimits = field(factory=MessageLimits)
+
+    @property
+    def mode(self) -> int:
+        """The permissions of its Unix socket."""
+        return int(self.socket_mode, 8)
+
+    @property
+    def has_path(self) -> bool:
+        """Whether it listens on a Unix socket that has permissions; an abstract one has none."""
+        return self.listen.transport == "ipc" and not self.listen.host.startswith("@")
+
+
+@frozen
 class DefaultsConfig:
-    """``[defaults]``: settings of services whose own tables do not hold them."""
+    """``[defaults]``: settings of services whose own tables do not hold them; ``messages`` of egresses too."""
 
     clients: ClientsConfig = field(factory=ClientsConfig)
     admission: AdmissionLimits = field(factory=AdmissionLimits)
@@ -192,13 +235,24 @@ class DefaultsConfig:
 
 @frozen
 class Config:
-    """The whole file. service: each with the defaults filled in."""
+    """The whole file. service, egress: each with the defaults filled in."""
 
     admin: AdminConfig = field(factory=AdminConfig)
     log: LogConfig = field(factory=LogConfig)
     process: ProcessConfig = field(factory=ProcessConfig)
     defaults: DefaultsConfig = field(factory=DefaultsConfig)
     service: list[ServiceConfig] = field(factory=list)
+    egress: list[EgressConfig] = field(factory=list)
+
+    @property
+    def both(self) -> Sequence[ServiceConfig | EgressConfig]:
+        """The services, then the egresses."""
+        return [*self.service, *self.egress]
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The names of both."""
+        return [table.name for table in self.both]
 
 
 # The headers of tables in a file.
@@ -210,5 +264,9 @@ TABLES = {
     "[service.clients]": ClientsConfig,
     "[service.admission]": AdmissionLimits,
     "[service.messages]": MessageLimits,
+    "[[egress]]": EgressConfig,
+    "[egress.limits]": EgressLimits,
+    "[egress.messages]": MessageLimits,
 }
-DEFAULTED = frozenset(attribute.name for attribute in attrs.fields(DefaultsConfig))
+# Which tables of ``[defaults]`` are those of a service, and of an egress.
+DEFAULTED = {"service": {attribute.name for attribute in attrs.fields(DefaultsConfig)}, "egress": {"messages"}}

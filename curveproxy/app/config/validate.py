@@ -4,43 +4,66 @@ from collections import Counter
 from collections.abc import Iterator
 
 from curveproxy.app.config.convert import Complaint
-from curveproxy.app.config.schema import EVERYWHERE, AllowMode, Config, ProcessConfig, ServiceConfig
+from curveproxy.app.config.places import is_elsewhere, is_reached_at, is_same, objection
+from curveproxy.app.config.schema import AllowMode, Config, EgressConfig, ProcessConfig, ServiceConfig
+from curveproxy.app.config.validate_egress import check_egress
 from curveproxy.policy.limits import MessageLimits
-from curveproxy.proxy.net.endpoint import Endpoint, is_local
+from curveproxy.proxy.net.endpoint import Endpoint
 from curveproxy.wire.curve.keys import KeyPair
 
 
 def validate(config: Config, *, needs_services: bool, needs_keys: bool) -> Iterator[Complaint]:
     """All that is wrong. needs_services, needs_keys: whether there must be a service, and a key file for each."""
-    if needs_services and not config.service:
-        yield "service", "there is none: add a [[service]] table with name, listen, backend and secret_keys"
-    names = Counter(service.name for service in config.service)
-    yield from ((f'service "{name}"', f"there are {count} of that name") for name, count in names.items() if count > 1)
+    if needs_services and not config.both:
+        what = "a [[service]] table with name, listen, backend and secret_keys"
+        yield (
+            "service",
+            f"there is none: add {what}, or an [[egress]] with name, listen, remote, server_keys, secret_key",
+        )
+    names = Counter(config.names)
+    for place, table in _by_place(config):
+        if names[table.name] > 1:
+            yield place, f"there are {names.pop(table.name)} of that name"
     yield from _check_addresses(config)
     yield from _check_shared(config.service)
-    for service in config.service:
-        for setting, sentence in _check_service(service, config.process, needs_keys=needs_keys):
-            yield f'service "{service.name}": {setting}', sentence
+    for place, table in _by_place(config):
+        for setting, sentence in _check_table(table, config, needs_keys=needs_keys):
+            yield f"{place}: {setting}", sentence
+
+
+def _by_place(config: Config) -> Iterator[tuple[str, ServiceConfig | EgressConfig]]:
+    """Each service and each egress, as sentences name it."""
+    yield from ((f'service "{service.name}"', service) for service in config.service)
+    yield from ((f'egress "{egress.name}"', egress) for egress in config.egress)
 
 
 def _check_addresses(config: Config) -> Iterator[Complaint]:
     """Two listeners need two addresses. Services may share an endpoint, which then is written in the same way."""
-    in_use = [("the admin page", config.admin.address)]
-    for service in config.service:
-        for whose, other in in_use:
-            shared = service.listen == other and other is not config.admin.address
-            if other is not None and not shared and _is_same(service.listen, other):
-                yield f'service "{service.name}": listen', f"{service.listen} is taken: {whose} listens on {other}"
+    in_use: list[tuple[str, Endpoint | None, bool]] = [("the admin page", config.admin.address, False)]
+    for place, table in _by_place(config):
+        may_share = isinstance(table, ServiceConfig)
+        for whose, other, other_may in in_use:
+            shared = may_share and other_may and table.listen == other
+            if other is not None and not shared and is_same(table.listen, other):
+                yield f"{place}: listen", f"{table.listen} is taken: {whose} listens on {other}"
                 break
-        in_use.append((f'service "{service.name}"', service.listen))
+        in_use.append((place, table.listen, may_share))
 
 
-def _check_service(service: ServiceConfig, process: ProcessConfig, *, needs_keys: bool) -> Iterator[Complaint]:
-    """What is wrong with one service, by the names of its settings."""
-    if (sentence := _check_memory(process, service.messages)) is not None:
+def _check_table(table: ServiceConfig | EgressConfig, config: Config, *, needs_keys: bool) -> Iterator[tuple[str, str]]:
+    """What is wrong with one service or egress, by the names of its settings."""
+    process = config.process
+    if (sentence := _check_memory(process, table.messages)) is not None:
         yield "messages.max_message_bytes", sentence
-    if process.relays > 1 and not service.listen.is_fixed:
-        yield "listen", f"{service.listen} would be another port for each worker: name the port"
+    if process.relays > 1 and not table.listen.is_fixed:
+        yield "listen", f"{table.listen} would be another port for each worker: name the port"
+    if isinstance(table, EgressConfig):
+        yield from check_egress(table, config.egress, needs_keys=needs_keys)
+    else:
+        yield from _check_service(table, needs_keys=needs_keys)
+
+
+def _check_service(service: ServiceConfig, *, needs_keys: bool) -> Iterator[tuple[str, str]]:
     if needs_keys and not service.secret_keys:
         yield "secret_keys", 'there is none: make one by "curveproxy keygen server"'
     yield from _check_balancers(service)
@@ -86,41 +109,14 @@ def _check_shared(services: list[ServiceConfig]) -> Iterator[Complaint]:
 
 
 def _check_backend(service: ServiceConfig) -> Iterator[str]:
-    listen, backend = service.listen, service.backend
-    if backend.transport == "tcp" and (backend.host == "*" or not backend.port):
-        yield f"{backend} can not be dialled: name one host and one port"
+    backend = service.backend
+    if (sentence := objection(backend)) is not None:
+        yield sentence
         return
-    if backend.transport == "tcp" and backend.host in EVERYWHERE:
-        yield f"{backend} is where a service listens, not where it is reached: write tcp://127.0.0.1:{backend.port}"
-        return
-    if not service.allow_remote_backend and _is_remote(backend):
+    if not service.allow_remote_backend and is_elsewhere(backend):
         yield (
             f"{backend} is another machine, and what goes there is not encrypted: "
             "use loopback or ipc, or write allow_remote_backend = true"
         )
-    everywhere = listen.transport == backend.transport == "tcp" and listen.host in EVERYWHERE
-    if listen == backend or (everywhere and listen.port == backend.port and _is_here(backend)):
+    if is_reached_at(backend, service.listen):
         yield "it is the endpoint on which the proxy itself listens"
-
-
-def _is_same(one: Endpoint, other: Endpoint) -> bool:
-    """Whether two can not both be listened on. Port 0 is another port each time."""
-    if one.transport == other.transport == "tcp":
-        everywhere = one.host in EVERYWHERE or other.host in EVERYWHERE
-        return one.port == other.port != 0 and (everywhere or one.host == other.host)
-    return one == other
-
-
-def _is_remote(endpoint: Endpoint) -> bool:
-    """Whether an address is known to be another machine's. A name is looked up only when it is dialled."""
-    try:
-        return endpoint.transport == "tcp" and not is_local(endpoint.host)
-    except ValueError:
-        return False
-
-
-def _is_here(endpoint: Endpoint) -> bool:
-    try:
-        return is_local(endpoint.host)
-    except ValueError:
-        return endpoint.host == "localhost"

@@ -195,7 +195,7 @@ class Sidecar:
             self._notifier.ready(self._status())
             if config.process.relays != self._first_config.process.relays:
                 self._log.warning("workers are as many as before", wanted=config.process.relays, hint=RESTART)
-            self._log.info("configuration taken", services=[service.name for service in config.service])
+            self._log.info("configuration taken", services=config.names)
 
     async def _watch(self) -> None:
         """Reload when the configuration file has changed, where that is configured."""
@@ -214,7 +214,7 @@ class Sidecar:
             return None
 
     def _status(self) -> str:
-        return f"serving {', '.join(service.name for service in self._config.service)}"
+        return f"serving {', '.join(self._config.names)}"
 
     # --- for the admin server
 

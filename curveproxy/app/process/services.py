@@ -5,20 +5,20 @@ from functools import partial
 from math import inf
 
 import trio
-from attrs import define, field, frozen
+from attrs import define, field
 
-from curveproxy.app.config.schema import AllowMode, Config, ServiceConfig
+from curveproxy.app.config.schema import Config
 from curveproxy.app.observe.events import ServiceObserver
 from curveproxy.app.observe.history import EventHistory
 from curveproxy.app.observe.log import SILENT, Log
 from curveproxy.app.observe.metrics import Metrics
+from curveproxy.app.process.tables import EgressTable, ServiceTable, Table
 from curveproxy.app.watch.clients import Clients
-from curveproxy.app.watch.server_keys import ServerKeys
 from curveproxy.policy.access import AccessList
 from curveproxy.policy.limits import WorkerShare
 from curveproxy.proxy.server import Server
 from curveproxy.proxy.service import Service
-from curveproxy.proxy.settings import ServiceSettings
+from curveproxy.proxy.settings import ServiceKind, ServiceSettings
 from curveproxy.wire import z85
 
 # How many clients that were added or removed one line names.
@@ -26,6 +26,7 @@ NAMES_MAX = 20
 FEWER_HINT = "descriptors allow no more, of all services together: raise the hard limit (LimitNOFILE, ulimit -n)"
 # Where one part in so many of the configured sessions is left, or less, that is a warning.
 FEW_SHARE = 16
+EGRESS_KEYS = "egress keys changed"
 # libzmq connects again by itself.
 COMES_AGAIN = "its client may come again: take its key off the list to keep it out"
 
@@ -33,23 +34,14 @@ COMES_AGAIN = "its client may come again: take its key off the list to keep it o
 Counts = Mapping[str, Mapping[str, int]]
 
 
-@frozen
-class KeyLists:
-    """The key files of one service."""
-
-    clients: Clients
-    keys: ServerKeys
-
-
 @define(eq=False)
 class RunningService:
-    """One service with its table and its key files.
+    """One service, or egress, with its table and its key files.
 
     settings, clients: those in force, which the key files may have left behind; scope: of what watches those.
     """
 
-    table: ServiceConfig
-    lists: KeyLists
+    table: Table
     service: Service
     observer: ServiceObserver
     settings: ServiceSettings
@@ -106,28 +98,24 @@ class ServiceManager:
 
     # --- a configuration
 
-    def read(self, config: Config) -> dict[str, KeyLists]:
-        """The key files of a configuration's services. May run in a thread.
+    def read(self, config: Config) -> dict[str, Table]:
+        """The tables of a configuration with their key files. May run in a thread.
 
         A list that is still wanted is kept: it holds keys whose files can not be read now.
         """
-        found, names = {}, [table.name for table in config.service]
-        for table in config.service:
-            log, before = self._log.bind(service=table.name), self._running.get(table.name)
-            if before is not None and before.table.clients.lists == table.clients.lists:
-                clients = before.lists.clients
-                clients.know_services(names)
-            else:
-                clients = Clients.of(table, names, log)
-                clients.load()
-            keys = ServerKeys(table.secret_keys, log)
-            keys.refresh()
-            found[table.name] = KeyLists(clients, keys)
+        found: dict[str, Table] = {}
+        services = [each.name for each in config.service]
+        for each in config.service:
+            before = self._running.get(each.name)
+            log = self._log.bind(service=each.name)
+            found[each.name] = ServiceTable(each, services, log, before.table if before is not None else None)
+        for egress in config.egress:
+            found[egress.name] = EgressTable(egress, self._log.bind(service=egress.name))
         return found
 
-    def apply(self, config: Config, lists: Mapping[str, KeyLists], nursery: trio.Nursery) -> None:
+    def apply(self, config: Config, tables: Mapping[str, Table], nursery: trio.Nursery) -> None:
         """Have these services and no others. Raises BindError, and then nothing has changed."""
-        wanted = {table.name: self._made(table, lists[table.name]) for table in config.service}
+        wanted = {name: self._made(table) for name, table in tables.items()}
         before = self._running
         changed = [
             each for name, each in wanted.items() if name not in before or before[name].settings != each.settings
@@ -140,7 +128,7 @@ class ServiceManager:
         self._running = wanted
         for former in before.values():
             former.scope.cancel()
-            if former.table.name not in wanted:
+            if former.service not in [each.service for each in wanted.values()]:
                 self._log.info("service removed", service=former.table.name)
         for each in wanted.values():
             self._use_lists(each)
@@ -148,37 +136,15 @@ class ServiceManager:
         for each in changed:
             self._log_listening(each)
 
-    def _made(self, table: ServiceConfig, lists: KeyLists) -> RunningService:
+    def _made(self, table: Table) -> RunningService:
         """A service of this table. One that runs stays, for its sessions."""
-        settings, clients = self._settings(table, lists), lists.clients.list
-        if (before := self._running.get(table.name)) is not None:
+        settings, before = table.settings(self._share), self._running.get(table.name)
+        if before is not None and before.table.kind == table.kind:
             service, observer = before.service, before.observer
         else:
             observer = ServiceObserver(table.name, self._metrics, self._observers_log)
-            service = self._server.new_service(settings, clients, observer)
-        return RunningService(table, lists, service, observer, settings, clients)
-
-    def _settings(self, table: ServiceConfig, lists: KeyLists) -> ServiceSettings:
-        """The settings of a service by its table, and by its key files as they are now."""
-        return ServiceSettings(
-            name=table.name,
-            listen=table.listen,
-            backend=table.backend,
-            server_keys=tuple(lists.keys.names),
-            refusal=table.clients.refusal,
-            forward_identity=table.forward_identity,
-            allow_remote_backend=table.allow_remote_backend,
-            backend_socket_type=table.backend_socket_type,
-            zmtp1_identities=table.zmtp1_identities,
-            xpub_messages=table.xpub_messages,
-            proxy_protocol_from=tuple(table.proxy_protocol_from) if table.proxy_protocol else (),
-            admission=table.admission.divided(self._share),
-            messages=table.messages,
-            client_limits=table.clients.limits,
-            share=self._share,
-            idle_seconds=table.clients.idle_seconds,
-            heartbeat_seconds=table.clients.heartbeat_seconds,
-        )
+            service = self._server.new_service(settings, table.access, observer)
+        return RunningService(table, service, observer, settings, table.access)
 
     # --- key files
 
@@ -188,18 +154,22 @@ class ServiceManager:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(each.observer.summarise)
                 nursery.start_soon(each.observer.history.keep, partial(self._server.figures_of, each.service))
-                nursery.start_soon(each.lists.clients.watch, lambda: self._guarded(each, self._apply_clients))
-                nursery.start_soon(each.lists.keys.watch, lambda: self._guarded(each, self._apply_keys))
+                nursery.start_soon(
+                    each.table.key_files.watch, lambda: self._guarded(each, partial(self._apply_keys, each))
+                )
+                if (clients := each.table.clients) is not None:
+                    apply = partial(self._apply_clients, each, clients)
+                    nursery.start_soon(clients.watch, lambda: self._guarded(each, apply))
 
     @staticmethod
-    def _guarded(each: RunningService, apply: Callable[[RunningService], None]) -> None:
+    def _guarded(each: RunningService, apply: Callable[[], None]) -> None:
         try:
-            apply(each)
+            apply()
         except Exception as error:  # the boundary: the next change of the files is applied again
             each.observer.unexpected(error)
 
-    def _apply_clients(self, each: RunningService) -> None:
-        clients, log = each.lists.clients, self._log.bind(service=each.table.name)
+    def _apply_clients(self, each: RunningService, clients: Clients) -> None:
+        log = self._log.bind(service=each.table.name)
         if clients.list != each.clients:
             before, now = _names(each.clients), _names(clients.list)
             moved = {"came": _some(now - before), "went": _some(before - now)}
@@ -210,19 +180,18 @@ class ServiceManager:
         self._metrics.reload(success=not clients.files.failed)
 
     def _apply_keys(self, each: RunningService) -> None:
-        keys, log = each.lists.keys, self._log.bind(service=each.table.name)
-        settings = self._settings(each.table, each.lists)
+        table, log = each.table, self._log.bind(service=each.table.name)
+        settings = table.settings(self._share)
         if settings != each.settings:
-            log.info("server keys changed", server_keys=_texts(each))
+            log.info("server keys changed" if table.kind == ServiceKind.INGRESS else EGRESS_KEYS, **table.keys_in_force)
             self._use_lists(each)
             each.use_settings(settings)
             self._server.open({other.service: other.settings for other in self._running.values()})
-        self._metrics.reload(success=not keys.files.failed)
+        self._metrics.reload(success=not table.key_files.files.failed)
 
     def _use_lists(self, each: RunningService) -> None:
-        keys = {pair.public: name for pair, name in each.lists.keys.names.items()}
-        each.observer.configure(keys, allow_any=each.table.clients.allow == AllowMode.ANY)
-        each.use_clients(each.lists.clients.list)
+        each.observer.configure(each.table.key_names, allow_any=each.table.allow_any)
+        each.use_clients(each.table.access)
 
     def _log_listening(self, each: RunningService) -> None:
         figures, log = self._server.figures_of(each.service), self._log.bind(service=each.table.name)
@@ -231,7 +200,7 @@ class ServiceManager:
             endpoint=figures.endpoint,
             **({"addresses": figures.addresses} if len(figures.addresses) > 1 else {}),
             backend=figures.backend,
-            server_keys=_texts(each),
+            **each.table.keys_in_force,
             clients="any" if figures.client_keys is None else figures.client_keys,
         )
         if figures.sessions_limit < (wanted := each.settings.admission.max_sessions):
@@ -254,8 +223,3 @@ def _some(names: set[str]) -> list[str]:
     """As many of them as a line can hold."""
     found = sorted(names)
     return found[:NAMES_MAX] + [f"and {len(found) - NAMES_MAX} more"] * (len(found) > NAMES_MAX)
-
-
-def _texts(each: RunningService) -> list[str]:
-    """The public halves of the server's keys."""
-    return [z85.encode(pair.public) for pair in each.lists.keys.names]

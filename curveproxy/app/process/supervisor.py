@@ -58,7 +58,7 @@ class Supervisor:
             _close(self._listeners)
 
     async def apply(self, config: Config) -> None:
-        wanted = dict.fromkeys(service.listen for service in config.service)
+        wanted = dict.fromkeys(table.listen for table in config.both)
         with ExitStack() as undo:
             fresh: dict[Endpoint, Sequence[ListeningSocket]] = {}
             undo.callback(_close, fresh)

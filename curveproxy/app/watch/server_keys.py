@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from curveproxy.app.config.certificates import SECRET_SUFFIX, read_key_pair, warn_of_open_secret
-from curveproxy.app.config.schema import ServerKey
+from curveproxy.app.config.keys import SecretKey
 from curveproxy.app.observe.log import Log
 from curveproxy.app.observe.troubles import NO_KEY, NO_KEY_HINT
 from curveproxy.app.watch.files import Entry, Files, Listing, Watched, stamp
@@ -20,7 +20,7 @@ class ServerKeys(Watched[KeyPair]):
     _place = "server keys"
     _log: Log
 
-    def __init__(self, keys: Sequence[ServerKey], log: Log) -> None:
+    def __init__(self, keys: Sequence[SecretKey], log: Log) -> None:
         super().__init__(log)
         self._unwritten = {key.pair: TEMPORARY for key in keys if key.file is None}
         self._paths = {str(key.file): key.file for key in keys if key.file is not None}

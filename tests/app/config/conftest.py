@@ -10,7 +10,8 @@ from curveproxy.wire.curve.keys import KeyPair
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
-    """A directory with a server's key and an empty list of clients."""
-    write_key_pair(tmp_path / "keys" / "server.key_secret", KeyPair.generate())
+    """A directory with the keys of a server, of a client and of a remote, and an empty list of clients."""
+    for name in ("server", "alice", "orders"):
+        write_key_pair(tmp_path / "keys" / f"{name}.key_secret", KeyPair.generate())
     (tmp_path / "clients").mkdir()
     return tmp_path

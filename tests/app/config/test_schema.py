@@ -6,7 +6,7 @@ from typing import Any
 
 import attrs
 import pytest
-from support.configuration import CLIENTS, SERVICE, complaints
+from support.configuration import CLIENTS, EGRESS, SERVICE, complaints
 
 from curveproxy.app.config.load import load
 from curveproxy.app.config.schema import Config
@@ -25,14 +25,19 @@ def test_the_full_example_shows_every_setting_with_its_default(place: Path) -> N
     minimal, full = place / "minimal.toml", place / "full.toml"
     minimal.write_text((ROOT / "config" / "minimal.toml").read_text().replace("tcp://*", "tcp://0.0.0.0"))
     full.write_text((ROOT / "config" / "full.toml").read_text())
+    least = EGRESS.replace("far.sock", "/run/orders/orders.sock").replace('"far"', '"orders-egress"')
+    minimal.write_text(minimal.read_text() + least)
     assert load(full) == load(minimal)
     assert not left_out(Config, shown)
-    service = load(full).service[0]
+    service, egress = load(full).service[0], load(full).egress[0]
     for cls, table in [
         (type(service), shown["service"][0]),
         (type(service.clients), shown["service"][0]["clients"]),
         (type(service.admission), shown["service"][0]["admission"]),
         (type(service.messages), shown["service"][0]["messages"]),
+        (type(egress), shown["egress"][0]),
+        (type(egress.limits), shown["egress"][0]["limits"]),
+        (type(egress.messages), shown["egress"][0]["messages"]),
         (type(load(full).log), shown["log"]),
         (type(load(full).process), shown["process"]),
         (type(load(full).admin), shown["admin"]),
@@ -62,6 +67,16 @@ def test_the_full_example_shows_every_setting_with_its_default(place: Path) -> N
         (SERVICE.replace("tcp://*:5556", "tcp://*") + CLIENTS, "listen: 'tcp://*' has no port"),
         (SERVICE.replace("tcp://*:5556", "tcp://a..b:1") + CLIENTS, "listen: 'tcp://a..b:1' has no host name"),
         (SERVICE + f"[service.clients]\ndirectory = '{'x' * 300}'", "can not be listed: file name too long"),
+        (EGRESS + "socket_mode = '600 '", "egress \"far\": socket_mode: '600 ' is no mode of a file: write it as chm"),
+        (EGRESS + "socket_mode = '0900'", "is no mode of a file"),
+        (EGRESS + "socket_mode = 0o600", "socket_mode: a string is wanted, not a whole number"),
+        (EGRESS + "allow_uids = [1000, -1]", "allow_uids: must be >= 0: -1"),
+        (EGRESS + "allow_uids = ['alice']", "allow_uids[0]: a whole number is wanted, not a string"),
+        (EGRESS + "client_socket_type = 'REQUEST'", "client_socket_type: must be in ['', 'REQ', "),
+        (EGRESS + "connect_seconds = 0", "connect_seconds: must be > 0"),
+        (EGRESS + "[egress.limits]\nmax_sessions = 0", "limits.max_sessions: must be >= 1"),
+        (EGRESS + "[egress.limits]\nhandshake_seconds = 61", "limits.handshake_seconds: must be <= 60"),
+        (EGRESS.replace('"far"', '""'), "egress[0].name: it is empty"),
     ],
 )  # fmt: skip
 def test_what_is_out_of_bounds_is_found_with_its_place_and_a_hint(place: Path, text: str, complaint: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import structlog
 
 from curveproxy.app.config.certificates import write_key_pair
-from curveproxy.app.config.schema import ServerKey
+from curveproxy.app.config.keys import SecretKey
 from curveproxy.app.observe.log import Log
 from curveproxy.app.watch.server_keys import TEMPORARY, ServerKeys
 from curveproxy.wire.curve.keys import KeyPair
@@ -24,10 +24,10 @@ def log_to(lines: Lines) -> Log:
     return log
 
 
-def written(path: Path) -> ServerKey:
+def written(path: Path) -> SecretKey:
     pair = KeyPair.generate()
     write_key_pair(path, pair)
-    return ServerKey(pair, path)
+    return SecretKey(pair, path)
 
 
 def test_keys_have_the_names_of_their_files_in_the_order_of_the_configuration(tmp_path: Path) -> None:
@@ -42,7 +42,7 @@ def test_keys_have_the_names_of_their_files_in_the_order_of_the_configuration(tm
 
 def test_a_key_without_a_file_stays(tmp_path: Path) -> None:
     pair = KeyPair.generate()
-    found = ServerKeys([ServerKey(pair)], log_to([]))
+    found = ServerKeys([SecretKey(pair)], log_to([]))
     found.refresh()
     assert found.names == {pair: TEMPORARY}
 
