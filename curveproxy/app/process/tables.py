@@ -75,7 +75,7 @@ class ServiceTable:
 
     @property
     def allow_any(self) -> bool:
-        return self.clients.list.allow_any
+        return self.access.allow_any
 
     @property
     def access(self) -> AccessList:
