@@ -158,12 +158,15 @@ class CurveInitiator(Initiator):
             plain = sodium.open_box(body[layout.READY.size :], box.READY + nonce, self._shared)
         except sodium.BoxError as error:
             raise PeerError(Fault.READY, str(error)) from None
+        # The first number of a server that counts from the beginning: libzmq 4.0 writes it in its machine's order.
+        little_endian = nonce[-1:] == b"\0" and int.from_bytes(nonce, "little") < int.from_bytes(nonce, "big")
         security = Curve(
             self._shared,
             box.MESSAGE_FROM_CLIENT,
             INITIATE_NONCE,
             box.MESSAGE_FROM_SERVER,
-            int.from_bytes(nonce, "big"),
+            int.from_bytes(nonce, "little" if little_endian else "big"),
+            little_endian,
         )
         return Negotiated(metadata.read_untrusted(plain), Version(Dialect.V3, self.minor), security, self._seen)
 

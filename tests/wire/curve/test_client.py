@@ -4,13 +4,17 @@ import pytest
 from support.handshake import (
     Server,
     client,
+    curve_of,
     fault_of,
 )
 from support.zmtp import command_frame
 
+from curveproxy.wire import sodium, spec
+from curveproxy.wire.curve import box, layout
 from curveproxy.wire.curve import server as curve_server
 from curveproxy.wire.errors import Fault, PeerError
 from curveproxy.wire.zmtp import metadata
+from curveproxy.wire.zmtp.frame import frame
 
 
 def test_octets_behind_ready_are_kept_for_the_session() -> None:
@@ -25,6 +29,24 @@ def test_metadata_of_ready_comes_back() -> None:
     initiate = peer.receive_untrusted(server.welcome(peer.receive_untrusted(curve_server.GREETING)))
     peer.receive_untrusted(server.ready(initiate))
     assert metadata.encode(peer.negotiated.metadata) == metadata.encode({"Socket-Type": b"ROUTER"})
+
+
+@pytest.mark.parametrize(
+    ("nonce", "counter", "little_endian"),
+    [
+        (bytes(7) + b"\1", 1, False),
+        (b"\1" + bytes(7), 1, True),
+        (bytes(6) + b"\1\0", 256, False),
+        (b"\0\1" + bytes(6), 256, True),
+        (b"\x80" + bytes(6) + b"\1", (128 << 56) + 1, False),
+    ],
+)
+def test_ready_shows_in_which_order_a_server_counts(nonce: bytes, counter: int, little_endian: bool) -> None:
+    server, peer = Server(), client()
+    server.ready(peer.receive_untrusted(server.welcome(peer.receive_untrusted(curve_server.GREETING))))
+    sealed = sodium.seal(b"", box.READY + nonce, server.initiate.shared)
+    peer.receive_untrusted(frame(spec.COMMAND, layout.READY.pack(spec.READY_NAME, nonce) + sealed))
+    assert (curve_of(peer).open_nonce, curve_of(peer).little_endian) == (counter, little_endian)
 
 
 @pytest.mark.parametrize(
