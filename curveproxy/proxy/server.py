@@ -135,9 +135,11 @@ class Server:
         BindError when a new one can not be opened; nothing has changed then.
         """
         behind: dict[Place, list[Service]] = {}
+        modes: dict[Place, int | None] = {}
         for service, settings in wanted.items():
             behind.setdefault(place_of(settings), []).append(service)
-        fresh = self._listeners.bind(list(behind), reuse_port=reuse_port)
+            modes[place_of(settings)] = settings.socket_mode
+        fresh = self._listeners.bind(modes, reuse_port=reuse_port)
         for service, settings in wanted.items():
             service.configure(settings)
         for listener in self._listeners.configure(behind, fresh):

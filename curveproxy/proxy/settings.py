@@ -77,3 +77,8 @@ class ServiceSettings:
     @property
     def kind(self) -> ServiceKind:
         return ServiceKind.INGRESS if self.egress is None else ServiceKind.EGRESS
+
+    @property
+    def socket_mode(self) -> int | None:
+        """The permissions of the Unix socket on which it listens; None for what the umask leaves."""
+        return None if self.egress is None else self.egress.socket_mode

@@ -170,6 +170,11 @@ class ServiceConfig:
     admission: AdmissionLimits = field(factory=AdmissionLimits)
     messages: MessageLimits = field(factory=MessageLimits)
 
+    @property
+    def mode(self) -> int | None:
+        """Of the Unix socket on which it listens: what the umask leaves."""
+        return None
+
 
 @frozen
 class EgressLimits:
@@ -215,7 +220,7 @@ class EgressConfig:
 
     @property
     def mode(self) -> int:
-        """The permissions of its Unix socket."""
+        """The permissions of the Unix socket on which it listens."""
         return int(self.socket_mode, 8)
 
     @property

@@ -142,7 +142,8 @@ class ServiceManager:
         if before is not None and before.table.kind == table.kind:
             service, observer = before.service, before.observer
         else:
-            observer = ServiceObserver(table.name, self._metrics, self._observers_log)
+            is_egress = table.kind == ServiceKind.EGRESS
+            observer = ServiceObserver(table.name, self._metrics, self._observers_log, is_egress=is_egress)
             service = self._server.new_service(settings, table.access, observer)
         return RunningService(table, service, observer, settings, table.access)
 

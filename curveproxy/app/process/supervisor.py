@@ -58,14 +58,17 @@ class Supervisor:
             _close(self._listeners)
 
     async def apply(self, config: Config) -> None:
-        wanted = dict.fromkeys(table.listen for table in config.both)
+        wanted, reuse_port = {table.listen: table.mode for table in config.both}, config.process.reuse_port
         with ExitStack() as undo:
             fresh: dict[Endpoint, Sequence[ListeningSocket]] = {}
             undo.callback(_close, fresh)
-            for endpoint in wanted.keys() - self._listeners.keys():
-                fresh[endpoint] = listen_together(
-                    endpoint, self._of, reuse_port=config.process.reuse_port, handed_over=self._handed_over
-                )
+            for endpoint, mode in wanted.items():
+                if endpoint not in self._listeners:
+                    fresh[endpoint] = listen_together(
+                        endpoint, self._of, reuse_port=reuse_port, handed_over=self._handed_over, mode=mode
+                    )
+                elif mode is not None:
+                    undo.callback(self._listeners[endpoint][0].set_mode(mode))
             listeners = {endpoint: fresh.get(endpoint) or self._listeners[endpoint] for endpoint in wanted}
             await self._workers.apply(tree_of(config), listeners)
             undo.pop_all()

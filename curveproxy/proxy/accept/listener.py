@@ -49,6 +49,10 @@ class Listener:
         self.gates = gates
         self._admission.configure(gates)
 
+    def set_mode(self, mode: int) -> Callable[[], None]:
+        """Change the mode of its Unix socket, if it has a path. Returns what undoes it. Raises BindError."""
+        return self._listening.set_mode(mode) if self._listening is not None else lambda: None
+
     def evict_oldest(self) -> bool:
         """End the oldest half-open connection; False when there is none."""
         return self._admission.evict_oldest()

@@ -56,13 +56,19 @@ class Listeners:
         """Where the clients of an open service come in."""
         return next(listener for listener in self if gate in listener.gates)
 
-    def bind(self, places: Sequence[Place], *, reuse_port: bool) -> Mapping[Place, ListeningSocket]:
-        """Listen where nobody does yet. Raises BindError, and then nothing has changed."""
+    def bind(self, places: Mapping[Place, int | None], *, reuse_port: bool) -> Mapping[Place, ListeningSocket]:
+        """Listen where nobody does yet. Raises BindError, and then nothing has changed.
+
+        places: each with the mode of its Unix socket, None for any.
+        """
         with ExitStack() as undo:
             fresh = {}
-            for place in set(places) - self._listeners.keys():
-                fresh[place] = listen(place[0], reuse_port=reuse_port, handed_over=self._handed_over)
-                undo.callback(fresh[place].close)
+            for place, mode in places.items():
+                if (listener := self._listeners.get(place)) is None:
+                    fresh[place] = listen(place[0], reuse_port=reuse_port, handed_over=self._handed_over, mode=mode)
+                    undo.callback(fresh[place].close)
+                elif mode is not None:
+                    undo.callback(listener.set_mode(mode))
             undo.pop_all()
         return fresh
 

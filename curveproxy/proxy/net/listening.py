@@ -4,8 +4,8 @@ import errno
 import os
 import socket
 import stat
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,9 @@ BACKLOG = 4096
 # An address of a family that this machine does not have is skipped, such as localhost's ::1 where IPv6 is off.
 ABSENT = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
 
+MADE_ELSEWHERE = "whoever has made it must give it that mode, as SocketMode= does in a .socket unit"
+DENIED = "permission denied: ports below 1024 need CAP_NET_BIND_SERVICE"
+DENIED_PATH = "permission denied: this user may not make a socket in that directory"
 INTERFACE = "that is the name of a network interface: write its address"
 
 
@@ -38,7 +41,7 @@ class BindError(Exception):
         reasons = {
             errno.EADDRINUSE: "the address is in use: is another process listening there",
             errno.EADDRNOTAVAIL: "no interface of this machine has that address",
-            errno.EACCES: "permission denied: ports below 1024 need CAP_NET_BIND_SERVICE",
+            errno.EACCES: DENIED if endpoint.transport == "tcp" else DENIED_PATH,
             errno.ENOENT: "the directory does not exist",
         }
         return cls(endpoint, reasons.get(number, os.strerror(number).lower()), number)
@@ -58,6 +61,29 @@ class ListeningSocket:
     handed_over: bool = False
 
     @property
+    def mode(self) -> int | None:
+        """The permissions of its Unix socket; None where it has no path, or a successor listens there now."""
+        status = _status(self.endpoint)
+        return stat.S_IMODE(status.st_mode) if status is not None and status.st_ino == self._inode else None
+
+    def set_mode(self, mode: int) -> Callable[[], None]:
+        """Change the permissions of its Unix socket, if it has any. Returns what undoes it. Raises BindError."""
+        before = self.mode
+        if before is None or before == mode:
+            return lambda: None
+        try:
+            _set_mode(self.endpoint.host, mode)
+        except OSError as error:
+            reason = f"its mode is {before:04o}, and can not be changed to {mode:04o}: {MADE_ELSEWHERE}"
+            raise BindError(self.endpoint, reason, error.errno) from error
+
+        def undo() -> None:
+            with suppress(OSError):
+                _set_mode(self.endpoint.host, before)
+
+        return undo
+
+    @property
     def addresses(self) -> list[str]:
         """The addresses of the sockets, without the transport."""
         if self.endpoint.transport == "ipc":
@@ -75,12 +101,17 @@ class ListeningSocket:
 
 
 def listen(
-    endpoint: Endpoint, *, reuse_port: bool = False, handed_over: Sequence[socket.socket] = ()
+    endpoint: Endpoint,
+    *,
+    reuse_port: bool = False,
+    handed_over: Sequence[socket.socket] = (),
+    mode: int | None = None,
 ) -> ListeningSocket:
     """Listen on all addresses that the endpoint's name has. Raises BindError.
 
     reuse_port: beside another process that does so too, or in its place on a Unix socket.
     handed_over: sockets that listen already; those that do so there are taken, and no others.
+    mode: the permissions of the path of a Unix socket from its first moment; None for what the umask leaves.
     """
     try:
         if given := [sock for sock in handed_over if _listens_at(sock, endpoint)]:
@@ -88,9 +119,14 @@ def listen(
                 sock.setblocking(False)
                 if endpoint.transport == "tcp":
                     configure_public(sock)
-            return ListeningSocket(given, endpoint, handed_over=True)
+            taken = ListeningSocket(given, endpoint, _inode(endpoint), handed_over=True)
+            if mode is not None:
+                taken.set_mode(mode)
+            return taken
         listeners = (
-            _listen_unix(endpoint, reuse_port) if endpoint.transport == "ipc" else _listen_tcp(endpoint, reuse_port)
+            _listen_unix(endpoint, reuse_port, mode)
+            if endpoint.transport == "ipc"
+            else _listen_tcp(endpoint, reuse_port)
         )
     except (OSError, UnicodeError) as error:
         raise BindError.of(endpoint, error) from error
@@ -102,13 +138,18 @@ def listen(
 
 
 def listen_together(
-    endpoint: Endpoint, of: int, *, reuse_port: bool = False, handed_over: Sequence[socket.socket] = ()
+    endpoint: Endpoint,
+    of: int,
+    *,
+    reuse_port: bool = False,
+    handed_over: Sequence[socket.socket] = (),
+    mode: int | None = None,
 ) -> list[ListeningSocket]:
     """Listen for ``of`` processes: one socket each, or one for all where only one is possible. Raises BindError.
 
     reuse_port: beside other processes than these too.
     """
-    first = listen(endpoint, reuse_port=reuse_port, handed_over=handed_over)
+    first = listen(endpoint, reuse_port=reuse_port, handed_over=handed_over, mode=mode)
     if endpoint.transport == "ipc" or first.handed_over:
         return [first]
     first.close()  # it has shown that the port is ours; those that share it must all have said so before they bind
@@ -192,23 +233,41 @@ def _listens_at(listener: socket.socket, endpoint: Endpoint) -> bool:
     return any(other[:2] == (host, port) for _, _, _, _, other in found)
 
 
-def _listen_unix(endpoint: Endpoint, reuse_port: bool) -> list[socket.socket]:
+def _listen_unix(endpoint: Endpoint, reuse_port: bool, mode: int | None) -> list[socket.socket]:
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
+        if mode is not None:
+            os.fchmod(listener.fileno(), mode)  # Linux makes the path with the socket's own mode, less the umask
         if reuse_port and _inode(endpoint):
             beside = Path(f"{endpoint.host}.{os.getpid()}")
-            listener.bind(str(beside))
-            listener.listen(BACKLOG)
+            _bind_unix(listener, str(beside), mode)
             beside.rename(endpoint.host)  # at no moment is there nobody
             return [listener]
         if _is_stale(endpoint):
             Path(endpoint.host).unlink()
-        listener.bind(endpoint.unix_address)
-        listener.listen(BACKLOG)
+        _bind_unix(listener, endpoint.unix_address, mode)
     except OSError:
         listener.close()
         raise
     return [listener]
+
+
+def _bind_unix(listener: socket.socket, address: str, mode: int | None) -> None:
+    listener.bind(address)
+    if mode is not None and not address.startswith("\0"):
+        _set_mode(address, mode)  # the umask may have taken rights away; until it listens nobody can connect
+    listener.listen(BACKLOG)
+
+
+def _set_mode(path: str, mode: int) -> None:
+    """Change the mode of a socket, and of nothing else that somebody puts in its place. Raises OSError."""
+    descriptor = os.open(path, os.O_PATH | os.O_NOFOLLOW)
+    try:
+        status = os.fstat(descriptor)
+        if stat.S_ISSOCK(status.st_mode) and stat.S_IMODE(status.st_mode) != mode:
+            os.chmod(f"/proc/self/fd/{descriptor}", mode)  # noqa: PTH101  which chmod(2) has no flag for
+    finally:
+        os.close(descriptor)
 
 
 def _is_stale(endpoint: Endpoint) -> bool:
@@ -230,10 +289,16 @@ def _is_stale(endpoint: Endpoint) -> bool:
 
 def _inode(endpoint: Endpoint) -> int:
     """The inode of the socket at the path of a Unix endpoint; 0 where there is none."""
-    if endpoint.host.startswith("@"):
-        return 0
+    status = _status(endpoint)
+    return status.st_ino if status is not None else 0
+
+
+def _status(endpoint: Endpoint) -> os.stat_result | None:
+    """Of the socket at the path of a Unix endpoint; None where there is none."""
+    if endpoint.transport != "ipc" or endpoint.host.startswith("@"):
+        return None
     try:
         status = Path(endpoint.host).lstat()
     except (OSError, ValueError):
-        return 0
-    return status.st_ino if stat.S_ISSOCK(status.st_mode) else 0
+        return None
+    return status if stat.S_ISSOCK(status.st_mode) else None

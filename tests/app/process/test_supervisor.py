@@ -1,16 +1,20 @@
 """Several workers as one relay. Those of here relay nothing; ``tests/system/test_workers.py`` has real ones."""
 
 import socket
+import stat
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
+import attrs
 import pytest
 import structlog
 import trio
 from support.workers import Workers
 from trio.testing import MockClock
 
+from curveproxy.app.config.keys import SecretKey
 from curveproxy.app.config.load import structure
 from curveproxy.app.config.schema import Config
 from curveproxy.app.observe.status import Query
@@ -18,6 +22,8 @@ from curveproxy.app.process.relay import ConfigRejectedError
 from curveproxy.app.process.supervisor import Supervisor
 from curveproxy.app.process.worker_handle import WorkerHandle
 from curveproxy.proxy.net.listening import BindError
+from curveproxy.wire import z85
+from curveproxy.wire.curve.keys import KeyPair
 
 HERE = "127.0.0.1"
 
@@ -68,6 +74,33 @@ async def test_ports_are_opened_before_workers_hear_of_them_and_closed_when_they
         await relay.apply(config(second))
         assert (is_listening(first), is_listening(second)) == (False, True)
     assert not is_listening(second)
+
+
+async def test_the_mode_of_a_path_is_changed_before_workers_hear_of_it_and_back_when_one_does_not_take_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path, key = tmp_path / "x.sock", z85.encode(bytes(32))
+    table = {"name": "far", "listen": f"ipc://{path}", "remote": ["tcp://a.host:1"], "server_keys": [key]}
+
+    def egress(mode: str) -> Config:
+        found = structure({"egress": [table | {"socket_mode": mode}]}, tmp_path, needs_keys=False)
+        pair = KeyPair.generate()
+        return attrs.evolve(found, egress=[attrs.evolve(found.egress[0], secret_key=SecretKey(pair, tmp_path / "x"))])
+
+    seen = []
+
+    def rejects(index: int, tree: dict[str, Any]) -> bool:
+        seen.append((tree["egress"][0]["socket_mode"], f"{stat.S_IMODE(path.lstat().st_mode):04o}"))
+        return bool(tree["egress"][0]["socket_mode"] == "0666")
+
+    async with supervisor(monkeypatch, Workers(rejects)) as relay:
+        for mode in ("0600", "0660"):
+            await relay.apply(egress(mode))
+        with pytest.raises(ConfigRejectedError):
+            await relay.apply(egress("0666"))
+        assert stat.S_IMODE(path.lstat().st_mode) == 0o660
+    assert {wanted for wanted, had in seen if wanted == had} == {"0600", "0660", "0666"}
+    assert not path.exists()
 
 
 async def test_a_port_in_use_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,7 +37,8 @@ class Case:
         behind: dict[tuple[Endpoint, str], list[RecordingGate]] = {}
         for gate in gates:
             behind.setdefault(place_of(gate.settings), []).append(gate)
-        return self.listeners.configure(behind, self.listeners.bind(list(behind), reuse_port=False))
+        modes = {place_of(gate.settings): gate.settings.socket_mode for gate in gates}
+        return self.listeners.configure(behind, self.listeners.bind(modes, reuse_port=False))
 
     def connect(self, gate: RecordingGate) -> socket.socket:
         bound = self.listeners.of(gate).bound

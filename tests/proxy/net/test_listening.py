@@ -2,11 +2,13 @@
 
 import errno
 import fcntl
+import os
 import socket
+import stat
 import struct
 import termios
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
@@ -164,6 +166,115 @@ def test_a_socket_for_everywhere_is_the_endpoint_with_a_star() -> None:
     with socket.create_server(("0.0.0.0", 0)) as everywhere:
         endpoint = Endpoint("tcp", "*", everywhere.getsockname()[1])
         assert listen(endpoint, handed_over=[everywhere]).handed_over
+
+
+def mode_of(endpoint: Endpoint) -> int:
+    return stat.S_IMODE(Path(endpoint.host).lstat().st_mode)
+
+
+@pytest.fixture(params=[0o000, 0o022, 0o077], ids=lambda umask: f"umask {umask:03o}")
+def umask(request: pytest.FixtureRequest) -> Iterator[int]:
+    """What it takes away from new files."""
+    before = os.umask(request.param)
+    yield request.param
+    os.umask(before)
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o660, 0o666])
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_path_has_its_mode_before_anybody_can_connect(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, umask: int, mode: int, replaced: bool
+) -> None:
+    """It is made with no more, and it listens with no less."""
+    endpoint, seen = Endpoint("ipc", f"{tmp_path}/x.sock"), list[int]()
+    before = [listen(endpoint, mode=0o640)] if replaced else []
+
+    class Watched(socket.socket):
+        def look(self) -> None:
+            seen.append(stat.S_IMODE(Path(self.getsockname()).lstat().st_mode))
+
+        def bind(self, address: Any) -> None:
+            super().bind(address)
+            self.look()
+
+        def listen(self, backlog: int = 0) -> None:
+            self.look()
+            super().listen(backlog)
+
+    monkeypatch.setattr(socket, "socket", Watched)
+    found = listen(endpoint, reuse_port=True, mode=mode)
+    assert seen == [mode & ~umask, mode]
+    assert mode_of(endpoint) == found.mode == mode
+    found.close()
+    for former in before:
+        former.close()
+
+
+def test_without_a_mode_the_umask_decides(tmp_path: Path, umask: int) -> None:
+    found = listen(Endpoint("ipc", f"{tmp_path}/x.sock"))
+    assert mode_of(found.endpoint) == 0o777 & ~umask
+    found.close()
+
+
+def test_a_mode_is_changed_and_changed_back(tmp_path: Path) -> None:
+    found = listen(Endpoint("ipc", f"{tmp_path}/x.sock"), mode=0o600)
+    undo = found.set_mode(0o660)
+    assert mode_of(found.endpoint) == 0o660
+    undo()
+    assert mode_of(found.endpoint) == 0o600
+    found.set_mode(0o600)()
+    found.close()
+    found.set_mode(0o660)()
+    undo()  # there is nothing any more
+    assert not Path(found.endpoint.host).exists()
+
+
+def test_what_has_no_path_has_no_mode() -> None:
+    for endpoint in (Endpoint("ipc", "@curveproxy-test-mode"), Endpoint("tcp", "127.0.0.1", 0)):
+        found = listen(endpoint, mode=0o600)
+        found.set_mode(0o660)()
+        assert found.mode is None
+        found.close()
+
+
+@pytest.mark.parametrize("what", ["successor", "link"])
+def test_the_mode_of_something_else_in_its_place_is_not_changed(tmp_path: Path, what: str) -> None:
+    found = listen(Endpoint("ipc", f"{tmp_path}/x.sock"), mode=0o600)
+    (other := tmp_path / "other").write_text("mine")
+    other.chmod(0o600)
+    Path(found.endpoint.host).unlink()
+    if what == "link":
+        Path(found.endpoint.host).symlink_to(other)
+        with pytest.raises(OSError):
+            listening._set_mode(f"{other}/x", 0o666)
+    else:
+        other.rename(found.endpoint.host)
+        other = Path(found.endpoint.host)
+    listening._set_mode(found.endpoint.host, 0o666)
+    found.set_mode(0o666)
+    assert stat.S_IMODE(other.stat().st_mode) == 0o600
+    found.close()
+
+
+def test_a_socket_that_was_handed_over_gets_the_mode_too_or_that_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    endpoint = Endpoint("ipc", f"{tmp_path}/x.sock")
+    with socket.socket(socket.AF_UNIX) as made:
+        made.bind(endpoint.host)
+        made.listen()
+        Path(endpoint.host).chmod(0o666)
+        [found] = listen_together(endpoint, 2, handed_over=[made], mode=0o600)
+        assert (mode_of(endpoint), found.mode, found.handed_over) == (0o600, 0o600, True)
+        monkeypatch.setattr(os, "chmod", fails(PermissionError(errno.EPERM, "no")))
+        with pytest.raises(BindError, match=r"its mode is 0600, and can not be changed to 0660: .* SocketMode= does"):
+            listen(endpoint, handed_over=[made], mode=0o660)
+
+
+def test_what_is_denied_is_a_port_or_a_directory() -> None:
+    denied = PermissionError(errno.EACCES, "denied")
+    assert "ports below 1024 need" in str(BindError.of(Endpoint("tcp", "127.0.0.1", 81), denied))
+    assert "may not make a socket in that directory" in str(BindError.of(Endpoint("ipc", "/x.sock"), denied))
 
 
 def test_several_processes_listen_each_by_itself_on_one_port() -> None:
