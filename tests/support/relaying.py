@@ -23,9 +23,10 @@ from curveproxy.proxy.relay.peer import Peer
 from curveproxy.proxy.relay.pump import Pump
 from curveproxy.proxy.relay.session import Session
 from curveproxy.proxy.relay.throttle import Throttle
-from curveproxy.proxy.settings import ServiceSettings
+from curveproxy.proxy.settings import EgressSettings, ServiceSettings
 from curveproxy.reasons import Closed, Invalid
 from curveproxy.wire.codec.state import Buffer
+from curveproxy.wire.curve.keys import KeyPair
 from curveproxy.wire.security import Curve, Plain, Security, Version
 from curveproxy.wire.zmtp.frame import Dialect
 from support import curve, zmtp
@@ -112,18 +113,19 @@ class Relay:
         drop: dict[str, Any] = {"on_invalid": "drop", "max_invalid_per_minute": 10**6}
         limits = MessageLimits(max_message_bytes=LIMIT, **drop | messages)
         self.invalid: list[Invalid] = []
+        self.details: list[str] = []  # of what was invalid: who has sent it
         self.errors: list[BaseException] = []
         self.ended: Closed | None = None
         self.room, self.pool, self.memory = Room(), pool(), MemoryBudget()
         self.jobs = list[Callable[[], Awaitable[None]]]()
-        observer = SimpleNamespace(
-            invalid=lambda _, reason, detail="": self.invalid.append(reason), unexpected=self.errors.append
-        )
+        observer = SimpleNamespace(invalid=self.note_invalid, unexpected=self.errors.append)
         self.client, near = socket.socketpair()
         self.service, far = socket.socketpair()
         for sock in (self.client, near, self.service, far):
             sock.setblocking(False)
-        settings = ServiceSettings("s", Endpoint("ipc", "a"), Endpoint("ipc", "b"), (), messages=limits)
+        behind = Endpoint("ipc", "b")
+        egress = EgressSettings((behind,), (bytes(32),), KeyPair(bytes(32), bytes(32))) if boxed == "upstream" else None
+        settings = ServiceSettings("s", Endpoint("ipc", "a"), behind, (), messages=limits, egress=egress)
         reactor: Any = self.room
         told = cast("Any", observer)
         env = RelayEnv(reactor, self.pool, self.memory, Throttle(), Traffic(), told, self.spawn)
@@ -146,6 +148,11 @@ class Relay:
 
     def spawn(self, _: object, work: Callable[[], Awaitable[None]]) -> None:
         self.jobs.append(work)
+
+    def note_invalid(self, _: object, reason: Invalid, detail: str = "") -> None:
+        """As of an observer."""
+        self.invalid.append(reason)
+        self.details.append(detail)
 
     def session_lingers(self, session: Session) -> None:
         """As of a service."""

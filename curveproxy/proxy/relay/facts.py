@@ -1,13 +1,13 @@
 """What is known of a session, and what it has relayed: what an observer may see (``proxy/observer.py``)."""
 
 import trio
+from attrs import evolve
 
 from curveproxy.policy.socket_types import REQ, known
 from curveproxy.proxy.relay.env import AdmittedClient, RelayEnv
 from curveproxy.proxy.relay.outbox import Labels
 from curveproxy.proxy.relay.peer import Peer
 from curveproxy.reasons import Closed
-from curveproxy.wire.zmtp.frame import Dialect
 
 UPWARDS = Labels(
     source_closed=Closed.CLIENT_CLOSED,
@@ -23,6 +23,7 @@ DOWNWARDS = Labels(
     over_limit=Closed.LIMIT,
     detail="from the service",
 )
+FROM_REMOTE = evolve(DOWNWARDS, detail="from the remote")  # of an egress
 
 
 class SessionFacts:
@@ -94,12 +95,6 @@ class SessionFacts:
     def seconds(self) -> float:
         """How long it is open."""
         return trio.current_time() - self.opened_at
-
-    @property
-    def dialect(self) -> str:
-        """The version of ZMTP that the service speaks with it."""
-        peer = self._upstream
-        return f"{peer.dialect}.{peer.minor if peer.dialect == Dialect.V3 else 0}"
 
     @property
     def awaits_reply(self) -> bool:

@@ -24,7 +24,7 @@ class Maintenance:
         self._next_idle_check = self._next_heartbeat = 0.0
 
     def tick(self, now: float, sessions: Iterable[Checked], settings: ServiceSettings) -> None:
-        """End idle sessions, and those whose clients answer no PING."""
+        """End idle sessions, and those whose clients, or remotes, answer no PING."""
         if settings.idle_seconds and now >= self._next_idle_check:
             self._next_idle_check = now + settings.idle_seconds / IDLE_CHECKS
             _check_each(sessions, lambda session: session.check_idle())

@@ -23,6 +23,7 @@ class Opener(Transform):
     """Opens, and ends at the first invalid frame."""
 
     __slots__ = ()
+    opens = True
 
     def frame_size(self, source: Buffer, start: int, end: int) -> int:
         return frame_size(source, start, end, Dialect.V3)

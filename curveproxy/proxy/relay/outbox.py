@@ -138,6 +138,11 @@ class Outbox:
         self._blocked = blocked
 
     @property
+    def opens(self) -> bool:
+        """Whether its source speaks CURVE, and its sink does not."""
+        return self._transform.opens
+
+    @property
     def owed(self) -> int:
         """Octets that the sink has not taken yet."""
         return len(self._owed)

@@ -2,13 +2,14 @@
 
 from curveproxy.proxy.established import Established
 from curveproxy.proxy.relay.env import AdmittedClient, RelayEnv
-from curveproxy.proxy.relay.facts import DOWNWARDS, UPWARDS, SessionFacts
+from curveproxy.proxy.relay.facts import DOWNWARDS, FROM_REMOTE, UPWARDS, SessionFacts
 from curveproxy.proxy.relay.outbox import Outbox, PumpOwner
 from curveproxy.proxy.relay.peer import Peer
 from curveproxy.proxy.relay.pump import Pump
 from curveproxy.proxy.relay.transform import transforms
 from curveproxy.proxy.settings import ServiceSettings
 from curveproxy.reasons import Invalid
+from curveproxy.wire.zmtp.frame import Dialect
 
 SUBSCRIBE_TO_ALL = b"\1"
 
@@ -36,7 +37,8 @@ class PumpPair(SessionFacts, PumpOwner):
             xpub_messages=settings.xpub_messages,
         )
         self._to_upstream = Pump(self, UPWARDS, below, above, upwards, downstream.leftover)
-        self._to_downstream = Pump(self, DOWNWARDS, above, below, downwards, upstream.leftover)
+        labels = DOWNWARDS if settings.egress is None else FROM_REMOTE
+        self._to_downstream = Pump(self, labels, above, below, downwards, upstream.leftover)
         below.attach(on_readable=self._to_upstream, on_writable=self._to_downstream)
         above.attach(on_readable=self._to_downstream, on_writable=self._to_upstream)
         if above.never_subscribes:
@@ -50,6 +52,19 @@ class PumpPair(SessionFacts, PumpOwner):
             self.env.reactor.hand_over(peer.socket.fileno(), peer)
         self._to_upstream.begin()
         self._to_downstream.begin()
+
+    @property
+    def dialect(self) -> str:
+        """The version of ZMTP that the side speaks which has no CURVE."""
+        plain = self._upstream if self._to_upstream.opens else self._downstream
+        return f"{plain.dialect}.{plain.minor if plain.dialect == Dialect.V3 else 0}"
+
+    @property
+    def _boxed(self) -> tuple[Peer, Pump]:
+        """The side that speaks CURVE, and the pump that reads from it."""
+        if self._to_upstream.opens:
+            return self._downstream, self._to_upstream
+        return self._upstream, self._to_downstream
 
     def source_lost(self, pump: Outbox) -> None:
         self._other(pump).lose_sink()

@@ -106,11 +106,15 @@ class Session(PumpPair):
             self._leave(Closed.IDLE, LINGER_SECONDS)
 
     def check_alive(self) -> None:
-        """PING the client. It ends if it has answered one before, and nothing has come since the last."""
-        client, reader, writer = self._downstream, self._to_upstream, self._to_downstream
-        if client.minor < 1:  # it may be libzmq 4.1, which takes a PING for data
+        """PING the side that speaks CURVE, for that one is across the network: the client, or the remote of an egress.
+
+        The session ends if it has answered a PING before, and nothing has come since the last.
+        """
+        peer, reader = self._boxed
+        writer = self._other(reader)
+        if peer.minor < 1:  # it may be libzmq 4.1, which takes a PING for data
             return
-        if reader.is_silent and client.answers_ping and reader.waits_in_vain and not writer.is_blocked_on_sink:
+        if reader.is_silent and peer.answers_ping and reader.waits_in_vain and not writer.is_blocked_on_sink:
             self.abort(Closed.HEARTBEAT)
         elif self.reason is None:
             reader.await_sign(asked=writer.try_send_command(OUR_PING))

@@ -79,11 +79,12 @@ class Transform(ABC):
     """One direction's work on whole frames.
 
     source, sink: what the two sides speak. limits: what the source may send.
+    opens: whether the source speaks CURVE, and the sink does not; else it is the other way round.
     filters: whether each batch has to be resolved, and not only one that ended at an extraordinary frame.
     """
 
     __slots__ = ("_budget", "_limits", "_sink", "_source", "_state")
-    filters = False
+    opens = filters = False
 
     def __init__(self, state: CodecState, source: Capabilities, sink: Capabilities, limits: MessageLimits) -> None:
         self._state, self._source, self._sink, self._limits = state, source, sink, limits

@@ -11,6 +11,7 @@ from support.relaying import FIRST_NONCE, KEY, Relay, sealed
 
 from curveproxy.proxy.net.reactor import GONE, READ, WRITE
 from curveproxy.proxy.relay import pump
+from curveproxy.proxy.relay.commands import OUR_CONTEXT, OUR_PING
 from curveproxy.proxy.relay.peer import Peer
 from curveproxy.reasons import Closed, Invalid
 from curveproxy.wire.security import Version
@@ -170,12 +171,13 @@ def test_an_old_subscriber_has_all_asked_for_it_on_either_side(boxed: str) -> No
         assert publisher.messages() == [[b"\1"]]
 
 
-def test_what_is_invalid_in_either_direction_is_reported_with_its_direction() -> None:
-    with Relay() as relay:
-        downstream, upstream = End(relay, "downstream", "downstream"), End(relay, "upstream", "downstream")
+def test_what_is_invalid_in_either_direction_is_reported_with_who_has_sent_it(boxed: str) -> None:
+    with Relay(boxed=boxed) as relay:
+        downstream, upstream = ends(relay, boxed)
         downstream.send(downstream.frame(b"\1X", command=True))
         upstream.send(upstream.frame(b"\1X", command=True))
         assert relay.invalid == [Invalid.COMMAND] * 2
+        assert relay.details == ["", "from the service" if boxed == "downstream" else "from the remote"]
         assert relay.session.reason is None
 
 
@@ -227,3 +229,37 @@ def test_a_session_ends_with_its_second_direction_though_a_side_has_unread_octet
         reader = relay.client if begin is service_breaks_a_rule else relay.service
         assert reader.recv(100), "what was said before is still there"
         assert reader.recv(100) == b""
+
+
+def test_a_heartbeat_asks_the_side_that_speaks_curve(boxed: str) -> None:
+    with Relay(boxed=boxed) as relay:
+        both = ends(relay, boxed)
+        asked, other = both if boxed == "downstream" else both[::-1]
+        relay.session.check_alive()
+        relay.go_on()
+        assert list(asked.hear()) == [zmtp.Frame(zmtp.COMMAND, OUR_PING)]
+        asked.send(asked.frame(zmtp.command(b"PONG", OUR_CONTEXT), command=True))
+        assert list(other.hear()) == [], "it is ours alone"
+        for _ in range(2):
+            assert relay.session.reason is None
+            relay.session.check_alive()
+            relay.go_on()
+        assert (relay.ended, relay.session.reason) == (Closed.HEARTBEAT, Closed.HEARTBEAT)
+
+
+def test_a_heartbeat_asks_nobody_who_may_take_it_for_data(boxed: str) -> None:
+    old, new = Version(Dialect.V3, 0), Version(Dialect.V3, 1)
+    with Relay(boxed=boxed, versions=(old, new) if boxed == "downstream" else (new, old)) as relay:
+        relay.session.check_alive()
+        relay.go_on()
+        assert [list(end.hear()) for end in ends(relay, boxed)] == [[], []]
+
+
+@pytest.mark.parametrize(
+    ("version", "shown"),
+    [(Version(Dialect.V1, 0), "1.0"), (Version(Dialect.V2, 0), "2.0"), (Version(Dialect.V3, 1), "3.1")],
+)
+def test_the_version_that_is_shown_is_that_of_the_side_without_curve(boxed: str, version: Version, shown: str) -> None:
+    versions = (Version(Dialect.V3, 0), version)
+    with Relay(boxed=boxed, versions=versions if boxed == "downstream" else versions[::-1]) as relay:
+        assert relay.session.dialect == shown
