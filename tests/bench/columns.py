@@ -17,6 +17,11 @@ def both() -> dict[str, Starter]:
     return {OURS: peers.curveproxy, THEIRS: peers.libzmq}
 
 
+def egress() -> dict[str, Starter]:
+    """Both, for clients that have no CURVE, before a service that has."""
+    return {OURS: peers.curveproxy_egress, THEIRS: peers.libzmq_egress}
+
+
 def codecs() -> dict[str, Starter]:
     """The pure Python codec too, where the C codec was built."""
     python = {PYTHON: partial(peers.curveproxy, codec="python")}

@@ -9,7 +9,7 @@ from statistics import median
 
 from bench import accounts, columns
 from bench.figures import Figure
-from bench.load import Load
+from bench.load import CurveLoad
 from bench.peers import Proxy, Service, Starter
 
 ROUNDS, SHORT_ROUNDS = 7, 1
@@ -36,7 +36,7 @@ def dealt_out(start: Starter, size: int, count: int, rounds: int) -> tuple[float
     with ExitStack() as stack:
         service = stack.enter_context(Service("PULL", "PUSH"))
         proxy = stack.enter_context(start(service))
-        clients = stack.enter_context(Load(proxy).sessions(CLIENTS))
+        clients = stack.enter_context(CurveLoad(proxy).sessions(CLIENTS))
         for _ in range(1 + rounds):
             taken.append(a_round(service, proxy, clients, size, count))
     clock, cpu = (median(values) for values in zip(*taken[1:], strict=True))  # the first warms it

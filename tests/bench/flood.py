@@ -18,7 +18,7 @@ from support.peer import address_of
 from bench import columns
 from bench.figures import Figure, Target
 from bench.lanes import Lane, lanes
-from bench.load import GREETING, WELCOME_FRAME, Load
+from bench.load import GREETING, WELCOME_FRAME, CurveLoad
 from bench.peers import Child, Proxy
 
 LEFT = 0.9
@@ -83,7 +83,7 @@ def left(lane: Lane, flood: Flood, messages: int) -> Left:
 
 def main(endpoint: str, server: str) -> None:
     """Begin with a line of stdin, end with the next, then say which part of the HELLOs was answered."""
-    greeting, (hello, _) = GREETING, Load(Proxy(0, endpoint, bytes.fromhex(server), "PUSH")).helloed[-1]
+    greeting, (hello, _) = GREETING, CurveLoad(Proxy(0, endpoint, bytes.fromhex(server), "PUSH")).helloed[-1]
     address = address_of(endpoint)
     print("ready", flush=True)
     while sys.stdin.readline():

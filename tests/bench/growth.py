@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from bench import columns
 from bench.figures import Figure
 from bench.lanes import by_turns, cpu, lanes
-from bench.load import Load, that_fit
+from bench.load import CurveLoad, that_fit
 
 ROUNDS, SHORT_ROUNDS = 7, 1
 MESSAGES, FEW = 60_000, 2_000
@@ -29,7 +29,7 @@ def measure(short: bool) -> Iterator[Figure]:
         there = 0
         for count in map(that_fit, FEW_IDLE if short else IDLE):
             for lane in among.values():
-                stack.enter_context(Load(lane.proxy).sessions(count - there))
+                stack.enter_context(CurveLoad(lane.proxy).sessions(count - there))
             there = count
             found = by_turns(among, lambda lane: lane.relay(64, a_round), rounds)
             yield Figure(f"through one, beside {count:,} idle", "us CPU", cpu(found), series="idle", x=count)

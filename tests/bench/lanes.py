@@ -72,13 +72,15 @@ class Lane:
 
 
 @contextmanager
-def lanes(client: str, kind: str, starters: Mapping[str, Starter], connections: int = 1) -> Iterator[dict[str, Lane]]:
-    """One for each proxy. client, kind: socket types of the load and of the service."""
+def lanes(
+    client: str, kind: str, starters: Mapping[str, Starter], connections: int = 1, make: type[Service] = Service
+) -> Iterator[dict[str, Lane]]:
+    """One for each proxy. client, kind: socket types of the load and of the service; make: the service."""
     with ExitStack() as stack:
         sockets = stack.enter_context(Libzmq())
         found = {}
         for name, start in starters.items():
-            service = stack.enter_context(Service(client, kind))
+            service = stack.enter_context(make(client, kind))
             proxy = stack.enter_context(start(service))
             sock = sockets.socket(getattr(zmq, client), handshake_ivl=HANDSHAKE_SECONDS * 1000, **high_water(client))
             if proxy.server:

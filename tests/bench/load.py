@@ -1,4 +1,4 @@
-"""The load: CURVE clients on raw sockets, as far as they are wanted, many at a time and as cheap as can be.
+"""The load: clients on raw sockets, with CURVE or plain, as far as they are wanted, many at a time and cheap.
 
 They go in step: all of a wave send, then all of it wait, so that one thread needs no event loop. What does not depend
 on the server's answer is made once. They send what libzmq's clients send, cut as those cut it.
@@ -7,6 +7,7 @@ on the server's answer is made once. They send what libzmq's clients send, cut a
 import resource
 import socket
 import struct
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
@@ -30,6 +31,8 @@ BIND_ADDRESS_NO_PORT = 24  # IP_BIND_ADDRESS_NO_PORT of in.h: the port is chosen
 # How far a client goes before it falls silent: what it sends, and how many octets it then waits for.
 TCP = ((b"", SIGNATURE),)
 GREETED = ((GREETING[:SIGNATURE], SIGNATURE), (GREETING[SIGNATURE:], len(GREETING) - SIGNATURE))
+NULL = zmtp.greeting(b"NULL")
+PLAIN_GREETED = ((NULL[:SIGNATURE], SIGNATURE), (NULL[SIGNATURE:], len(NULL) - SIGNATURE))
 Steps = tuple[tuple[bytes, int], ...]
 Source = Callable[[int], str]
 
@@ -49,16 +52,12 @@ def that_fit(sessions: int) -> int:
     return min(sessions, (resource.getrlimit(resource.RLIMIT_NOFILE)[0] - RESERVED_DESCRIPTORS) // 2)
 
 
-class Load:
-    """Clients of one proxy, with one transient key between them, which no server can tell."""
+class Load(ABC):
+    """Clients of one proxy. ``load_of`` gives the kind that it wants."""
 
     def __init__(self, proxy: Proxy) -> None:
         _, self._address = address_of(proxy.endpoint)
-        self._server, self._keys, self._transient = proxy.server, Keys.new(), Keys.new()
         self._properties = zmtp.metadata({"Socket-Type": proxy.client.encode(), "Identity": b""})
-        self._hello_key = crypto_box_beforenm(proxy.server, self._transient.secret)
-        hello = zmtp.frame(curve.hello(self._transient, proxy.server), zmtp.COMMAND)
-        self.helloed: Steps = (*GREETED, (hello, WELCOME_FRAME))
 
     @contextmanager
     def silent(self, count: int, steps: Steps, source: Source = one_address) -> Iterator[None]:
@@ -79,7 +78,7 @@ class Load:
 
     @contextmanager
     def sessions(self, count: int, at_once: int = WAVE) -> Iterator[list[socket.socket]]:
-        """So many authenticated clients stand, and say nothing, while the block runs. Raises OSError, BenchError."""
+        """So many clients that were told READY stand, silent, while the block runs. Raises OSError, BenchError."""
         standing: list[socket.socket] = []
         try:
             for begin in range(0, count, at_once):
@@ -101,14 +100,9 @@ class Load:
                 for sock in wave:
                     sock.close()
 
+    @abstractmethod
     def _admit(self, wave: list[socket.socket]) -> None:
-        shared = []
-        for sock, welcome in zip(wave, self._go(wave, self.helloed), strict=True):
-            initiate, key = self._initiate(welcome)
-            sock.send(initiate)
-            shared.append(key)
-        for sock, key in zip(wave, shared, strict=True):
-            self._take_ready(sock, key)
+        """All go through their handshakes, until they are told READY."""
 
     def _connect(self, source: str) -> socket.socket:
         sock = socket.socket()
@@ -131,6 +125,26 @@ class Load:
             answers = [_receive(sock, wanted) for sock in wave]
         return answers
 
+
+class CurveLoad(Load):
+    """With one transient key between them, which no server can tell. helloed: the steps until WELCOME."""
+
+    def __init__(self, proxy: Proxy) -> None:
+        super().__init__(proxy)
+        self._server, self._keys, self._transient = proxy.server, Keys.new(), Keys.new()
+        self._hello_key = crypto_box_beforenm(proxy.server, self._transient.secret)
+        hello = zmtp.frame(curve.hello(self._transient, proxy.server), zmtp.COMMAND)
+        self.helloed: Steps = (*GREETED, (hello, WELCOME_FRAME))
+
+    def _admit(self, wave: list[socket.socket]) -> None:
+        shared = []
+        for sock, welcome in zip(wave, self._go(wave, self.helloed), strict=True):
+            initiate, key = self._initiate(welcome)
+            sock.send(initiate)
+            shared.append(key)
+        for sock, key in zip(wave, shared, strict=True):
+            self._take_ready(sock, key)
+
     def _initiate(self, welcome: bytes) -> tuple[bytes, bytes]:
         """INITIATE's frame, and the session's key."""
         body = zmtp.part(welcome[2:], b"WELCOME", 168, 168)
@@ -145,9 +159,29 @@ class Load:
 
     @staticmethod
     def _take_ready(sock: socket.socket, key: bytes) -> None:
-        size = _receive(sock, 2)[1]
-        body = zmtp.part(_receive(sock, size), b"READY", 30)
+        body = _ready(sock, 30)
         _opened(body[8:], b"CurveZMQREADY---" + body[:8], key)
+
+
+class PlainLoad(Load):
+    """With no CURVE."""
+
+    def _admit(self, wave: list[socket.socket]) -> None:
+        self._go(wave, PLAIN_GREETED)
+        for sock in wave:
+            sock.send(zmtp.command_frame(b"READY", self._properties))
+        for sock in wave:
+            _ready(sock, 6)
+
+
+def load_of(proxy: Proxy) -> Load:
+    """Clients as this proxy wants them."""
+    return CurveLoad(proxy) if proxy.server else PlainLoad(proxy)
+
+
+def _ready(sock: socket.socket, least: int) -> bytes:
+    """What READY holds. least: octets of its body."""
+    return zmtp.part(_receive(sock, _receive(sock, 2)[1]), b"READY", least)
 
 
 def _receive(sock: socket.socket, size: int) -> bytes:

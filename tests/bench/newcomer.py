@@ -6,7 +6,7 @@ from statistics import median
 
 from bench import accounts, columns
 from bench.figures import Figure, Target
-from bench.load import GREETED, Load, many_addresses
+from bench.load import GREETED, CurveLoad, many_addresses
 from bench.peers import BenchError, Service, Starter
 
 SLOWER = 1.2
@@ -26,7 +26,7 @@ def measure(short: bool) -> Iterator[Figure]:
 def latencies(start: Starter, silent: int, clients: int) -> tuple[float, float]:
     """The median latency without and with the silent ones."""
     with Service("DEALER", "ROUTER") as service, start(service) as proxy:
-        load = Load(proxy)
+        load = CurveLoad(proxy)
         latency(load, clients)
         alone = latency(load, clients)
         with load.silent(silent, GREETED, many_addresses):  # of ports, one address has too few
@@ -36,7 +36,7 @@ def latencies(start: Starter, silent: int, clients: int) -> tuple[float, float]:
     return alone, beside
 
 
-def latency(load: Load, clients: int) -> float:
+def latency(load: CurveLoad, clients: int) -> float:
     taken = []
     for _ in range(clients):
         begin = time.perf_counter()

@@ -1,7 +1,8 @@
 """The processes that are measured: ``curveproxy run``, and libzmq's proxy between two sockets; and the service behind.
 
-As a program (``python -m bench.peers``) it is one of the latter two: it says on a line of stdout where it listens and
-with which key, and ends with its stdin. Which of them a benchmark measures is for ``columns`` to say.
+An ingress speaks CURVE to its clients, an egress to its service. As a program (``python -m bench.peers``) this is
+libzmq's proxy or a service: it says on a line of stdout where it listens and with which key, and ends with its stdin.
+Which of them a benchmark measures is for ``columns`` to say.
 """
 
 import os
@@ -17,11 +18,14 @@ from typing import Any, Self
 import zmq
 from attrs import frozen
 from support.curve import Keys
-from support.libzmq import Libzmq
-from support.process import ROOT, Sidecar, free_port
+from support.libzmq import Libzmq, Socket
+from support.process import ROOT, Sidecar, free_port, toml
+from zmq.utils import z85
 
 BACKLOG = 4096  # as curveproxy's: libzmq's default of 100 would cost the load retransmissions
 HANDSHAKE_SECONDS = 60  # the longest that curveproxy allows
+UNLIMITED = 10**6
+LIMITS = ("max_half_open", "max_sessions")  # which curveproxy has, and libzmq not
 LINE_SECONDS = 60.0  # how long a child may work before it says a word
 
 # What libzmq's proxy has towards a client or service of this type.
@@ -85,13 +89,20 @@ class Child:
 class Service(Child):
     """A plain libzmq service. kind: its socket type; client: that of its clients; endpoint: where it is bound."""
 
+    role = "service"
+
     def __init__(self, client: str, kind: str) -> None:
-        super().__init__("service", kind)
+        super().__init__(self.role, kind)
         self.client, self.kind = client, kind
 
     @property
     def endpoint(self) -> str:
         return self.told[0]
+
+    @property
+    def server(self) -> bytes:
+        """S, 32 octets; empty where it speaks plain ZMTP."""
+        return bytes.fromhex(self.told[1]) if len(self.told) > 1 else b""
 
     @contextmanager
     def handling(self, messages: int, size: int = 0) -> Iterator[None]:
@@ -105,11 +116,17 @@ class Service(Child):
             raise BenchError("the service lost count")
 
 
+class CurveService(Service):
+    """The same with CURVE, which lets anybody in: what an egress stands before."""
+
+    role = "curve-service"
+
+
 @frozen
 class Proxy:
     """A proxy at work. endpoint: where its clients connect; server: S, 32 octets; client: its clients' socket type.
 
-    server: empty where clients speak plain ZMTP, as those of a TLS proxy's other half do.
+    server: empty where clients speak plain ZMTP, as those of an egress or of a TLS proxy's other half do.
     """
 
     pid: int
@@ -119,24 +136,14 @@ class Proxy:
 
 
 class QuietSidecar(Sidecar):
-    """The real command without limits a source. It logs errors only, for libzmq logs nothing.
+    """The real command, with one service or egress. It logs errors only, for libzmq logs nothing.
 
-    codec: that of CURVEPROXY_CODEC; none for the default.
+    endpoint: where that listens; tables: as of ``Sidecar``; codec: that of CURVEPROXY_CODEC; none for the default.
     """
 
-    def __init__(self, backend: str, codec: str = "", workers: int = 1) -> None:
-        self.endpoint = f"tcp://127.0.0.1:{free_port()}"  # which it then does not log
-        unlimited = dict.fromkeys(
-            ("max_half_open", "max_half_open_per_source", "handshakes_per_second_per_source", "max_sessions"), 10**6
-        )
-        super().__init__(
-            backend=backend,
-            listen=self.endpoint,
-            clients={"allow": "any"},
-            admission={"handshake_seconds": HANDSHAKE_SECONDS, **unlimited},
-            log={"level": "error"},
-            process={"workers": workers},
-        )
+    def __init__(self, endpoint: str, codec: str = "", workers: int = 1, **tables: Any) -> None:
+        self.endpoint = endpoint  # which it then does not log
+        super().__init__(log={"level": "error"}, process={"workers": workers}, **tables)
         if codec:
             self.limited = ["env", f"CURVEPROXY_CODEC={codec}"]  # env becomes the command: the process stays the same
 
@@ -156,9 +163,36 @@ Starter = Callable[[Service], AbstractContextManager[Proxy]]
 
 @contextmanager
 def curveproxy(service: Service, codec: str = "", workers: int = 1) -> Iterator[Proxy]:
-    """curveproxy before a service."""
-    with QuietSidecar(service.endpoint, codec, workers) as sidecar:
-        yield Proxy(sidecar.process.pid, sidecar.endpoint, sidecar.server.public, service.client)
+    """curveproxy before a service, without limits a source."""
+    endpoint = f"tcp://127.0.0.1:{free_port()}"
+    limits = (*LIMITS, "max_half_open_per_source", "handshakes_per_second_per_source")
+    with QuietSidecar(
+        endpoint,
+        codec,
+        workers,
+        backend=service.endpoint,
+        listen=endpoint,
+        clients={"allow": "any"},
+        admission={"handshake_seconds": HANDSHAKE_SECONDS, **dict.fromkeys(limits, UNLIMITED)},
+    ) as sidecar:
+        yield Proxy(sidecar.process.pid, endpoint, sidecar.server.public, service.client)
+
+
+@contextmanager
+def curveproxy_egress(service: Service) -> Iterator[Proxy]:
+    """curveproxy before a service that speaks CURVE, for clients that do not."""
+    endpoint = f"tcp://127.0.0.1:{free_port()}"
+    egress = {
+        "name": "default",
+        "listen": endpoint,
+        "remote": [service.endpoint],
+        "server_keys": [z85.encode(service.server).decode()],
+        "secret_key": "server.key_secret",  # any pair: the service asks for none in particular
+    }
+    limits = {"handshake_seconds": HANDSHAKE_SECONDS, **dict.fromkeys(LIMITS, UNLIMITED)}
+    config = toml("[[egress]]", egress) + toml("[egress.limits]", limits)
+    with QuietSidecar(endpoint, config=config) as sidecar:
+        yield Proxy(sidecar.process.pid, endpoint, b"", service.client)
 
 
 @contextmanager
@@ -170,6 +204,15 @@ def libzmq(service: Service, threads: int = 1) -> Iterator[Proxy]:
         yield Proxy(child.process.pid, endpoint, bytes.fromhex(server), service.client)
 
 
+@contextmanager
+def libzmq_egress(service: Service) -> Iterator[Proxy]:
+    """libzmq's proxy before a service that speaks CURVE, whose client it is, once for all of its own clients."""
+    sockets = COUNTERPART[service.client], COUNTERPART[service.kind]
+    with Child("egress", *sockets, service.endpoint, service.server.hex()) as child:
+        [endpoint] = child.told
+        yield Proxy(child.process.pid, endpoint, b"", service.client)
+
+
 def high_water(kind: str) -> dict[str, Any]:
     """Options of a socket of this type: one that publishes, or hears it, drops nothing, so that all can be counted."""
     return {"sndhwm": 0, "rcvhwm": 0} if "PUB" in kind or "SUB" in kind else {}
@@ -179,28 +222,54 @@ def run_proxy(sockets: Libzmq, front: str, back: str, backend: str, threads: str
     """zmq_proxy(), in C, between a CURVE server that lets anybody in and a plain socket, once that is connected."""
     keys = Keys.new()
     sockets.context.io_threads = int(threads)
-    public, endpoint = sockets.bind(
-        getattr(zmq, front),
-        server=keys,
-        backlog=BACKLOG,
-        handshake_ivl=HANDSHAKE_SECONDS * 1000,
-        **high_water(front),
-    )
+    public, endpoint = bind(sockets, front, keys)
     plain = sockets.socket(getattr(zmq, back), **high_water(back))
-    monitor = plain.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED)
-    plain.connect(backend)
-    monitor.recv_multipart()
-    plain.disable_monitor()
+    connect(plain, backend)
     print(endpoint, keys.public.hex(), flush=True)
-    for sock in (public, plain):
-        sock.rcvtimeo = sock.sndtimeo = -1
-    zmq.proxy(public, plain)
+    relay(public, plain)
 
 
-def run_service(sockets: Libzmq, kind: str) -> None:
-    """Do with as many messages as a line of stdin says what our type does, say "done"."""
-    sock, endpoint = sockets.bind(getattr(zmq, kind), backlog=BACKLOG, **high_water(kind))
+def run_egress(sockets: Libzmq, front: str, back: str, remote: str, server: str) -> None:
+    """zmq_proxy() between a plain socket and a CURVE client of a service, once that is connected. server: S, in hex."""
+    keys = Keys.new()
+    plain, endpoint = bind(sockets, front)
+    public = sockets.socket(getattr(zmq, back), **high_water(back))
+    public.curve_serverkey, public.curve_publickey, public.curve_secretkey = (
+        bytes.fromhex(server),
+        keys.public,
+        keys.secret,
+    )
+    connect(public, remote)
     print(endpoint, flush=True)
+    relay(plain, public)
+
+
+def bind(sockets: Libzmq, kind: str, keys: Keys | None = None) -> tuple[Socket, str]:
+    """A socket for many clients, and where it listens. keys: of a CURVE server that lets anybody in."""
+    return sockets.bind(
+        getattr(zmq, kind), server=keys, backlog=BACKLOG, handshake_ivl=HANDSHAKE_SECONDS * 1000, **high_water(kind)
+    )
+
+
+def connect(sock: Socket, endpoint: str) -> None:
+    """Connect, and wait until the handshake is over."""
+    monitor = sock.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED)
+    sock.connect(endpoint)
+    monitor.recv_multipart()
+    sock.disable_monitor()
+
+
+def relay(front: Socket, back: Socket) -> None:
+    """Between the two, for ever."""
+    for sock in (front, back):
+        sock.rcvtimeo = sock.sndtimeo = -1
+    zmq.proxy(front, back)
+
+
+def run_service(sockets: Libzmq, kind: str, keys: Keys | None = None) -> None:
+    """Do with as many messages as a line of stdin says what our type does, say "done"."""
+    sock, endpoint = bind(sockets, kind, keys)
+    print(endpoint, keys.public.hex() if keys else "", flush=True)
     for line in sys.stdin:
         count, size = map(int, line.split())
         message = bytes(size)
@@ -217,10 +286,11 @@ def run_service(sockets: Libzmq, kind: str) -> None:
 def main(role: str, *arguments: str) -> None:
     """Be a child."""
     sockets = Libzmq()
-    if role == "service":
-        run_service(sockets, *arguments)
+    if role.endswith("service"):
+        run_service(sockets, arguments[0], Keys.new() if role.startswith("curve") else None)
     else:
-        threading.Thread(target=run_proxy, args=(sockets, *arguments), daemon=True).start()
+        run = {"proxy": run_proxy, "egress": run_egress}[role]
+        threading.Thread(target=run, args=(sockets, *arguments), daemon=True).start()
         sys.stdin.read()
     os._exit(0)  # the proxy does not return
 

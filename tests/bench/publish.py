@@ -23,6 +23,11 @@ SHOWN = {
     ("storm", "5,000 clients at once, two cores"): "on two cores, 5,000 clients at once",
     ("strangers", "after HELLO, many addresses"): "memory of a stranger after HELLO",
     ("sessions", "an idle session"): "memory of an idle session",
+    ("egress", "egress, 64 B to the service"): "egress: CPU a message, 64 B",
+    ("egress", "egress, 1 KiB to the service"): "egress: CPU a message, 1 KiB",
+    ("egress", "egress, 64 KiB to the service"): "egress: CPU a message, 64 KiB",
+    ("egress", "egress, accept, dial, handshake, READY, close"): "egress: CPU a connection",
+    ("egress", "egress, an idle session"): "egress: memory of an idle session",
     ("flood", "throughput left"): "throughput left under a flood of HELLOs",
 }
 

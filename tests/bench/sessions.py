@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from bench import accounts, columns
 from bench.figures import Figure, Target
-from bench.load import Load, that_fit
+from bench.load import load_of, that_fit
 from bench.peers import Service, Starter
 
 TARGET = 2_000.0
@@ -23,10 +23,10 @@ def measure(short: bool) -> Iterator[Figure]:
     yield Figure(f"the whole process, with {count:,} of them", "MiB", whole)
 
 
-def session(start: Starter, count: int) -> tuple[float, int]:
-    """Octets of a new process for each of so many, and of all of it."""
-    with Service("DEALER", "ROUTER") as service, start(service) as proxy:
-        load = Load(proxy)
+def session(start: Starter, count: int, make: type[Service] = Service) -> tuple[float, int]:
+    """Octets of a new process for each of so many, and of all of it. make: the service behind."""
+    with make("DEALER", "ROUTER") as service, start(service) as proxy:
+        load = load_of(proxy)
         first = max(10, count // 40)  # with these in place, pools and tables are warm
         with load.sessions(first):
             time.sleep(SETTLE_SECONDS)

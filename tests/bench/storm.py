@@ -6,7 +6,7 @@ from statistics import median
 
 from bench import accounts, columns
 from bench.figures import Figure
-from bench.load import Load, that_fit
+from bench.load import CurveLoad, that_fit
 from bench.peers import Service, Starter
 
 CLIENTS, FEW = 5_000, 50
@@ -26,7 +26,7 @@ def measure(short: bool) -> Iterator[Figure]:
 def storm(start: Starter, count: int) -> tuple[float, float]:
     """Seconds of the clock, and of the processor."""
     with Service("DEALER", "ROUTER") as service, start(service) as proxy:
-        load = Load(proxy)
+        load = CurveLoad(proxy)
         cpu, clock = accounts.cpu(proxy.pid), time.perf_counter()
         with load.sessions(count, at_once=count):
             return time.perf_counter() - clock, accounts.cpu(proxy.pid) - cpu

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from bench import accounts, columns
 from bench.figures import Figure, Target
-from bench.load import GREETED, TCP, Load, Source, Steps, many_addresses, one_address
+from bench.load import GREETED, TCP, CurveLoad, Source, Steps, many_addresses, one_address
 from bench.peers import BenchError, Service, Starter
 
 TARGET = 512.0
@@ -43,7 +43,7 @@ def measure(short: bool) -> Iterator[Figure]:
 def stranger(start: Starter, count: int, steps: Steps | None, source: Source) -> Memory:
     """A new process with so many strangers. steps: None for up to HELLO."""
     with Service("DEALER", "ROUTER") as service, start(service) as proxy:
-        load = Load(proxy)
+        load = CurveLoad(proxy)
         steps = steps or load.helloed
         first = max(10, count // 40)  # with these in place, pools and tables are warm
         with load.silent(first, steps, source):

@@ -14,8 +14,8 @@ from bench import accounts, columns, plot, publish
 from bench.figures import OURS, PYTHON, THEIRS, Figure, Target, header
 from bench.flood import Flood
 from bench.lanes import by_turns, lanes
-from bench.load import Load
-from bench.peers import BenchError, Proxy, Service, libzmq
+from bench.load import CurveLoad, load_of
+from bench.peers import BenchError, CurveService, Proxy, Service, Starter, libzmq, libzmq_egress
 from bench.pubsub import hear
 
 
@@ -128,10 +128,11 @@ def test_messages_go_through_everybody(client: str, kind: str, connections: int)
     assert all(spent.cpu > 0 and spent.clock > 0 for spent in found.values())
 
 
-def test_sessions_stand_until_the_block_ends() -> None:
-    with Service("DEALER", "ROUTER") as service, libzmq(service) as proxy:
+@pytest.mark.parametrize(("make", "start"), [(Service, libzmq), (CurveService, libzmq_egress)])
+def test_sessions_stand_until_the_block_ends(make: type[Service], start: Starter) -> None:
+    with make("DEALER", "ROUTER") as service, start(service) as proxy:
         before = accounts.descriptors(proxy.pid)
-        with Load(proxy).sessions(25):
+        with load_of(proxy).sessions(25):
             assert accounts.descriptors(proxy.pid) == before + 25
 
 
@@ -156,4 +157,4 @@ def test_a_client_that_is_turned_away_is_noticed() -> None:
     with Service("DEALER", "ROUTER") as service:
         no_curve = Proxy(service.process.pid, service.endpoint, bytes(range(32)), "DEALER")
         with pytest.raises((BenchError, ConnectionError)):
-            Load(no_curve).admitted(1)
+            CurveLoad(no_curve).admitted(1)
