@@ -10,7 +10,6 @@ import tomllib
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
-from configparser import RawConfigParser
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -23,19 +22,13 @@ from support.process import ROOT, Sidecar, free_port, toml, wait_until
 from support.service import RawService, echo
 
 from curveproxy.proxy.net.memory import SHARE
+from deploy.files import CONFIG, of_kind, pod, told, unit
 
-CONFIG = ROOT / "config"
 HERE = Path(__file__).parent
 CASES = ("alerts.yaml", "rotation.yaml")
 PROCESS_BYTES = 64 << 20  # without what sessions hold
+UNITS = ("curveproxy.service", "curveproxy.socket", "curveproxy-egress.service")
 OURS = re.compile(r"\b(?:curveproxy|process)_\w+")
-
-Unit = dict[str, list[str]]
-
-
-def told(path: str) -> list[dict[str, Any]]:
-    """The documents of a YAML file."""
-    return list(yaml.safe_load_all((CONFIG / path).read_text()))
 
 
 def expressions() -> dict[str, str]:
@@ -51,28 +44,7 @@ def conditions() -> dict[str, str]:
     return {rule["alert"]: rule["expr"] for group in told("alerts.yaml")[0]["groups"] for rule in group["rules"]}
 
 
-def unit(name: str) -> dict[str, Unit]:
-    """Section -> setting -> its values, of a unit of systemd."""
-    found: dict[str, Unit] = {}
-    parser = RawConfigParser(strict=False, delimiters=("=",))
-    parser.optionxform = str  # type: ignore[assignment,method-assign]
-    parser.read(CONFIG / name)
-    for section in parser.sections():
-        found[section] = {option: [value] for option, value in parser.items(section)}
-    return found
-
-
 # --- Kubernetes
-
-
-def of_kind(kind: str) -> dict[str, Any]:
-    [found] = [document for document in told("kubernetes.yaml") if document["kind"] == kind]
-    return found
-
-
-def pod() -> dict[str, Any]:
-    spec: dict[str, Any] = of_kind("Deployment")["spec"]["template"]["spec"]
-    return spec
 
 
 def test_kubernetes_runs_what_its_own_configuration_says(tmp_path: Path) -> None:
@@ -115,8 +87,9 @@ def test_kubernetes_runs_what_its_own_configuration_says(tmp_path: Path) -> None
     assert int(annotations["prometheus.io/port"]) == ports["metrics"]
 
 
-def test_kubernetes_gives_it_no_right_that_it_does_not_need() -> None:
-    spec = pod()
+@pytest.mark.parametrize(("path", "table"), [("kubernetes.yaml", "service"), ("kubernetes-egress.yaml", "egress")])
+def test_kubernetes_gives_it_no_right_that_it_does_not_need(path: str, table: str) -> None:
+    spec = pod(path)
     [sidecar] = spec["initContainers"]
     assert spec["securityContext"]["runAsNonRoot"]
     assert spec["securityContext"]["runAsUser"] == spec["securityContext"]["fsGroup"] == 65532
@@ -125,20 +98,19 @@ def test_kubernetes_gives_it_no_right_that_it_does_not_need() -> None:
         "readOnlyRootFilesystem": True,
         "capabilities": {"drop": ["ALL"]},
     }
-    [drain] = re.findall(r"drain_seconds = (\d+)", of_kind("ConfigMap")["data"]["curveproxy.toml"])
-    assert spec["terminationGracePeriodSeconds"] > int(drain)
+    config = tomllib.loads(of_kind("ConfigMap", path)["data"]["curveproxy.toml"])
+    assert spec["terminationGracePeriodSeconds"] > config["process"]["drain_seconds"]
     [limit] = re.findall(r"(\d+)Mi", sidecar["resources"]["limits"]["memory"])
-    config = tomllib.loads(of_kind("ConfigMap")["data"]["curveproxy.toml"])
-    ceiling, message = (
-        config["process"]["max_buffered_bytes"],
-        config["service"][0]["messages"]["max_message_bytes"],
-    )
+    ceiling, message = config["process"]["max_buffered_bytes"], config[table][0]["messages"]["max_message_bytes"]
     # One message may go over the ceiling, with both its forms.
     assert ceiling + 2 * message + PROCESS_BYTES < int(limit) << 20
     assert 2 * message <= ceiling * SHARE, "one client that does not finish leaves others their part"
     names = {volume["name"] for volume in spec["volumes"]}
     used = {mount["name"] for each in (*spec["initContainers"], *spec["containers"]) for mount in each["volumeMounts"]}
     assert names == used
+
+
+def test_kubernetes_leads_clients_to_the_pod() -> None:
     assert of_kind("Service")["spec"]["selector"] == of_kind("Deployment")["spec"]["selector"]["matchLabels"]
 
 
@@ -175,10 +147,10 @@ def test_systemd_understands_the_units(tmp_path: Path) -> None:
     bin_directory = tmp_path / "bin"
     bin_directory.mkdir()
     (bin_directory / "curveproxy").symlink_to(shutil.which("true") or "")
-    for name in ("curveproxy.service", "curveproxy.socket"):
+    for name in UNITS:
         text = (CONFIG / name).read_text().replace("/opt/curveproxy/bin", str(bin_directory))
         (tmp_path / name).write_text(text)
-    for name in ("curveproxy.service", "curveproxy.socket"):
+    for name in UNITS:
         run = subprocess.run(
             ["systemd-analyze", "verify", "--man=no", str(tmp_path / name)], capture_output=True, text=True, check=False
         )
