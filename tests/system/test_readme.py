@@ -5,6 +5,8 @@ import shlex
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -29,36 +31,50 @@ def test_every_kind_of_test_that_is_left_out_is_named() -> None:
     assert [marker for marker in ours if f"`{marker}`" not in README] == []
 
 
+def section(title: str) -> tuple[list[str], str]:
+    """The commands of one section, and its client in Python, which asks something."""
+    text = README.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+    code = re.search(r"```python\n(.*?)```", text, re.DOTALL)
+    assert code is not None, title
+    ask = 'socket.rcvtimeo = 10_000\nsocket.send(b"hello")\nprint(socket.recv().decode())\n'
+    return re.findall(r"^    ((?:curveproxy|mkdir) .*)", text, re.MULTILINE), code[1] + ask
+
+
+def prepare(commands: list[str], directory: Path) -> None:
+    """Do all of these in a shell."""
+    shell = "\n".join([f'curveproxy() {{ {shlex.join(command())} "$@"; }}', "set -e", *commands])
+    done = subprocess.run(["sh", "-c", shell], cwd=directory, env=environment(), capture_output=True, timeout=30)
+    assert done.returncode == 0, done.stderr
+
+
+@contextmanager
+def running(run: str, client: str, directory: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """The proxy of a command line, without its page, and the client's process, whose answer is to be awaited."""
+    arguments = [*shlex.split(run)[1:], "--admin", ""]
+    with (
+        subprocess.Popen([*command(), *arguments], cwd=directory, env=environment(), stderr=subprocess.PIPE) as proxy,
+        subprocess.Popen([sys.executable, "-c", client], cwd=directory, stdout=subprocess.PIPE) as peer,
+    ):
+        try:
+            yield peer
+        finally:
+            peer.kill()
+            proxy.terminate()
+        assert proxy.wait(20) == 0
+
+
 def test_the_way_to_an_own_service_works_as_it_is_written(tmp_path: Path) -> None:
     """The commands and the client of the README, with other ports and the admin page turned off."""
-    *prepare, run = re.findall(r"^    ((?:curveproxy|mkdir) (?!demo).*)", README, re.MULTILINE)
-    code = re.search(r"```python\n(.*?)```", README, re.DOTALL)
-    assert code is not None
-    assert len(prepare) == 3
-    client = code[1] + 'socket.rcvtimeo = 10_000\nsocket.send(b"hello")\nprint(socket.recv().decode())\n'
+    (*first, run), client = section("In front of your own service")
+    assert len(first) == 3
+    prepare(first, tmp_path)
     port = str(free_port())
     with Libzmq() as z:
         service, endpoint = z.bind(zmq.REP)
-        run = run.replace("tcp://127.0.0.1:5555", endpoint).replace("5556", port) + " --admin ''"
-        shell = "\n".join([f'curveproxy() {{ {shlex.join(command())} "$@"; }}', "set -e", *prepare])
-        done = subprocess.run(["sh", "-c", shell], cwd=tmp_path, env=environment(), capture_output=True, timeout=30)
-        assert done.returncode == 0, done.stderr
-        arguments = shlex.split(run)[1:]
-        with (
-            subprocess.Popen(
-                [*command(), *arguments], cwd=tmp_path, env=environment(), stderr=subprocess.PIPE
-            ) as proxy,
-            subprocess.Popen(
-                [sys.executable, "-c", client.replace("5556", port)], cwd=tmp_path, stdout=subprocess.PIPE
-            ) as peer,
-        ):
-            try:
-                service.send(b"answer to " + service.recv())
-                assert peer.communicate(timeout=20)[0] == b"answer to hello\n"
-            finally:
-                peer.kill()
-                proxy.terminate()
-            assert proxy.wait(20) == 0
+        run = run.replace("tcp://127.0.0.1:5555", endpoint).replace("5556", port)
+        with running(run, client.replace("5556", port), tmp_path) as peer:
+            service.send(b"answer to " + service.recv())
+            assert peer.communicate(timeout=20)[0] == b"answer to hello\n"
 
 
 @pytest.mark.parametrize("document", [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")], ids=lambda path: path.name)

@@ -34,9 +34,7 @@ SDISTS = {
     "4.3.4": "pyzmq==22.3.0",
 }
 OF_PYZMQ = "4.3.5"
-JEROMQ_IN = (
-    "kotlin-jupyter-kernel==0.19.0.944"  # carries JeroMQ 0.6.0, and what its CURVE needs
-)
+JEROMQ_IN = "kotlin-jupyter-kernel==0.19.0.944"  # carries JeroMQ 0.6.0, and what its CURVE needs
 VERSIONS = [*SDISTS, OF_PYZMQ]
 
 # What the platform.hpp of some of them has not found out.
