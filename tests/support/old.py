@@ -18,6 +18,20 @@ def frame1(body: bytes, flags: int = 0, *, long: bool | None = None, size: int |
     return (b"\xff" + struct.pack(">Q", size) if long else bytes([size])) + bytes([flags]) + body
 
 
+def read_frames1(octets: bytes) -> list[Frame]:
+    """The frames of ZMTP 1.0 that octets are made of. Raises ValueError where the last one is cut."""
+    frames, at = [], 0
+    while at < len(octets):
+        size, begin = octets[at], at + 1
+        if size == 0xFF:
+            size, begin = int.from_bytes(octets[at + 1 : at + 9], "big"), at + 9
+        at = begin + size
+        if not begin < at <= len(octets):
+            raise ValueError("half a frame")
+        frames.append(Frame(octets[begin], octets[begin + 1 : at]))
+    return frames
+
+
 def opened(frame: Frame) -> tuple[bytes, bool, bool]:
     """A message's frame. Raises EOFError for others: that connection makes no sense, as where we are greeted with 3."""
     if frame.flags not in (0, MORE):

@@ -1,13 +1,14 @@
 """The pumps of a session relay both ways round, whichever of its sides speaks CURVE: the class is the same."""
 
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from socket import SHUT_WR, socket
+from typing import Any
 
 import pytest
 import trio
-from support import curve, zmtp
-from support.relaying import FIRST_NONCE, KEY, Relay, sealed
+from support import curve, old, zmtp
+from support.relaying import FIRST_NONCE, KEY, LIMIT, Relay, sealed
 
 from curveproxy.proxy.net.reactor import GONE, READ, WRITE
 from curveproxy.proxy.relay import pump
@@ -30,10 +31,10 @@ def _soon_in_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class End:
-    """One outer end of a relay, as a peer that speaks CURVE or not."""
+    """One outer end of a relay, as a peer that speaks CURVE or not. dialect: of one that does not."""
 
-    def __init__(self, relay: Relay, side: str, boxed: str) -> None:
-        self._relay, self._is_boxed = relay, side == boxed
+    def __init__(self, relay: Relay, side: str, boxed: str, dialect: Dialect = Dialect.V3) -> None:
+        self._relay, self._is_boxed, self._dialect = relay, side == boxed, dialect
         self.socket: socket = relay.client if side == "downstream" else relay.service
         self.peer: Peer = relay.near if side == "downstream" else relay.far
         self._sends, self._hears = (
@@ -43,7 +44,8 @@ class End:
 
     def frame(self, body: bytes, *, more: bool = False, command: bool = False) -> bytes:
         if not self._is_boxed:
-            return zmtp.frame(body, zmtp.MORE * more + zmtp.COMMAND * command)
+            frame = old.frame1 if self._dialect == Dialect.V1 else zmtp.frame
+            return frame(body, zmtp.MORE * more + zmtp.COMMAND * command)
         self._nonce += 1
         flags = curve.INNER_MORE * more + curve.INNER_COMMAND * command
         return zmtp.frame(curve.message(KEY, self._sends, self._nonce, body, flags))
@@ -64,7 +66,8 @@ class End:
         with suppress(BlockingIOError):
             while got := self.socket.recv(1 << 20):
                 self._came += got
-        frames, self._came = zmtp.read_frames(self._came), b""
+        is_old = self._dialect == Dialect.V1 and not self._is_boxed
+        frames, self._came = (old.read_frames1 if is_old else zmtp.read_frames)(self._came), b""
         for frame in frames:
             if not self._is_boxed:
                 yield frame
@@ -95,8 +98,23 @@ def boxed(request: pytest.FixtureRequest) -> str:
     return side
 
 
-def ends(relay: Relay, boxed: str) -> tuple[End, End]:
-    return End(relay, "downstream", boxed), End(relay, "upstream", boxed)
+def ends(relay: Relay, boxed: str, dialect: Dialect = Dialect.V3) -> tuple[End, End]:
+    return End(relay, "downstream", boxed, dialect), End(relay, "upstream", boxed, dialect)
+
+
+V31 = Version(Dialect.V3, 1)
+OLD = [Version(Dialect.V1, 0), Version(Dialect.V2, 0), Version(Dialect.V3, 0)]
+Kinds = tuple[bytes, bytes]
+
+
+@contextmanager
+def facing(boxed: str, version: Version, kinds: Kinds, **messages: Any) -> Iterator[tuple[Relay, End, End]]:
+    """A relay between a side that speaks CURVE and a plain one of a version. kinds: of these two, in this order."""
+    is_below = boxed == "downstream"
+    versions, types = ((V31, version), kinds) if is_below else ((version, V31), kinds[::-1])
+    with Relay(boxed=boxed, versions=versions, kinds=types, **messages) as relay:
+        below, above = ends(relay, boxed, version.dialect)
+        yield (relay, below, above) if is_below else (relay, above, below)
 
 
 @pytest.mark.parametrize("policy", ["disconnect", "drop"])
@@ -263,3 +281,104 @@ def test_the_version_that_is_shown_is_that_of_the_side_without_curve(boxed: str,
     versions = (Version(Dialect.V3, 0), version)
     with Relay(boxed=boxed, versions=versions if boxed == "downstream" else versions[::-1]) as relay:
         assert relay.session.dialect == shown
+
+
+# --- a plain side of any age, whichever side it is
+
+
+@pytest.mark.parametrize("version", OLD, ids=str)
+@pytest.mark.parametrize("policy", ["disconnect", "drop"])
+def test_messages_go_both_ways_to_a_plain_side_of_any_age(boxed: str, version: Version, policy: str) -> None:
+    with facing(boxed, version, (b"DEALER", b"ROUTER"), on_invalid=policy) as (relay, secure, plain):
+        secure.send_messages(MESSAGES)
+        plain.send_messages(MESSAGES[::-1])
+        assert plain.messages() == MESSAGES
+        assert secure.messages() == MESSAGES[::-1]
+        assert relay.invalid == []
+
+
+@pytest.mark.parametrize("version", OLD, ids=str)
+def test_a_plain_side_that_knows_no_ping_is_not_sent_one_and_it_is_answered(boxed: str, version: Version) -> None:
+    with facing(boxed, version, (b"DEALER", b"ROUTER")) as (relay, secure, plain):
+        secure.send(secure.frame(zmtp.ping(b"x"), command=True))
+        relay.go_on()
+        assert list(secure.hear()) == [zmtp.Frame(zmtp.COMMAND, zmtp.command(b"PONG", b"x"))]
+        assert list(plain.hear()) == []
+
+
+def test_of_an_old_publisher_only_what_was_subscribed_to_is_sealed(boxed: str) -> None:
+    with facing(boxed, Version(Dialect.V1, 0), (b"SUB", b"PUB")) as (relay, secure, plain):
+        plain.send_messages([[b"apple", b"1"]])
+        secure.send(secure.frame(b"\1a"))
+        secure.send(secure.frame(zmtp.command(b"SUBSCRIBE", b"c"), command=True))
+        plain.send_messages([[b"apple", b"2"], [b"banana", b"3"], [b"cherry", b"4"]])
+        secure.send(secure.frame(b"\0a"))
+        plain.send_messages([[b"apple", b"5"], [b"cherry", b"6"]])
+        assert secure.messages() == [[b"apple", b"2"], [b"cherry", b"4"], [b"cherry", b"6"]]
+        assert list(plain.hear()) == [], "it stops reading when it is sent anything"
+        assert relay.invalid == []
+
+
+@pytest.mark.parametrize("version", OLD[1:], ids=str)
+def test_a_publisher_is_sent_subscriptions_and_cancellations_of_those_only(boxed: str, version: Version) -> None:
+    with facing(boxed, version, (b"SUB", b"PUB")) as (relay, secure, plain):
+        for body in (b"\1a", b"\0b", b"\0a", b"no subscription"):
+            secure.send(secure.frame(body))
+        secure.send(secure.frame(zmtp.command(b"SUBSCRIBE", b"c"), command=True))
+        assert plain.messages() == [[b"\1a"], [b"\0a"], [b"\1c"]]
+        assert relay.invalid == [Invalid.NOT_SUBSCRIBED, Invalid.NOT_ACCEPTED]
+
+
+@pytest.mark.parametrize(
+    ("kinds", "refused", "taken"),
+    [
+        ((b"PULL", b"PUSH"), [b"anything"], None),
+        ((b"REP", b"REQ"), [b"no delimiter"], [b"", b"reply"]),
+        ((b"REQ", b"REP"), [b"no delimiter"], [b"", b"request"]),
+    ],
+    ids=["PUSH", "REQ", "REP"],
+)
+def test_what_an_old_library_aborts_at_is_kept_from_it(
+    boxed: str, kinds: Kinds, refused: list[bytes], taken: list[bytes] | None
+) -> None:
+    with facing(boxed, Version(Dialect.V1, 0), kinds) as (relay, secure, plain):
+        secure.send_messages([refused] + ([taken] if taken else []))
+        assert plain.messages() == ([taken] if taken else [])
+        assert relay.invalid == [Invalid.NOT_ACCEPTED]
+
+
+# --- limits and ends
+
+
+@pytest.mark.parametrize(
+    ("side", "reason"), [(0, Closed.INVALID_MESSAGE), (1, Closed.LIMIT)], ids=["from the client", "from behind"]
+)
+def test_a_message_over_the_limit_ends_the_session_by_whoever_sent_it(boxed: str, side: int, reason: Closed) -> None:
+    with Relay(boxed=boxed, on_invalid="disconnect") as relay:
+        both = ends(relay, boxed)
+        both[side].send(both[side].frame(bytes(LIMIT + 1))[:100])
+        assert (relay.invalid, relay.session.reason) == ([Invalid.TOO_LARGE], reason)
+
+
+def test_a_drained_session_ends_behind_the_reply_that_is_owed(boxed: str) -> None:
+    with Relay(boxed=boxed, kinds=(b"REQ", b"REP")) as relay:
+        client, service = ends(relay, boxed)
+        client.send_messages([[b"", b"question"]])
+        relay.session.drain()
+        relay.go_on()
+        assert service.messages() == [[b"", b"question"]]
+        with pytest.raises(BlockingIOError):
+            client.socket.recv(1)
+        service.send_messages([[b"", b"answer"]])
+        assert client.messages() == [[b"", b"answer"]]
+        assert client.socket.recv(1) == b"", "nothing follows"
+        assert relay.session.reason == Closed.DRAINED
+
+
+def test_a_probe_is_sent_away_and_nothing_is_relayed(boxed: str) -> None:
+    with Relay(boxed=boxed) as relay:
+        client, service = ends(relay, boxed)
+        relay.session.dismiss()
+        relay.go_on()
+        assert (client.socket.recv(1), service.socket.recv(1)) == (b"", b"")
+        assert relay.session.reason == Closed.PROBE
