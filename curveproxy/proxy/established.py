@@ -14,7 +14,7 @@ class Established:
     """One side of a session that is to begin. Its socket is registered with the sessions' reactor.
 
     metadata: from its handshake, with Socket-Type where that is known.
-    leftover: octets that came behind the handshake.
+    leftover: octets that came behind the handshake; skip: how many are still to come that belong to it.
     """
 
     socket: socket.socket
@@ -22,6 +22,7 @@ class Established:
     version: Version
     security: Security
     leftover: bytes = b""
+    skip: int = 0
 
     @property
     def socket_type(self) -> bytes | None:

@@ -47,7 +47,7 @@ def target(*covers: str) -> Callable[[Callable[[Material], None]], Callable[[Mat
 
 def all_targets() -> dict[str, Target]:
     """The whole table. What it drives is imported here, for a fuzzer may want to watch that."""
-    from fuzz import handshake, traffic  # noqa: F401  they fill it
+    from fuzz import handshake, plain_client, traffic  # noqa: F401  they fill it
 
     return dict(_TABLE)
 

@@ -23,7 +23,7 @@ SIDES: dict[str, tuple[Mapping[Fault, str], Set[Fault], str]] = {
     "accept": (
         OUTCOMES,
         faults.OF_A_CLIENT,
-        "proxy_protocol zmtp/greeting zmtp/frame zmtp/metadata curve/server curve/cookie",
+        "proxy_protocol zmtp/greeting zmtp/frame zmtp/metadata zmtp/v1 zmtp/acceptor curve/server curve/cookie",
     ),
     "connect": (FAILURES, faults.OF_A_SERVICE, "zmtp/frame zmtp/metadata zmtp/null zmtp/v1 zmtp/v2 zmtp/negotiation"),
     "probe": (CAUSES, faults.OF_A_SERVER, "zmtp/frame zmtp/metadata curve/client"),

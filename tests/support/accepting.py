@@ -9,14 +9,17 @@ import trio
 from curveproxy.proxy.accept.admission import Admission
 from curveproxy.proxy.accept.cookies import CookieKeys
 from curveproxy.proxy.accept.curve_mechanism import CurveMechanism
+from curveproxy.proxy.accept.half_open import Mechanism
 from curveproxy.proxy.accept.listener import Listener
+from curveproxy.proxy.accept.plain_mechanism import PlainMechanism
 from curveproxy.proxy.accept.transient_keys import TransientKeys
 from curveproxy.proxy.capacity import Capacity
 from curveproxy.proxy.net.linger import LingeringCloses
 from curveproxy.proxy.net.listening import listen
 from curveproxy.proxy.net.reactor import Reactor
+from curveproxy.proxy.settings import ServiceKind
 from support.client import RawClient
-from support.gates import HERE, RecordingGate
+from support.gates import RecordingGate
 
 
 class Accepting:
@@ -26,12 +29,13 @@ class Accepting:
         self.gates = gates
         self.reactor, self.capacity = Reactor(8), Capacity(descriptors)
         self.lingering = LingeringCloses(self.reactor, self.capacity.half_open)
-        self.mechanism = CurveMechanism(CookieKeys(), TransientKeys())
+        is_egress = gates[0].settings.kind == ServiceKind.EGRESS
+        self.mechanism: Mechanism = PlainMechanism() if is_egress else CurveMechanism(CookieKeys(), TransientKeys())
         self.admission = Admission(
             gates, self.mechanism, self.reactor, self.lingering, self.capacity, lambda: self.make_room()
         )
         self.make_room: Callable[[], bool] = self.admission.evict_oldest
-        self.listening = listen(HERE)
+        self.listening = listen(gates[0].settings.listen)
         self.listener = Listener(self.listening, gates, self.admission, lambda: self.make_room())
 
     @property

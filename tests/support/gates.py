@@ -11,7 +11,7 @@ from curveproxy.proxy.accept.half_open import HalfOpen
 from curveproxy.proxy.applying import Applicant, Applying
 from curveproxy.proxy.errors import RefusedError
 from curveproxy.proxy.net.endpoint import Endpoint, Network
-from curveproxy.proxy.settings import RefusalMode, ServiceSettings
+from curveproxy.proxy.settings import EgressSettings, RefusalMode, ServiceSettings
 from curveproxy.wire.curve.keys import KeyPair
 from support.curve import Keys
 from support.fakes import RecordingObserver
@@ -19,10 +19,15 @@ from support.fakes import RecordingObserver
 HERE, NOWHERE = Endpoint("tcp", "127.0.0.1", 0), Endpoint("tcp", "127.0.0.1", 1)
 
 
+def egress(**options: Any) -> EgressSettings:
+    """What an egress has, whose remote nobody dials."""
+    return EgressSettings((NOWHERE,), (Keys.new().public,), KeyPair.generate(), **options)
+
+
 class RecordingGate:
     """A service that lets nobody in and refuses nobody: it keeps who applies.
 
-    keys: the pair of its first server key.
+    keys: the pair of its first server key; egress: makes an egress of it.
     refusal: its objection to everybody; is_down, probes: as it says; checks: how often it was to look for a listener.
     """
 
@@ -33,6 +38,7 @@ class RecordingGate:
         server_keys: Sequence[Keys] = (),
         refuses_by: RefusalMode = RefusalMode.ERROR,
         balancers: Sequence[Network] = (),
+        egress: EgressSettings | None = None,
         **limits: Any,
     ) -> None:
         server_keys = server_keys or [Keys.new()]
@@ -45,6 +51,7 @@ class RecordingGate:
             refusal=refuses_by,
             proxy_protocol_from=tuple(balancers),
             admission=AdmissionLimits(**limits),
+            egress=egress,
         )
         self.observer = RecordingObserver()
         self.applied: list[Applying] = []

@@ -72,7 +72,7 @@ class Admission:
     def configure(self, gates: Sequence[Gate]) -> None:
         """Take other services, and their settings as they are now, for connections that are half-open too."""
         self._gates = gates
-        self._settings = gates[0].settings.admission
+        self._settings, self._egress = gates[0].settings.admission, gates[0].settings.egress
         self._sources.configure(
             self._settings.max_half_open_per_source, self._settings.handshakes_per_second_per_source
         )
@@ -92,7 +92,11 @@ class Admission:
         """Take a connection from the listener: greet it and let it wait, or close it."""
         gate, now = self._gates[0], trio.current_time()
         gate.observer.accepted()
-        source = None if (is_balancer := self._is_balancer(address)) else sockets.source_of(sock, address)
+        source = None if (is_balancer := self._is_balancer(address)) else self._source_of(sock, address)
+        if (objection := self._check_user(sock)) is not None:
+            gate.observer.refused(Outcome.CLIENT_UNKNOWN, sockets.peer_text(sock), objection)
+            sock.close()
+            return
         if source is not None and (objection := self._sources.check_rate(source, now)):
             gate.observer.refused(Outcome.SOURCE_LIMIT, sockets.peer_text(sock, source), objection)
             sock.close()
@@ -120,6 +124,18 @@ class Admission:
     def _is_balancer(self, address: object) -> bool:
         """Whether connections from there begin with a header that tells whose they are. It is no source itself."""
         return isinstance(address, tuple) and any(address[0] in network for network in self._balancers)
+
+    def _source_of(self, sock: socket.socket, address: object) -> int | None:
+        """What a connection counts to. At an egress the clients of this host have one address, and no limits by it."""
+        source = sockets.source_of(sock, address)
+        return None if self._egress is not None and sockets.is_loopback(source) else source
+
+    def _check_user(self, sock: socket.socket) -> str | None:
+        """Why the user whose process has connected must not; None when it may."""
+        if self._egress is None or not self._egress.allow_uids:
+            return None
+        uid = sockets.uid_of(sock)
+        return None if uid in self._egress.allow_uids else f"uid {'unknown' if uid is None else uid}"
 
     def _count_to(self, source: int, half: HalfOpen) -> None:
         """Count a connection to its source, whose oldest is refused when they are too many."""
@@ -200,8 +216,14 @@ class Admission:
             self._refuse(half, Outcome.METADATA, "the identity is too long or begins with a zero octet")
             return
         accepted_at = half.deadline - self._settings.handshake_seconds
+        uid = sockets.uid_of(half.socket)
         applicant = Applicant(
-            _address(half), accepted_at, authenticated.key, authenticated.server_key, authenticated.metadata
+            _address(half),
+            accepted_at,
+            authenticated.key,
+            authenticated.server_key,
+            authenticated.metadata,
+            "" if uid is None else f"uid {uid}",
         )
         if (objection := half.gate.objection(applicant)) is not None:
             self._refuse(half, objection.outcome, objection.detail, applicant)

@@ -57,8 +57,8 @@ class Application:
         ready = self._authenticated.ready(metadata)
         if self.socket.send(ready) < len(ready):  # READY fits into a send buffer that is all but empty
             raise RefusedError(Outcome.PEER_CLOSED, "it takes no READY")
-        authenticated = self._authenticated
-        return Established(self.socket, authenticated.metadata, authenticated.version, authenticated.security)
+        found = self._authenticated
+        return Established(self.socket, found.metadata, found.version, found.security, skip=found.skip)
 
     def refuse(self, outcome: Outcome) -> None:
         self._refuser.refuse(self.socket, self._gate, outcome, self.applicant)

@@ -50,7 +50,7 @@ class CurveMechanism:
         return curve_server.error(reason)
 
     def _take_greeting(self, half: HalfOpen, body: bytes) -> None:
-        half.greeted(body[MINOR_AT])
+        half.note(body[MINOR_AT])
         half.answer(curve_server.GREETING[MAJOR_END:] if half.mark else curve_server.GREETING)
 
     def _take_hello(self, half: HalfOpen, body: bytes) -> None:
@@ -70,7 +70,7 @@ class CurveMechanism:
             initiate.client,
             half.server.public,
             initiate.properties,
-            Version(Dialect.V3, half.minor),
+            Version(Dialect.V3, half.noted),
             initiate.security,
             partial(curve_server.ready, initiate.shared),
         )

@@ -70,7 +70,7 @@ class HalfOpen(Deadline):
 
     unit: the index of the row that is due; mark: the value of SO_RCVLOWAT, 0 until something has been sent.
     gate: its service; until HELLO names one, the first of the listener.
-    minor, server, hello_nonce: learned from greeting and HELLO, needed at INITIATE.
+    noted: a number that a unit keeps for later ones; server, hello_nonce: learned from HELLO, needed at INITIATE.
     binding: ties its cookie to the connection where the system gives sockets no number.
     source: a number for the address that it comes from; claimed_address: as a load balancer says.
     """
@@ -82,7 +82,7 @@ class HalfOpen(Deadline):
         "gate",
         "hello_nonce",
         "mark",
-        "minor",
+        "noted",
         "server",
         "socket",
         "source",
@@ -94,7 +94,7 @@ class HalfOpen(Deadline):
     def __init__(self, owner: HalfOpenOwner, sock: socket.socket, gate: Gate, unit: int, deadline: float) -> None:
         super().__init__(deadline)
         self._owner, self.socket, self.gate, self.unit = owner, sock, gate, unit
-        self.mark = self.minor = 0
+        self.mark = self.noted = 0
         self.binding: bytes | None = None
         self.source: int | None = None
         self.claimed_address: tuple[str, int] | None = None
@@ -109,8 +109,9 @@ class HalfOpen(Deadline):
         self.claimed_address, self.mark = address, 0
         sockets.set_mark(self.socket, 1)
 
-    def greeted(self, minor: int) -> None:
-        self.minor = minor
+    def note(self, number: int) -> None:
+        """Keep a number for later units; there is room for one."""
+        self.noted = number
 
     def chose(self, gate: Gate, server: KeyPair, hello_nonce: bytes) -> None:
         """HELLO was made for this service, with this server key."""
@@ -145,6 +146,10 @@ class HalfOpen(Deadline):
         self.socket.recv_into(view, size)
         self.unit += 1
 
+    def go_to(self, unit: int) -> None:
+        """Another unit is due than the next: the handshake has branches."""
+        self.unit = unit
+
     def answer(self, octets: bytes) -> None:
         """Answer a unit. The send buffer always has room for so little. Raises OSError."""
         self.socket.send(octets)
@@ -166,6 +171,7 @@ class Authenticated:
     """A handshake that is complete but for its last frame, which is sent when the service has been reached.
 
     ready: makes that frame from metadata.
+    skip: octets of the peer's handshake that come behind that frame, and say nothing.
     """
 
     key: bytes
@@ -174,6 +180,7 @@ class Authenticated:
     version: Version
     security: Security
     ready: Callable[[Mapping[str, bytes]], bytes]
+    skip: int = 0
 
 
 @frozen

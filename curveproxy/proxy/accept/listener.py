@@ -25,6 +25,7 @@ class Listener:
 
     gates: the services behind it, at least one. Half-open connections count to the first.
     make_room: ends a half-open connection of any listener; False when there is none.
+    kind: of what is behind it, which its admission is made for.
     bound: its endpoint, with the port that the system chose; addresses: of its sockets.
     """
 
@@ -33,6 +34,7 @@ class Listener:
     ) -> None:
         self.bound, self.addresses = listening.endpoint, listening.addresses
         self.gates, self._admission, self._make_room = gates, admission, make_room
+        self.kind = gates[0].settings.kind
         self._listening: ListeningSocket | None = listening
 
     @property
@@ -52,6 +54,14 @@ class Listener:
     def set_mode(self, mode: int) -> Callable[[], None]:
         """Change the mode of its Unix socket, if it has a path. Returns what undoes it. Raises BindError."""
         return self._listening.set_mode(mode) if self._listening is not None else lambda: None
+
+    def replace(self, gates: Sequence[Gate], admission: Admission) -> None:
+        """Have others behind it from now on, whose clients speak another mechanism. All that are half-open are refused.
+
+        A service has become an egress, or the reverse.
+        """
+        self._admission.close()
+        self.gates, self.kind, self._admission = gates, gates[0].settings.kind, admission
 
     def evict_oldest(self) -> bool:
         """End the oldest half-open connection; False when there is none."""

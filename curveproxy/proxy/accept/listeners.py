@@ -7,15 +7,16 @@ from contextlib import ExitStack
 from curveproxy.proxy.accept.admission import Admission
 from curveproxy.proxy.accept.cookies import CookieKeys
 from curveproxy.proxy.accept.curve_mechanism import CurveMechanism
-from curveproxy.proxy.accept.half_open import Gate
+from curveproxy.proxy.accept.half_open import Gate, Mechanism
 from curveproxy.proxy.accept.listener import Listener
+from curveproxy.proxy.accept.plain_mechanism import PlainMechanism
 from curveproxy.proxy.accept.transient_keys import TransientKeys
 from curveproxy.proxy.capacity import Capacity
 from curveproxy.proxy.net.endpoint import Endpoint
 from curveproxy.proxy.net.linger import LingeringCloses
 from curveproxy.proxy.net.listening import ListeningSocket, listen
 from curveproxy.proxy.net.reactor import Reactor
-from curveproxy.proxy.settings import ServiceSettings
+from curveproxy.proxy.settings import ServiceKind, ServiceSettings
 
 # Services that share an endpoint share a listener; port 0 is another port for each service.
 Place = tuple[Endpoint, str]
@@ -81,16 +82,24 @@ class Listeners:
         """
         before, self._listeners = self._listeners, {}
         for place, gates in behind.items():
-            if (listener := before.pop(place, None)) is not None:
+            if (listener := before.pop(place, None)) is None:
+                listener = Listener(fresh[place], gates, self._admission(gates), self.evict)
+            elif listener.kind == gates[0].settings.kind:
                 listener.configure(gates)
             else:
-                mechanism = CurveMechanism(self._cookies, self._transient_keys)
-                admission = Admission(gates, mechanism, self._reactor, self._lingering, self._capacity, self.evict)
-                listener = Listener(fresh[place], gates, admission, self.evict)
+                listener.replace(gates, self._admission(gates))
             self._listeners[place] = listener
         for listener in before.values():
             listener.close()
         return [self._listeners[place] for place in fresh]
+
+    def _admission(self, gates: Sequence[Gate]) -> Admission:
+        mechanism: Mechanism = (
+            PlainMechanism()
+            if gates[0].settings.kind == ServiceKind.EGRESS
+            else CurveMechanism(self._cookies, self._transient_keys)
+        )
+        return Admission(gates, mechanism, self._reactor, self._lingering, self._capacity, self.evict)
 
     def close(self) -> None:
         """Stop accepting, and end all half-open connections."""

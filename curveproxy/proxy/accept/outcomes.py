@@ -20,4 +20,5 @@ OUTCOMES: Mapping[Fault, Outcome] = {
     Fault.COOKIE: Outcome.COOKIE,
     Fault.VOUCH: Outcome.VOUCH,
     Fault.METADATA: Outcome.METADATA,
+    Fault.OLD_HANDSHAKE: Outcome.METADATA,  # of ZMTP 1.0 and 2.0, which have no more of it than type and identity
 }

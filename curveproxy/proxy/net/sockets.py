@@ -5,12 +5,16 @@ import fcntl
 import ipaddress
 import select
 import socket
+import struct
 import termios
 
 # asm-generic/socket.h
 SO_COOKIE = 57
 
 SO_BUF_LOCK = 72
+
+# struct ucred (unix(7)): pid, uid, gid
+_CREDENTIALS = struct.Struct("iII")
 
 # Marks a source's number as an IPv6 network, to tell it from an IPv4 address.
 IPV6_MARK = 1 << 64
@@ -120,6 +124,18 @@ def number_of(sock: socket.socket) -> bytes | None:
         return None
 
 
+def uid_of(sock: socket.socket) -> int | None:
+    """The user id of the process that has connected to a Unix socket; None where that is not told."""
+    if sock.family != socket.AF_UNIX:
+        return None
+    try:
+        octets = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    except OSError:
+        return None
+    _, uid, _ = _CREDENTIALS.unpack(octets)
+    return int(uid)
+
+
 def source_of(sock: socket.socket, address: object) -> int | None:
     """A number for where a connection comes from: its IPv4 address, its IPv6 /64; None for ``ipc``."""
     if sock.family == socket.AF_UNIX or not isinstance(address, tuple):
@@ -131,6 +147,11 @@ def source_of(sock: socket.socket, address: object) -> int | None:
     if packed.startswith(b"\0" * 10 + b"\xff\xff"):
         return int.from_bytes(packed[12:], "big")
     return IPV6_MARK | int.from_bytes(packed[:8], "big")
+
+
+def is_loopback(source: int | None) -> bool:
+    """Whether a source is this host itself: 127.0.0.0/8, or the /64 of ::1."""
+    return source is not None and (source == IPV6_MARK or source >> 24 == 127)
 
 
 def peer_text(sock: socket.socket, source: int | None = None, claimed: tuple[str, int] | None = None) -> str:

@@ -108,7 +108,7 @@ class Intake(Outbox):
         self._kept = leftover  # read and not turned
         self._has_whole = bool(leftover)  # there may be whole frames in it
         self._large: LargeFrame | None = None
-        self._to_skip = 0  # octets of a dropped frame that have not come
+        self._to_skip = 0  # octets of a dropped frame, or of the handshake, that have not come
         self._quota: Allowance | None = None
         self._source_gone = self.is_silent = False
         self._ending = False  # ends once what is owed has been written
@@ -117,6 +117,10 @@ class Intake(Outbox):
     def limit(self, quota: Allowance | None) -> None:
         """What the source may send from now on; None for anything."""
         self._quota = quota
+
+    def skip(self, octets: int) -> None:
+        """Leave out so many octets, the next that come: they are of the handshake."""
+        self._to_skip = octets
 
     def await_sign(self, *, asked: bool) -> None:
         """Wait for a sign of life, if the source was ``asked`` for one: it is silent until something comes."""
@@ -168,8 +172,7 @@ class Intake(Outbox):
             if room <= 0 and not sockets.nothing_has_come(self._source.socket):
                 return 0
             # A frame that has begun is read to its end: to come back for each piece of it would cost more.
-            wanted = max(end + room, end + SMALLEST_MESSAGE, self._transform.frame_size(source, 0, end))
-            reach = int(min(reach, wanted))
+            reach = int(min(reach, max(end + max(room, SMALLEST_MESSAGE), self._transform.frame_size(source, 0, end))))
         return reach
 
     def _skip(self) -> Blocked:
@@ -246,9 +249,7 @@ class Intake(Outbox):
 
     def _charge(self) -> None:
         """Book what it keeps now."""
-        partial = len(self._kept)
-        if self._large is not None:
-            partial += self._large.memory
+        partial = len(self._kept) + (self._large.memory if self._large is not None else 0)
         if self._transform.filters:
             partial += self._transform.partial()
         held = partial + memory_of(self._owed)  # all of it stays until the last is written

@@ -41,6 +41,7 @@ class PumpPair(SessionFacts, PumpOwner):
         self._to_downstream = Pump(self, labels, above, below, downwards, upstream.leftover)
         below.attach(on_readable=self._to_upstream, on_writable=self._to_downstream)
         above.attach(on_readable=self._to_downstream, on_writable=self._to_upstream)
+        self._to_upstream.skip(downstream.skip)
         if above.never_subscribes:
             self._to_downstream.begin_with(SUBSCRIBE_TO_ALL)
         if below.never_subscribes:

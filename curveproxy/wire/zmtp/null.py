@@ -16,8 +16,13 @@ from curveproxy.wire.zmtp.greeting import MAJOR_END, MINOR_AT, check_greeting_un
 
 GREETING = greeting(spec.NULL, as_server=False)
 
-_METADATA_AT = len(spec.READY_NAME)
-_READY_DUE = Due(spec.READY_NAME, _METADATA_AT, spec.BACKEND_HANDSHAKE_MAX, Fault.READY, Fault.READY)
+READY_LEAST = READY_METADATA_AT = len(spec.READY_NAME)
+_READY_DUE = Due(spec.READY_NAME, READY_LEAST, spec.BACKEND_HANDSHAKE_MAX, Fault.READY, Fault.READY)
+
+
+def ready(properties: Mapping[str, bytes]) -> bytes:
+    """READY's frame."""
+    return frame(spec.COMMAND, spec.READY_NAME + metadata.encode(properties))
 
 
 class Pacing(IntEnum):
@@ -36,7 +41,7 @@ class NullInitiator(Initiator):
 
     def __init__(self, properties: Mapping[str, bytes], pacing: Pacing) -> None:
         super().__init__()
-        self._ready = frame(spec.COMMAND, spec.READY_NAME + metadata.encode(properties))
+        self._ready = ready(properties)
         self._pacing = pacing
 
     def start(self) -> bytes:
@@ -52,7 +57,7 @@ class NullInitiator(Initiator):
         mark, begin, end = read_command_untrusted(seen, _READY_DUE)
         if len(seen) < mark:
             return b""
-        properties = metadata.read_untrusted(seen[begin + _METADATA_AT : end])
+        properties = metadata.read_untrusted(seen[begin + READY_METADATA_AT : end])
         version = Version(Dialect.V3, self._seen[MINOR_AT])
         self._negotiated = Negotiated(properties, version, Plain(), seen[end:])
         return self._ready if self._pacing == Pacing.PEER_FIRST else b""

@@ -371,7 +371,7 @@ async def test_an_error_of_ours_in_a_unit_ends_one_connection(monkeypatch: pytes
             monkeypatch.undo()
             raise ValueError("ours")
 
-        monkeypatch.setattr(HalfOpen, "greeted", fails)
+        monkeypatch.setattr(HalfOpen, "note", fails)
         with at_work.client() as broken, at_work.client() as well:
             await until(lambda: at_work.admission.half_open == 2)
             broken.send_greeting()

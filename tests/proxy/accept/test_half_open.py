@@ -43,7 +43,7 @@ def case() -> Iterator[Case]:
 
 def test_nothing_is_known_of_a_new_one(case: Case) -> None:
     half = case.half
-    assert (half.unit, half.mark, half.minor, half.source, half.claimed_address) == (1, 0, 0, None, None)
+    assert (half.unit, half.mark, half.noted, half.source, half.claimed_address) == (1, 0, 0, None, None)
     assert (half.gate, half.deadline) == (case.gate, 10.0)
     assert not hasattr(half, "server")
     assert not hasattr(half, "__dict__"), "a dozen words"
@@ -103,9 +103,9 @@ def test_where_it_comes_from_is_learned_from_its_address_or_a_balancer(case: Cas
 
 def test_what_units_tell_is_kept_for_the_next(case: Case) -> None:
     other = RecordingGate("other")
-    case.half.greeted(1)
+    case.half.note(1)
     case.half.chose(other, SERVER, b"12345678")
-    assert (case.half.minor, case.half.gate, case.half.server) == (1, other, SERVER)
+    assert (case.half.noted, case.half.gate, case.half.server) == (1, other, SERVER)
     assert case.half.hello_nonce == b"12345678"
 
 

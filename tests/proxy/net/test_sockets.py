@@ -1,9 +1,11 @@
 """What Linux says of a socket, and addresses as numbers and as text."""
 
+import os
 import socket
 from contextlib import suppress
 
 import pytest
+from support.loopback import tcp_pair, unix_pair
 
 from curveproxy.proxy.net.endpoint import Endpoint
 from curveproxy.proxy.net.listening import listen
@@ -14,6 +16,7 @@ from curveproxy.proxy.net.sockets import (
     USER_TIMEOUT_MS,
     all_has_arrived,
     configure_public,
+    is_loopback,
     is_readable,
     is_writable,
     nothing_has_come,
@@ -24,6 +27,7 @@ from curveproxy.proxy.net.sockets import (
     prepare_session,
     set_mark,
     source_of,
+    uid_of,
 )
 
 
@@ -151,3 +155,31 @@ def test_a_socket_that_is_closed_has_no_number() -> None:
     sock = socket.socket()
     sock.close()
     assert number_of(sock) is None
+
+
+def test_whose_process_has_connected_is_told_of_unix_sockets_alone() -> None:
+    near, far = unix_pair()
+    with near, far:
+        assert uid_of(near) == os.getuid()
+    near, far = tcp_pair()
+    with near, far:
+        assert uid_of(near) is None
+
+
+@pytest.mark.parametrize(
+    ("host", "wanted"),
+    [
+        ("127.0.0.1", True),
+        ("127.9.9.9", True),
+        ("::1", True),
+        ("::ffff:127.0.0.1", True),
+        ("128.0.0.1", False),
+        ("126.255.255.255", False),
+        ("fe80::1", False),
+        ("2001:db8::1", False),
+    ],
+)
+def test_this_host_is_known_by_its_addresses(host: str, wanted: bool) -> None:
+    with socket.socket() as sock:
+        assert is_loopback(source_of(sock, (host, 4242))) is wanted
+    assert not is_loopback(None)
