@@ -205,11 +205,6 @@ class EgressOutcome(Reasoned):
         "the local client uses CURVE or PLAIN",
         "take curve_serverkey, or user name and password, off its socket: the egress speaks CURVE for it",
     )
-    ROLE = (
-        "role",
-        "the local peer calls itself a server of a security mechanism",
-        "let it connect as a client, without security",
-    )
     COMMAND = (
         "command",
         "the local client sent a command that does not belong to this stage of the handshake",

@@ -161,11 +161,9 @@ class Service:
 
     def check(self, applicant: Applicant) -> RefusedError | None:
         """Why an applicant is not allowed; None when it is."""
-        key, claimed = applicant.key, find(applicant.metadata, "Identity") or b""
-        objection = self.clients.check(key, find(applicant.metadata, "Socket-Type"), claimed)
-        if objection is not None:
-            return RefusedError(*objection)
-        identity = _identity_of(applicant, self.settings, self.clients)
+        if (refusal := _not_allowed(applicant, self.settings, self.clients)) is not None:
+            return refusal
+        key, identity = applicant.key, _identity_of(applicant, self.settings, self.clients)
         if self._identities.is_of_another(identity, key):
             return RefusedError(Outcome.IDENTITY_IN_USE)
         if self._is_leaving:
@@ -248,6 +246,15 @@ class Service:
             self._capacity.give_place_back()
         self._identities.ended(session)
         self.observer.closed(session, session.reason or Closed.INTERNAL)
+
+
+def _not_allowed(applicant: Applicant, settings: ServiceSettings, clients: AccessList) -> RefusedError | None:
+    """Why a client may not come in whoever else is there; None when it may."""
+    if settings.egress is not None and not settings.egress.allows(applicant.user):
+        return RefusedError(Outcome.CLIENT_UNKNOWN, applicant.user)
+    said = applicant.metadata
+    objection = clients.check(applicant.key, find(said, "Socket-Type"), find(said, "Identity") or b"")
+    return None if objection is None else RefusedError(*objection)
 
 
 def _name_of(applicant: Applicant, clients: AccessList) -> str:

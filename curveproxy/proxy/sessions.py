@@ -64,9 +64,13 @@ class SessionTable:
     # --- limits of clients
 
     def configure(self, settings: ServiceSettings) -> None:
-        """Use other limits from now on."""
+        """Use other limits from now on, and end the sessions of users that are no longer allowed."""
         self._settings = settings
         self._share_quotas()
+        if settings.egress is not None:
+            for session in self:
+                if not settings.egress.allows(session.who.name):
+                    session.revoke()
 
     def admit(self, clients: AccessList) -> None:
         """Use another list of clients, and end the sessions of those that are no longer allowed."""

@@ -8,6 +8,9 @@ from curveproxy.policy.limits import UNLIMITED, WHOLE, AdmissionLimits, ClientLi
 from curveproxy.proxy.net.endpoint import Endpoint, Network
 from curveproxy.wire.curve.keys import KeyPair
 
+# How a user is named whose process is a client of an egress, before the number.
+UID = "uid "
+
 
 class RefusalMode(StrEnum):
     """How a client is refused for good: ERROR makes libzmq give up, a connection that only closes lets it retry."""
@@ -41,6 +44,10 @@ class EgressSettings:
     client_socket_type: str = ""
     allow_uids: frozenset[int] = frozenset()
     socket_mode: int = 0o600
+
+    def allows(self, user: str) -> bool:
+        """Whether the processes of a user, as ``uid 1000``, may be connected; of anybody who is known by no number."""
+        return not self.allow_uids or not user.startswith(UID) or user.removeprefix(UID) in map(str, self.allow_uids)
 
 
 @frozen

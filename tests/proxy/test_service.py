@@ -250,6 +250,17 @@ async def test_clients_of_an_egress_share_an_identity_which_the_remote_judges(
         assert registry.calls == []
 
 
+async def test_users_that_are_not_allowed_are_refused_and_the_sessions_of_those_that_were_end() -> None:
+    async with at_work(egress=EGRESS) as case:
+        case.service.configure(evolve(case.service.settings, egress=evolve(EGRESS, allow_uids=frozenset({1000, 0}))))
+        assert case.objects(local()) is None
+        assert case.objects(local(user="uid 0")) is None
+        refusal = case.service.objection(local(user="uid 100"))
+        assert refusal is not None
+        assert (refusal.outcome, refusal.detail) == (Outcome.CLIENT_UNKNOWN, "uid 100")
+        assert case.objects(local(user="")) is None, "the listener judges where no Unix socket tells it"
+
+
 async def test_figures_of_an_egress_tell_all_its_remotes_and_their_keys() -> None:
     async with at_work(egress=EGRESS) as case:
         figures = case.service.figures(LISTEN, [], 0)

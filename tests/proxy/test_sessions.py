@@ -9,7 +9,8 @@ from curveproxy.policy.limits import ClientLimits, WorkerShare
 from curveproxy.proxy.net.endpoint import Endpoint
 from curveproxy.proxy.relay.session import IDLE_CHECKS
 from curveproxy.proxy.sessions import SessionTable
-from curveproxy.proxy.settings import ServiceSettings
+from curveproxy.proxy.settings import EgressSettings, ServiceSettings
+from curveproxy.wire.curve.keys import KeyPair
 
 SETTINGS = ServiceSettings("test", Endpoint("ipc", "@a"), Endpoint("ipc", "@b"), ())
 TWO = evolve(SETTINGS, client_limits=ClientLimits(max_sessions=2))
@@ -126,3 +127,15 @@ async def test_a_new_table_has_relayed_nothing_and_held_nobody_back() -> None:
     table = SessionTable(SETTINGS, ANYBODY)
     assert table.throttled_seconds == 0
     assert (table.traffic.messages_in, table.traffic.octets_out, len(table)) == (0, 0, 0)
+
+
+def test_the_sessions_of_a_user_that_may_not_connect_to_an_egress_any_more_end() -> None:
+    egress = EgressSettings((SETTINGS.backend,), (bytes(32),), KeyPair(bytes(32), bytes(32)))
+    table = SessionTable(evolve(SETTINGS, egress=egress), ANYBODY)
+    sessions = [RecordingSession(evolve(admitted(), name=name)) for name in ("uid 1", "uid 10", "127.0.0.1:4242")]
+    for session in sessions:
+        table.add(session)
+    table.configure(evolve(SETTINGS, egress=egress))
+    assert [session.calls for session in sessions] == [[], [], []]
+    table.configure(evolve(SETTINGS, egress=evolve(egress, allow_uids=frozenset({10}))))
+    assert [session.calls for session in sessions] == [["revoke"], [], []]
