@@ -49,7 +49,8 @@ class PlainMechanism:
 
     def _measure_opening(self, seen: Octets) -> tuple[int, int, int]:
         span = acceptor.opening_span_untrusted(seen)
-        if not self._v1_type and len(seen) >= span.mark and acceptor.read_opening_untrusted(bytes(seen)) is not None:
+        whole = bytes(seen[: span.end]) if len(seen) >= span.mark else b""  # and nothing behind it
+        if not self._v1_type and acceptor.read_opening_untrusted(whole) is not None:
             raise RefusedError(Outcome.SOCKET_TYPE, "ZMTP 1.0 does not tell the client's type: set client_socket_type")
         return span
 

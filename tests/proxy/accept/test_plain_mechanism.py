@@ -144,6 +144,14 @@ def test_a_1_0_client_is_refused_where_its_type_is_not_configured() -> None:
     listening.close()
 
 
+def test_a_client_that_says_all_at_once_is_none_of_1_0_where_no_type_is_configured() -> None:
+    listening = Listening("")
+    walk = listening.walk()
+    assert walk.feed(GREETING + plain_steps.READY) == OURS
+    assert end_of(walk).version == (Dialect.V3, 1)
+    listening.close()
+
+
 @pytest.mark.parametrize(
     ("said", "fault"),
     [
