@@ -77,61 +77,42 @@ def show_version(context: click.Context, _: click.Parameter, wanted: bool) -> No
     help="Show what is installed.",
 )
 def main() -> None:
-    """Terminate CurveZMQ in front of ZeroMQ services that speak plain ZMTP."""
+    """Terminate CurveZMQ in front of ZeroMQ services that speak plain ZMTP, or speak it for clients that do not."""
 
 
 @main.command()
 @click.argument("config", required=False, type=click.Path(path_type=Path))
 @click.option("--listen", metavar="ENDPOINT", help="Where clients connect, as tcp://*:5556.")
 @click.option("--backend", metavar="ENDPOINT", help="The plain service, as tcp://127.0.0.1:5555.")
-@click.option("--secret-key", metavar="FILE", type=click.Path(path_type=Path), help="The server's; made if missing.")
+@click.option(
+    "--remote", metavar="ENDPOINT", multiple=True, help="Instead: a CURVE server; several are tried in order."
+)
+@click.option("--server-key", metavar="KEY", multiple=True, help="The remote's public key: Z85, or its .key file.")
+@click.option("--secret-key", metavar="FILE", type=click.Path(path_type=Path), help="Our own; made if missing.")
 @click.option("--clients", metavar="DIR", type=click.Path(path_type=Path), help="Certificates of allowed clients.")
 @click.option("--allow-any", is_flag=True, help="Let in whoever has any key.")
 @click.option("--admin", metavar="ADDRESS", help='Where /metrics is served; "" for nowhere.  [127.0.0.1:9464]')
-@click.option("--name", metavar="NAME", help="The service's name in metrics and logs.  [default]")
-def run(  # noqa: PLR0913  click hands over one argument an option
-    config: Path | None,
-    listen: str | None,
-    backend: str | None,
-    secret_key: Path | None,
-    clients: Path | None,
-    allow_any: bool,
-    admin: str | None,
-    name: str | None,
-) -> None:
-    """Run the proxy, by a CONFIG file or by options for one service."""
-    from curveproxy.app.commands.options import OptionsError, config_of_options
+@click.option("--name", metavar="NAME", help="The name in metrics and logs.  [default]")
+def run(config: Path | None, **options: Any) -> None:
+    """Run the proxy, by a CONFIG file or by options.
+
+    With --backend clients speak CURVE and the service is plain; with --remote clients are plain, and the proxy speaks
+    CURVE for them.
+    """
+    from curveproxy.app.commands.options import OptionsError, RunOptions, config_of_options
     from curveproxy.app.config.certificates import KeyFileError
     from curveproxy.app.config.load import ConfigError, load
     from curveproxy.wire import z85
 
-    options = {
-        "--listen": listen,
-        "--backend": backend,
-        "--secret-key": secret_key,
-        "--clients": clients,
-        "--allow-any": allow_any or None,
-        "--admin": admin,
-        "--name": name,
-    }
-    given = [option for option, value in options.items() if value is not None]
-    if config is not None and given:
-        raise click.UsageError(f"a configuration file and {given[0]}: use one or the other")
-    if config is None and (listen is None or backend is None):
-        raise click.UsageError("name a configuration file, or --listen and --backend")
-    if config is None and clients is None and not allow_any:
-        raise click.UsageError("nobody may connect: add --clients DIR, or --allow-any for everybody")
-    if clients is not None and allow_any:
-        raise click.UsageError("--clients and --allow-any: use one or the other")
+    given = RunOptions(**options)
+    if (sentence := given.objection(has_file=config is not None)) is not None:
+        raise click.UsageError(sentence)
     try:
         if config is not None:
             loaded = load(config)
         else:
-            service: dict[str, Any] = {"name": name or "default", "listen": listen, "backend": backend}
-            service["clients"] = {"allow": "any"} if allow_any else {"directory": str(clients)}
-            tables = {} if admin is None else {"admin": {"listen": admin}}
-            loaded = config_of_options(service, tables, secret_key)
-            print(z85.encode(loaded.service[0].secret_keys[0].pair.public), flush=True)
+            loaded, keys = config_of_options(given)
+            print(z85.encode(keys.public), flush=True)
     except ConfigError as error:
         for complaint in error.complaints:
             tell(complaint)
@@ -156,12 +137,7 @@ def check(config: Path) -> None:
         tell(f"warning: {sentence}")
     if found.errors:
         sys.exit(2)
-    counts = f"{_counted(found.services, 'service')}, {_counted(found.clients, 'client key')}"
-    print(f"{printable(str(config))} is in order: {counts}")
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+    print(f"{printable(str(config))} is in order: {found.counts}")
 
 
 @main.command(hidden=True)

@@ -54,6 +54,8 @@ def test_a_name_that_is_none_is_refused(name: str, tmp_path: Path) -> None:
         (["--listen", "x", "--backend", "tcp://127.0.0.1:2", "--allow-any"], "listen: 'x' is not an endpoint"),
         (["--listen", "tcp://*:1", "--backend", "tcp://127.0.0.1:2", "--clients", "no"], "no is not a directory"),
         (["--listen", "tcp://*:1", "--backend", "tcp://127.0.0.1:2", "--clients", "no", "--allow-any"], "one or"),
+        (["--listen", "ipc://x", "--remote", "tcp://a:1", "--server-key", "x"], "must know who we are: add --secret-"),
+        (["--listen", "ipc://x", "--remote", "tcp://a:1", "--backend", "tcp://a:1"], "--backend and --remote: use one"),
         (["--frobnicate"], "no such option"),
         (["--listen", "tcp://*:1", "--backend", "tcp://10.0.0.1:2", "--allow-any"], "tcp://10.0.0.1:2 is another"),
     ],

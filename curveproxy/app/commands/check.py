@@ -5,6 +5,7 @@ Warnings of a running proxy are found by the same code, which here gets ``Findin
 
 import errno
 import os
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,7 +13,8 @@ from attrs import define, field
 
 from curveproxy.app.config.certificates import warn_of_open_secret
 from curveproxy.app.config.load import ConfigError, inspect, tables
-from curveproxy.app.config.schema import AllowMode, ServiceConfig
+from curveproxy.app.config.places import is_here
+from curveproxy.app.config.schema import AllowMode, EgressConfig, ServiceConfig
 from curveproxy.app.watch.clients import UNREADABLE, Clients
 from curveproxy.policy.access import AccessList
 from curveproxy.policy.limits import BEFORE_HELLO, OnInvalid
@@ -20,6 +22,9 @@ from curveproxy.policy.socket_types import DROPPING_HINT, HARMED_BY_DROPPING, PA
 from curveproxy.proxy.net.endpoint import Endpoint
 from curveproxy.proxy.net.listening import INTERFACE, BindError, is_interface, try_to_bind
 
+USES_KEY = "uses our key at the remote"
+# What of a mode has no meaning without the right to write.
+OTHERS_MAY = stat.S_IRGRP | stat.S_IXGRP | stat.S_IROTH | stat.S_IXOTH
 PUBLIC_ACTIONS = "whoever reaches the port can end sessions, and so can any site that a browser there shows"
 
 
@@ -27,14 +32,24 @@ PUBLIC_ACTIONS = "whoever reaches the port can end sessions, and so can any site
 class Findings:
     """errors: why the proxy would not start, or not do what is written; warnings: what the operator may want so.
 
-    services, clients: how many there are; place: of what is checked now, for the log that this stands for.
+    services, clients, egresses: how many there are; place: of what is checked now, for the log that this stands for.
     """
 
     errors: list[str] = field(factory=list)
     warnings: list[str] = field(factory=list)
     services: int = 0
     clients: int = 0
+    egresses: int = 0
     place: str = ""
+
+    @property
+    def counts(self) -> str:
+        """What there is, for who reads it."""
+        parts = [(self.services, "service", "services"), (self.clients, "client key", "client keys")]
+        shown = parts if self.services else []
+        if self.egresses:
+            shown.append((self.egresses, "egress", "egresses"))
+        return ", ".join(f"{number} {one if number == 1 else several}" for number, one, several in shown)
 
     def warning(self, event: str, **facts: object) -> None:
         """Add what a running proxy would log."""
@@ -64,7 +79,7 @@ def check(path: Path) -> Findings:
         config, errors = inspect(tables(path), path.parent)
     except ConfigError as error:
         return Findings(error.complaints)
-    found = Findings(errors, services=len(config.service))
+    found = Findings(errors, services=len(config.service), egresses=len(config.egress))
     if config.admin.public_page and config.admin.allow_actions:
         found.warnings.append(f"admin: allow_actions with public_page: {PUBLIC_ACTIONS}")
     if config.admin.address is not None:
@@ -79,7 +94,41 @@ def check(path: Path) -> Findings:
         _check_endpoint("backend", service.backend, found)
         _check_socket_type(service, config.process.relays, found)
         _check_shared(service, first.setdefault(service.listen, service), found)
+    for egress in config.egress:
+        found.begin(f'egress "{egress.name}"')
+        _check_egress(egress, found)
     return found
+
+
+def _check_egress(egress: EgressConfig, found: Findings) -> None:
+    if egress.secret_key is not None and egress.secret_key.file is not None:
+        warn_of_open_secret(egress.secret_key.file, found.warning)
+    _check_endpoint("listen", egress.listen, found)
+    for number, remote in enumerate(egress.remote):
+        _check_endpoint(f"remote[{number}]", remote, found)
+    if (warning := _open_to_others(egress)) is not None:
+        what, hint = warning
+        found.warning(what, hint=hint)
+
+
+def _open_to_others(egress: EgressConfig) -> tuple[str, str] | None:
+    """Who else may use the key of an egress, and what to write; None when it is whom the operator has named."""
+    everybody = f"listen: {egress.listen}: every user of this host can connect, and {USES_KEY}"
+    if not is_here(egress.listen):
+        what = f"listen: {egress.listen}: whoever reaches it {USES_KEY}, and what goes there is not encrypted"
+        return what, "keep strangers out by other means"
+    if egress.listen.transport == "tcp":
+        return everybody, "listen on ipc:///path, whose socket_mode decides"
+    if egress.allow_uids:
+        return None
+    if not egress.has_path:
+        return everybody, "listen on ipc:///path, whose socket_mode decides, or write allow_uids"
+    if egress.mode & stat.S_IWOTH:
+        return f"socket_mode: every user of this host can connect, and {USES_KEY}", "write allow_uids, or another mode"
+    if egress.mode & OTHERS_MAY and not egress.mode & stat.S_IWGRP:
+        what = f"socket_mode: {egress.socket_mode} lets in the socket's owner alone"
+        return what, 'who may connect has the right to write, as a group has by "0660"'
+    return None
 
 
 def _check_clients(service: ServiceConfig, services: Sequence[str], found: Findings) -> None:

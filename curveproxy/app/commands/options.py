@@ -2,14 +2,16 @@
 
 import difflib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import attrs
+from attrs import frozen
 
 from curveproxy.app.config.certificates import read_key_pair, reason, write_key_pair
 from curveproxy.app.config.keys import SecretKey
-from curveproxy.app.config.load import ConfigError, read_admin, structure
+from curveproxy.app.config.load import ConfigError, demand_valid, read_admin, structure
 from curveproxy.app.config.schema import AdminConfig, Config
 from curveproxy.app.terminal import tell
 from curveproxy.proxy.net.endpoint import Endpoint
@@ -20,19 +22,82 @@ class OptionsError(Exception):
     """An option can not be used, and why."""
 
 
-def config_of_options(service: dict[str, Any], tables: dict[str, Any], secret_key: Path | None) -> Config:
-    """A configuration of one service, without a file. A key is made only when all else is right.
+@frozen
+class RunOptions:
+    """The options of ``curveproxy run``, as they were given."""
 
-    service: the service's table; tables: the others; secret_key: of the server's key file.
+    listen: str | None = None
+    backend: str | None = None
+    remote: Sequence[str] = ()
+    server_key: Sequence[str] = ()
+    secret_key: Path | None = None
+    clients: Path | None = None
+    allow_any: bool = False
+    admin: str | None = None
+    name: str | None = None
+
+    @property
+    def given(self) -> Sequence[str]:
+        """Those that were given, as they are written."""
+        values = attrs.asdict(self, recurse=False)
+        default = attrs.asdict(RunOptions(), recurse=False)
+        return [f"--{name.replace('_', '-')}" for name, value in values.items() if value != default[name]]
+
+    def objection(self, *, has_file: bool) -> str | None:
+        """Why these do not go together, and what to write; None when they do. has_file: whether there is a file too."""
+        if has_file:
+            return f"a configuration file and {self.given[0]}: use one or the other" if self.given else None
+        if self.backend is not None and self.remote:
+            return "--backend and --remote: use one or the other, or a configuration file for both"
+        if self.listen is None or (self.backend is None and not self.remote):
+            return "name a configuration file, or --listen and --backend, or --listen and --remote"
+        return self._objection_to_egress() if self.remote else self._objection_to_service()
+
+    def _objection_to_service(self) -> str | None:
+        if self.server_key:
+            return "--server-key is for --remote: our own key is --secret-key"
+        if self.clients is None and not self.allow_any:
+            return "nobody may connect: add --clients DIR, or --allow-any for everybody"
+        if self.clients is not None and self.allow_any:
+            return "--clients and --allow-any: use one or the other"
+        return None
+
+    def _objection_to_egress(self) -> str | None:
+        if self.clients is not None or self.allow_any:
+            option = "--allow-any" if self.allow_any else "--clients"
+            return (
+                f"{option} is for --backend: with --remote clients have no keys, and whoever reaches --listen is let in"
+            )
+        if not self.server_key:
+            return "nothing tells the right remote from a false one: add --server-key KEY, its public key"
+        if self.secret_key is None:
+            return "the remote must know who we are: add --secret-key FILE, which is made if missing"
+        return None
+
+
+def config_of_options(options: RunOptions) -> tuple[Config, KeyPair]:
+    """A configuration of one service or egress, without a file, and its own keys. They are made when all else is right.
+
     Raises ConfigError, KeyFileError or OptionsError.
     """
-    loaded = structure(tables | {"service": [service | {"secret_keys": []}]}, Path.cwd(), needs_keys=False)
-    with_key = attrs.evolve(loaded.service[0], secret_keys=[_server_key(secret_key)])
-    return attrs.evolve(loaded, service=[with_key])
+    table: dict[str, Any] = {"name": options.name or "default", "listen": options.listen}
+    tables: dict[str, Any] = {} if options.admin is None else {"admin": {"listen": options.admin}}
+    if options.remote:
+        table |= {"remote": list(options.remote), "server_keys": list(options.server_key)}
+        loaded = structure(tables | {"egress": [table]}, Path.cwd(), needs_keys=False)
+        key = _own_key(options.secret_key, "whoever runs the remote")
+        loaded = attrs.evolve(loaded, egress=[attrs.evolve(loaded.egress[0], secret_key=key)])
+        demand_valid(loaded)
+        return loaded, key.pair
+    table |= {"backend": options.backend, "secret_keys": []}
+    table["clients"] = {"allow": "any"} if options.allow_any else {"directory": str(options.clients)}
+    loaded = structure(tables | {"service": [table]}, Path.cwd(), needs_keys=False)
+    key = _own_key(options.secret_key, "the clients")
+    return attrs.evolve(loaded, service=[attrs.evolve(loaded.service[0], secret_keys=[key])]), key.pair
 
 
-def _server_key(path: Path | None) -> SecretKey:
-    """The server's key: read, made where there is none, or made for this run only."""
+def _own_key(path: Path | None, others: str) -> SecretKey:
+    """Our own key: read, made where there is none, or made for this run only. others: who needs the public half."""
     if path is None:
         pair = KeyPair.generate()
         tell("a key for this run only: name one by --secret-key to keep it")
@@ -42,12 +107,12 @@ def _server_key(path: Path | None) -> SecretKey:
         _demand_no_mistake(path)
         pair = KeyPair.generate()
         public_file = write_key_pair(path, pair)
-        tell(f"there was no key: made {path}, and {public_file} for the clients")
+        tell(f"there was no key: made {path}, and {public_file} for {others}")
     return SecretKey(pair, path)
 
 
 def _demand_no_mistake(path: Path) -> None:
-    """Refuse a missing key file whose name looks misspelled: with another key no client could connect.
+    """Refuse a missing key file whose name looks misspelled: with another key nobody could connect.
 
     Raises OptionsError.
     """

@@ -1,5 +1,6 @@
 """Reading a configuration: TOML into frozen classes, checked whole, with all that is wrong in one answer."""
 
+import re
 import tomllib
 from collections.abc import Collection
 from functools import partial
@@ -27,6 +28,11 @@ from curveproxy.app.config.schema import (
 from curveproxy.app.config.validate import validate
 from curveproxy.proxy.net.endpoint import Endpoint, Network
 from curveproxy.wire import z85
+
+
+# TOML has no numbers that begin with 0.
+BARE_MODE = re.compile(rb"^\s*socket_mode\s*=\s*0[0-7]", re.M)
+MODE_HINT = ': write a mode in quotes, as socket_mode = "0600"'
 
 
 class ConfigError(Exception):
@@ -59,7 +65,8 @@ def tables(path: Path) -> dict[str, Any]:
         line = octets.count(b"\n", 0, error.start) + 1
         raise ConfigError([f"{path}: line {line} is not UTF-8, as TOML must be: save it in that encoding"]) from error
     except ValueError as error:  # also numbers of thousands of digits
-        raise ConfigError([f"{path}: not TOML: {str(error)[:1].lower()}{str(error)[1:]}"]) from error
+        hint = MODE_HINT if BARE_MODE.search(octets) else ""
+        raise ConfigError([f"{path}: not TOML: {str(error)[:1].lower()}{str(error)[1:]}{hint}"]) from error
     except RecursionError as error:
         raise ConfigError([f"{path}: not a configuration: it is nested too deeply"]) from error
 
@@ -73,6 +80,13 @@ def structure(tree: dict[str, Any], directory: Path, *, needs_services: bool = T
     if wrong:
         raise ConfigError(wrong)
     return config
+
+
+def demand_valid(config: Config) -> None:
+    """Check what has been changed since it was read. Raises ConfigError."""
+    wrong = [f"{place}: {sentence}" for place, sentence in validate(config, needs_services=True, needs_keys=True)]
+    if wrong:
+        raise ConfigError(wrong)
 
 
 def inspect(

@@ -162,6 +162,68 @@ def test_what_a_second_service_on_an_endpoint_may_not_decide_is_told(place: Path
     )
 
 
+EGRESS = """
+[[egress]]
+name = "far"
+listen = "ipc://far.sock"
+remote = ["tcp://a.host:5556"]
+server_keys = ["clients/alice.key"]
+secret_key = "server.key_secret"
+"""
+
+
+def test_an_egress_that_is_in_order_is_said_so(place: Path) -> None:
+    assert check(place, EGRESS) == (0, "c.toml is in order: 1 egress\n", [])
+    other = EGRESS.replace("far", "near")
+    assert check(place, SERVICE + EGRESS + other)[1] == "c.toml is in order: 1 service, 1 client key, 2 egresses\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (
+            EGRESS.replace("ipc://far.sock", "tcp://127.0.0.1:0"),
+            "listen: tcp://127.0.0.1:0: every user of this host can connect, and uses our key at the remote: listen o",
+        ),
+        (
+            EGRESS.replace("ipc://far.sock", "tcp://*:0") + "allow_remote_clients = true",
+            "listen: tcp://*:0: whoever reaches it uses our key at the remote, and what goes there is not encrypted",
+        ),
+        (
+            EGRESS.replace("far.sock", "@curveproxy-check"),
+            "listen: ipc://@curveproxy-check: every user of this host can connect, and uses our key at the remote",
+        ),
+        (EGRESS + "socket_mode = '0666'", "socket_mode: every user of this host can connect, and uses our key at the"),
+        (EGRESS + "socket_mode = '0640'", "socket_mode: 0640 lets in the socket's owner alone: who may connect has t"),
+        (EGRESS.replace("server.key_secret", "open.key_secret"), "a secret key can be read by others open.key_secret"),
+    ],
+)  # fmt: skip
+def test_who_else_may_use_the_key_of_an_egress_is_a_warning(place: Path, text: str, words: str) -> None:
+    (place / "open.key_secret").write_text((place / "server.key_secret").read_text())
+    (place / "open.key_secret").chmod(0o644)
+    status, _, told = check(place, text)
+    assert (status, len(told)) == (0, 1), told
+    assert told[0].startswith(f'warning: egress "far": {words}')
+
+
+@pytest.mark.parametrize("setting", ["socket_mode = '0660'", "socket_mode = '0666'\nallow_uids = [1000]"])
+def test_whom_the_operator_has_named_is_no_warning(place: Path, setting: str) -> None:
+    assert check(place, EGRESS + setting)[::2] == (0, [])
+
+
+def test_what_is_wrong_with_an_egress_is_told(place: Path) -> None:
+    for text, words in (
+        (EGRESS.replace("far.sock", "nowhere/far.sock"), "listen: nowhere is not a directory: make it, for the socket"),
+        (EGRESS.replace("tcp://a.host", "tcp://lo"), "remote[0]: tcp://lo:5556: that is the name of a network interf"),
+        (EGRESS.replace("clients/alice.key", "server.key"), "server_keys[0]: it is our own key, the public half of"),
+        (EGRESS.replace("clients/", "server/"), "server_keys[0]: server/alice.key can not be read: no such file"),
+        (EGRESS + "socket_mode = 0660", ': write a mode in quotes, as socket_mode = "0600"'),
+    ):  # fmt: skip
+        status, _, told = check(place, text)
+        assert status == 2
+        assert words in told[0]
+
+
 def test_a_file_that_is_none(place: Path) -> None:
     assert check(place, "x = ")[::2] == (2, ["error: c.toml: not TOML: invalid value (at end of document)"])
     assert curveproxy("check", "missing.toml").returncode == 2
