@@ -29,7 +29,6 @@ from curveproxy.app.config.validate import validate
 from curveproxy.proxy.net.endpoint import Endpoint, Network
 from curveproxy.wire import z85
 
-
 # TOML has no numbers that begin with 0.
 BARE_MODE = re.compile(rb"^\s*socket_mode\s*=\s*0[0-7]", re.M)
 MODE_HINT = ': write a mode in quotes, as socket_mode = "0600"'
