@@ -21,9 +21,16 @@ EXAMPLES = sorted((ROOT / "config").glob("*.toml"))
 def test_every_example_loads(place: Path, example: Path) -> None:
     (place / example.name).write_text(example.read_text())
     config = load(place / example.name)
-    assert config.service[0].listen.port == 5556
-    assert config.service[0].clients.directory == place / "clients"
-    assert len(config.service[0].secret_keys) == 1
+    assert config.both
+    for service in config.service:
+        assert service.listen.port == 5556
+        assert service.clients.directory == place / "clients"
+        assert len(service.secret_keys) == 1
+    for egress in config.egress:
+        assert egress.has_path
+        assert egress.secret_key is not None
+        assert egress.secret_key.file == place / "keys" / "alice.key_secret"
+        assert len(egress.server_keys) == 1
 
 
 def test_what_is_wrong_in_the_defaults_is_told_once(place: Path) -> None:
