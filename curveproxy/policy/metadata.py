@@ -13,6 +13,10 @@ RESERVED_PREFIX = "__"
 # ``curveproxy probe`` sends it to be told the outcome in plain words; it is not forwarded to the service.
 PROBE = "x-curveproxy-probe"
 
+# An egress and an ingress that face each other say it, and nobody else is told it: who sends it answers a PING, though
+# it announces ZMTP 3.0. (We announce that because a subscription is a message there.)
+ANSWERS_PING = "X-Curveproxy-Ping"
+
 
 def is_safe_identity(identity: bytes | None) -> bool:
     """Whether an identity can do a service no harm.
@@ -27,9 +31,20 @@ def is_probe(properties: Mapping[str, bytes]) -> bool:
     return any(name.lower() == PROBE for name in properties)
 
 
+def answers_ping(properties: Mapping[str, bytes]) -> bool:
+    """Whether a peer is a proxy that answers a PING, whatever version it announces."""
+    return any(name.lower() == ANSWERS_PING.lower() for name in properties)
+
+
+def for_client(properties: Mapping[str, bytes], said: Mapping[str, bytes]) -> dict[str, bytes]:
+    """A service's properties as its client is told them, which has ``said`` these of itself."""
+    told = {name: value for name, value in properties.items() if name.lower() != ANSWERS_PING.lower()}
+    return told | ({ANSWERS_PING: b""} if answers_ping(said) else {})
+
+
 def for_service(properties: Mapping[str, bytes], set_by_us: dict[str, bytes]) -> dict[str, bytes]:
     """A client's properties as they are forwarded: without those that only we may set, then those that we set."""
-    ours = RESERVED | {PROBE} | {name.lower() for name in set_by_us}
+    ours = RESERVED | {PROBE, ANSWERS_PING.lower()} | {name.lower() for name in set_by_us}
     if is_probe(properties):
         ours |= {"identity"}  # the service would take it for that client
     return {

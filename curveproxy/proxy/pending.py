@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from enum import Enum, auto
 from typing import Protocol
 
-from curveproxy.policy.metadata import droppable
+from curveproxy.policy.metadata import droppable, for_client
 from curveproxy.proxy.applying import Applicant, Applying
 from curveproxy.proxy.connect.dial_request import DialHandler, DialRequest
 from curveproxy.proxy.errors import DialError, RefusedError
@@ -114,7 +114,7 @@ class PendingSession:
             try:
                 # Registered before READY, which admits the client. No event comes before this turn is over.
                 self._reactor.register(self._applying.socket.fileno(), self, READ | WRITE)
-                downstream = self._applying.welcome(_for_any_client(peer.metadata))
+                downstream = self._applying.welcome(_for_any_client(for_client(peer.metadata, self.applicant.metadata)))
             except RefusedError as error:
                 refusal = error
             except OSError as error:

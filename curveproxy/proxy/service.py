@@ -8,7 +8,7 @@ import trio
 from attrs import frozen
 
 from curveproxy.policy.access import AccessList
-from curveproxy.policy.metadata import for_service, is_probe
+from curveproxy.policy.metadata import ANSWERS_PING, for_service, is_probe
 from curveproxy.proxy.applying import Applicant, Applying
 from curveproxy.proxy.capacity import Capacity
 from curveproxy.proxy.connect.dial_request import DialHandler, DialRequest
@@ -211,7 +211,7 @@ class Service:
         await self._identities.claim(who)
 
     def dial(self, handler: DialHandler, who: AdmittedClient, metadata: Mapping[str, bytes]) -> DialRequest | None:
-        return self._dialer.dial(handler, for_service(metadata, _told_of(who, forward=self.settings.forward_identity)))
+        return self._dialer.dial(handler, for_service(metadata, _told_of(who, self.settings)))
 
     def settled(self, pending: PendingSession) -> None:
         self._pending.remove(pending)
@@ -272,10 +272,12 @@ def _identity_of(applicant: Applicant, settings: ServiceSettings, clients: Acces
     return clients.identity(applicant.key, find(applicant.metadata, "Identity") or b"")
 
 
-def _told_of(who: AdmittedClient, *, forward: bool) -> dict[str, bytes]:
-    """The metadata that only the proxy may set. forward: include what the client has proved."""
+def _told_of(who: AdmittedClient, settings: ServiceSettings) -> dict[str, bytes]:
+    """The metadata that only the proxy may set."""
     ours = {}
-    if forward:
+    if settings.egress is not None:
+        ours = {ANSWERS_PING: b""}
+    elif settings.forward_identity:
         ours = {
             "User-Id": who.name.encode(),
             "X-Curve-Key": z85.encode(who.key).encode(),

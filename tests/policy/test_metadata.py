@@ -2,7 +2,7 @@
 
 import pytest
 
-from curveproxy.policy.metadata import droppable, for_service, is_safe_identity
+from curveproxy.policy.metadata import answers_ping, droppable, for_client, for_service, is_safe_identity
 
 
 def test_what_only_we_may_say_is_taken_out_in_any_case() -> None:
@@ -46,3 +46,12 @@ def test_ready_loses_the_least_needed_first() -> None:
 
 def test_what_libzmq_knows_by_itself_is_not_forwarded() -> None:
     assert for_service({"__fd": b"3", "_own": b"v"}, {}) == {"_own": b"v"}
+
+
+def test_what_two_proxies_tell_each_other_is_for_nobody_else() -> None:
+    said = {"Socket-Type": b"REQ", "x-curveproxy-PING": b""}
+    assert answers_ping(said)
+    assert for_service(said, {}) == {"Socket-Type": b"REQ"}
+    assert for_service(said, {"X-Curveproxy-Ping": b""}) == {"Socket-Type": b"REQ", "X-Curveproxy-Ping": b""}
+    assert for_client({"X-A": b"1"}, said) == {"X-A": b"1", "X-Curveproxy-Ping": b""}
+    assert for_client(said, {"X-A": b"1"}) == {"Socket-Type": b"REQ"}

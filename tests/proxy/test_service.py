@@ -211,6 +211,22 @@ async def test_a_client_has_so_many_sessions_and_may_replace_one_of_its_own(back
         assert case.objects(applicant(b"me")) is None
 
 
+async def test_a_proxy_that_says_it_answers_a_ping_is_told_that_we_do() -> None:
+    told: list[dict[str, bytes]] = []
+
+    def remember(peer: Peer) -> None:
+        told.append(peer.handshake().theirs)
+        peer.hold()
+
+    with RawService(remember) as backend:
+        async with at_work(backend.endpoint) as case:
+            others = await case.enter(who=applicant())
+            proxy = await case.enter(who=applicant(more={"X-Curveproxy-Ping": b""}))
+            assert "X-Curveproxy-Ping" not in (others.welcomed or {})
+            assert "X-Curveproxy-Ping" in (proxy.welcomed or {})
+            assert all("X-Curveproxy-Ping" not in each for each in told), "the service is told nothing of it"
+
+
 # --- an egress
 
 EGRESS = EgressSettings(
@@ -245,7 +261,8 @@ async def test_clients_of_an_egress_share_an_identity_which_the_remote_judges(
     async with at_work(silent.endpoint, egress=EGRESS, registry=registry) as case:
         for _ in range(2):
             case.apply(who=local(b"me", more={"Resource": b"r", "X-Colour": b"green", "User-Id": b"root"}))
-        assert told == [{"Socket-Type": b"DEALER", "Identity": b"me", "Resource": b"r", "X-Colour": b"green"}] * 2
+        theirs = {"Socket-Type": b"DEALER", "Identity": b"me", "Resource": b"r", "X-Colour": b"green"}
+        assert told == [theirs | {"X-Curveproxy-Ping": b""}] * 2
         assert case.service.places_in_use == 2
         assert registry.calls == []
 

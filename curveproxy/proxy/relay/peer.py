@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+from curveproxy.policy.metadata import answers_ping
 from curveproxy.policy.socket_types import SUBSCRIBERS
 from curveproxy.proxy.established import Established
 from curveproxy.proxy.net.reactor import GONE, READ, WRITE
@@ -11,7 +12,7 @@ from curveproxy.wire.zmtp.frame import Dialect
 class Capabilities:
     """What one side of a session is known to speak.
 
-    dialect, minor: its version of ZMTP.
+    dialect, minor: its version of ZMTP; that of a proxy, which announces 3.0 for another reason, is 3.1.
     socket_type: of its handshake; None where the handshake does not say.
     knows_ping: it has sent a PING that was passed on, so it knows what a PONG is.
     answers_ping: it has answered a PING of ours.
@@ -61,7 +62,8 @@ class Peer(Capabilities):
 
     def __init__(self, established: Established) -> None:
         version = established.version
-        super().__init__(version.minor, established.socket_type, version.dialect)
+        minor = max(version.minor, answers_ping(established.metadata))
+        super().__init__(minor, established.socket_type, version.dialect)
         self.socket = established.socket
 
     def attach(self, on_readable: Reader, on_writable: Writer) -> None:

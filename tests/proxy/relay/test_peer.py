@@ -50,6 +50,13 @@ def test_it_wakes_who_waits(events: int, told: list[str]) -> None:
         assert woken.told[-1] is error
 
 
+@pytest.mark.parametrize(("minor", "properties", "known"), [(0, {}, 0), (0, {"X-Curveproxy-Ping": b""}, 1), (1, {}, 1)])
+def test_a_proxy_answers_a_ping_whatever_it_announces(minor: int, properties: dict[str, bytes], known: int) -> None:
+    ours, theirs = socket.socketpair()
+    with closing(ours), closing(theirs):
+        assert Peer(Established(ours, properties, Version(Dialect.V3, minor), Plain())).minor == known
+
+
 def test_what_it_learns_stays() -> None:
     side = Capabilities(1, b"REQ")
     side.learn(knows_ping=True, answers_ping=False)
