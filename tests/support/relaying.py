@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from typing import Any, Self, cast
 
 import trio
-from attrs import define, field
+from attrs import define, evolve, field
 
 from curveproxy.policy.limits import MessageLimits
 from curveproxy.proxy.established import Established
@@ -107,9 +107,10 @@ class Relay:
         boxed: str = "downstream",
         kinds: tuple[bytes, bytes] = (b"DEALER", b"ROUTER"),
         versions: tuple[Version, Version] = (V31, V31),
+        skip: int = 0,
         **messages: Any,
     ) -> None:
-        """boxed: the side that speaks CURVE; kinds, versions: of downstream and upstream."""
+        """boxed: the side that speaks CURVE; kinds, versions: of downstream and upstream; skip: see ``Established``."""
         drop: dict[str, Any] = {"on_invalid": "drop", "max_invalid_per_minute": 10**6}
         limits = MessageLimits(max_message_bytes=LIMIT, **drop | messages)
         self.invalid: list[Invalid] = []
@@ -138,6 +139,7 @@ class Relay:
             Established(sock, {"Socket-Type": kind}, version, security)
             for sock, kind, version, security in zip((near, far), kinds, versions, sides, strict=True)
         )
+        downstream = evolve(downstream, skip=skip)
         client = AdmittedClient("a", "b", bytes(32), bytes(32), b"", 1)
         self.session = Session(client, downstream, upstream, settings, env, self)
         self.session.begin()

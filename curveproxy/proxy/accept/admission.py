@@ -216,6 +216,9 @@ class Admission:
             self._refuse(half, Outcome.METADATA, "the identity is too long or begins with a zero octet")
             return
         accepted_at = half.deadline - self._settings.handshake_seconds
+        if (unwanted := self._check_user(half.socket)) is not None:  # the list may be another by now
+            self._refuse(half, Outcome.CLIENT_UNKNOWN, unwanted)
+            return
         uid = sockets.uid_of(half.socket)
         applicant = Applicant(
             _address(half),

@@ -4,21 +4,29 @@ import errno
 import os
 import socket
 import struct
+import sys
+from collections.abc import Collection
 from contextlib import closing
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 import trio
 import trio.testing
+from attrs import evolve
+from support import old, plain_steps, zmtp
 from support.accepting import accepting
-from support.gates import RecordingGate
-from support.peer import Refused
+from support.gates import RecordingGate, egress
+from support.loopback import tcp_pair
+from support.peer import Peer, Refused
 from support.tasks import until
 
 from curveproxy.proxy.accept.half_open import HalfOpen
 from curveproxy.proxy.errors import RefusedError
-from curveproxy.proxy.net.endpoint import Network
+from curveproxy.proxy.net.endpoint import Endpoint, Network
 from curveproxy.proxy.net.sockets import source_of
+from curveproxy.proxy.settings import RefusalMode
 from curveproxy.reasons import Outcome
 
 ACCEPTED = ("accepted",)
@@ -403,3 +411,145 @@ async def test_a_reload_holds_for_those_that_are_half_open() -> None:
             client.initiate()
             await until(lambda: len(gate.observer.events) == 2)
             assert gate.observer.events[1][:2] == ("refused", Outcome.INITIATE_TOO_LARGE)
+
+
+# --- an egress
+
+
+def egress_at(directory: Path, *, allow_uids: Collection[int] = (), **limits: Any) -> RecordingGate:
+    """An egress at a Unix socket."""
+    options = egress(allow_uids=frozenset(allow_uids), client_socket_type="PULL")
+    gate = RecordingGate(egress=options, refuses_by=RefusalMode.CLOSE, **limits)
+    gate.settings = evolve(gate.settings, listen=Endpoint("ipc", str(directory / "plain.sock")))
+    return gate
+
+
+async def test_a_plain_client_applies_without_a_key_and_its_user_is_known(tmp_path: Path) -> None:
+    gate = egress_at(tmp_path, allow_uids={os.getuid()})
+    async with accepting(gate) as at_work:
+        with Peer.to(at_work.endpoint) as client:
+            client.send_raw(b"\x03\x00me")
+            await until(lambda: gate.applied)
+            applicant = gate.applied[0].applicant
+            assert (applicant.key, applicant.server_key, applicant.address) == (b"", b"", "ipc")
+            assert applicant.user == f"uid {os.getuid()}"
+            assert applicant.metadata == {"Socket-Type": b"PULL", "Identity": b"me"}
+
+
+async def test_who_is_no_allowed_user_is_closed_before_anything_is_read(tmp_path: Path) -> None:
+    gate = egress_at(tmp_path, allow_uids={os.getuid() + 1})
+    async with accepting(gate) as at_work:
+        with Peer.to(at_work.endpoint) as client:
+            await until(lambda: len(gate.observer.events) == 2)
+            assert gate.observer.events == [ACCEPTED, refused(Outcome.CLIENT_UNKNOWN, f"uid {os.getuid()}")]
+            assert (await trio.to_thread.run_sync(client.recv_until_closed)).octets == b""
+            assert at_work.admission.half_open == 0
+
+
+async def test_of_another_connection_than_a_unix_socket_s_no_user_is_known_and_none_is_allowed() -> None:
+    gate = RecordingGate(egress=egress(allow_uids=frozenset({os.getuid()})))
+    async with accepting(gate) as at_work:
+        with Peer.to(at_work.endpoint):
+            await until(lambda: len(gate.observer.events) == 2)
+            assert gate.observer.events[1] == refused(Outcome.CLIENT_UNKNOWN, "uid unknown")
+
+
+async def test_who_is_half_open_is_judged_by_the_users_that_are_allowed_now(tmp_path: Path) -> None:
+    gate = egress_at(tmp_path)
+    async with accepting(gate) as at_work:
+        with Peer.to(at_work.endpoint) as client:
+            await until(lambda: at_work.admission.half_open)
+            gate.settings = egress_at(tmp_path, allow_uids={os.getuid() + 1}).settings
+            at_work.admission.configure([gate])
+            client.send_raw(b"\x01\x00")
+            await until(lambda: len(gate.observer.events) == 2)
+            assert gate.observer.events[1] == refused(Outcome.CLIENT_UNKNOWN, f"uid {os.getuid()}")
+        assert gate.applied == []
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root may be another user")
+async def test_another_real_user_is_told_apart() -> None:
+    with TemporaryDirectory() as directory:
+        Path(directory).chmod(0o755)
+        gate = egress_at(Path(directory), allow_uids={0})
+        async with accepting(gate) as at_work:
+            (Path(directory) / "plain.sock").chmod(0o666)
+            connects = f"import os, socket; os.setuid(12345); socket.socket(1).connect({directory + '/plain.sock'!r})"
+            await trio.run_process([sys.executable, "-I", "-c", connects])
+            await until(lambda: len(gate.observer.events) == 2)
+            assert gate.observer.take() == [ACCEPTED, refused(Outcome.CLIENT_UNKNOWN, "uid 12345")]
+            with Peer.to(at_work.endpoint) as client:
+                client.send_raw(b"\x01\x00")
+                await until(lambda: gate.applied)
+                assert gate.applied[0].applicant.user == "uid 0"
+
+
+async def test_a_plain_client_waits_for_its_remote_before_anything_of_it_is_taken() -> None:
+    gate = RecordingGate(egress=egress())
+    gate.is_down = True
+    async with accepting(gate) as at_work:
+        with Peer.to(at_work.endpoint) as client:
+            client.send_raw(plain_steps.GREETING + plain_steps.READY)
+            await trio.testing.wait_all_tasks_blocked(0.02)
+            client.sock.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                client.sock.recv(1)
+            client.sock.settimeout(10)
+            gate.is_down = False
+            gate.resume()
+            assert await trio.to_thread.run_sync(client.recv_exactly, 64) == zmtp.greeting(b"NULL")
+            await until(lambda: gate.applied)
+        with Peer.to(at_work.endpoint) as late:
+            gate.is_down = True
+            late.send_raw(plain_steps.signature())
+            await trio.testing.wait_all_tasks_blocked(0.02)
+            gate.observer.take()
+            at_work.admission.expire(trio.current_time() + gate.settings.admission.handshake_seconds + 1)
+            assert gate.observer.events == [refused(Outcome.BACKEND_UNAVAILABLE)]
+
+
+async def test_the_clients_of_this_host_are_not_limited_by_their_address_and_others_are() -> None:
+    gate = RecordingGate(egress=egress(), max_half_open_per_source=1, handshakes_per_second_per_source=1)
+    async with accepting(gate) as at_work:
+        for _ in range(3):
+            with Peer.to(at_work.endpoint) as client:
+                client.send_raw(b"GET / HTTP/1.1\r\n\r\n")
+                await until(lambda: len(gate.observer.events) == 2)
+                assert gate.observer.take()[1] == refused(Outcome.NOT_ZMTP)
+        with Peer.to(at_work.endpoint), Peer.to(at_work.endpoint):
+            await until(lambda: at_work.admission.half_open == 2)
+            assert gate.observer.take() == [ACCEPTED] * 2
+            pairs = [tcp_pair() for _ in range(2)]
+            for near, _ in pairs:
+                at_work.admission.enter(near, ("192.0.2.1", 4242))
+            detail = "too often: handshakes_per_second_per_source"
+            assert gate.observer.take() == [ACCEPTED, ACCEPTED, refused(Outcome.SOURCE_LIMIT, detail)]
+            for _, far in pairs:
+                far.close()
+
+
+@pytest.mark.parametrize(
+    ("said", "outcome"),
+    [
+        ([b"GET / HTTP/1.1\r\n\r\n"], Outcome.NOT_ZMTP),
+        ([plain_steps.signature(), b"\x02"], Outcome.ZMTP_VERSION),
+        ([zmtp.greeting(b"CURVE")], Outcome.MECHANISM),
+        ([old.frame1(b"i" * 256)], Outcome.METADATA),
+        ([old.frame1(b"\0me")], Outcome.METADATA),
+        ([plain_steps.signature(), b"\x01\x0b"], Outcome.METADATA),
+        ([plain_steps.GREETING, zmtp.frame(b"hello")], Outcome.COMMAND),
+        ([plain_steps.GREETING, zmtp.command_frame(b"READY", b"\x0bSocket")], Outcome.METADATA),
+    ],
+)
+async def test_each_failure_of_a_plain_client_has_its_outcome_and_nothing_more_is_said(
+    tmp_path: Path, said: list[bytes], outcome: Outcome
+) -> None:
+    gate = egress_at(tmp_path)
+    async with accepting(gate) as at_work:
+        with Peer.to(at_work.endpoint) as client:
+            for octets in said:
+                client.send_raw(octets)
+            await until(lambda: len(gate.observer.events) == 2)
+            assert gate.observer.events[1][:2] == ("refused", outcome)
+            heard = (await trio.to_thread.run_sync(client.recv_until_closed)).octets
+            assert zmtp.greeting(b"NULL").startswith(heard), "no ERROR: it comes again by itself"

@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 import trio
 from attrs import evolve
+from support import plain_steps
 from support.accepting import accepting
 from support.client import RawClient
-from support.gates import RecordingGate
+from support.gates import RecordingGate, egress
 from support.loopback import reset
-from support.peer import Refused
+from support.peer import Peer, Refused
 from support.tasks import until
 
 from curveproxy.proxy.accept.application import FINAL
@@ -18,7 +19,8 @@ from curveproxy.proxy.errors import RefusedError
 from curveproxy.proxy.net.sockets import is_readable
 from curveproxy.proxy.settings import RefusalMode
 from curveproxy.reasons import Outcome
-from curveproxy.wire.security import Curve
+from curveproxy.wire.security import Curve, Plain
+from curveproxy.wire.zmtp.frame import Dialect
 
 PROBE = {"Socket-Type": b"DEALER", "X-Curveproxy-Probe": b""}
 
@@ -114,6 +116,20 @@ async def test_who_is_welcome_has_ready_and_the_socket_of_a_session() -> None:
             assert established.security.key == client.shared
             assert established.socket.getsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT) == 1
             assert established.socket.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) > before
+
+
+async def test_a_client_of_2_0_may_have_its_last_word_behind_ours() -> None:
+    gate = RecordingGate(egress=egress())
+    async with accepting(gate) as at_work:
+        with Peer.to(at_work.endpoint) as client:
+            client.send_raw(plain_steps.signature())
+            await trio.to_thread.run_sync(client.recv_exactly, 11)
+            client.send_raw(plain_steps.version_2("PULL"))
+            await until(lambda: gate.applied)
+            established = gate.applied[0].welcome({"Socket-Type": b"PUSH"})
+            assert await trio.to_thread.run_sync(client.recv_exactly, 3) == b"\x08\0\0"
+            assert (established.version, established.security) == ((Dialect.V2, 0), Plain())
+            assert (established.socket_type, established.skip) == (b"PULL", 2)
 
 
 async def test_who_has_reset_can_not_be_welcomed() -> None:

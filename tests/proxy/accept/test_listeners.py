@@ -9,9 +9,10 @@ import trio
 import trio.testing
 from attrs import evolve
 from support.client import RawClient
-from support.gates import RecordingGate
+from support.gates import RecordingGate, egress
 from support.loopback import free_endpoint, has_closed, listens
 from support.peer import Refused
+from support.tasks import until
 
 from curveproxy.proxy.accept.listener import Listener
 from curveproxy.proxy.accept.listeners import Listeners, place_of
@@ -21,6 +22,7 @@ from curveproxy.proxy.net.endpoint import Endpoint
 from curveproxy.proxy.net.linger import LINGER_SECONDS
 from curveproxy.proxy.net.listening import BindError
 from curveproxy.proxy.net.reactor import Reactor
+from curveproxy.proxy.settings import ServiceKind
 from curveproxy.reasons import Outcome
 
 
@@ -100,6 +102,31 @@ async def test_a_listener_that_stays_is_the_same_and_takes_its_services_anew(cas
     assert case.listeners.of(second) is listener
     assert list(case.listeners) == [listener]
     assert listener.gates == [second]
+
+
+@pytest.mark.parametrize("same_gate", [True, False], ids=["of one name", "of another"])
+async def test_a_service_may_become_an_egress_and_the_reverse_on_the_same_socket(case: Case, same_gate: bool) -> None:
+    endpoint = free_endpoint()
+    first = gate_at(endpoint, "a")
+    [listener] = case.open(first)
+    await half_open(case, first, 2)
+    assert first.observer.take() == [("accepted",)] * 2
+    second = first if same_gate else gate_at(endpoint, "b")
+    second.settings = evolve(second.settings, egress=egress(client_socket_type="PULL"))
+    assert case.open(second) == []
+    assert case.listeners.of(second) is listener
+    assert first.observer.take() == [("refused", Outcome.SHUTDOWN, "", "")] * 2, "they speak the other mechanism"
+    assert (listener.kind, listener.gates, listener.half_open) == (ServiceKind.EGRESS, [second], 0)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(listener.run)
+        nursery.start_soon(case.reactor.run)
+        case.connect(second).send(b"\x01\x00")
+        await until(lambda: second.applied)
+        second.applied[0].socket.close()
+        nursery.cancel_scope.cancel()
+    second.settings = evolve(second.settings, egress=None)
+    assert case.open(second) == []
+    assert listener.kind == ServiceKind.INGRESS
 
 
 async def test_a_listener_that_is_not_wanted_any_more_is_closed_and_refuses_its_backlog(case: Case) -> None:

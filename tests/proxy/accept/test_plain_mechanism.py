@@ -122,16 +122,23 @@ def test_a_3_x_client_is_greeted_step_by_step_and_has_no_ready_until_the_remote_
     assert found.skip == 0
 
 
-def test_what_a_client_says_early_is_left_where_it_is(listening: Listening) -> None:
-    for early, version in (
-        (GREETING + plain_steps.READY, Dialect.V3),
-        (signature(3) + version_2() + zmtp.frame(b"me"), Dialect.V2),
-        (old.frame1(b"me"), Dialect.V1),
-    ):
-        walk = listening.walk()
-        walk.feed(early + b"and a message")
-        assert end_of(walk).version.dialect == version
-        assert walk.half.socket.recv(100) == b"and a message"
+@pytest.mark.parametrize(
+    ("early", "version", "type_of_1_0"),
+    [
+        (GREETING + plain_steps.READY, Dialect.V3, ""),
+        (GREETING + plain_steps.READY, Dialect.V3, "PULL"),
+        (signature(3) + version_2() + zmtp.frame(b"me"), Dialect.V2, ""),
+        (signature() + version_2(), Dialect.V2, "PULL"),
+        (old.frame1(b"me"), Dialect.V1, "PULL"),
+    ],
+)
+def test_what_a_client_says_early_is_left_where_it_is(early: bytes, version: Dialect, type_of_1_0: str) -> None:
+    listening = Listening(type_of_1_0)
+    walk = listening.walk()
+    walk.feed(early + b"and a message")
+    assert end_of(walk).version.dialect == version
+    assert walk.half.socket.recv(100) == b"and a message"
+    listening.close()
 
 
 def test_a_1_0_client_is_refused_where_its_type_is_not_configured() -> None:

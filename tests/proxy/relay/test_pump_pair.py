@@ -177,6 +177,32 @@ def test_a_plain_side_that_breaks_the_framing_always_ends_the_session(boxed: str
         assert (relay.invalid, relay.session.reason) == ([Invalid.FRAMING], Closed.INVALID_MESSAGE)
 
 
+@pytest.mark.parametrize("size", [1, 100], ids=["octet by octet", "in one piece"])
+def test_what_is_still_to_come_of_a_handshake_is_not_relayed(size: int) -> None:
+    versions = (Version(Dialect.V2, 0), Version(Dialect.V3, 1))
+    with Relay(boxed="upstream", versions=versions, skip=2) as relay:
+        plain, secure = ends(relay, "upstream", Dialect.V2)
+        octets = zmtp.frame(b"") + zmtp.frame(b"") + zmtp.frame(b"message")
+        for start in range(0, len(octets), size):
+            plain.send(octets[start : start + size])
+        assert secure.messages() == [[b""], [b"message"]], "an identity, and then two messages"
+        secure.send_messages([[b"answer"]])
+        assert plain.messages() == [[b"answer"]]
+        assert (relay.session.messages_in, relay.session.octets_in) == (2, 7)
+
+
+@pytest.mark.parametrize("come", [b"", b"\0", b"\0\0"], ids=len)
+def test_who_leaves_in_the_last_octets_of_its_handshake_has_left(come: bytes) -> None:
+    with Relay(boxed="upstream", versions=(Version(Dialect.V2, 0), Version(Dialect.V3, 1)), skip=2) as relay:
+        plain, secure = ends(relay, "upstream", Dialect.V2)
+        plain.send(come)
+        plain.close()
+        assert secure.messages() == []
+        assert secure.socket.recv(1) == b""
+        secure.close()
+        assert relay.ended == Closed.CLIENT_CLOSED
+
+
 def test_an_old_subscriber_has_all_asked_for_it_on_either_side(boxed: str) -> None:
     old, new = Version(Dialect.V1, 0), Version(Dialect.V3, 1)
     is_above = boxed == "downstream"
