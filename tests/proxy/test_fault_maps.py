@@ -8,9 +8,8 @@ import pytest
 from fuzz import faults
 
 import curveproxy
-from curveproxy.app.commands.probe import CAUSES
 from curveproxy.proxy.accept.outcomes import OUTCOMES
-from curveproxy.proxy.connect.failures import FAILURES
+from curveproxy.proxy.connect.failures import CAUSES, FAILURES
 from curveproxy.proxy.relay.commands import INVALID
 from curveproxy.reasons import BackendFailure, ClientFailure, Invalid, Outcome
 from curveproxy.wire.codec.state import Stop
@@ -26,7 +25,7 @@ SIDES: dict[str, tuple[Mapping[Fault, str], Set[Fault], str]] = {
         "proxy_protocol zmtp/greeting zmtp/frame zmtp/metadata zmtp/v1 zmtp/acceptor curve/server curve/cookie",
     ),
     "connect": (FAILURES, faults.OF_A_SERVICE, "zmtp/frame zmtp/metadata zmtp/null zmtp/v1 zmtp/v2 zmtp/negotiation"),
-    "probe": (CAUSES, faults.OF_A_SERVER, "zmtp/frame zmtp/metadata curve/client"),
+    "egress": (CAUSES, faults.OF_A_SERVER, "zmtp/frame zmtp/metadata curve/client"),
     "relay": (INVALID, faults.OF_A_SESSION, "zmtp/command codec/resync"),
 }
 
@@ -65,6 +64,6 @@ def test_every_stop_that_is_about_a_frame_is_a_fault() -> None:
 
 
 def test_a_map_gives_words_of_its_own_side() -> None:
-    lists = {"accept": Outcome, "connect": BackendFailure, "probe": ClientFailure, "relay": Invalid}
+    lists = {"accept": Outcome, "connect": BackendFailure, "egress": ClientFailure, "relay": Invalid}
     for side, (names, _, _) in SIDES.items():
         assert all(type(name) is lists[side] for name in names.values())

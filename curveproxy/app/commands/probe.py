@@ -5,7 +5,7 @@ It sends no message, and leaves as soon as it has READY. What it writes holds no
 
 import os
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,13 @@ from curveproxy.app.commands.probe_report import Failure, Report, Step, conclude
 from curveproxy.app.config.certificates import KeyFileError, parse_key, read_certificate, read_key_pair, reason
 from curveproxy.policy.metadata import PROBE
 from curveproxy.policy.socket_types import fits, known
+from curveproxy.proxy.connect.failures import CAUSES
 from curveproxy.proxy.net.endpoint import Endpoint
 from curveproxy.reasons import ClientFailure, Outcome
 from curveproxy.wire import sodium, spec, z85
 from curveproxy.wire.curve.client import READY_MAX, CurveInitiator, Stage
 from curveproxy.wire.curve.keys import KeyPair
 from curveproxy.wire.errors import Fault, PeerError
-from curveproxy.wire.zmtp.greeting import MAJOR_END
 from curveproxy.wire.zmtp.metadata import find
 
 SECONDS = 10.0
@@ -34,20 +34,6 @@ AT_ONCE_SECONDS = 3.0
 CHUNK = READY_MAX + spec.LONG_HEADER
 
 Address = tuple[socket.AddressFamily, Any]
-
-
-# What a fault of the server is called.
-CAUSES: Mapping[Fault, ClientFailure] = {
-    Fault.NOT_ZMTP: ClientFailure.NOT_ZMTP,
-    Fault.ZMTP_VERSION: ClientFailure.ZMTP_VERSION,
-    Fault.MECHANISM: ClientFailure.MECHANISM,
-    Fault.ROLE: ClientFailure.ROLE,
-    Fault.COMMAND: ClientFailure.COMMAND,
-    Fault.WELCOME: ClientFailure.WELCOME,
-    Fault.READY: ClientFailure.READY,
-    Fault.METADATA: ClientFailure.READY,
-    Fault.REFUSED: ClientFailure.REFUSED,
-}
 
 
 class ProbeError(Exception):
@@ -191,9 +177,10 @@ class _Probe:
                     raise ProbeError(ClientFailure.SOCKET_TYPE, detail)
         return {name: _printable(value) for name, value in properties.items()}
 
-    def _client(self) -> CurveInitiator:
+    def _client(self, *, stepwise: bool = False) -> CurveInitiator:
         properties = {"Socket-Type": self._socket_type, PROBE.title(): b""}
-        return CurveInitiator(self._server, self._keys, KeyPair.generate(), sodium.randombytes(16), properties)
+        transient, nonce = KeyPair.generate(), sodium.randombytes(16)
+        return CurveInitiator(self._server, self._keys, transient, nonce, properties, stepwise=stepwise)
 
     async def _resolve(self) -> list[Address]:
         if self._endpoint.transport == "ipc":
@@ -228,8 +215,8 @@ class _Probe:
             except ProbeError:
                 return
             async with stream:
-                peer = self._client()
-                await _send(stream, peer.start()[:MAJOR_END])
+                peer = self._client(stepwise=True)
+                await _send(stream, peer.start())
                 while peer.stage is Stage.GREETING and (octets := await _receive(stream, spec.GREETING_SIZE)):
                     peer.receive_untrusted(octets)
 

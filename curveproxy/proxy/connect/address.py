@@ -38,6 +38,26 @@ async def resolve(endpoint: Endpoint) -> list[Address]:
     return [(family, place) for family, _, _, _, place in found]
 
 
+class Target:
+    """An endpoint that is dialled. Its name is resolved each time.
+
+    fixed: its only address, where it needs no resolver.
+    """
+
+    def __init__(self, endpoint: Endpoint, *, allow_remote: bool) -> None:
+        self.endpoint = endpoint
+        self.fixed = fixed_address(endpoint, allow_remote=allow_remote)
+        self._answered: Address | None = None
+
+    async def resolve(self) -> list[Address]:
+        """All of a name, the one that answered last first: others may not answer at all for a while."""
+        return sorted(await resolve(self.endpoint), key=lambda each: each != self._answered)
+
+    def answered(self, address: Address) -> None:
+        """Somebody was greeted at one of them."""
+        self._answered = address
+
+
 def address_text(address: Address) -> str:
     """A TCP address as text for the log."""
     _, place = address

@@ -8,20 +8,20 @@ from contextlib import suppress
 from typing import Protocol
 
 from curveproxy.proxy.connect.address import Address
-from curveproxy.proxy.connect.failures import failure_of
-from curveproxy.proxy.errors import DialError, RefusedError
 from curveproxy.proxy.net import sockets
 from curveproxy.proxy.net.reactor import READ, WRITE, Reactor
-from curveproxy.reasons import BackendFailure
 from curveproxy.wire import spec
-from curveproxy.wire.errors import PeerError
+from curveproxy.wire.errors import Fault, PeerError
+from curveproxy.wire.initiator import Initiator
 from curveproxy.wire.security import Negotiated
 from curveproxy.wire.zmtp.greeting import MAJOR_END
-from curveproxy.wire.zmtp.negotiation import PlainInitiator
 
 # libzmq sends its signature first. A service that is greeted in one piece wakes us only when its version has come too,
 # which shows whether it speaks ZMTP 3.
 LEAST_ANSWER = MAJOR_END + 1
+
+# What ends an attempt: a fault of the peer's on the wire, an error of the system, or that the peer has closed.
+AttemptError = PeerError | OSError | EOFError
 
 
 class AttemptOwner(Protocol):
@@ -30,8 +30,8 @@ class AttemptOwner(Protocol):
     def greeted(self, negotiated: Negotiated) -> None:
         """The handshake is complete."""
 
-    def attempt_failed(self, error: DialError | RefusedError) -> None:
-        """There is no connection, or its handshake has failed. RefusedError: the service is not at fault."""
+    def attempt_failed(self, error: AttemptError) -> None:
+        """There is no connection, or its handshake has failed."""
 
     def failed(self, error: Exception) -> None:
         """An error of ours has ended the attempt."""
@@ -49,7 +49,7 @@ class DialAttempt:
 
     def __init__(
         self,
-        initiator: PlainInitiator,
+        initiator: Initiator,
         reactor: Reactor,
         new_socket: Callable[[int], socket.socket],
         owner: AttemptOwner,
@@ -57,11 +57,6 @@ class DialAttempt:
         self._initiator, self._reactor, self._new_socket, self._owner = initiator, reactor, new_socket, owner
         self.socket: socket.socket | None = None
         self.is_connecting, self._octets = True, 0
-
-    @property
-    def knows_version(self) -> bool:
-        """Whether the service has told which version of ZMTP it speaks."""
-        return self._initiator.dialect is not None
 
     def begin(self, address: Address) -> None:
         """Connect. Raises OSError; EAGAIN where the backlog of a Unix socket is full."""
@@ -85,17 +80,15 @@ class DialAttempt:
         """Go on with what the socket has."""
         if (sock := self.socket) is None:
             return
-        failure: DialError | RefusedError | None = None
+        failure: AttemptError | None = None
         try:
             if self.is_connecting:
                 self._finish_connect(sock)
             negotiated = self._advance(sock)  # the service's greeting may have come in the same event
         except BlockingIOError:
             return
-        except DialError as error:
+        except (PeerError, OSError, EOFError) as error:
             failure = error
-        except (PeerError, OSError) as error:
-            failure = failure_of(error)
         if failure is not None:
             self._owner.attempt_failed(failure)
         else:
@@ -117,19 +110,16 @@ class DialAttempt:
             sockets.set_mark(sock, LEAST_ANSWER)
 
     def _advance(self, sock: socket.socket) -> Negotiated:
-        """Go through the handshake.
-
-        Raises BlockingIOError while there is more to come; PeerError, DialError and OSError.
-        """
+        """Go through the handshake. Raises BlockingIOError while there is more to come, and AttemptError."""
         initiator = self._initiator
         while not initiator.done:
             octets = sock.recv(spec.BACKEND_HANDSHAKE_MAX)
             if not octets:
-                raise DialError(BackendFailure.CLOSED)
+                raise EOFError
             self._octets += len(octets)
             if answer := initiator.receive_untrusted(octets):
                 sock.send(answer)
             sockets.set_mark(sock, 1)
             if not initiator.done and self._octets > spec.BACKEND_HANDSHAKE_MAX:
-                raise DialError(BackendFailure.HANDSHAKE, "too long")
+                raise PeerError(Fault.READY, "too long")
         return initiator.negotiated

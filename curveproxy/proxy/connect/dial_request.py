@@ -1,4 +1,4 @@
-"""A request to dial a service for one client: it tries addresses in turn, and each pacing that the service may need."""
+"""A request to dial for one client: it tries targets in turn, of each all addresses, each in all ways of greeting."""
 
 import errno
 import socket
@@ -9,19 +9,16 @@ from typing import Protocol
 
 import trio
 
-from curveproxy.policy.metadata import is_safe_identity
 from curveproxy.proxy.connect.address import Address
-from curveproxy.proxy.connect.attempt import DialAttempt
-from curveproxy.proxy.connect.failures import failure_of, nearest
+from curveproxy.proxy.connect.approach import Approach, Judgement, Progress, Then
+from curveproxy.proxy.connect.attempt import AttemptError, DialAttempt
 from curveproxy.proxy.errors import DialError, RefusedError
 from curveproxy.proxy.established import Established
 from curveproxy.proxy.net.deadlines import Deadline
 from curveproxy.proxy.net.reactor import FailsAlone
-from curveproxy.reasons import BackendFailure
-from curveproxy.wire import spec
+from curveproxy.wire.initiator import Initiator
 from curveproxy.wire.security import Negotiated
 from curveproxy.wire.zmtp.metadata import find
-from curveproxy.wire.zmtp.null import Pacing
 
 # A Unix socket with a full backlog does not report when there is room again.
 BACKLOG_RETRY_SECONDS = 0.02
@@ -43,8 +40,8 @@ class DialHandler(Protocol):
 class DialOwner(Protocol):
     """A dialer, to its dials."""
 
-    def new_attempt(self, dial: "DialRequest", pacing: Pacing) -> DialAttempt:
-        """Make an attempt with the client's metadata."""
+    def new_attempt(self, dial: "DialRequest", initiator: Initiator) -> DialAttempt:
+        """Make an attempt by an initiator."""
 
     def close(self, sock: socket.socket) -> None:
         """Close a connection to the service."""
@@ -52,11 +49,14 @@ class DialOwner(Protocol):
     def is_under_way(self, dial: "DialRequest") -> bool:
         """Whether its handler has not been called yet."""
 
-    def type_of(self, dial: "DialRequest", negotiated: Negotiated) -> bytes | DialError | None:
-        """The socket type of the service, or why it does not fit the client's."""
+    def renewed(self, dial: "DialRequest") -> None:
+        """It has another deadline, behind those of all others."""
 
     def spawn(self, owner: FailsAlone, work: Callable[[], Awaitable[None]]) -> None:
         """Start a task."""
+
+    def target_failed(self, dial: "DialRequest", error: DialError) -> None:
+        """Its present target can not be had, and there is another."""
 
     def dial_succeeded(self, dial: "DialRequest", peer: Established) -> None: ...
     def dial_failed(self, dial: "DialRequest", error: DialError) -> None: ...
@@ -68,85 +68,124 @@ class DialRequest(Deadline):
     """Makes attempts until one succeeds or nothing is left to try.
 
     handler: who wants the service; metadata: what the service is told of the client.
-    failures: of addresses that were tried or ruled out.
+    approaches: to the targets, in the order in which they are tried; seconds: for each of them.
+    left: the failures of targets before the present one; has_several: whether there is more than one.
     """
 
     __slots__ = (
-        "_addresses",
+        "_approaches",
         "_attempt",
-        "_of_a_name",
         "_owner",
-        "_pacing",
         "_patience",
+        "_seconds",
         "began",
-        "failures",
         "handler",
+        "has_several",
+        "left",
         "metadata",
     )
 
-    def __init__(self, owner: DialOwner, handler: DialHandler, metadata: Mapping[str, bytes], pacing: Pacing) -> None:
-        super().__init__(inf)
-        self.handler, self.metadata, self.began = handler, metadata, inf
-        self.failures: list[tuple[Address, DialError]] = []
-        self._owner, self._pacing = owner, pacing
-        self._addresses: list[Address] = []
-        self._of_a_name = False
+    def __init__(
+        self,
+        owner: DialOwner,
+        handler: DialHandler,
+        metadata: Mapping[str, bytes],
+        approaches: Sequence[Approach],
+        seconds: float,
+    ) -> None:
+        self.began, self._seconds = trio.current_time(), seconds
+        super().__init__(self.began + seconds)
+        self.handler, self.metadata = handler, metadata
+        self.left: list[DialError] = []
+        self.has_several = len(approaches) > 1
+        self._owner, self._approaches = owner, list(approaches)
         self._patience = inf
         self._attempt: DialAttempt | None = None
 
-    def rule_out(self, addresses: Sequence[Address], why: str) -> None:
-        """Record addresses that must not be dialled."""
-        self.failures += [(each, DialError(BackendFailure.UNREACHABLE, why)) for each in addresses]
+    @property
+    def approach(self) -> Approach:
+        """The one to the present target."""
+        return self._approaches[0]
+
+    def begin(self) -> None:
+        """Begin with the first target."""
+        if self.approach.addresses:
+            self._begin_addresses()
+        else:
+            self._owner.spawn(self, partial(self._resolve, self.approach))
+
+    async def _resolve(self, approach: Approach) -> None:
+        await approach.resolve()
+        if not self._owner.is_under_way(self) or self.approach is not approach:
+            return  # it took too long
+        if approach.addresses:
+            self._begin_addresses()
+        else:
+            self._leave_target(approach.conclude())
+
+    def _begin_addresses(self) -> None:
+        """Each has an equal part of the time."""
+        self._patience = (self.deadline - trio.current_time()) / len(self.approach.addresses)
+        self._try_address()
+
+    def _try_address(self) -> None:
+        address = self.approach.addresses[0]
+        self._try()
+        if self.address is address and self._may_hurry:
+            self._owner.spawn(self, partial(self._hurry, address))
 
     @property
-    def address(self) -> Address:
+    def address(self) -> Address | None:
         """The address of the present attempt."""
-        return self._addresses[0]
+        return next(iter(self.approach.addresses), None)
 
-    def begin(self, addresses: Sequence[Address], *, of_a_name: bool = False) -> None:
-        """Begin with these addresses. Each has an equal part of the time to accept the connection."""
-        self._addresses, self._of_a_name = list(addresses), of_a_name
-        self._patience = (self.deadline - trio.current_time()) / len(addresses)
-        self._try()
+    @property
+    def _may_hurry(self) -> bool:
+        """Whether the present address has a part of the time only."""
+        approach = self.approach
+        return len(approach.addresses) > 1 and (approach.hurries or self._progress == Progress.CONNECTING)
 
     def _try(self) -> None:
-        attempt = self._attempt = self._owner.new_attempt(self, self._pacing)
+        address = self.approach.addresses[0]
+        attempt = self._attempt = self._owner.new_attempt(self, self.approach.initiator())
         failure = None
         try:
-            attempt.begin(self.address)
+            attempt.begin(address)
         except OSError as error:
             failure = error
-        if failure is None:
-            if self._is_connecting and len(self._addresses) > 1:
-                self._owner.spawn(self, partial(self._hurry, self.address))
-        elif isinstance(failure, BlockingIOError) and failure.errno == errno.EAGAIN:
+        if isinstance(failure, BlockingIOError) and failure.errno == errno.EAGAIN:
             self._close_attempt()
-            self._owner.spawn(self, self._try_again)
-        else:
-            self.attempt_failed(failure_of(failure))
+            self._owner.spawn(self, partial(self._try_again, address))
+        elif failure is not None:
+            self.attempt_failed(failure)
 
     @property
-    def _is_connecting(self) -> bool:
-        return self._attempt is None or self._attempt.is_connecting
+    def _progress(self) -> Progress:
+        if not self.approach.addresses:
+            return Progress.RESOLVING
+        is_connecting = self._attempt is None or self._attempt.is_connecting
+        return Progress.CONNECTING if is_connecting else Progress.GREETING
 
-    async def _try_again(self) -> None:
+    async def _try_again(self, address: Address) -> None:
         await trio.sleep(BACKLOG_RETRY_SECONDS)
-        if self._owner.is_under_way(self):
+        if self._owner.is_under_way(self) and self.address is address:
             self._try()
 
     async def _hurry(self, address: Address) -> None:
         """Give up an address that does not answer while there is time for the next one."""
         await trio.sleep(self._patience)
-        if self._owner.is_under_way(self) and self._is_connecting and self.address is address:
-            self.attempt_failed(DialError(BackendFailure.TIMEOUT, "no answer"))
+        if self._owner.is_under_way(self) and self.address is address and self._may_hurry:
+            late = self.approach.late(self._progress)
+            self._close_attempt()
+            self._try_next(late)
 
     # --- told by the attempt
 
     def greeted(self, negotiated: Negotiated) -> None:
         """Check that service and client fit each other."""
-        socket_type = _fault_of(negotiated.metadata) or self._owner.type_of(self, negotiated)
-        if isinstance(socket_type, DialError):
-            self.attempt_failed(socket_type)
+        socket_type = self.approach.accept(negotiated)
+        if isinstance(socket_type, Judgement):
+            self._go_on(socket_type)
             return
         attempt, self._attempt = self._attempt, None
         assert attempt is not None
@@ -160,43 +199,56 @@ class DialRequest(Deadline):
             Established(sock, metadata, negotiated.version, negotiated.security, negotiated.leftover),
         )
 
-    def attempt_failed(self, error: DialError | RefusedError) -> None:
-        """Try the next address, or another pacing, or end."""
-        if isinstance(error, RefusedError):
-            self.refuse(error)
+    def attempt_failed(self, error: AttemptError) -> None:
+        """Try once more, or the next address, or the next target, or end."""
+        self._go_on(self.approach.judge(error, self._progress))
+
+    def _go_on(self, judgement: Judgement) -> None:
+        found, then = judgement
+        if isinstance(found, RefusedError):
+            self.refuse(found)
             return
-        failure, was_connecting = error.failure, self._is_connecting
-        knows_version = self._attempt is not None and self._attempt.knows_version
         self._close_attempt()
-        if was_connecting and failure != BackendFailure.CLOSED:
-            self._try_next(error)
-        elif self._pacing == Pacing.PIPELINED and failure in (BackendFailure.GREETING, BackendFailure.CLOSED):
-            self._greet_again(Pacing.STEPWISE)  # another program may listen there now
-        elif self._pacing == Pacing.STEPWISE and failure == BackendFailure.CLOSED and knows_version:
-            self._greet_again(Pacing.PEER_FIRST)  # libzmq closes so when the socket types do not fit
+        if then == Then.AGAIN:
+            self._try()
+        elif then == Then.NEXT:
+            self._try_next(found)
         else:
-            self._owner.dial_failed(self, error)
+            self._owner.dial_failed(self, found)
 
     def _try_next(self, error: DialError) -> None:
-        self.failures.append((self._addresses.pop(0), error))
-        if self._addresses:
-            self._try()
+        approach = self.approach
+        if approach.leave_address(error):
+            self._try_address()
         else:
-            self._owner.dial_failed(self, nearest(self.failures) if self._of_a_name else error)
+            self._leave_target(approach.conclude() if approach.is_of_a_name else error)
 
-    def _greet_again(self, pacing: Pacing) -> None:
-        self._pacing = pacing
-        self._try()
+    def _leave_target(self, error: DialError) -> None:
+        """Go on with the next target, if there is one."""
+        if len(self._approaches) == 1:
+            self._owner.dial_failed(self, error)
+            return
+        self._owner.target_failed(self, error)
+        self.left.append(error)
+        self._approaches.pop(0)
+        self.deadline = trio.current_time() + self._seconds
+        self._owner.renewed(self)
+        self._owner.spawn(self, partial(self._begin_next, self.approach))
+
+    async def _begin_next(self, approach: Approach) -> None:
+        if self._owner.is_under_way(self) and self.approach is approach:
+            self.begin()
 
     # --- the end
 
     def give_up(self) -> None:
-        """The deadline has passed."""
+        """The deadline of the present target has passed."""
+        approach = self.approach
+        late = approach.late(self._progress)
         self._close_attempt()
-        if self.failures and self._addresses:
-            self.failures.append((self.address, DialError(BackendFailure.TIMEOUT, "no answer")))
-        late = nearest(self.failures) if self.failures else DialError(BackendFailure.TIMEOUT)
-        self._owner.dial_failed(self, late)
+        if approach.failures and approach.addresses:
+            approach.leave_address(late)
+        self._leave_target(approach.conclude() if approach.failures else late)
 
     def refuse(self, error: RefusedError) -> None:
         """End it by no fault of the service."""
@@ -211,12 +263,3 @@ class DialRequest(Deadline):
         attempt, self._attempt = self._attempt, None
         if attempt is not None and (sock := attempt.release()) is not None:
             self._owner.close(sock)
-
-
-def _fault_of(metadata: Mapping[str, bytes]) -> DialError | None:
-    """What a client must not be shown of a service's metadata."""
-    if not is_safe_identity(find(metadata, "Identity")):
-        return DialError(BackendFailure.HANDSHAKE, "its identity is too long or begins with a zero octet")
-    if len(find(metadata, "Socket-Type") or b"") > spec.SOCKET_TYPE_MAX:
-        return DialError(BackendFailure.HANDSHAKE, "its socket type is too long")
-    return None

@@ -1,4 +1,4 @@
-"""Dials one service for its clients, and remembers what it has learned of it."""
+"""Dials what lies behind one service for its clients, and remembers what it has learned of it."""
 
 import errno
 import socket
@@ -7,14 +7,15 @@ from functools import partial
 
 import trio
 
-from curveproxy.policy.socket_types import PAIR, known
-from curveproxy.proxy.connect.address import Address, fixed_address, is_allowed, resolve
+from curveproxy.policy.socket_types import known
+from curveproxy.proxy.connect.approach import Destination
 from curveproxy.proxy.connect.attempt import DialAttempt
+from curveproxy.proxy.connect.backend import Backend
 from curveproxy.proxy.connect.connections import Connections
 from curveproxy.proxy.connect.dial_request import DialHandler, DialRequest
-from curveproxy.proxy.connect.failures import nearest
+from curveproxy.proxy.connect.failures import furthest
 from curveproxy.proxy.connect.recovery import Recovery
-from curveproxy.proxy.connect.service_type import ServiceType
+from curveproxy.proxy.connect.remotes import Remotes
 from curveproxy.proxy.errors import DialError, RefusedError
 from curveproxy.proxy.established import Established
 from curveproxy.proxy.net import sockets
@@ -23,14 +24,11 @@ from curveproxy.proxy.net.reactor import Reactor, Spawn
 from curveproxy.proxy.observer import Observer
 from curveproxy.proxy.settings import ServiceSettings
 from curveproxy.reasons import BackendFailure, Outcome
-from curveproxy.wire.security import Negotiated
+from curveproxy.wire.initiator import Initiator
 from curveproxy.wire.zmtp.frame import Dialect
 from curveproxy.wire.zmtp.metadata import find
-from curveproxy.wire.zmtp.negotiation import PlainInitiator
-from curveproxy.wire.zmtp.null import Pacing
 
 NO_DESCRIPTOR = (errno.EMFILE, errno.ENFILE)
-REMOTE = "is not loopback and allow_remote_backend is not set"
 
 
 class Dialer:
@@ -55,24 +53,22 @@ class Dialer:
         self._recovery = recovery
         self._dials: DeadlineQueue[DialRequest] = DeadlineQueue()
         self._connections = Connections(reactor, partial(spawn, self), self.failed)
-        self._type = ServiceType(settings, observer)
-        self._dialect: Dialect | None = None  # what the service spoke the last time
         self._served: set[str] = set()  # the socket types of clients that have fitted it
-        self._answered: Address | None = None
-        self._configure(settings)
+        self._settings, self._destination = settings, self._destination_of(settings)
+
+    def _destination_of(self, settings: ServiceSettings) -> Destination:
+        return (Backend if settings.egress is None else Remotes)(settings, self._observer)
 
     def configure(self, settings: ServiceSettings) -> None:
         """Use other settings from the next dial on."""
-        if settings.backend != self._settings.backend:
-            self._dialect = None
+        if settings.kind != self._settings.kind:
+            self._destination, is_other = self._destination_of(settings), True
+        else:
+            is_other = self._destination.configure(settings)
+        if is_other:
             self._recovery.forget()
             self._served.clear()
-        self._type.configure(settings)
-        self._configure(settings)
-
-    def _configure(self, settings: ServiceSettings) -> None:
         self._settings = settings
-        self._fixed = fixed_address(settings.backend, allow_remote=settings.allow_remote_backend)
 
     # --- dialling
 
@@ -87,50 +83,25 @@ class Dialer:
                 refusal = self._final(metadata, refusal)
             handler.refused(refusal)
             return None
-        pacing = Pacing.PIPELINED if self._dialect == Dialect.V3 else Pacing.STEPWISE
-        dial = DialRequest(self, handler, metadata, pacing)
-        dial.began = trio.current_time()
-        dial.deadline = dial.began + self._settings.admission.backend_connect_seconds
+        seconds = self._settings.admission.backend_connect_seconds
+        dial = DialRequest(self, handler, metadata, self._destination.approaches(metadata), seconds)
         self._recovery.dialled(dial.began)
         self._dials.append(dial)
         try:
-            if self._fixed is None:
-                self.spawn(dial, partial(self._resolve, dial))
-            else:
-                dial.begin([self._fixed])
+            dial.begin()
         except Exception as error:  # the boundary: the caller has handed the request over
             dial.failed(error)
         return dial
 
     def _objection(self, metadata: Mapping[str, bytes]) -> DialError | RefusedError | None:
         """Why a client can not be served; None when nothing is known against it before the dial."""
-        if self._dialect == Dialect.V1 and self._settings.backend_socket_type:
-            # Judged before the greeting: a PUSH of that version deals its messages to whoever greets it.
-            judged = self._type.judge(metadata, Dialect.V1)
-            if isinstance(judged, DialError):
-                return judged
-        if PAIR in (find(metadata, "Socket-Type"), self._settings.backend_socket_type.encode()):
-            # libzmq 2.x aborts when its PAIR gets a second connection. An unknown service may be one.
-            self._connections.allow_one(self._dialect in (None, Dialect.V1))
+        if (misfit := self._destination.misfit(metadata)) is not None:
+            return misfit
+        if (takes_one := self._destination.takes_one(metadata)) is not None:
+            self._connections.allow_one(takes_one)
         if self._connections.one_at_a_time and (self._dials or not self._connections.are_none):
             return RefusedError(Outcome.SERVICE_BUSY)
         return None
-
-    async def _resolve(self, dial: DialRequest) -> None:
-        endpoint = self._settings.backend
-        addresses = await resolve(endpoint)
-        if dial not in self._dials:
-            return  # it took too long
-        # Checked for the addresses themselves, because a name may mean others tomorrow.
-        allowed = [each for each in addresses if is_allowed(each, allow_remote=self._settings.allow_remote_backend)]
-        allowed.sort(key=lambda each: each != self._answered)  # others may not answer at all for a while
-        dial.rule_out([each for each in addresses if each not in allowed], REMOTE)
-        if allowed:
-            dial.begin(allowed, of_a_name=True)
-        elif addresses:
-            self.dial_failed(dial, nearest(dial.failures))
-        else:
-            self.dial_failed(dial, DialError(BackendFailure.UNREACHABLE, f"{endpoint.host} does not resolve"))
 
     def expire(self, now: float) -> None:
         """Give up dials that take too long."""
@@ -147,9 +118,7 @@ class Dialer:
 
     # --- as the owner of its dials
 
-    def new_attempt(self, dial: DialRequest, pacing: Pacing) -> DialAttempt:
-        identity = find(dial.metadata, "Identity") if self._settings.zmtp1_identities else b""
-        initiator = PlainInitiator(dial.metadata, pacing, identity=identity or b"")
+    def new_attempt(self, dial: DialRequest, initiator: Initiator) -> DialAttempt:
         return DialAttempt(initiator, self._reactor, self._new_socket, dial)
 
     def _new_socket(self, family: int) -> socket.socket:
@@ -167,31 +136,35 @@ class Dialer:
     def is_under_way(self, dial: DialRequest) -> bool:
         return dial in self._dials
 
-    def type_of(self, dial: DialRequest, negotiated: Negotiated) -> bytes | DialError | None:
-        return self._type.judge(dial.metadata, negotiated.version.dialect, find(negotiated.metadata, "Socket-Type"))
+    def renewed(self, dial: DialRequest) -> None:
+        self._dials.remove(dial)
+        self._dials.append(dial)
+
+    def target_failed(self, dial: DialRequest, error: DialError) -> None:
+        self._observer.backend_failed(error.failure, _named(dial, error))
+        dial.approach.failed()
 
     def dial_succeeded(self, dial: DialRequest, peer: Established) -> None:
         self._dials.remove(dial)
         self._connections.lend()
         if peer.version.dialect != Dialect.V1:
             self._connections.allow_one(False)
-        self._dialect, self._answered = peer.version.dialect, dial.address
         self._served.add(_type_of(dial.metadata))
-        self._type.connected(peer.socket_type, peer.version)
+        dial.approach.succeeded(peer)
         self._recovery.succeeded()
         self._observer.backend_up(trio.current_time() - dial.began)
         dial.handler.connected(peer)
 
     def dial_failed(self, dial: DialRequest, error: DialError) -> None:
         self._dials.remove(dial)
-        self._observer.backend_failed(error.failure, error.detail)
+        self._observer.backend_failed(error.failure, _named(dial, error))
         if error.failure == BackendFailure.SOCKET_TYPE:  # the service is up, and the client meant another one
             self._recovery.succeeded()
             dial.handler.refused(self._final(dial.metadata, error))
             return
-        self._dialect = None
-        self._recovery.dial_failed(error.failure)
-        dial.handler.refused(error)
+        dial.approach.failed()
+        self._recovery.dial_failed(*(each.failure for each in dial.left), error.failure)
+        dial.handler.refused(furthest([*dial.left, error]) if dial.left else error)
 
     def _final(self, metadata: Mapping[str, bytes], error: DialError) -> DialError | RefusedError:
         """RefusedError when a socket type that does not fit is the client's fault.
@@ -212,6 +185,12 @@ class Dialer:
             dial.handler.failed(error)
         else:  # its handler knows already
             self._observer.unexpected(error)
+
+
+def _named(dial: DialRequest, error: DialError) -> str:
+    """The detail of a failure, with the target where there are several."""
+    endpoint = dial.approach.endpoint
+    return f"{endpoint}: {error.detail}".removesuffix(": ") if dial.has_several else error.detail
 
 
 def _type_of(client: Mapping[str, bytes]) -> str:

@@ -1,4 +1,4 @@
-"""Translates what goes wrong while a service is dialled into ``BackendFailure``."""
+"""Translates what goes wrong in a dial: into ``BackendFailure``, and where CURVE is spoken into ``ClientFailure``."""
 
 import errno
 from collections.abc import Mapping, Sequence
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from curveproxy.proxy.connect.address import Address, address_text
 from curveproxy.proxy.errors import DialError, RefusedError
 from curveproxy.proxy.net.sockets import EXHAUSTED
-from curveproxy.reasons import BackendFailure, Outcome
+from curveproxy.reasons import BackendFailure, ClientFailure, DialFailure, Outcome
 from curveproxy.wire.errors import Fault, PeerError
 
 FAILURES: Mapping[Fault, BackendFailure] = {
@@ -20,6 +20,19 @@ FAILURES: Mapping[Fault, BackendFailure] = {
     Fault.SOCKET_TYPE: BackendFailure.SOCKET_TYPE,
 }
 
+# What a fault of a CURVE server is called.
+CAUSES: Mapping[Fault, ClientFailure] = {
+    Fault.NOT_ZMTP: ClientFailure.NOT_ZMTP,
+    Fault.ZMTP_VERSION: ClientFailure.ZMTP_VERSION,
+    Fault.MECHANISM: ClientFailure.MECHANISM,
+    Fault.ROLE: ClientFailure.ROLE,
+    Fault.COMMAND: ClientFailure.COMMAND,
+    Fault.WELCOME: ClientFailure.WELCOME,
+    Fault.READY: ClientFailure.READY,
+    Fault.METADATA: ClientFailure.READY,
+    Fault.REFUSED: ClientFailure.REFUSED,
+}
+
 _ERRNO = {
     errno.ECONNREFUSED: BackendFailure.REFUSED,
     errno.ENOENT: BackendFailure.REFUSED,  # the path of a Unix socket: its service has not started
@@ -28,24 +41,100 @@ _ERRNO = {
     errno.ETIMEDOUT: BackendFailure.TIMEOUT,
 }
 
-# After these, a check whether somebody listens is enough; after others only a dial for a client can tell.
-NOBODY_LISTENS = (BackendFailure.REFUSED, BackendFailure.UNREACHABLE)
+_CONNECT = {
+    errno.ECONNREFUSED: ClientFailure.CONNECT_REFUSED,
+    errno.ENOENT: ClientFailure.CONNECT_REFUSED,
+    errno.ETIMEDOUT: ClientFailure.CONNECT_TIMEOUT,
+}
 
 # Of several failures, the first of these is reported: it came nearest to an answer.
 _NEAREST = (BackendFailure.TIMEOUT, BackendFailure.REFUSED, BackendFailure.CLOSED, BackendFailure.UNREACHABLE)
+# From a remote that was greeted to one that was not even found.
+_FURTHEST = (
+    ClientFailure.SOCKET_TYPE,
+    ClientFailure.REFUSED,
+    ClientFailure.READY,
+    ClientFailure.READY_TIMEOUT,
+    ClientFailure.READY_CLOSED,
+    ClientFailure.WELCOME,
+    ClientFailure.WELCOME_TIMEOUT,
+    ClientFailure.WELCOME_CLOSED,
+    ClientFailure.COMMAND,
+    ClientFailure.ROLE,
+    ClientFailure.MECHANISM,
+    ClientFailure.ZMTP_VERSION,
+    ClientFailure.NOT_ZMTP,
+    ClientFailure.GREETING_TIMEOUT,
+    ClientFailure.GREETING_CLOSED,
+    ClientFailure.CONNECT_TIMEOUT,
+    ClientFailure.CONNECT_REFUSED,
+    ClientFailure.CONNECT,
+    ClientFailure.RESOLVE_TIMEOUT,
+    ClientFailure.RESOLVE,
+    ClientFailure.KEYS,
+)
+
+# After these, a check whether somebody listens is enough; after others only a dial for a client can tell.
+_NOBODY_LISTENS: Mapping[type, Sequence[DialFailure]] = {
+    BackendFailure: (BackendFailure.REFUSED, BackendFailure.UNREACHABLE),
+    ClientFailure: (
+        ClientFailure.RESOLVE,
+        ClientFailure.CONNECT,
+        ClientFailure.CONNECT_REFUSED,
+        ClientFailure.CONNECT_TIMEOUT,
+    ),
+}
 
 
-def failure_of(error: PeerError | OSError) -> DialError | RefusedError:
-    """The failure for an error. RefusedError: the system has run out of something, and the service is not at fault."""
+def nobody_listens(failure: DialFailure) -> bool:
+    """Whether it seems that nobody listens there. One word may stand in both lists and mean two things."""
+    return failure in _NOBODY_LISTENS[type(failure)]
+
+
+def exhausted(error: Exception) -> RefusedError | None:
+    """Whether the system has run out of something, so that the service is not at fault."""
+    if isinstance(error, OSError) and error.errno in EXHAUSTED:
+        return RefusedError(Outcome.SESSIONS_LIMIT, EXHAUSTED[error.errno])
+    return None
+
+
+def failure_of(error: PeerError | OSError | EOFError) -> DialError | RefusedError:
+    """The failure of a backend for an error. RefusedError: the backend is not at fault."""
     if isinstance(error, PeerError):
         return DialError(FAILURES[error.fault], error.detail)
-    number = error.errno or 0
-    if number in EXHAUSTED:
-        return RefusedError(Outcome.SESSIONS_LIMIT, EXHAUSTED[number])
-    return DialError(_ERRNO.get(number, BackendFailure.UNREACHABLE), (error.strerror or "").lower())
+    if isinstance(error, EOFError):
+        return DialError(BackendFailure.CLOSED)
+    return exhausted(error) or DialError(_ERRNO.get(error.errno or 0, BackendFailure.UNREACHABLE), _text(error))
+
+
+def connect_failure(error: OSError) -> DialError:
+    """The failure of a remote to which there is no connection."""
+    return DialError(_CONNECT.get(error.errno or 0, ClientFailure.CONNECT), _text(error))
+
+
+def handshake_failure(error: PeerError | OSError | EOFError, stage: str) -> DialError:
+    """The failure of a remote's handshake. stage: what was awaited of it: greeting, welcome, ready."""
+    if isinstance(error, PeerError):
+        detail = error.detail if error.fault != Fault.REFUSED or error.detail.isdecimal() else ""
+        return DialError(CAUSES[error.fault], detail)
+    late = isinstance(error, OSError) and error.errno == errno.ETIMEDOUT
+    return DialError(ClientFailure(f"{stage}_timeout" if late else f"{stage}_closed"))
+
+
+def _text(error: OSError) -> str:
+    return (error.strerror or "").lower()
 
 
 def nearest(failures: Sequence[tuple[Address, DialError]]) -> DialError:
-    """One failure for all addresses of a name."""
+    """One failure of a backend for all addresses of its name."""
     failure = min((error.failure for _, error in failures), key=_NEAREST.index)
-    return DialError(failure, "; ".join(f"{address_text(address)}: {error.detail}" for address, error in failures))
+    return DialError(failure, "; ".join(f"{address_text(address)}: {_said(error)}" for address, error in failures))
+
+
+def _said(error: DialError) -> str:
+    return error.detail or ("no answer" if error.failure == BackendFailure.TIMEOUT else str(error.failure))
+
+
+def furthest(failures: Sequence[DialError]) -> DialError:
+    """Of the failures of remotes, or of a remote's addresses, the one that came nearest to a session."""
+    return min(failures, key=lambda each: _FURTHEST.index(each.failure))

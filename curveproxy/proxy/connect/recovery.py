@@ -5,7 +5,7 @@ from collections.abc import Callable
 import trio
 
 from curveproxy.policy.circuit_breaker import CircuitBreaker
-from curveproxy.proxy.connect.failures import NOBODY_LISTENS
+from curveproxy.proxy.connect.failures import nobody_listens
 from curveproxy.proxy.connect.reach import listens
 from curveproxy.proxy.net.reactor import Spawn
 from curveproxy.proxy.observer import Observer
@@ -39,15 +39,21 @@ class Recovery:
         return self._breaker.allow_probes(now)
 
     def check_listener(self, now: float, settings: ServiceSettings) -> None:
-        """Check whether somebody listens at the endpoint, at most once a second."""
+        """Check whether somebody listens at the endpoint, or at one of the remotes, at most once a second."""
         breaker = self._breaker
         if not breaker.allow_check(now):
             return
+        if settings.egress is None:
+            places = [(settings.backend, settings.allow_remote_backend)]
+        else:
+            places = [(remote, True) for remote in settings.egress.remotes]
 
         async def check() -> None:
-            if await listens(settings.backend, allow_remote=settings.allow_remote_backend):
-                breaker.record_listener()
-                self._recovered()
+            for endpoint, allow_remote in places:
+                if await listens(endpoint, allow_remote=allow_remote):
+                    breaker.record_listener()
+                    self._recovered()
+                    return
 
         self._spawn(self, check)
 
@@ -64,6 +70,7 @@ class Recovery:
         self._breaker.record_success()
         self._recovered()
 
-    def dial_failed(self, failure: DialFailure) -> None:
+    def dial_failed(self, *failures: DialFailure) -> None:
+        """A dial has failed. failures: of each place that was tried."""
         self.up = False
-        self._breaker.record_failure(trio.current_time(), nobody_listens=failure in NOBODY_LISTENS)
+        self._breaker.record_failure(trio.current_time(), nobody_listens=all(map(nobody_listens, failures)))

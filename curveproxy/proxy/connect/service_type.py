@@ -7,7 +7,7 @@ from curveproxy.policy.socket_types import DROPPING_HINT, HARMED_BY_DROPPING, XP
 from curveproxy.proxy.errors import DialError
 from curveproxy.proxy.observer import Observer
 from curveproxy.proxy.settings import ServiceSettings
-from curveproxy.reasons import BackendFailure
+from curveproxy.reasons import BackendFailure, ClientFailure
 from curveproxy.wire.security import Version
 from curveproxy.wire.zmtp.frame import Dialect
 from curveproxy.wire.zmtp.metadata import find
@@ -21,6 +21,7 @@ class ServiceType:
 
     def __init__(self, settings: ServiceSettings, observer: Observer) -> None:
         self._observer = observer
+        self._misfit = BackendFailure.SOCKET_TYPE if settings.egress is None else ClientFailure.SOCKET_TYPE
         self._noticed: set[str] = set()
         self.configure(settings)
 
@@ -42,13 +43,13 @@ class ServiceType:
         if upstream is None and dialect == Dialect.V1:
             upstream = ZMTP1_COUNTERPARTS.get(downstream or b"")
             if upstream is None:
-                return DialError(BackendFailure.SOCKET_TYPE, f"client {known(downstream)}, service of ZMTP 1.0")
+                return DialError(self._misfit, f"client {known(downstream)}, service of ZMTP 1.0")
             event = "the service speaks ZMTP 1.0, which does not tell its socket type"
             self._notice(event, taken_for=known(upstream), hint="set backend_socket_type")
         if self._settings.messages.on_invalid == OnInvalid.DROP and upstream in HARMED_BY_DROPPING:
             self._notice("dropping does not suit the service", service_says=known(upstream), hint=DROPPING_HINT)
         if not fits(downstream, upstream):
-            return DialError(BackendFailure.SOCKET_TYPE, f"client {known(downstream)}, service {known(upstream)}")
+            return DialError(self._misfit, f"client {known(downstream)}, service {known(upstream)}")
         return upstream
 
     def connected(self, socket_type: bytes | None, version: Version) -> None:

@@ -1,6 +1,6 @@
 """The client's side of the CURVE handshake, without I/O: octets in, octets out (RFC 26).
 
-For ``demo`` and ``probe``. Clients of the proxy bring their own.
+For the remotes of an egress, for ``demo`` and ``probe``. Clients of the proxy bring their own.
 """
 
 import string
@@ -15,7 +15,9 @@ from curveproxy.wire.initiator import Initiator
 from curveproxy.wire.security import Curve, Negotiated, Version
 from curveproxy.wire.zmtp import metadata
 from curveproxy.wire.zmtp.frame import Dialect, Due, frame, read_command_untrusted, read_frame
-from curveproxy.wire.zmtp.greeting import MINOR_AT, check_greeting_untrusted, greeting
+from curveproxy.wire.zmtp.greeting import MAJOR_END, MINOR_AT, check_greeting_untrusted, greeting
+
+GREETING = greeting(spec.CURVE, as_server=False)
 
 # The largest READY that we accept: the RFC sets no bound to its metadata.
 READY_MAX = spec.READY_OVERHEAD + 65536
@@ -51,6 +53,8 @@ class CurveInitiator(Initiator):
 
     server: S; keys: C, c; transient: C', c', for this connection alone; vouch_nonce: 16 random octets.
     properties: ours, for the server.
+    stepwise: our mechanism follows the server's. A server closes silently when it does not like a mechanism: so it is
+        heard what it speaks.
 
     stage: what is awaited.
     minor: the server's minor version of ZMTP, once its greeting has come.
@@ -63,8 +67,11 @@ class CurveInitiator(Initiator):
         transient: KeyPair,
         vouch_nonce: bytes,
         properties: Mapping[str, bytes],
+        *,
+        stepwise: bool = False,
     ) -> None:
         super().__init__()
+        self._withheld = GREETING[MAJOR_END:] if stepwise else b""
         self.stage = Stage.GREETING
         self.minor = 0
         self._shared = b""
@@ -72,14 +79,14 @@ class CurveInitiator(Initiator):
         self._vouch_nonce, self._metadata = vouch_nonce, metadata.encode(properties)
 
     def start(self) -> bytes:
-        """The greeting. HELLO follows when the server's has been seen."""
-        return greeting(spec.CURVE, as_server=False)
+        """The greeting, or its beginning. HELLO follows when the server's has been seen."""
+        return GREETING[: len(GREETING) - len(self._withheld)]
 
     def _advance_untrusted(self) -> bytes:
         """Raises PeerError: not_zmtp, zmtp_version, mechanism, role, command, welcome, ready, metadata, refused."""
         answer = b""
         if self.stage is Stage.GREETING and self._greeting_untrusted():
-            self.stage, answer = Stage.WELCOME, self._hello()
+            self.stage, answer = Stage.WELCOME, self._withheld + self._hello()
         if self.stage is Stage.WELCOME and (body := self._command_untrusted(_WELCOME_DUE)):
             self.stage, answer = Stage.READY, answer + self._initiate_untrusted(body)
         if self.stage is Stage.READY and (body := self._command_untrusted(_READY_DUE)):

@@ -16,13 +16,12 @@ from support.service import RawService
 from support.tasks import until
 
 from curveproxy.proxy.connect.address import Address, fixed_address
-from curveproxy.proxy.connect.attempt import DialAttempt
-from curveproxy.proxy.errors import DialError, RefusedError
+from curveproxy.proxy.connect.attempt import AttemptError, DialAttempt
 from curveproxy.proxy.net.endpoint import Endpoint
 from curveproxy.proxy.net.reactor import GONE, READ, WRITE, Reactor
 from curveproxy.proxy.net.sockets import prepare_backend
-from curveproxy.reasons import BackendFailure
 from curveproxy.wire import spec
+from curveproxy.wire.errors import Fault, PeerError
 from curveproxy.wire.security import Negotiated
 from curveproxy.wire.zmtp.negotiation import PlainInitiator
 from curveproxy.wire.zmtp.null import Pacing
@@ -47,7 +46,7 @@ class Owner:
     def greeted(self, negotiated: Negotiated) -> None:
         self._end(negotiated)
 
-    def attempt_failed(self, error: DialError | RefusedError) -> None:
+    def attempt_failed(self, error: AttemptError) -> None:
         self._end(error)
 
     def failed(self, error: Exception) -> None:
@@ -98,32 +97,32 @@ async def test_a_service_that_answers_is_greeted_in_any_pacing(pacing: Pacing) -
             found = await come(owner)
             assert isinstance(found, Negotiated)
             assert found.version.dialect == 3
-            assert tried.knows_version
             assert not tried.is_connecting
             await until(lambda: service.accepted[0].theirs)  # it may answer before it has read all of ours
             assert service.accepted[0].theirs["Socket-Type"] == b"DEALER"
 
 
 @pytest.mark.parametrize(
-    ("does", "failure", "detail"),
+    ("does", "fault"),
     [
-        (behaviour.closes_at_once, BackendFailure.CLOSED, ""),
-        (behaviour.closes_after_greeting, BackendFailure.CLOSED, ""),
-        (behaviour.garbage, BackendFailure.GREETING, ""),
-        (behaviour.wrong_mechanism, BackendFailure.MECHANISM, ""),
-        (behaviour.malformed_ready, BackendFailure.HANDSHAKE, ""),
-        (behaviour.answers_error, BackendFailure.HANDSHAKE, ""),
+        (behaviour.closes_at_once, None),
+        (behaviour.closes_after_greeting, None),
+        (behaviour.garbage, Fault.NOT_ZMTP),
+        (behaviour.wrong_mechanism, Fault.MECHANISM),
+        (behaviour.malformed_ready, Fault.METADATA),
+        (behaviour.answers_error, Fault.COMMAND),
     ],
 )
-async def test_what_a_service_does_wrong_is_told_once(
-    does: Callable[[Peer], None], failure: BackendFailure, detail: str
-) -> None:
+async def test_what_a_service_does_wrong_is_told_once(does: Callable[[Peer], None], fault: Fault | None) -> None:
     with RawService(does) as service:
         async with attempt(Pacing.STEPWISE) as (tried, owner):
             tried.begin(address_of(service.endpoint))
             found = await come(owner)
-            assert isinstance(found, DialError)
-            assert found.failure == failure
+            if fault is None:  # a reset where it had not read all of ours
+                assert isinstance(found, EOFError | ConnectionError)
+            else:
+                assert isinstance(found, PeerError)
+                assert found.fault == fault
             for events in (READ, WRITE, GONE):
                 tried.ready(events)
             assert len(owner.ends) == 1
@@ -139,8 +138,8 @@ async def test_a_handshake_that_does_not_end_is_ended() -> None:
         async with attempt(Pacing.STEPWISE) as (tried, owner):
             tried.begin(address_of(service.endpoint))
             found = await come(owner)
-            assert isinstance(found, DialError)
-            assert found.failure == BackendFailure.HANDSHAKE
+            assert isinstance(found, PeerError)
+            assert (found.fault, found.detail) == (Fault.READY, "too long")
 
 
 async def test_where_nobody_listens_that_is_told() -> None:
@@ -179,8 +178,7 @@ async def test_a_connection_that_is_refused_later_is_told_then() -> None:
         tried.begin((socket.AF_INET, ("192.0.2.1", 7)))
         assert tried.is_connecting
         found = await come(owner)
-        assert isinstance(found, DialError)
-        assert found.failure == BackendFailure.REFUSED
+        assert isinstance(found, ConnectionRefusedError)
         nursery.cancel_scope.cancel()
     owner.reactor.close()
 

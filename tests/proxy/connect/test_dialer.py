@@ -1,93 +1,21 @@
 """Dials for the clients of one service: the handler hears of one end, and what was learned holds for the next dial."""
 
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
 
 import pytest
 import trio
 from support import service as behaviour
-from support.fakes import RecordingObserver
+from support.dialling import DEALER, PAIR, SUB, Wanting, dialling
 from support.loopback import free_endpoint
 from support.service import RawService
-from support.tasks import spawner, until
+from support.tasks import until
 
-from curveproxy.proxy.connect.dialer import Dialer
-from curveproxy.proxy.connect.recovery import Recovery
-from curveproxy.proxy.errors import DialError, RefusedError
+from curveproxy.proxy.errors import RefusedError
 from curveproxy.proxy.established import Established
 from curveproxy.proxy.net import sockets
 from curveproxy.proxy.net.endpoint import Endpoint
-from curveproxy.proxy.net.reactor import Reactor
 from curveproxy.proxy.settings import ServiceSettings
 from curveproxy.reasons import BackendFailure, Outcome
-
-DEALER, SUB, PAIR = ({"Socket-Type": kind} for kind in (b"DEALER", b"SUB", b"PAIR"))
-
-
-class Wanting:
-    """Who wants the service: it keeps what it hears."""
-
-    def __init__(self) -> None:
-        self.heard: list[Any] = []
-
-    def connected(self, peer: Established) -> None:
-        self.heard.append(peer)
-
-    def refused(self, error: DialError | RefusedError) -> None:
-        self.heard.append(error.failure if isinstance(error, DialError) else error.outcome)
-
-    def failed(self, error: Exception) -> None:
-        self.heard.append(error)
-
-
-class Dialling:
-    """A dialer in a reactor that runs."""
-
-    def __init__(self, backend: str, nursery: trio.Nursery, **more: Any) -> None:
-        self.observer, self.reactor, self.recovered = RecordingObserver(), Reactor(8), 0
-        self.room = 0  # how often a descriptor can be freed
-        self.settings = ServiceSettings("test", Endpoint("tcp", "*"), Endpoint.parse(backend), (), **more)
-
-        spawn = spawner(nursery)
-
-        self.recovery = Recovery(self.observer, spawn, self._has_recovered)
-        self.dialer = Dialer(self.settings, self.observer, self.reactor, spawn, self._make_room, self.recovery)
-
-    def _has_recovered(self) -> None:
-        self.recovered += 1
-
-    def _make_room(self) -> bool:
-        self.room -= 1
-        return self.room >= 0
-
-    async def end(self, metadata: dict[str, bytes] = DEALER) -> Any:
-        """What a client hears."""
-        wanting = Wanting()
-        self.dialer.dial(wanting, metadata)
-        await until(lambda: wanting.heard)
-        [end] = wanting.heard
-        return end
-
-    async def serves(self, metadata: dict[str, bytes] = DEALER) -> bool:
-        """Whether a client gets the service; it gives it back at once."""
-        end = await self.end(metadata)
-        if not isinstance(end, Established):
-            return False
-        self.dialer.take_back(end.socket)
-        return True
-
-
-@asynccontextmanager
-async def dialling(backend: str, **more: Any) -> AsyncIterator[Dialling]:
-    async with trio.open_nursery() as nursery:
-        at_work = Dialling(backend, nursery, **more)
-        nursery.start_soon(at_work.reactor.run)
-        yield at_work
-        await until(lambda: not len(at_work.reactor))
-        nursery.cancel_scope.cancel()
-    at_work.reactor.close()
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])

@@ -6,9 +6,9 @@ import socket
 
 import pytest
 
-from curveproxy.proxy.connect.failures import FAILURES, failure_of, nearest
+from curveproxy.proxy.connect.failures import FAILURES, failure_of, nearest, nobody_listens
 from curveproxy.proxy.errors import DialError, RefusedError
-from curveproxy.reasons import BackendFailure, Outcome
+from curveproxy.reasons import BackendFailure, ClientFailure, Outcome
 from curveproxy.wire.errors import Fault, PeerError
 
 HERE, THERE = (socket.AF_INET, ("127.0.0.1", 7)), (socket.AF_INET6, ("::1", 7, 0, 0))
@@ -54,3 +54,9 @@ def test_of_several_addresses_the_failure_nearest_to_an_answer_counts_and_all_ar
     assert found.detail == "127.0.0.1:7: unreachable; [::1]:7: refused"
     late = DialError(BackendFailure.TIMEOUT, "no answer")
     assert nearest([(HERE, refused), (THERE, late)]).failure == BackendFailure.TIMEOUT
+
+
+def test_a_word_of_both_lists_is_not_taken_for_the_other() -> None:
+    assert str(BackendFailure.REFUSED) == str(ClientFailure.REFUSED)
+    assert nobody_listens(BackendFailure.REFUSED)
+    assert not nobody_listens(ClientFailure.REFUSED)

@@ -1,0 +1,196 @@
+"""The remotes of an egress, which speak CURVE: which is tried when, with which of their keys, and what went wrong."""
+
+import errno
+from collections.abc import Mapping, Sequence
+from math import inf
+
+import trio
+
+from curveproxy.policy.circuit_breaker import REST_SECONDS
+from curveproxy.proxy.connect.address import Target, address_text
+from curveproxy.proxy.connect.approach import Approach, Judgement, Progress, Then, fault_of
+from curveproxy.proxy.connect.attempt import AttemptError
+from curveproxy.proxy.connect.failures import connect_failure, exhausted, furthest, handshake_failure
+from curveproxy.proxy.connect.service_type import ServiceType
+from curveproxy.proxy.errors import DialError
+from curveproxy.proxy.established import Established
+from curveproxy.proxy.net.endpoint import Endpoint
+from curveproxy.proxy.observer import Observer
+from curveproxy.proxy.settings import EgressSettings, ServiceSettings
+from curveproxy.reasons import ClientFailure
+from curveproxy.wire import sodium
+from curveproxy.wire.curve.client import CurveInitiator, Stage
+from curveproxy.wire.curve.keys import KeyPair
+from curveproxy.wire.initiator import Initiator
+from curveproxy.wire.security import Negotiated
+from curveproxy.wire.zmtp.metadata import find
+
+# A server that closes later than that after our greeting has not closed because of what HELLO said.
+AT_ONCE_SECONDS = 3.0
+# The status of ZAP (RFC 27) with which a server refuses a client for good.
+NOT_ALLOWED = "400"
+# Errors of a connection that stood, if only for a moment.
+_CLOSED = (errno.ECONNRESET, errno.EPIPE)
+# What a server does that has another key than HELLO was sealed to.
+_ANOTHER_KEY = (ClientFailure.WELCOME, ClientFailure.WELCOME_CLOSED)
+
+
+class Remote:
+    """One CURVE server, and what is remembered of it.
+
+    server_key: the one that worked last; nothing before.
+    """
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.target = Target(endpoint, allow_remote=True)
+        self.server_key = b""
+        self._failed, self._rests_until = False, -inf
+
+    def rests(self, now: float) -> bool:
+        """Whether it has failed, and others are tried first: one dial a second finds out whether that has passed."""
+        return self._failed and now < self._rests_until
+
+    def begun(self, now: float) -> None:
+        """A dial begins with it."""
+        self._rests_until = now + REST_SECONDS
+
+    def failed(self, now: float) -> None:
+        """A dial has come to nothing here."""
+        self._failed, self._rests_until = True, now + REST_SECONDS
+
+    def succeeded(self, server_key: bytes) -> None:
+        """It has taken a handshake with this key of its own."""
+        self._failed, self.server_key = False, server_key
+
+
+class RemoteApproach(Approach):
+    """How one remote is greeted for one client: with each of the server keys, the one that worked last first."""
+
+    hurries = True
+
+    def __init__(
+        self, remote: Remote, egress: EgressSettings, kind: ServiceType, metadata: Mapping[str, bytes]
+    ) -> None:
+        super().__init__(remote.target)
+        self._remote = remote
+        self._keys, self._type, self._metadata = egress.keys, kind, metadata
+        self._server_keys = sorted(egress.server_keys, key=lambda each: each != remote.server_key)
+        self._initiator: CurveInitiator | None = None
+        self._began = -inf
+        self._tried = 0  # server keys that this address does not have
+        self._unexplained: DialError | None = None  # it closed inside its greeting, and we look why
+
+    def leave_address(self, error: DialError) -> bool:
+        self._tried, self._unexplained = 0, None
+        return super().leave_address(error)
+
+    def initiator(self) -> Initiator:
+        """One with keys of its own, so that nobody can open it later."""
+        self._began = trio.current_time()
+        self._initiator = CurveInitiator(
+            self._server_keys[self._tried],
+            self._keys,
+            KeyPair.generate(),
+            sodium.randombytes(16),
+            self._metadata,
+            stepwise=self._unexplained is not None,
+        )
+        return self._initiator
+
+    def accept(self, negotiated: Negotiated) -> bytes | Judgement | None:
+        if fault := fault_of(negotiated.metadata):
+            return Judgement(DialError(ClientFailure.READY, fault), Then.NEXT)
+        said = find(negotiated.metadata, "Socket-Type")
+        judged = self._type.judge(self._metadata, negotiated.version.dialect, said)
+        return Judgement(judged, Then.END) if isinstance(judged, DialError) else judged
+
+    def judge(self, error: AttemptError, progress: Progress) -> Judgement:
+        if (refusal := exhausted(error)) is not None:
+            return Judgement(refusal, Then.END)
+        if progress == Progress.CONNECTING and isinstance(error, OSError) and error.errno not in _CLOSED:
+            found = connect_failure(error)
+        else:
+            found = self._failure(error)
+            if found.failure == ClientFailure.GREETING_CLOSED and self._unexplained is None:
+                self._unexplained = found
+                return Judgement(found, Then.AGAIN)
+            if found.failure in _ANOTHER_KEY and self._tried + 1 < len(self._server_keys):
+                self._tried, self._unexplained = self._tried + 1, None
+                return Judgement(found, Then.AGAIN)
+        is_final = found.failure == ClientFailure.REFUSED and found.detail == NOT_ALLOWED
+        return Judgement(found, Then.END if is_final else Then.NEXT)
+
+    def _failure(self, error: AttemptError) -> DialError:
+        found = handshake_failure(error, self._stage)
+        late = trio.current_time() > self._began + AT_ONCE_SECONDS
+        if found.failure == ClientFailure.WELCOME_CLOSED and late:
+            return DialError(ClientFailure.WELCOME_TIMEOUT)
+        return found
+
+    @property
+    def _stage(self) -> Stage:
+        return Stage.GREETING if self._initiator is None else self._initiator.stage
+
+    def late(self, progress: Progress) -> DialError:
+        if progress == Progress.RESOLVING:
+            return DialError(ClientFailure.RESOLVE_TIMEOUT)
+        if progress == Progress.CONNECTING:
+            return DialError(ClientFailure.CONNECT_TIMEOUT)
+        if self._unexplained is not None and self._stage is Stage.GREETING:
+            return self._unexplained
+        return DialError(ClientFailure(f"{self._stage}_timeout"))
+
+    def conclude(self) -> DialError:
+        if not self.failures:
+            return DialError(ClientFailure.RESOLVE, f"{self.endpoint.host} does not resolve")
+        found = furthest([error for _, error in self.failures])
+        if len(self.failures) == 1:
+            return found
+        detail = "; ".join(f"{address_text(address)}: {error}" for address, error in self.failures)
+        return DialError(found.failure, detail)
+
+    def succeeded(self, peer: Established) -> None:
+        self._target.answered(self.addresses[0])
+        self._remote.succeeded(self._server_keys[self._tried])
+        self._type.connected(peer.socket_type, peer.version)
+
+    def failed(self) -> None:
+        self._remote.failed(trio.current_time())
+
+
+class Remotes:
+    """Those of one egress, in the order of its settings."""
+
+    def __init__(self, settings: ServiceSettings, observer: Observer) -> None:
+        assert settings.egress is not None
+        self._type, self._egress = ServiceType(settings, observer), settings.egress
+        self._remotes = [Remote(endpoint) for endpoint in self._egress.remotes]
+
+    def configure(self, settings: ServiceSettings) -> bool:
+        """Use other settings from the next dial on. Returns whether they may answer otherwise than before."""
+        assert settings.egress is not None
+        before, self._egress = self._egress, settings.egress
+        self._type.configure(settings)
+        known = {each.target.endpoint: each for each in self._remotes}
+        self._remotes = [known.get(endpoint) or Remote(endpoint) for endpoint in self._egress.remotes]
+        return _asked(before) != _asked(self._egress)
+
+    def misfit(self, _metadata: Mapping[str, bytes]) -> DialError | None:
+        """None: nothing is known of them before they have answered."""
+        return None
+
+    def takes_one(self, _metadata: Mapping[str, bytes]) -> bool | None:
+        """None: a library that knows CURVE bears a second connection."""
+        return None
+
+    def approaches(self, metadata: Mapping[str, bytes]) -> Sequence[Approach]:
+        """One for each remote: in order, but those last that have just failed."""
+        now = trio.current_time()
+        remotes = sorted(self._remotes, key=lambda each: each.rests(now))
+        remotes[0].begun(now)
+        return [RemoteApproach(each, self._egress, self._type, metadata) for each in remotes]
+
+
+def _asked(egress: EgressSettings) -> tuple[object, ...]:
+    """What decides how a dial ends."""
+    return egress.remotes, egress.server_keys, egress.keys
