@@ -155,12 +155,11 @@ class ServiceManager:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(each.observer.summarise)
                 nursery.start_soon(each.observer.history.keep, partial(self._server.figures_of, each.service))
-                nursery.start_soon(
-                    each.table.key_files.watch, lambda: self._guarded(each, partial(self._apply_keys, each))
-                )
+                apply_keys = partial(self._apply_keys, each)
+                nursery.start_soon(each.table.key_files.watch, partial(self._guarded, each, apply_keys))
                 if (clients := each.table.clients) is not None:
-                    apply = partial(self._apply_clients, each, clients)
-                    nursery.start_soon(clients.watch, lambda: self._guarded(each, apply))
+                    apply_clients = partial(self._apply_clients, each, clients)
+                    nursery.start_soon(clients.watch, partial(self._guarded, each, apply_clients))
 
     @staticmethod
     def _guarded(each: RunningService, apply: Callable[[], None]) -> None:

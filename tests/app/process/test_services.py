@@ -1,10 +1,14 @@
 """Services follow their key files, and know of each other's clients in other processes."""
 
+import socket
+import stat
 from collections.abc import AsyncIterator, MutableMapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import attrs
+import pytest
 import structlog
 import trio
 
@@ -13,7 +17,10 @@ from curveproxy.app.config.load import structure
 from curveproxy.app.observe.metrics import Metrics
 from curveproxy.app.process.services import NAMES_MAX, ServiceManager
 from curveproxy.policy.limits import WHOLE, WorkerShare
+from curveproxy.proxy.net.listening import BindError
 from curveproxy.proxy.server import Server
+from curveproxy.proxy.settings import ServiceKind, ServiceSettings
+from curveproxy.wire import z85
 from curveproxy.wire.curve.keys import KeyPair
 
 Lines = list[MutableMapping[str, Any]]
@@ -44,6 +51,123 @@ async def services(
         yield found, server, lines
         nursery.cancel_scope.cancel()
     server.drain(0)
+
+
+class Running:
+    """A manager whose configuration is applied again and again, and the lines of its log."""
+
+    def __init__(self, place: Path, nursery: trio.Nursery) -> None:
+        self.place, self.nursery, self.lines = place, nursery, Lines()
+
+        def keep(_: object, level: str, event: MutableMapping[str, Any]) -> str:
+            self.lines.append({**event, "level": level})
+            return ""
+
+        log = structlog.wrap_logger(structlog.ReturnLogger(), processors=[keep])
+        self.server = Server(descriptors=1024)
+        self.manager = ServiceManager(self.server, Metrics(self.server.figures), log, WHOLE)
+        for name in ("server", "alice", "orders"):
+            write_key_pair(place / f"{name}.key_secret", KeyPair.generate())
+
+    def apply(self, *tables: dict[str, Any]) -> None:
+        """Have these tables, each a service or an egress."""
+        headers = {"service": [each for each in tables if "backend" in each]}
+        headers["egress"] = [each for each in tables if "remote" in each]
+        config = structure(headers, self.place)
+        self.manager.apply(config, self.manager.read(config), self.nursery)
+
+    def settings(self, name: str = "far") -> ServiceSettings:
+        """As the proxy has them."""
+        return next(each.settings for each in self.server.services if each.settings.name == name)
+
+    def events(self, *events: str) -> list[tuple[str, str]]:
+        """What was logged of these, each with its service."""
+        return [(line["event"], line["service"]) for line in self.lines if line["event"] in events]
+
+
+@pytest.fixture
+async def running(tmp_path: Path) -> AsyncIterator[Running]:
+    async with trio.open_nursery() as nursery:
+        found = Running(tmp_path, nursery)
+        nursery.start_soon(found.server.run)
+        yield found
+        nursery.cancel_scope.cancel()
+    found.server.drain(0)
+
+
+def service(**others: object) -> dict[str, Any]:
+    table = {"name": "orders", "listen": "tcp://127.0.0.1:0", "backend": "tcp://127.0.0.1:1"}
+    return {**table, "secret_keys": ["server.key_secret"], "clients": {"allow": "any"}, **others}
+
+
+def egress(place: Path, **others: object) -> dict[str, Any]:
+    table = {"name": "far", "listen": f"ipc://{place}/far.sock", "remote": ["tcp://127.0.0.1:1"]}
+    return {**table, "server_keys": ["orders.key"], "secret_key": "alice.key_secret", **others}
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.lstat().st_mode)
+
+
+async def test_an_egress_comes_is_changed_and_goes(running: Running, tmp_path: Path) -> None:
+    running.apply(service())
+    running.apply(service(), egress(tmp_path))
+    far, orders = running.server.services[1], running.server.services[0]
+    assert (running.settings().kind, mode(tmp_path / "far.sock")) == (ServiceKind.EGRESS, 0o600)
+    remotes = ["tcp://127.0.0.1:2", "tcp://127.0.0.1:3"]
+    running.apply(service(), egress(tmp_path, remote=remotes, socket_mode="0660", allow_uids=[3]))
+    found = running.settings().egress
+    assert found is not None
+    assert ([str(remote) for remote in found.remotes], found.allow_uids) == (remotes, frozenset({3}))
+    assert (running.server.services, mode(tmp_path / "far.sock")) == ([orders, far], 0o660)
+    running.apply(service())
+    assert (running.server.services, (tmp_path / "far.sock").exists()) == ([orders], False)
+    assert running.events("listening", "service removed") == [
+        ("listening", "orders"),
+        ("listening", "far"),
+        ("listening", "far"),
+        ("service removed", "far"),
+    ]
+
+
+async def test_what_can_not_be_opened_changes_no_mode(running: Running, tmp_path: Path) -> None:
+    running.apply(egress(tmp_path))
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        other = service(listen=f"tcp://127.0.0.1:{taken.getsockname()[1]}")
+        with pytest.raises(BindError):
+            running.apply(egress(tmp_path, socket_mode="0666"), other)
+    assert mode(tmp_path / "far.sock") == 0o600
+    found = running.settings().egress
+    assert found is not None
+    assert found.socket_mode == 0o600
+
+
+async def test_a_service_becomes_an_egress_and_an_egress_a_service(running: Running, tmp_path: Path) -> None:
+    """On one endpoint, and by one name."""
+    listen = f"ipc://{tmp_path}/far.sock"
+    for table, kind in ((service(name="far", listen=listen), "ingress"), (egress(tmp_path), "egress")) * 2:
+        running.apply(table)
+        [found] = running.server.figures().services
+        assert (found.direction, running.settings().kind) == (kind, kind)
+    assert running.events("service removed") == [("service removed", "far")] * 3
+
+
+async def test_keys_of_an_egress_that_are_replaced_are_in_force(running: Running, tmp_path: Path) -> None:
+    running.apply(egress(tmp_path))
+    before = running.settings()
+    new = KeyPair.generate()
+    write_key_pair(tmp_path / "new" / "alice.key_secret", new)
+    (tmp_path / "new" / "alice.key_secret").rename(tmp_path / "alice.key_secret")
+    changed = await line(running.lines, "egress keys changed")
+    assert (changed["service"], changed["public_key"]) == ("far", z85.encode(new.public))
+    now = running.settings()
+    assert now.egress is not None
+    assert now == attrs.evolve(before, egress=attrs.evolve(now.egress, keys=new))
+    running.lines.clear()
+    other = KeyPair.generate()
+    write_key_pair(tmp_path / "new" / "orders.key_secret", other).rename(tmp_path / "orders.key")
+    assert (await line(running.lines, "egress keys changed"))["server_keys"] == [z85.encode(other.public)]
+    assert z85.encode(new.secret) not in repr(running.lines)
 
 
 async def line(lines: Lines, event: str) -> MutableMapping[str, Any]:
