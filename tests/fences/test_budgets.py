@@ -18,12 +18,13 @@ import trio
 import trio.testing
 from support.client import RawClient, answers
 from support.curve import Keys
+from support.plain_steps import signature
 from support.service import RawService, echo
 
 from curveproxy.policy.access import AccessList
 from curveproxy.proxy.net.endpoint import Endpoint
 from curveproxy.proxy.server import Server
-from curveproxy.proxy.settings import ServiceSettings
+from curveproxy.proxy.settings import EgressSettings, ServiceSettings
 from curveproxy.wire.codec.select import CODEC
 from curveproxy.wire.curve.keys import KeyPair
 
@@ -31,6 +32,7 @@ from curveproxy.wire.curve.keys import KeyPair
 SESSION = 1661 + (CODEC == "python") * 60  # whose states keep as objects what C has inside of them
 HALF_OPEN = 200
 
+PLAIN = "half-open, at an egress"
 FEW = 8
 KINDS = (bool, int, float, str, bytes, bytearray, memoryview, tuple, list, dict, set, deque, partial)
 CALLABLES = (MethodType, FunctionType, CellType)
@@ -72,14 +74,19 @@ async def cost(kind: str) -> tuple[int, Counter[tuple[str, int]]]:
         server = Server(descriptors=4096)
         pair = KeyPair(keys.public, keys.secret)
         listen, behind = Endpoint.parse("tcp://127.0.0.1:0"), Endpoint.parse(backend.endpoint)
-        settings = ServiceSettings("test", listen, behind, server_keys=(pair,))
+        egress = EgressSettings((behind,), (keys.public,), pair) if kind == PLAIN else None
+        settings = ServiceSettings("test", listen, behind, server_keys=(pair,), egress=egress)
         service = server.new_service(settings, AccessList(allow_any=True), Silent())
         server.open({service: settings})
 
         def comes() -> Any:
             address = server.listener_of(service).bound
-            if kind == "half-open":
-                return socket.create_connection((address.host, address.port))
+            if kind != "session":
+                sock = socket.create_connection((address.host, address.port))
+                if kind == PLAIN:
+                    sock.sendall(signature())
+                    assert sock.recv(1)
+                return sock
             client = RawClient(str(address), keys.public)
             assert answers(client.handshake())
             return client
@@ -112,7 +119,7 @@ async def cost(kind: str) -> tuple[int, Counter[tuple[str, int]]]:
 
 @pytest.mark.parametrize(
     ("kind", "budget"),
-    [("session", SESSION), ("half-open", HALF_OPEN)],
+    [("session", SESSION), ("half-open", HALF_OPEN), (PLAIN, HALF_OPEN)],
 )
 async def test_a_connection_costs_no_more_memory_than_it_did(kind: str, budget: int) -> None:
     octets, kinds = await cost(kind)

@@ -22,6 +22,7 @@ from curveproxy.proxy.net import sockets
 from curveproxy.proxy.net.deadlines import DeadlineQueue
 from curveproxy.proxy.net.linger import LingeringCloses
 from curveproxy.proxy.net.reactor import Reactor
+from curveproxy.proxy.settings import UID
 from curveproxy.reasons import Outcome
 from curveproxy.wire import proxy_protocol
 from curveproxy.wire.spec import Octets
@@ -134,8 +135,7 @@ class Admission:
         """Why the user whose process has connected must not; None when it may."""
         if self._egress is None or not self._egress.allow_uids:
             return None
-        uid = sockets.uid_of(sock)
-        return None if uid in self._egress.allow_uids else f"uid {'unknown' if uid is None else uid}"
+        return None if sockets.uid_of(sock) in self._egress.allow_uids else _user(sock) or f"{UID}unknown"
 
     def _count_to(self, source: int, half: HalfOpen) -> None:
         """Count a connection to its source, whose oldest is refused when they are too many."""
@@ -216,17 +216,13 @@ class Admission:
             self._refuse(half, Outcome.METADATA, "the identity is too long or begins with a zero octet")
             return
         accepted_at = half.deadline - self._settings.handshake_seconds
-        if (unwanted := self._check_user(half.socket)) is not None:  # the list may be another by now
-            self._refuse(half, Outcome.CLIENT_UNKNOWN, unwanted)
-            return
-        uid = sockets.uid_of(half.socket)
         applicant = Applicant(
             _address(half),
             accepted_at,
             authenticated.key,
             authenticated.server_key,
             authenticated.metadata,
-            "" if uid is None else f"uid {uid}",
+            _user(half.socket),
         )
         if (objection := half.gate.objection(applicant)) is not None:
             self._refuse(half, objection.outcome, objection.detail, applicant)
@@ -240,6 +236,11 @@ class Admission:
 def _measure_balancer(seen: Octets) -> tuple[int, int, int]:
     mark = proxy_protocol.header_mark_untrusted(seen)
     return mark, 0, mark
+
+
+def _user(sock: socket.socket) -> str:
+    uid = sockets.uid_of(sock)
+    return "" if uid is None else f"{UID}{uid}"
 
 
 def _address(half: HalfOpen) -> str:

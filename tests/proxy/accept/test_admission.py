@@ -454,19 +454,6 @@ async def test_of_another_connection_than_a_unix_socket_s_no_user_is_known_and_n
             assert gate.observer.events[1] == refused(Outcome.CLIENT_UNKNOWN, "uid unknown")
 
 
-async def test_who_is_half_open_is_judged_by_the_users_that_are_allowed_now(tmp_path: Path) -> None:
-    gate = egress_at(tmp_path)
-    async with accepting(gate) as at_work:
-        with Peer.to(at_work.endpoint) as client:
-            await until(lambda: at_work.admission.half_open)
-            gate.settings = egress_at(tmp_path, allow_uids={os.getuid() + 1}).settings
-            at_work.admission.configure([gate])
-            client.send_raw(b"\x01\x00")
-            await until(lambda: len(gate.observer.events) == 2)
-            assert gate.observer.events[1] == refused(Outcome.CLIENT_UNKNOWN, f"uid {os.getuid()}")
-        assert gate.applied == []
-
-
 @pytest.mark.skipif(os.getuid() != 0, reason="only root may be another user")
 async def test_another_real_user_is_told_apart() -> None:
     with TemporaryDirectory() as directory:
