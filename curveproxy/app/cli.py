@@ -245,7 +245,7 @@ def probe(endpoint: str, server_key: str, secret_key: Path | None, socket_type: 
 @main.command()
 @click.option("--once", is_flag=True, help="End after ten messages.")
 def demo(once: bool) -> None:
-    """Show a sample service, the proxy before it, and a client through it."""
+    """Show a plain service and a plain client, and both directions of the proxy between them."""
     from curveproxy.app.commands.demo import demo as run_demo
 
     run_demo(once)

@@ -294,18 +294,22 @@ def test_the_demo_leaves_no_keys_behind_when_it_is_ended(tmp_path: Path) -> None
     page = next(line.split()[-1] for line in process.stdout if line.startswith("page"))
     assert list(tmp_path.glob("*/alice.key_secret"))
     with urllib.request.urlopen(page, timeout=30) as answer:
-        assert "demo" in answer.read().decode()
+        text = answer.read().decode()
+    assert "demo-egress" in text
     process.terminate()
     process.communicate(timeout=30)
     assert process.returncode == 0
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_demo_shows_ten_messages_what_they_moved_and_a_refusal() -> None:
+def test_the_demo_shows_ten_messages_through_both_directions_and_a_refusal() -> None:
     done = curveproxy("demo", "--once")
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("got 'MESSAGE") == 10
-    assert re.search(r'10  curveproxy_messages_total\{direction="in",service="demo"\}', done.stdout)
+    assert "ipc://" in next(line for line in done.stdout.splitlines() if line.startswith("egress"))
+    for name in ("demo-egress", "demo"):
+        assert f'10  curveproxy_messages_total{{direction="in",service="{name}"}}' in done.stdout
+        assert f'1  curveproxy_handshakes_total{{outcome="admitted",service="{name}"}}' in done.stdout
     [line] = done.stderr.splitlines()
     assert "client refused" in line
     assert "outcome=client_unknown" in line
