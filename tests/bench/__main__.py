@@ -13,6 +13,7 @@ from bench import (
     columns,
     connection,
     cores,
+    egress,
     flood,
     growth,
     idle,
@@ -43,6 +44,7 @@ BENCHMARKS = {
         idle,
         strangers,
         sessions,
+        egress,
     )
 }
 

@@ -26,7 +26,7 @@ SHOWN = {
     ("egress", "egress, 64 B to the service"): "egress: CPU a message, 64 B",
     ("egress", "egress, 1 KiB to the service"): "egress: CPU a message, 1 KiB",
     ("egress", "egress, 64 KiB to the service"): "egress: CPU a message, 64 KiB",
-    ("egress", "egress, accept, dial, handshake, READY, close"): "egress: CPU a connection",
+    ("egress", "egress, accept, dial, handshake, READY, close"): "egress: CPU a connection (libzmq: without CURVE)",
     ("egress", "egress, an idle session"): "egress: memory of an idle session",
     ("flood", "throughput left"): "throughput left under a flood of HELLOs",
 }

@@ -113,6 +113,14 @@ def test_the_pure_codec_has_a_column_of_its_own_only_beside_the_other(
     )
 
 
+@pytest.mark.parametrize(("client", "kind"), [("PUSH", "PULL"), ("PULL", "PUSH")])
+def test_messages_go_through_an_egress_of_either(client: str, kind: str) -> None:
+    with lanes(client, kind, columns.egress(), make=CurveService) as among:
+        found = by_turns(among, lambda lane: lane.relay(64, 200), 1)
+    assert list(found) == [OURS, THEIRS]
+    assert all(spent.cpu > 0 and spent.clock > 0 for spent in found.values())
+
+
 @pytest.mark.deep
 @pytest.mark.parametrize(
     ("client", "kind", "connections"), [("PUSH", "PULL", 3), ("PULL", "PUSH", 1), ("REQ", "REP", 1), ("XSUB", "PUB", 3)]
