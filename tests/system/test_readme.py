@@ -8,11 +8,16 @@ import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import zmq
+import zmq.auth
+from support.curve import Keys
 from support.libzmq import Libzmq
 from support.process import ROOT, command, environment, free_port
+from zmq.auth.thread import ThreadAuthenticator
+from zmq.utils import z85
 
 README, PYPROJECT = ((ROOT / name).read_text() for name in ("README.md", "pyproject.toml"))
 FIRST_SCREEN = README.splitlines()[:40]
@@ -47,6 +52,25 @@ def prepare(commands: list[str], directory: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def keys_of(file: Path) -> Keys:
+    """Both halves of a key file."""
+    public, secret = zmq.auth.load_certificate(file)
+    assert secret is not None
+    return Keys(z85.decode(public), z85.decode(secret))
+
+
+@contextmanager
+def asking(context: zmq.Context[Any], allowed: Path) -> Iterator[None]:
+    """A ZAP handler that lets in those whose certificates are in a directory."""
+    authenticator = ThreadAuthenticator(context)
+    authenticator.start()
+    try:
+        authenticator.configure_curve(domain="orders", location=str(allowed))
+        yield
+    finally:
+        authenticator.stop()
+
+
 @contextmanager
 def running(run: str, client: str, directory: Path) -> Iterator[subprocess.Popen[bytes]]:
     """The proxy of a command line, without its page, and the client's process, whose answer is to be awaited."""
@@ -73,6 +97,23 @@ def test_the_way_to_an_own_service_works_as_it_is_written(tmp_path: Path) -> Non
         service, endpoint = z.bind(zmq.REP)
         run = run.replace("tcp://127.0.0.1:5555", endpoint).replace("5556", port)
         with running(run, client.replace("5556", port), tmp_path) as peer:
+            service.send(b"answer to " + service.recv())
+            assert peer.communicate(timeout=20)[0] == b"answer to hello\n"
+
+
+def test_the_way_of_clients_without_curve_works_as_it_is_written(tmp_path: Path) -> None:
+    """The same of an egress, with another socket and a CURVE server of libzmq that knows only alice."""
+    (*first, run), client = section("Before clients that have no CURVE")
+    assert first == ["curveproxy keygen alice"]
+    prepare([*first, "curveproxy keygen orders"], tmp_path)
+    orders, socket = keys_of(tmp_path / "orders.key_secret"), f"ipc://{tmp_path}/orders.sock"
+    allowed = tmp_path / "allowed"
+    allowed.mkdir()
+    (tmp_path / "alice.key").rename(allowed / "alice.key")
+    with Libzmq() as z, asking(z.context, allowed):
+        service, endpoint = z.bind(zmq.REP, server=orders, zap_domain=b"orders")
+        run = run.replace("tcp://orders.example:5556", endpoint).replace("ipc:///tmp/orders.sock", socket)
+        with running(run, client.replace("ipc:///tmp/orders.sock", socket), tmp_path) as peer:
             service.send(b"answer to " + service.recv())
             assert peer.communicate(timeout=20)[0] == b"answer to hello\n"
 
