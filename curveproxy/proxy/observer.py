@@ -134,7 +134,7 @@ class Observer(Protocol):
         """A backend, or a remote of an egress, has been dialled and greeted within ``seconds``."""
 
     def backend_failed(self, reason: DialFailure, detail: str = "") -> None:
-        """A backend, or none of the remotes of an egress, could be dialled and greeted."""
+        """A backend, or one of the remotes of an egress, could not be dialled or greeted."""
 
     def rivals(self, session: SessionView) -> None:
         """Sessions of one key and identity replace each other again and again; this is the last that was replaced."""

@@ -123,9 +123,10 @@ class Dialer:
 
     def _new_socket(self, family: int) -> socket.socket:
         """Make a socket; when no descriptor is left, a half-open connection has to end. Raises OSError."""
+        prepare = sockets.prepare_backend if self._settings.egress is None else sockets.prepare_remote
         while True:
             try:
-                return sockets.prepare_backend(family)
+                return prepare(family)
             except OSError as error:
                 if error.errno not in NO_DESCRIPTOR or not self._make_room():
                     raise

@@ -33,7 +33,7 @@ EXHAUSTED = {
     errno.ENOSPC: "epoll can watch no more descriptors: fs.epoll.max_user_watches",
 }
 
-# Keepalive: how soon a public peer is noticed that has disappeared without closing.
+# Keepalive: how soon a peer across a network is noticed that has disappeared without closing.
 KEEPALIVE_IDLE, KEEPALIVE_INTERVAL, KEEPALIVE_COUNT = 30, 10, 3
 
 USER_TIMEOUT_MS = 60_000
@@ -47,15 +47,19 @@ def configure_public(listener: socket.socket) -> None:
     """
     _configure_tcp(listener)
     _set_receive_buffer(listener, HALF_OPEN_RECEIVE_BUFFER)
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE)
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEPALIVE_INTERVAL)
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, KEEPALIVE_COUNT)
+    _keep_alive(listener)
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MS)
 
 
 def _configure_tcp(sock: socket.socket) -> None:
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+
+
+def _keep_alive(sock: socket.socket) -> None:
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEPALIVE_INTERVAL)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, KEEPALIVE_COUNT)
 
 
 def prepare_half_open(sock: socket.socket, receive_buffer: int) -> None:
@@ -82,6 +86,17 @@ def prepare_backend(family: int) -> socket.socket:
     sock.setblocking(False)
     if family != socket.AF_UNIX:
         _configure_tcp(sock)
+    return sock
+
+
+def prepare_remote(family: int) -> socket.socket:
+    """Make one to dial the remote of an egress, across a network that may lose it without a word.
+
+    It has no TCP_USER_TIMEOUT: a remote may take nothing for as long as it likes.
+    """
+    sock = prepare_backend(family)
+    if family != socket.AF_UNIX:
+        _keep_alive(sock)
     return sock
 
 

@@ -24,6 +24,7 @@ from curveproxy.proxy.net.sockets import (
     peer_text,
     prepare_backend,
     prepare_half_open,
+    prepare_remote,
     prepare_session,
     set_mark,
     source_of,
@@ -126,6 +127,16 @@ def test_a_backend_is_dialled_without_waiting(family: int) -> None:
         assert sock.family == family
         if family == socket.AF_INET:
             assert option(sock, socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+@pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6, socket.AF_UNIX])
+def test_a_remote_that_disappears_is_noticed_and_one_that_takes_nothing_is_not_lost(family: int) -> None:
+    with prepare_remote(family) as sock:
+        assert not sock.getblocking()
+        if family != socket.AF_UNIX:
+            assert option(sock, socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+            assert option(sock, socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == KEEPALIVE_IDLE
+            assert not option(sock, socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
 
 
 def test_it_is_known_what_can_be_read_and_written() -> None:
