@@ -232,7 +232,7 @@ def send_endlessly(client: CurvePeer, message: Sequence[bytes], *, patience: flo
         client.send(message)
 
 
-def answers(client: RawClient) -> bool:
+def answers(client: Peer) -> bool:
     """Whether what it says comes back from a service that echoes."""
     client.send([b"hello"])
     return client.recv() == [b"hello"]

@@ -54,12 +54,14 @@ class Egress(Sidecar):
 
 
 class Remote(RawService):
-    """A CURVE server of bare sockets. keys: S; what it has as ``RawService``."""
+    """A CURVE server of bare sockets. keys: S of those that connect from now on; what else it has as ``RawService``."""
 
     def __init__(self, keys: Keys, behaviour: Behaviour | None = None, **options: Any) -> None:
+        self.keys, remote = keys, self
+
         class Server(RawServer):
             def __init__(self, sock: Any, *, socket_type: str, minor: int, timeout: float) -> None:
-                super().__init__(sock, keys, socket_type=socket_type, timeout=timeout)
+                super().__init__(sock, remote.keys, socket_type=socket_type, timeout=timeout)
                 self.minor = minor
 
         super().__init__(behaviour, peer=Server, **options)
