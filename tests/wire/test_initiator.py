@@ -67,6 +67,10 @@ CASES = {
         lambda: CurveInitiator(SERVER.public, CLIENT, TRANSIENT, bytes(16), OURS), _curve_said(), CURVE_FOUND
     ),
 }
+CASES["CURVE, stepwise"] = evolve(
+    CASES["CURVE"],
+    make=lambda: CurveInitiator(SERVER.public, CLIENT, TRANSIENT, bytes(16), OURS, stepwise=True),
+)
 for _pacing in Pacing:
     CASES[f"NULL, {_pacing.name}"] = Case(lambda pacing=_pacing: NullInitiator(OURS, pacing), V3_SAID, V3_FOUND)  # type: ignore[misc]
     CASES[f"plain, {_pacing.name}"] = Case(lambda pacing=_pacing: PlainInitiator(OURS, pacing), V3_SAID, V3_FOUND)  # type: ignore[misc]

@@ -1,11 +1,15 @@
 """The addresses of a service's endpoint, and which of them may be dialled."""
 
 import socket
+from collections.abc import Sequence
 from typing import Any
 
 import trio
 
 from curveproxy.proxy.net.endpoint import Endpoint, is_local
+
+# How long others join a lookup of the same name. One that hangs for longer may have lost its answer.
+JOIN_SECONDS = 1.0
 
 # The family, and what connect takes: of IPv6 with its scope, of a Unix socket the path.
 Address = tuple[int, Any]
@@ -38,8 +42,26 @@ async def resolve(endpoint: Endpoint) -> list[Address]:
     return [(family, place) for family, _, _, _, place in found]
 
 
+class _Lookup:
+    """One lookup of a name, for all who ask while it is under way."""
+
+    def __init__(self) -> None:
+        self.began, self.is_over = trio.current_time(), trio.Event()
+        self._addresses: Sequence[Address] = ()
+
+    async def run(self, endpoint: Endpoint) -> None:
+        try:
+            self._addresses = await resolve(endpoint)
+        finally:
+            self.is_over.set()
+
+    async def result(self) -> Sequence[Address]:
+        await self.is_over.wait()
+        return self._addresses
+
+
 class Target:
-    """An endpoint that is dialled. Its name is resolved each time.
+    """An endpoint that is dialled. Its name is resolved each time; dials that begin together ask once.
 
     fixed: its only address, where it needs no resolver.
     """
@@ -48,10 +70,15 @@ class Target:
         self.endpoint = endpoint
         self.fixed = fixed_address(endpoint, allow_remote=allow_remote)
         self._answered: Address | None = None
+        self._lookup: _Lookup | None = None
 
     async def resolve(self) -> list[Address]:
         """All of a name, the one that answered last first: others may not answer at all for a while."""
-        return sorted(await resolve(self.endpoint), key=lambda each: each != self._answered)
+        lookup = self._lookup
+        if lookup is None or lookup.is_over.is_set() or trio.current_time() > lookup.began + JOIN_SECONDS:
+            lookup = self._lookup = _Lookup()
+            await lookup.run(self.endpoint)
+        return sorted(await lookup.result(), key=lambda each: each != self._answered)
 
     def answered(self, address: Address) -> None:
         """Somebody was greeted at one of them."""

@@ -118,7 +118,8 @@ class DialAttempt:
                 raise EOFError
             self._octets += len(octets)
             if answer := initiator.receive_untrusted(octets):
-                sock.send(answer)
+                with suppress(BrokenPipeError, ConnectionResetError):  # what it said before it closed tells more
+                    sock.send(answer)
             sockets.set_mark(sock, 1)
             if not initiator.done and self._octets > spec.BACKEND_HANDSHAKE_MAX:
                 raise PeerError(Fault.READY, "too long")

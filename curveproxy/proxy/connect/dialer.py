@@ -23,11 +23,13 @@ from curveproxy.proxy.net.deadlines import DeadlineQueue
 from curveproxy.proxy.net.reactor import Reactor, Spawn
 from curveproxy.proxy.observer import Observer
 from curveproxy.proxy.settings import ServiceSettings
-from curveproxy.reasons import BackendFailure, Outcome
+from curveproxy.reasons import BackendFailure, ClientFailure, Outcome
 from curveproxy.wire.initiator import Initiator
 from curveproxy.wire.zmtp.frame import Dialect
 from curveproxy.wire.zmtp.metadata import find
 
+# How servers refuse a socket type, as they refuse a key.
+UNWANTED = (ClientFailure.READY_CLOSED, ClientFailure.REFUSED)
 NO_DESCRIPTOR = (errno.EMFILE, errno.ENFILE)
 
 
@@ -159,13 +161,20 @@ class Dialer:
     def dial_failed(self, dial: DialRequest, error: DialError) -> None:
         self._dials.remove(dial)
         self._observer.backend_failed(error.failure, _named(dial, error))
-        if error.failure == BackendFailure.SOCKET_TYPE:  # the service is up, and the client meant another one
+        is_misfit = error.failure == BackendFailure.SOCKET_TYPE
+        if is_misfit or self._is_the_clients(dial, error):  # the service is up, and the client meant another one
             self._recovery.succeeded()
-            dial.handler.refused(self._final(dial.metadata, error))
+            dial.handler.refused(self._final(dial.metadata, error) if is_misfit else error)
             return
         dial.approach.failed()
         self._recovery.dial_failed(*(each.failure for each in dial.left), error.failure)
         dial.handler.refused(furthest([*dial.left, error]) if dial.left else error)
+
+    def _is_the_clients(self, dial: DialRequest, error: DialError) -> bool:
+        """Whether a remote that serves others most likely does not want this socket type, and does not say so."""
+        if not isinstance(error.failure, ClientFailure) or error.failure not in UNWANTED:
+            return False
+        return bool(self._served) and _type_of(dial.metadata) not in self._served
 
     def _final(self, metadata: Mapping[str, bytes], error: DialError) -> DialError | RefusedError:
         """RefusedError when a socket type that does not fit is the client's fault.

@@ -115,6 +115,8 @@ def connect_failure(error: OSError) -> DialError:
 def handshake_failure(error: PeerError | OSError | EOFError, stage: str) -> DialError:
     """The failure of a remote's handshake. stage: what was awaited of it: greeting, welcome, ready."""
     if isinstance(error, PeerError):
+        if error.fault == Fault.REFUSED and stage == "welcome":  # of HELLO: so it has another key
+            return DialError(ClientFailure.WELCOME_CLOSED, f"it said ERROR {error.detail}".rstrip())
         detail = error.detail if error.fault != Fault.REFUSED or error.detail.isdecimal() else ""
         return DialError(CAUSES[error.fault], detail)
     late = isinstance(error, OSError) and error.errno == errno.ETIMEDOUT

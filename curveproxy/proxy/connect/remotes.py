@@ -117,6 +117,8 @@ class RemoteApproach(Approach):
             if found.failure in _ANOTHER_KEY and self._tried + 1 < len(self._server_keys):
                 self._tried, self._unexplained = self._tried + 1, None
                 return Judgement(found, Then.AGAIN)
+            if found.failure in _ANOTHER_KEY and self._tried:
+                found = DialError(found.failure, f"none of {len(self._server_keys)} server keys")
         is_final = found.failure == ClientFailure.REFUSED and found.detail == NOT_ALLOWED
         return Judgement(found, Then.END if is_final else Then.NEXT)
 

@@ -31,8 +31,9 @@ HELLO_NONCE, INITIATE_NONCE = 1, 2
 # Other protocols that may answer on a port, by their first octets.
 _FAMILIAR = {b"HTTP/": "HTTP", b"\x15\x03": "TLS", b"\x16\x03": "TLS", b"SSH-": "SSH"}
 
-# The two commands that may come where another is due: HELLO from another client, ERROR from a server that refuses.
-_INSTEAD = {spec.WELCOME_NAME: spec.HELLO_NAME, spec.READY_NAME: spec.ERROR_NAME}
+# What may come where another command is due: HELLO from another client, ERROR from a server that refuses. JeroMQ sends
+# it for a HELLO that it can not open, where others close.
+_INSTEAD = {spec.WELCOME_NAME: (spec.HELLO_NAME, spec.ERROR_NAME), spec.READY_NAME: (spec.ERROR_NAME,)}
 
 # The reasons in an ERROR that are repeated: a status code, or a word.
 _STATUS_SIZE, _WORD_MAX = 3, 32
@@ -74,7 +75,7 @@ class CurveInitiator(Initiator):
         self._withheld = GREETING[MAJOR_END:] if stepwise else b""
         self.stage = Stage.GREETING
         self.minor = 0
-        self._shared = b""
+        self._shared = b""  # of C' and S, then of C' and S'
         self._server, self._keys, self._transient = server, keys, transient
         self._vouch_nonce, self._metadata = vouch_nonce, metadata.encode(properties)
 
@@ -86,7 +87,7 @@ class CurveInitiator(Initiator):
         """Raises PeerError: not_zmtp, zmtp_version, mechanism, role, command, welcome, ready, metadata, refused."""
         answer = b""
         if self.stage is Stage.GREETING and self._greeting_untrusted():
-            self.stage, answer = Stage.WELCOME, self._withheld + self._hello()
+            self.stage, answer = Stage.WELCOME, self._withheld + self._hello_untrusted()
         if self.stage is Stage.WELCOME and (body := self._command_untrusted(_WELCOME_DUE)):
             self.stage, answer = Stage.READY, answer + self._initiate_untrusted(body)
         if self.stage is Stage.READY and (body := self._command_untrusted(_READY_DUE)):
@@ -110,7 +111,7 @@ class CurveInitiator(Initiator):
 
     def _command_untrusted(self, due: Due) -> bytes:
         """The body of the command that is due, or nothing while it is not whole."""
-        if self._may_be_instead_untrusted(_INSTEAD[due.name]):
+        if any(map(self._may_be_instead_untrusted, _INSTEAD[due.name])):
             return b""
         mark, begin, end = read_command_untrusted(self._seen, due)
         if len(self._seen) < mark:
@@ -132,10 +133,14 @@ class CurveInitiator(Initiator):
             raise PeerError(Fault.ROLE)  # as-server tells nothing: libzmq's servers write 0
         raise PeerError(Fault.REFUSED, _reason_untrusted(body))
 
-    def _hello(self) -> bytes:
+    def _hello_untrusted(self) -> bytes:
+        """HELLO's frame, the answer to a greeting. Raises PeerError: welcome, for a key that no server can have."""
         nonce = short_nonce(HELLO_NONCE)
-        shared = sodium.shared_key(self._server, self._transient.secret)
-        sealed = sodium.seal(layout.HELLO_PLAIN, box.HELLO + nonce, shared)
+        try:
+            self._shared = sodium.shared_key(self._server, self._transient.secret)
+        except sodium.BoxError as error:
+            raise PeerError(Fault.WELCOME, str(error)) from None
+        sealed = sodium.seal(layout.HELLO_PLAIN, box.HELLO + nonce, self._shared)
         public, padding = self._transient.public, layout.HELLO_PADDING
         body = layout.HELLO.pack(spec.HELLO_NAME, spec.CURVE_VERSION, padding, public, nonce, sealed)
         return frame(spec.COMMAND, body)
@@ -144,8 +149,7 @@ class CurveInitiator(Initiator):
         """INITIATE's frame, the answer to WELCOME's body. Raises PeerError: welcome."""
         _, welcome_nonce, sealed = layout.WELCOME.unpack(body)
         try:
-            shared = sodium.shared_key(self._server, self._transient.secret)
-            plain = sodium.open_box(sealed, box.WELCOME + welcome_nonce, shared)
+            plain = sodium.open_box(sealed, box.WELCOME + welcome_nonce, self._shared)
             server_transient, cookie = layout.WELCOME_PLAIN.unpack(plain)
             self._shared = sodium.shared_key(server_transient, self._transient.secret)
             vouch = box.seal_vouch(

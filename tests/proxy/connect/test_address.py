@@ -5,8 +5,17 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 
-from curveproxy.proxy.connect.address import address_text, fixed_address, is_allowed, resolve
+from curveproxy.proxy.connect.address import (
+    JOIN_SECONDS,
+    Address,
+    Target,
+    address_text,
+    fixed_address,
+    is_allowed,
+    resolve,
+)
 from curveproxy.proxy.net.endpoint import Endpoint
 
 UNIX = (socket.AF_UNIX, "/run/x.sock")
@@ -55,6 +64,60 @@ async def test_a_name_that_does_not_resolve_has_none(error: Exception, monkeypat
 
     monkeypatch.setattr(trio.socket, "getaddrinfo", unknown)
     assert await resolve(Endpoint("tcp", "some.host", 7)) == []
+
+
+async def test_targets_that_are_dialled_together_ask_once_and_a_lookup_that_hangs_is_not_joined(
+    monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.testing.MockClock
+) -> None:
+    asked, answer = 0, trio.Event()
+
+    async def known(*_: object, **__: object) -> list[Any]:
+        nonlocal asked
+        asked += 1
+        await answer.wait()
+        return [(family, socket.SOCK_STREAM, 6, "", place) for family, place in (AWAY, HERE)]
+
+    monkeypatch.setattr(trio.socket, "getaddrinfo", known)
+    target = Target(Endpoint("tcp", "some.host", 7), allow_remote=True)
+    found: list[list[Address]] = []
+
+    async def dial() -> None:
+        found.append(await target.resolve())
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(3):
+            nursery.start_soon(dial)
+        await trio.sleep(JOIN_SECONDS + 0.1)
+        assert asked == 1
+        nursery.start_soon(dial)
+        await trio.testing.wait_all_tasks_blocked()
+        assert asked == 2
+        answer.set()
+    assert found == [[AWAY, HERE]] * 4
+    target.answered(HERE)
+    assert await target.resolve() == [HERE, AWAY]
+    assert asked == 3
+
+
+async def test_a_lookup_that_breaks_leaves_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def breaks(*_: object, **__: object) -> list[Any]:
+        await trio.lowlevel.checkpoint()
+        raise ValueError("ours")
+
+    monkeypatch.setattr(trio.socket, "getaddrinfo", breaks)
+    target = Target(Endpoint("tcp", "some.host", 7), allow_remote=True)
+    found: list[object] = []
+
+    async def dial() -> None:
+        try:
+            found.append(await target.resolve())
+        except ValueError as error:
+            found.append(str(error))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(dial)
+        nursery.start_soon(dial)
+    assert sorted(found, key=str) == [[], "ours"] or found == ["ours", "ours"]
 
 
 def test_an_address_is_written_as_in_an_endpoint() -> None:
