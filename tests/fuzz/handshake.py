@@ -302,6 +302,7 @@ def without_leftover(peer: Initiator) -> Negotiated | None:
     "wire.curve.client.CurveInitiator._greeting_untrusted",
     "wire.curve.client.CurveInitiator._command_untrusted",
     "wire.curve.client.CurveInitiator._may_be_instead_untrusted",
+    "wire.curve.client.CurveInitiator._hello_untrusted",
     "wire.curve.client.CurveInitiator._initiate_untrusted",
     "wire.curve.client.CurveInitiator._ready_untrusted",
     "wire.curve.client._reason_untrusted",
@@ -322,15 +323,22 @@ def curve_client(material: Material) -> None:
     stream = b"".join(material.damaged(piece, 1) for piece in pieces)
 
     def feed(ends: list[int]) -> tuple[tuple[bytes, bytes] | None, Stage, int, Negotiated | None]:
-        client = CurveInitiator(S.public, pair(C), pair(C1), NONCE, {"Socket-Type": b"DEALER"})
+        client = CurveInitiator(server, pair(C), pair(C1), NONCE, {"Socket-Type": b"DEALER"}, stepwise=stepwise)
+        assert client.start() == ours[: 11 if stepwise else 64]
         result = fed(client, stream, ends, faults.OF_A_SERVER)
         return result, client.stage, client.minor, without_leftover(client)
 
+    cuts = material.cuts(len(stream))
+    server, stepwise = material.pick([S.public, S.public, *LOW_ORDER]), material.pick([False, True])
+    ours = zmtp.greeting(version=(3, 0))
     whole = feed([len(stream)])
-    assert feed(material.cuts(len(stream))) == whole
+    assert feed(cuts) == whole
     result, stage, _, found = whole
     if result is None:
         return
+    if stepwise and stage is not Stage.GREETING:
+        assert result[0].startswith(ours[11:])
+        result = result[0].removeprefix(ours[11:]), result[1]
     answers = zmtp.read_frames(result[0])
     assert len(answers) == list(Stage).index(stage) - (stage is Stage.DONE)
     if answers:
