@@ -178,7 +178,6 @@ class Outbox:
     def begin_with(self, body: bytes) -> None:
         """Before anything else, send the sink this message."""
         self._owed = memoryview(self._transform.message(body))
-        self._enter(Blocked.ON_SINK)
 
     @property
     def key(self) -> bytes:

@@ -70,8 +70,8 @@ class Pump(Intake):
     # --- what its session asks of it
 
     def begin(self) -> None:
-        """Its session begins: go on with what came before."""
-        if self._kept:
+        """Its session begins: go on with what came before and what is owed: the sink may have told its room before."""
+        if self._kept or self._owed:
             self._env.reactor.schedule(self)
 
     def send_command(self, body: bytes) -> None:

@@ -90,12 +90,10 @@ def test_what_nobody_would_answer_closes_the_session() -> None:
 def test_a_message_of_its_own_goes_before_anything_else() -> None:
     with Relay() as relay:
         relay.to_service.begin_with(b"\1")
-        assert relay.to_service.is_blocked_on_sink
         assert relay.to_service.owed == 3
+        relay.to_service.begin()
         relay.client.send(sealed(FIRST_NONCE, b"first"))
         relay.near.ready(READ)
-        assert come(relay.service) == b"", "its sink has not said that it takes something"
-        relay.far.ready(WRITE)
         relay.go_on()
         assert come(relay.service) == zmtp.frame(b"\1") + zmtp.frame(b"first")
 
