@@ -25,6 +25,8 @@ from curveproxy.wire.initiator import Initiator
 from curveproxy.wire.security import Negotiated
 from curveproxy.wire.zmtp.metadata import find
 
+# A remote that has failed rests so many times as long as that took: who waits for its time-out is one of many.
+REST_FACTOR = 4
 # A server that closes later than that after our greeting has not closed because of what HELLO said.
 AT_ONCE_SECONDS = 3.0
 # The status of ZAP (RFC 27) with which a server refuses a client for good.
@@ -47,16 +49,16 @@ class Remote:
         self._failed, self._rests_until = False, -inf
 
     def rests(self, now: float) -> bool:
-        """Whether it has failed, and others are tried first: one dial a second finds out whether that has passed."""
+        """Whether it has failed, and others are tried first: one dial at a time finds out whether that has passed."""
         return self._failed and now < self._rests_until
 
-    def begun(self, now: float) -> None:
-        """A dial begins with it."""
-        self._rests_until = now + REST_SECONDS
+    def begun(self, ends: float) -> None:
+        """A dial begins with it, which must have ended then."""
+        self._rests_until = ends
 
-    def failed(self, now: float) -> None:
-        """A dial has come to nothing here."""
-        self._failed, self._rests_until = True, now + REST_SECONDS
+    def failed(self, now: float, seconds: float) -> None:
+        """A dial has come to nothing here, after ``seconds``."""
+        self._failed, self._rests_until = True, now + max(REST_SECONDS, REST_FACTOR * seconds)
 
     def succeeded(self, server_key: bytes) -> None:
         """It has taken a handshake with this key of its own."""
@@ -76,9 +78,16 @@ class RemoteApproach(Approach):
         self._keys, self._type, self._metadata = egress.keys, kind, metadata
         self._server_keys = sorted(egress.server_keys, key=lambda each: each != remote.server_key)
         self._initiator: CurveInitiator | None = None
-        self._began = -inf
+        self._started, self._began = inf, -inf
         self._tried = 0  # server keys that this address does not have
         self._unexplained: DialError | None = None  # it closed inside its greeting, and we look why
+
+    async def resolve(self) -> None:
+        self._start()
+        await super().resolve()
+
+    def _start(self) -> None:
+        self._started = min(self._started, trio.current_time())
 
     def leave_address(self, error: DialError) -> bool:
         self._tried, self._unexplained = 0, None
@@ -86,6 +95,7 @@ class RemoteApproach(Approach):
 
     def initiator(self) -> Initiator:
         """One with keys of its own, so that nobody can open it later."""
+        self._start()
         self._began = trio.current_time()
         self._initiator = CurveInitiator(
             self._server_keys[self._tried],
@@ -157,7 +167,8 @@ class RemoteApproach(Approach):
         self._type.connected(peer.socket_type, peer.version)
 
     def failed(self) -> None:
-        self._remote.failed(trio.current_time())
+        now = trio.current_time()
+        self._remote.failed(now, max(0.0, now - self._started))
 
 
 class Remotes:
@@ -166,12 +177,14 @@ class Remotes:
     def __init__(self, settings: ServiceSettings, observer: Observer) -> None:
         assert settings.egress is not None
         self._type, self._egress = ServiceType(settings, observer), settings.egress
+        self._seconds = settings.admission.backend_connect_seconds
         self._remotes = [Remote(endpoint) for endpoint in self._egress.remotes]
 
     def configure(self, settings: ServiceSettings) -> bool:
         """Use other settings from the next dial on. Returns whether they may answer otherwise than before."""
         assert settings.egress is not None
         before, self._egress = self._egress, settings.egress
+        self._seconds = settings.admission.backend_connect_seconds
         self._type.configure(settings)
         known = {each.target.endpoint: each for each in self._remotes}
         self._remotes = [known.get(endpoint) or Remote(endpoint) for endpoint in self._egress.remotes]
@@ -189,7 +202,7 @@ class Remotes:
         """One for each remote: in order, but those last that have just failed."""
         now = trio.current_time()
         remotes = sorted(self._remotes, key=lambda each: each.rests(now))
-        remotes[0].begun(now)
+        remotes[0].begun(now + self._seconds)
         return [RemoteApproach(each, self._egress, self._type, metadata) for each in remotes]
 
 

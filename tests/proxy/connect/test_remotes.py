@@ -27,7 +27,7 @@ from curveproxy.policy.limits import MessageLimits, OnInvalid
 from curveproxy.proxy.connect.approach import Judgement, Progress, Then
 from curveproxy.proxy.connect.attempt import AttemptError
 from curveproxy.proxy.connect.dial_request import DialRequest
-from curveproxy.proxy.connect.remotes import AT_ONCE_SECONDS, RemoteApproach, Remotes
+from curveproxy.proxy.connect.remotes import AT_ONCE_SECONDS, REST_FACTOR, RemoteApproach, Remotes
 from curveproxy.proxy.errors import DialError, RefusedError
 from curveproxy.proxy.established import Established
 from curveproxy.proxy.net.endpoint import Endpoint
@@ -653,7 +653,7 @@ async def test_only_a_status_is_repeated_of_a_refusal(said: str, shown: str) -> 
     assert judged.error.detail == shown
 
 
-async def test_a_remote_that_has_failed_is_tried_first_by_one_dial_a_second(
+async def test_a_remote_that_has_failed_is_tried_first_by_one_dial_at_a_time(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     behind = remotes(number=2)
@@ -666,8 +666,18 @@ async def test_a_remote_that_has_failed_is_tried_first_by_one_dial_a_second(
     assert order() == [second, first]
     await trio.sleep(1.1)
     assert order() == [first, second]
-    assert order() == [second, first]
-    await trio.sleep(1.1)
+    await trio.sleep(4)
+    assert order() == [second, first], "that dial is under way"
+    await trio.sleep(2)
+    approach = behind.approaches(DEALER)[0]
+    assert approach.endpoint.port == first
+    approach.addresses = [(socket.AF_INET, ("127.0.0.1", 1))]
+    approach.initiator()
+    await trio.sleep(5)
+    approach.failed()
+    await trio.sleep(5 * REST_FACTOR - 1)
+    assert order() == [second, first], "it took long to fail"
+    await trio.sleep(2)
     sock: Any = None
     approach = behind.approaches(DEALER)[0]
     approach.addresses = [(socket.AF_INET, ("127.0.0.1", 1))]
