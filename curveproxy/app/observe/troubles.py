@@ -37,7 +37,8 @@ def _troubles(service: ServiceStatus) -> Iterator[Trouble]:
     if service.backend_up is False:
         failures = (count for count in service.counts if count.event == "backend failed")
         last = min(failures, key=lambda count: count.ago)
-        yield trouble(f"{service.backend} is down: {_sentence(last)}", last.word, last.hint, bad=True)
+        down = "are down" if ", " in service.backend else "is down"
+        yield trouble(f"{service.backend} {down}: {_sentence(last)}", last.word, last.hint, bad=True)
     if not service.server_keys and service.is_egress:
         yield trouble(NO_REMOTE_KEY, ClientFailure.KEYS, NO_REMOTE_KEY_HINT, bad=True)
     elif not service.server_keys:

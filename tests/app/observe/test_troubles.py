@@ -23,6 +23,15 @@ def test_a_backend_that_is_down_for_one_of_several_is_trouble() -> None:
     )
 
 
+def test_remotes_that_are_all_down_are_named() -> None:
+    failed = count("welcome_closed", 2, 2, 3, "backend failed")
+    found = status(False, 1, failed)
+    [service] = found.services
+    out = attrs.evolve(service, direction="egress", backend="tcp://a.example:1, tcp://b.example:2")
+    [trouble] = merged([attrs.evolve(found, services=[out])], Query()).troubles
+    assert trouble.what.startswith("tcp://a.example:1, tcp://b.example:2 are down: backend failed, 2 in two minutes")
+
+
 def test_of_an_egress_the_hints_are_those_of_local_clients() -> None:
     found = status(True, 50)
     [service] = found.services

@@ -1,6 +1,8 @@
 """What is known of a session, and what it counts."""
 
+import pytest
 import trio
+from attrs import evolve
 from support.relaying import Relay
 
 from curveproxy.proxy.relay.facts import DOWNWARDS, UPWARDS
@@ -24,6 +26,13 @@ async def test_it_knows_its_client_and_the_version_of_its_service() -> None:
         assert (session.client, session.peer, session.number, session.is_probe) == ("a", "b", 1, False)
         assert (session.socket_type, session.claimed_type, session.dialect) == ("REQ", b"REQ", "2.0")
         assert 0 <= session.seconds <= trio.current_time()
+
+
+@pytest.mark.parametrize(("key", "share"), [(b"k" * 32, b"k" * 32), (b"", b"uid 1000")])
+async def test_memory_is_shared_by_keys_and_of_clients_without_one_by_their_names(key: bytes, share: bytes) -> None:
+    with Relay() as relay:
+        relay.session.who = evolve(relay.session.who, name="uid 1000", key=key)
+        assert relay.session.key == share
 
 
 async def test_a_requester_awaits_a_reply() -> None:
