@@ -433,8 +433,8 @@ class ClientFailure(Reasoned):
     READY = "ready", "READY is malformed or its box does not open: a broken server", "replace the server's library"
     READY_CLOSED = (
         "ready_closed",
-        "the server closed after INITIATE: it does not want the key of who connects, or the socket type",
-        "put the public key on its list, and use the counterpart of its socket type",
+        "the server closed after INITIATE: the service behind it is down, or it does not want this key or socket type",
+        "look at the log there; put the public key on its list, and use the counterpart of its socket type",
     )
     READY_TIMEOUT = (
         "ready_timeout",
