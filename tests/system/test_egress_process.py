@@ -258,6 +258,12 @@ def test_who_may_connect_is_whom_mode_and_allow_uids_let_in(remote: Remote, publ
         wait_until(lambda: refused() == 2, "it is counted")
         told = [line for line in proxy.log if line.get("outcome") == "client_unknown"]
         assert [line["detail"] for line in told] == [f"uid {NOBODY}", "uid 0"]
+        reload(proxy, config(socket_mode="0666", allow_uids=[0, NOBODY]))
+        with Peer.to(f"ipc://{path}") as inside:
+            assert answers(inside.handshake())
+            reload(proxy, config(socket_mode="0666", allow_uids=[NOBODY]))
+            inside.recv_until_closed()
+        proxy.wait_metric("curveproxy_sessions_closed_total", 1, service="far", reason="revoked")
 
 
 # --- how it is started

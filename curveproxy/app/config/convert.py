@@ -3,7 +3,8 @@
 cattrs collects all errors of a tree. Nothing here knows the meaning of a setting.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+import difflib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
@@ -21,6 +22,9 @@ from curveproxy.app.observe.text import suggestion
 Complaint = tuple[str, str]
 
 T = TypeVar("T")
+
+# How much alike, as difflib counts, a name and a setting are of which one is the other with a letter more or less.
+NEARLY = 0.9
 
 KINDS = {
     bool: "a truth value",
@@ -94,6 +98,7 @@ def _list(kind: Any, within: cattrs.Converter) -> Callable[[Any, Any], Any]:
         if not isinstance(value, list):
             tables = isinstance(value, dict) and any(map(attrs.has, get_args(kind)))
             hint = ": there may be several, each in a table of its own with double brackets" if tables else ""
+            hint = ": write it in brackets, for there may be several" if isinstance(value, str) else hint
             raise TypeError(f"a list is wanted, not {_described(value)}{hint}")
         return inner(value, kind)
 
@@ -174,16 +179,25 @@ def _sentences(place: str, error: BaseException, tables: Mapping[str, type]) -> 
         known = [attribute.name for attribute in attrs.fields(error.cl)]
         prefix = f"{place}: " if place.endswith('"') else f"{place}." if place else ""
         for name in sorted(error.extra_fields):
-            # A service's settings are no advice for an egress, nor the reverse.
-            other = "egress" if place.startswith("service") else "service" if place.startswith("egress") else " "
-            homes = [header for header, cls in tables.items() if hasattr(attrs.fields(cls), name)]
-            homes = [header for header in homes if not header.strip("[]").startswith(other)] or homes
-            hint = f"it belongs into {' or '.join(homes)}" if homes else suggestion(name, known)
-            yield prefix + (name if name.isprintable() else repr(name)), f"no such setting: {hint}"
+            yield (
+                prefix + (name if name.isprintable() else repr(name)),
+                f"no such setting: {_hint(name, known, place, tables)}",
+            )
     elif isinstance(error, KeyError):
         yield place, "it is missing"
     else:
         yield place, str(error)
+
+
+def _hint(name: str, known: Sequence[str], place: str, tables: Mapping[str, type]) -> str:
+    """What may be meant by a name that a table does not have: one that is nearly the same, or a table that has it."""
+    if near := difflib.get_close_matches(name, known, 1, NEARLY):
+        return f"did you mean {near[0]}"
+    # A service's settings are no advice for an egress, nor the reverse, but where there is no other.
+    other = "egress" if place.startswith("service") else "service" if place.startswith("egress") else None
+    homes = [header for header, cls in tables.items() if hasattr(attrs.fields(cls), name)]
+    homes = [header for header in homes if header.strip("[]").partition(".")[0] != other] or homes
+    return f"it belongs into {' or '.join(homes)}" if homes else suggestion(name, known)
 
 
 def _named(path: str, tree: dict[str, Any]) -> str:

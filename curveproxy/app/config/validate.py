@@ -58,7 +58,7 @@ def _check_table(table: ServiceConfig | EgressConfig, config: Config, *, needs_k
     if process.relays > 1 and not table.listen.is_fixed:
         yield "listen", f"{table.listen} would be another port for each worker: name the port"
     if isinstance(table, EgressConfig):
-        yield from check_egress(table, config.egress, needs_keys=needs_keys)
+        yield from check_egress(table, config, needs_keys=needs_keys)
     else:
         yield from _check_service(table, needs_keys=needs_keys)
 

@@ -169,7 +169,10 @@ def test_no_text_gives_anything_but_complaints(tmp_path: Path, text: str) -> Non
 
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.dates()
-words = st.sampled_from(["service", "admin", "log", "process", "name", "listen", "clients", "keys", "admission", "x"])
+names = (
+    "service egress admin log process defaults name listen remote server_keys clients keys admission limits messages x"
+)
+words = st.sampled_from(names.split())
 trees = st.recursive(scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words, inner, max_size=4))
 
 

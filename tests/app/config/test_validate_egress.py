@@ -45,6 +45,17 @@ REMOTE = "tcp://orders.example:5556"
         (TCP.replace("5555", "0") + "[process]\nworkers = 2", "would be another port for each worker: name the port"),
         (EGRESS + "[egress.messages]\nmax_message_bytes = 1_000_000_000", "messages.max_message_bytes: one message of"),
         (EGRESS + "backend = 'tcp://127.0.0.1:1'", "backend: no such setting: it belongs into [[service]]"),
+        (
+            TCP.replace("orders.example", "127.0.0.1") + SERVICE + CLIENTS,
+            'remote[0]: the service "orders" there has this egress for its backend: a connection would go round',
+        ),
+        (EGRESS + "secret_keys = []", "secret_keys: no such setting: did you mean secret_key"),
+        (EGRESS + "server_key = ''", "server_key: no such setting: did you mean server_keys"),
+        (SERVICE + "secret_key = ''" + CLIENTS, "secret_key: no such setting: did you mean secret_keys"),
+        (SERVICE + "remote = []" + CLIENTS, "remote: no such setting: it belongs into [[egress]]"),
+        (EGRESS.replace(f'["{REMOTE}"]', f'"{REMOTE}"'), "remote: a list is wanted, not a string: write it in bracke"),
+        (EGRESS.replace("[[egress]]", "[egress]"), "egress: a list is wanted, not a table: there may be several, each"),
+        (EGRESS + "[defaults.messages]\nmax_message_bytes = 0", "defaults.messages.max_message_bytes: must be >= 1"),
         (EGRESS + "idle_seconds = 1", "idle_seconds: no such setting: it belongs into [egress.limits]"),
     ],
 )  # fmt: skip
