@@ -161,17 +161,19 @@ class Dialer:
     def dial_failed(self, dial: DialRequest, error: DialError) -> None:
         self._dials.remove(dial)
         self._observer.backend_failed(error.failure, _named(dial, error))
-        is_misfit = error.failure == BackendFailure.SOCKET_TYPE
-        if is_misfit or self._is_the_clients(dial, error):  # the service is up, and the client meant another one
+        if error.failure == BackendFailure.SOCKET_TYPE:  # the service is up, and the client meant another one
             self._recovery.succeeded()
-            dial.handler.refused(self._final(dial.metadata, error) if is_misfit else error)
+            dial.handler.refused(self._final(dial.metadata, error))
+            return
+        if self._may_be_the_clients(dial, error) and self._recovery.excuses():
+            dial.handler.refused(error)
             return
         dial.approach.failed()
         self._recovery.dial_failed(*(each.failure for each in dial.left), error.failure)
         dial.handler.refused(furthest([*dial.left, error]) if dial.left else error)
 
-    def _is_the_clients(self, dial: DialRequest, error: DialError) -> bool:
-        """Whether a remote that serves others most likely does not want this socket type, and does not say so."""
+    def _may_be_the_clients(self, dial: DialRequest, error: DialError) -> bool:
+        """Whether a remote that serves others may not want this client's socket type, and does not say so."""
         if not isinstance(error.failure, ClientFailure) or error.failure not in UNWANTED:
             return False
         return bool(self._served) and _type_of(dial.metadata) not in self._served

@@ -12,6 +12,9 @@ from curveproxy.proxy.observer import Observer
 from curveproxy.proxy.settings import ServiceSettings
 from curveproxy.reasons import DialFailure
 
+# So many dials in a row may fail for what their clients are.
+EXCUSED_MAX = 3
+
 
 class Recovery:
     """The state of one service.
@@ -27,6 +30,7 @@ class Recovery:
     def forget(self) -> None:
         """Start anew, because it is another service now."""
         self.up: bool | None = None
+        self._excused = 0
         self._breaker = CircuitBreaker()
 
     @property
@@ -66,9 +70,14 @@ class Recovery:
 
     def succeeded(self) -> None:
         """A dial has reached the service."""
-        self.up = True
+        self.up, self._excused = True, 0
         self._breaker.record_success()
         self._recovered()
+
+    def excuses(self) -> bool:
+        """A dial has failed that may have done so for what its client is. Returns whether it is left at that."""
+        self._excused += 1
+        return bool(self.up) and self._excused <= EXCUSED_MAX
 
     def dial_failed(self, *failures: DialFailure) -> None:
         """A dial has failed. failures: of each place that was tried."""

@@ -7,10 +7,10 @@ from support.fakes import RecordingObserver
 from support.tasks import spawner
 
 from curveproxy.proxy.connect import recovery
-from curveproxy.proxy.connect.recovery import Recovery
+from curveproxy.proxy.connect.recovery import EXCUSED_MAX, Recovery
 from curveproxy.proxy.net.endpoint import Endpoint
 from curveproxy.proxy.settings import ServiceSettings
-from curveproxy.reasons import BackendFailure
+from curveproxy.reasons import BackendFailure, ClientFailure
 
 SETTINGS = ServiceSettings("test", Endpoint("tcp", "*"), Endpoint("tcp", "127.0.0.1", 1), ())
 
@@ -74,6 +74,26 @@ async def test_where_somebody_listens_and_does_not_answer_only_clients_can_find_
     assert found.recovery.allow_probes(trio.current_time()) == 0
     found.recovery.succeeded()
     assert (found.recovery.up, found.recovery.is_down, found.recovered) == (True, False, 1)
+
+
+async def test_a_few_failures_in_a_row_may_be_their_clients(found: Found) -> None:
+    assert not found.recovery.excuses(), "nobody has been served"
+    found.recovery.succeeded()
+    assert [found.recovery.excuses() for _ in range(EXCUSED_MAX + 1)] == [True] * EXCUSED_MAX + [False]
+    found.recovery.succeeded()
+    assert found.recovery.excuses()
+    found.recovery.dial_failed(ClientFailure.READY_CLOSED)
+    assert not found.recovery.excuses()
+
+
+async def test_remotes_are_looked_for_where_nobody_listened_at_any(found: Found) -> None:
+    found.recovery.dial_failed(ClientFailure.REFUSED, ClientFailure.CONNECT_REFUSED)
+    await found.seconds(3)
+    assert found.looks == 0
+    found.recovery.forget()
+    found.recovery.dial_failed(ClientFailure.CONNECT_TIMEOUT, ClientFailure.CONNECT_REFUSED)
+    await found.seconds(3)
+    assert found.looks == 3
 
 
 async def test_another_service_is_not_known_and_a_look_at_the_one_before_changes_nothing(found: Found) -> None:
