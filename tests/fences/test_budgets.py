@@ -18,6 +18,8 @@ import trio
 import trio.testing
 from support.client import RawClient, answers
 from support.curve import Keys
+from support.egress import Remote
+from support.peer import Peer
 from support.plain_steps import signature
 from support.service import RawService, echo
 
@@ -32,7 +34,7 @@ from curveproxy.wire.curve.keys import KeyPair
 SESSION = 1661 + (CODEC == "python") * 60  # whose states keep as objects what C has inside of them
 HALF_OPEN = 200
 
-PLAIN = "half-open, at an egress"
+PLAIN, OUTWARD = "half-open, at an egress", "session of an egress"
 FEW = 8
 KINDS = (bool, int, float, str, bytes, bytearray, memoryview, tuple, list, dict, set, deque, partial)
 CALLABLES = (MethodType, FunctionType, CellType)
@@ -70,17 +72,19 @@ def fresh(before: list[Any]) -> list[Any]:
 async def cost(kind: str) -> tuple[int, Counter[tuple[str, int]]]:
     """What one more connection of a kind costs, and of which objects."""
     keys = Keys.new()
-    with RawService(echo) as backend:
+    with Remote(keys, echo) if kind == OUTWARD else RawService(echo) as backend:
         server = Server(descriptors=4096)
         pair = KeyPair(keys.public, keys.secret)
         listen, behind = Endpoint.parse("tcp://127.0.0.1:0"), Endpoint.parse(backend.endpoint)
-        egress = EgressSettings((behind,), (keys.public,), pair) if kind == PLAIN else None
+        egress = EgressSettings((behind,), (keys.public,), pair) if kind in (PLAIN, OUTWARD) else None
         settings = ServiceSettings("test", listen, behind, server_keys=(pair,), egress=egress)
         service = server.new_service(settings, AccessList(allow_any=True), Silent())
         server.open({service: settings})
 
         def comes() -> Any:
             address = server.listener_of(service).bound
+            if kind == OUTWARD:
+                return Peer.to(str(address)).handshake()
             if kind != "session":
                 sock = socket.create_connection((address.host, address.port))
                 if kind == PLAIN:
@@ -119,7 +123,7 @@ async def cost(kind: str) -> tuple[int, Counter[tuple[str, int]]]:
 
 @pytest.mark.parametrize(
     ("kind", "budget"),
-    [("session", SESSION), ("half-open", HALF_OPEN), (PLAIN, HALF_OPEN)],
+    [("session", SESSION), (OUTWARD, SESSION), ("half-open", HALF_OPEN), (PLAIN, HALF_OPEN)],
 )
 async def test_a_connection_costs_no_more_memory_than_it_did(kind: str, budget: int) -> None:
     octets, kinds = await cost(kind)
