@@ -8,8 +8,9 @@ import trio
 
 from curveproxy.proxy.net.endpoint import Endpoint, is_local
 
-# How long others join a lookup of the same name. One that hangs for longer may have lost its answer.
-JOIN_SECONDS = 1.0
+# How long others join a lookup of the same name. One that hangs for longer may have lost its answer; each has a thread,
+# of which a process has few.
+JOIN_SECONDS = 5.0
 
 # The family, and what connect takes: of IPv6 with its scope, of a Unix socket the path.
 Address = tuple[int, Any]

@@ -1,12 +1,13 @@
 """Knows whether a service is down, and finds out when it is up again."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import trio
 
 from curveproxy.policy.circuit_breaker import CircuitBreaker
 from curveproxy.proxy.connect.failures import nobody_listens
 from curveproxy.proxy.connect.reach import listens
+from curveproxy.proxy.net.endpoint import Endpoint
 from curveproxy.proxy.net.reactor import Spawn
 from curveproxy.proxy.observer import Observer
 from curveproxy.proxy.settings import ServiceSettings
@@ -25,6 +26,7 @@ class Recovery:
 
     def __init__(self, observer: Observer, spawn: Spawn, recovered: Callable[[], None]) -> None:
         self._observer, self._spawn, self._recovered = observer, spawn, recovered
+        self._is_checking = False
         self.forget()
 
     def forget(self) -> None:
@@ -45,20 +47,23 @@ class Recovery:
     def check_listener(self, now: float, settings: ServiceSettings) -> None:
         """Check whether somebody listens at the endpoint, or at one of the remotes, at most once a second."""
         breaker = self._breaker
-        if not breaker.allow_check(now):
-            return
+        if self._is_checking or not breaker.allow_check(now):
+            return  # a name server that hangs is not asked again meanwhile
         if settings.egress is None:
             places = [(settings.backend, settings.allow_remote_backend)]
         else:
             places = [(remote, True) for remote in settings.egress.remotes]
 
         async def check() -> None:
-            for endpoint, allow_remote in places:
-                if await listens(endpoint, allow_remote=allow_remote):
-                    breaker.record_listener()
-                    self._recovered()
-                    return
+            try:
+                found = await _any_listens(places)
+            finally:
+                self._is_checking = False
+            if found:
+                breaker.record_listener()
+                self._recovered()
 
+        self._is_checking = True
         self._spawn(self, check)
 
     def failed(self, error: Exception) -> None:
@@ -83,3 +88,11 @@ class Recovery:
         """A dial has failed. failures: of each place that was tried."""
         self.up = False
         self._breaker.record_failure(trio.current_time(), nobody_listens=all(map(nobody_listens, failures)))
+
+
+async def _any_listens(places: Sequence[tuple[Endpoint, bool]]) -> bool:
+    """Whether somebody listens at one of these, each with whether it may be remote."""
+    for endpoint, allow_remote in places:
+        if await listens(endpoint, allow_remote=allow_remote):
+            return True
+    return False

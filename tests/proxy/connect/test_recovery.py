@@ -108,6 +108,24 @@ async def test_another_service_is_not_known_and_a_look_at_the_one_before_changes
     assert found.recovery.is_down, "that look was for another one"
 
 
+async def test_a_look_that_hangs_is_the_only_one(found: Found, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks, answer = 0, trio.Event()
+
+    async def hangs(*_: object, **__: object) -> bool:
+        nonlocal looks
+        looks += 1
+        await answer.wait()
+        return True
+
+    monkeypatch.setattr(recovery, "listens", hangs)
+    found.recovery.dial_failed(BackendFailure.UNREACHABLE)
+    await found.seconds(5)
+    assert looks == 1
+    answer.set()
+    await trio.testing.wait_all_tasks_blocked()
+    assert not found.recovery.is_down
+
+
 async def test_an_error_of_ours_in_a_look_is_reported(found: Found, monkeypatch: pytest.MonkeyPatch) -> None:
     async def fails(*_: object, **__: object) -> bool:
         raise ValueError("ours")
