@@ -183,6 +183,41 @@ async def test_a_connection_that_is_refused_later_is_told_then() -> None:
     owner.reactor.close()
 
 
+class Mute(socket.socket):
+    """Its peer has closed behind what it says, so that only the first octets are sent."""
+
+    has_sent = False
+
+    def send(self, *octets: Any) -> int:
+        if self.has_sent:
+            raise BrokenPipeError(errno.EPIPE, "broken pipe")
+        self.has_sent = True
+        return super().send(*octets)
+
+
+async def test_what_a_service_said_before_it_closed_is_heard() -> None:
+    def mute(family: int) -> socket.socket:
+        sock = Mute(family)
+        sock.setblocking(False)
+        return sock
+
+    def refuses(peer: Peer) -> None:
+        peer.send_greeting()
+        peer.send_frame(zmtp.error(b"400"))
+        peer.hold()
+
+    with RawService(refuses) as service:
+        owner = Owner()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(owner.reactor.run)
+            owner.begin(Pacing.STEPWISE, mute).begin(address_of(service.endpoint))
+            found = await come(owner)
+            nursery.cancel_scope.cancel()
+        owner.reactor.close()
+    assert isinstance(found, PeerError)
+    assert found.fault == Fault.COMMAND
+
+
 async def test_a_unix_socket_whose_backlog_is_full_is_told_at_once(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(f"{tmp_path}/x.sock")
