@@ -2,6 +2,9 @@
 
 import pytest
 from support.handshake import (
+    CLIENT,
+    PROPERTIES,
+    SERVER,
     Server,
     client,
     curve_of,
@@ -12,9 +15,12 @@ from support.zmtp import command_frame
 from curveproxy.wire import sodium, spec
 from curveproxy.wire.curve import box, layout
 from curveproxy.wire.curve import server as curve_server
+from curveproxy.wire.curve.client import CurveInitiator
+from curveproxy.wire.curve.keys import KeyPair
 from curveproxy.wire.errors import Fault, PeerError
 from curveproxy.wire.zmtp import metadata
 from curveproxy.wire.zmtp.frame import frame
+from curveproxy.wire.zmtp.greeting import MAJOR_END
 
 
 def test_octets_behind_ready_are_kept_for_the_session() -> None:
@@ -86,3 +92,22 @@ def test_our_client_understands_a_refusal_and_a_false_ready(answer: bytes, told:
         list(map(peer.receive_untrusted, pieces))
     assert str(caught.value).startswith(told)
     assert "\x1b" not in str(caught.value)
+
+
+def test_a_key_that_no_server_can_have_is_told_as_a_welcome_that_can_not_come() -> None:
+    peer = CurveInitiator(bytes(32), CLIENT, KeyPair.generate(), bytes(16), PROPERTIES)
+    assert fault_of(lambda: peer.receive_untrusted(curve_server.GREETING)) == Fault.WELCOME
+
+
+def test_step_by_step_our_mechanism_comes_behind_the_servers() -> None:
+    server = Server()
+    peer = CurveInitiator(SERVER.public, CLIENT, KeyPair.generate(), bytes(16), PROPERTIES, stepwise=True)
+    started = peer.start()
+    assert len(started) == MAJOR_END
+    assert peer.receive_untrusted(curve_server.GREETING[:-1]) == b""
+    answer = peer.receive_untrusted(curve_server.GREETING[-1:])
+    whole = started + answer
+    assert whole[: spec.GREETING_SIZE] == client().start()
+    initiate = peer.receive_untrusted(server.welcome(whole[spec.GREETING_SIZE :]))
+    peer.receive_untrusted(server.ready(initiate))
+    assert peer.done
