@@ -201,7 +201,7 @@ class ServiceManager:
             **({"addresses": figures.addresses} if len(figures.addresses) > 1 else {}),
             backend=figures.backend,
             **each.table.keys_in_force,
-            clients="any" if figures.client_keys is None else figures.client_keys,
+            **each.table.let_in,
         )
         if figures.sessions_limit < (wanted := each.settings.admission.max_sessions):
             # So few that a service hardly works are an accident of how the process was started.

@@ -49,6 +49,10 @@ class Table(Protocol):
     def keys_in_force(self) -> Mapping[str, object]:
         """The public keys of the settings, for the log."""
 
+    @property
+    def let_in(self) -> Mapping[str, object]:
+        """Who may connect, for the log."""
+
     def settings(self, share: WorkerShare) -> ServiceSettings:
         """Its settings, by the files as they are now. share: of the limits."""
 
@@ -88,6 +92,10 @@ class ServiceTable:
     @property
     def keys_in_force(self) -> Mapping[str, object]:
         return {"server_keys": [z85.encode(pair.public) for pair in self.key_files.names]}
+
+    @property
+    def let_in(self) -> Mapping[str, object]:
+        return {"clients": "any" if self.allow_any else len(self.access.names)}
 
     def settings(self, share: WorkerShare) -> ServiceSettings:
         config, clients = self.config, self.config.clients
@@ -129,6 +137,12 @@ class EgressTable:
     def keys_in_force(self) -> Mapping[str, object]:
         keys = self.key_files
         return {"public_key": z85.encode(keys.own.public), "server_keys": [z85.encode(key) for key in keys.server_keys]}
+
+    @property
+    def let_in(self) -> Mapping[str, object]:
+        mode = {"socket_mode": self.config.socket_mode} if self.config.has_path else {}
+        uids = {"allow_uids": self.config.allow_uids} if self.config.allow_uids else {}
+        return {**mode, **uids} or {"clients": "any"}
 
     def settings(self, share: WorkerShare) -> ServiceSettings:
         config, limits = self.config, self.config.limits

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import attrs
 import structlog
 
 from curveproxy.app.config.certificates import write_key_pair
@@ -66,6 +67,19 @@ def test_an_egress_has_what_its_table_says_and_all_its_clients_are_one_source(tm
     assert (table.access.allow_any, table.key_names) == (True, {})
     assert OWN.secret.hex() not in repr(settings)
     assert repr(OWN.secret) not in repr(settings)
+
+
+def test_the_log_tells_who_may_connect(tmp_path: Path) -> None:
+    found = config(tmp_path)
+    egress = found.egress[0]
+    for changed, told in (
+        ({}, {"socket_mode": "0660", "allow_uids": [0, 1000]}),
+        ({"allow_uids": []}, {"socket_mode": "0660"}),
+        ({"listen": Endpoint("ipc", "@far")}, {"allow_uids": [0, 1000]}),
+        ({"listen": Endpoint("tcp", "127.0.0.1", 1), "allow_uids": []}, {"clients": "any"}),
+    ):
+        assert EgressTable(attrs.evolve(egress, **changed), LOG).let_in == told
+    assert ServiceTable(found.service[0], ["orders"], LOG, None).let_in == {"clients": "any"}
 
 
 def test_of_several_processes_each_has_its_share(tmp_path: Path) -> None:
