@@ -253,7 +253,7 @@ class EgressOutcome(Reasoned):
     PEER_CLOSED = (
         "peer_closed",
         "the local client went away in the middle of its handshake, as while a remote was dialled",
-        "raise its handshake interval, or connect_seconds of the egress if remotes are slow",
+        "raise its handshake interval, or look why the remotes are slow",
     )
     PROBE = (
         "probe",
@@ -318,7 +318,7 @@ class Invalid(Reasoned):
     NOT_ACCEPTED = (
         "not_accepted",
         "a message that the service, or the client of an egress, does not take by its socket type and version",
-        "look at docs/operations.md, What a service is not sent, and set xpub_messages if an XPUB is to have it",
+        "look at docs/operations.md, What a service is not sent; xpub_messages lets it through to a service's XPUB",
     )
     NOT_SUBSCRIBED = (
         "not_subscribed",
