@@ -149,6 +149,8 @@ def test_a_client_may_go_at_each_stage(age: Age, how: str) -> None:
         server = has_initiated(remote)
         getattr(client, how)()
         server.ready()
+        server.recv_until_closed()
+        server.close()
         ended = ("curveproxy_sessions_closed_total", HANDSHAKES)
         wait_until(
             lambda: sum(proxy.metric(name) for name in ended) - proxy.metric(HANDSHAKES, outcome="admitted") > stages,
