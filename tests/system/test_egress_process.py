@@ -145,6 +145,19 @@ def test_a_service_and_an_egress_change_places(remote: Remote) -> None:
             assert greets != served, "an ingress speaks first, an egress does not"
 
 
+@pytest.mark.parametrize("of", [1, 2])
+def test_who_waits_for_a_remote_that_is_down_gets_to_the_one_that_takes_its_place(remote: Remote, of: int) -> None:
+    listen, down = (f"tcp://127.0.0.1:{free_port()}" for _ in range(2))
+    config = table("far", down, listen=listen, server_keys=[key_of(remote)])
+    limits = "[egress.limits]\nhandshake_seconds = 60\n"
+    with Egress(config=config + limits, process={"workers": of}) as proxy:
+        for _ in range(of * 4):  # until each process knows that it is down
+            assert not is_served(listen)
+        with Peer.to(listen) as waits:
+            reload(proxy, config.replace(down, remote.endpoint) + limits)
+            assert answers(waits.handshake())
+
+
 # --- its keys
 
 
@@ -174,6 +187,17 @@ def test_keys_are_rotated_while_sessions_stand(of: int) -> None:
         assert {line["public_key"] for line in told} == {z85.encode(new.public).decode()}
         for keys in (new, proxy.keys):
             assert z85.encode(keys.secret).decode() not in proxy.stderr
+
+
+def test_a_server_key_that_was_wrong_is_put_right_without_a_restart() -> None:
+    with Remote(Keys.new(), echo) as remote, Egress(remote.endpoint) as proxy:
+        assert not is_served(proxy.public)
+        assert proxy.failures().keys() <= {"welcome_closed", "connect_refused", "welcome_timeout"}
+        right = z85.encode(remote.keys.public).decode()
+        text = (proxy.directory / "server.key").read_text()
+        wrong = z85.encode(proxy.server.public).decode()
+        (proxy.directory / "server.key").write_text(text.replace(wrong, right))
+        wait_until(lambda: is_served(proxy.public), "it gets in")
 
 
 # --- its socket
