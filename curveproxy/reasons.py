@@ -443,8 +443,11 @@ class ClientFailure(Reasoned):
     )
     REFUSED = (
         "refused",
-        "the server's key is right, and the key of who connects is not on its list",
-        "put its public key file into the clients directory there, where the log says client refused",
+        "the server's key is right, and it does not want the key of who connects, or can not decide: detail 500",
+        (
+            "put its public key file into the clients directory there, where the log says client refused; "
+            "at 500 look at its ZAP handler"
+        ),
     )
     SOCKET_TYPE = (
         "socket_type",

@@ -34,7 +34,7 @@ class Then(Enum):
 
 
 class Judgement(NamedTuple):
-    """What a failed attempt is called, and what follows. RefusedError: the system has run out of something."""
+    """What a failed attempt is called, and what follows. RefusedError: the target is not at fault."""
 
     error: DialError | RefusedError
     then: Then

@@ -13,7 +13,7 @@ from curveproxy.proxy.connect.attempt import DialAttempt
 from curveproxy.proxy.connect.backend import Backend
 from curveproxy.proxy.connect.connections import Connections
 from curveproxy.proxy.connect.dial_request import DialHandler, DialRequest
-from curveproxy.proxy.connect.failures import furthest
+from curveproxy.proxy.connect.failures import UNWANTED, furthest
 from curveproxy.proxy.connect.recovery import Recovery
 from curveproxy.proxy.connect.remotes import Remotes
 from curveproxy.proxy.errors import DialError, RefusedError
@@ -28,8 +28,6 @@ from curveproxy.wire.initiator import Initiator
 from curveproxy.wire.zmtp.frame import Dialect
 from curveproxy.wire.zmtp.metadata import find
 
-# How servers refuse a socket type, as they refuse a key.
-UNWANTED = (ClientFailure.READY_CLOSED, ClientFailure.REFUSED)
 NO_DESCRIPTOR = (errno.EMFILE, errno.ENFILE)
 
 

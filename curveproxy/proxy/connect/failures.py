@@ -74,6 +74,9 @@ _FURTHEST = (
     ClientFailure.KEYS,
 )
 
+# How servers refuse a socket type, as they refuse a key.
+UNWANTED = (ClientFailure.READY_CLOSED, ClientFailure.REFUSED)
+
 # After these, a check whether somebody listens is enough; after others only a dial for a client can tell.
 _NOBODY_LISTENS: Mapping[type, Sequence[DialFailure]] = {
     BackendFailure: (BackendFailure.REFUSED, BackendFailure.UNREACHABLE),

@@ -10,19 +10,20 @@ from curveproxy.policy.circuit_breaker import REST_SECONDS
 from curveproxy.proxy.connect.address import Target, address_text
 from curveproxy.proxy.connect.approach import Approach, Judgement, Progress, Then, fault_of
 from curveproxy.proxy.connect.attempt import AttemptError
-from curveproxy.proxy.connect.failures import connect_failure, exhausted, furthest, handshake_failure
+from curveproxy.proxy.connect.failures import UNWANTED, connect_failure, exhausted, furthest, handshake_failure
 from curveproxy.proxy.connect.service_type import ServiceType
-from curveproxy.proxy.errors import DialError
+from curveproxy.proxy.errors import DialError, RefusedError
 from curveproxy.proxy.established import Established
 from curveproxy.proxy.net.endpoint import Endpoint
 from curveproxy.proxy.observer import Observer
 from curveproxy.proxy.settings import EgressSettings, ServiceSettings
-from curveproxy.reasons import ClientFailure
+from curveproxy.reasons import ClientFailure, Outcome
 from curveproxy.wire import sodium
 from curveproxy.wire.curve.client import CurveInitiator, Stage
 from curveproxy.wire.curve.keys import KeyPair
 from curveproxy.wire.initiator import Initiator
 from curveproxy.wire.security import Negotiated
+from curveproxy.wire.zmtp.frame import Dialect
 from curveproxy.wire.zmtp.metadata import find
 
 # A remote that has failed rests so many times as long as that took: who waits for its time-out is one of many.
@@ -40,12 +41,12 @@ _ANOTHER_KEY = (ClientFailure.WELCOME, ClientFailure.WELCOME_CLOSED)
 class Remote:
     """One CURVE server, and what is remembered of it.
 
-    server_key: the one that worked last; nothing before.
+    server_key: the one that worked last, socket_type: what it said then; nothing before.
     """
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.target = Target(endpoint, allow_remote=True)
-        self.server_key = b""
+        self.server_key = self.socket_type = b""
         self._failed, self._rests_until = False, -inf
 
     def rests(self, now: float) -> bool:
@@ -60,9 +61,9 @@ class Remote:
         """A dial has come to nothing here, after ``seconds``."""
         self._failed, self._rests_until = True, now + max(REST_SECONDS, REST_FACTOR * seconds)
 
-    def succeeded(self, server_key: bytes) -> None:
-        """It has taken a handshake with this key of its own."""
-        self._failed, self.server_key = False, server_key
+    def succeeded(self, server_key: bytes, socket_type: bytes) -> None:
+        """It has taken a handshake with this key of its own, and has said this type."""
+        self._failed, self.server_key, self.socket_type = False, server_key, socket_type
 
 
 class RemoteApproach(Approach):
@@ -129,6 +130,8 @@ class RemoteApproach(Approach):
                 return Judgement(found, Then.AGAIN)
             if found.failure in _ANOTHER_KEY and self._tried:
                 found = DialError(found.failure, f"none of {len(self._server_keys)} server keys")
+            if found.failure in UNWANTED and (misfit := self._misfit()) is not None:
+                return Judgement(misfit, Then.END)
         is_final = found.failure == ClientFailure.REFUSED and found.detail == NOT_ALLOWED
         return Judgement(found, Then.END if is_final else Then.NEXT)
 
@@ -138,6 +141,12 @@ class RemoteApproach(Approach):
         if found.failure == ClientFailure.WELCOME_CLOSED and late:
             return DialError(ClientFailure.WELCOME_TIMEOUT)
         return found
+
+    def _misfit(self) -> RefusedError | None:
+        """Whether the client does not fit what the remote was the last time: then that is why it is not wanted."""
+        known = self._remote.socket_type
+        judged = self._type.judge(self._metadata, Dialect.V3, known) if known else None
+        return RefusedError(Outcome.SOCKET_TYPE, judged.detail) if isinstance(judged, DialError) else None
 
     @property
     def _stage(self) -> Stage:
@@ -163,7 +172,7 @@ class RemoteApproach(Approach):
 
     def succeeded(self, peer: Established) -> None:
         self._target.answered(self.addresses[0])
-        self._remote.succeeded(self._server_keys[self._tried])
+        self._remote.succeeded(self._server_keys[self._tried], peer.socket_type or b"")
         self._type.connected(peer.socket_type, peer.version)
 
     def failed(self) -> None:

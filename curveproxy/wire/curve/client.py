@@ -14,7 +14,7 @@ from curveproxy.wire.errors import Fault, PeerError
 from curveproxy.wire.initiator import Initiator
 from curveproxy.wire.security import Curve, Negotiated, Version
 from curveproxy.wire.zmtp import metadata
-from curveproxy.wire.zmtp.frame import Dialect, Due, frame, read_command_untrusted, read_frame
+from curveproxy.wire.zmtp.frame import Dialect, Due, frame, read_command_untrusted, read_header
 from curveproxy.wire.zmtp.greeting import MAJOR_END, MINOR_AT, check_greeting_untrusted, greeting
 
 GREETING = greeting(spec.CURVE, as_server=False)
@@ -35,6 +35,8 @@ _FAMILIAR = {b"HTTP/": "HTTP", b"\x15\x03": "TLS", b"\x16\x03": "TLS", b"SSH-": 
 # it for a HELLO that it can not open, where others close.
 _INSTEAD = {spec.WELCOME_NAME: (spec.HELLO_NAME, spec.ERROR_NAME), spec.READY_NAME: (spec.ERROR_NAME,)}
 
+# The larger of the two is ERROR, with one octet for the size of its reason.
+_INSTEAD_MAX = layout.ERROR.size + 255
 # The reasons in an ERROR that are repeated: a status code, or a word.
 _STATUS_SIZE, _WORD_MAX = 3, 32
 _WORD = frozenset(string.ascii_lowercase + "_")
@@ -121,14 +123,18 @@ class CurveInitiator(Initiator):
 
     def _may_be_instead_untrusted(self, name: bytes) -> bool:
         """Whether what has come may turn out to be the command of that name. Raises PeerError when it is."""
-        begin = spec.SHORT_HEADER
-        if self._seen[:1] != bytes([spec.COMMAND]) or not name.startswith(self._seen[begin : begin + len(name)]):
+        flags = self._seen[0] if self._seen else 0
+        begin = spec.LONG_HEADER if flags & spec.LONG else spec.SHORT_HEADER
+        if flags & ~spec.LONG != spec.COMMAND or not name.startswith(self._seen[begin : begin + len(name)]):
             return False
-        if (found := read_frame(self._seen)) is None:
+        if len(self._seen) < begin + len(name) or (header := read_header(self._seen, 0, len(self._seen))) is None:
             return True
-        _, body, _ = found
-        if not body.startswith(name):
+        _, end, _ = header
+        body = self._seen[begin:end]
+        if not body.startswith(name) or end - begin > _INSTEAD_MAX:
             return False
+        if len(self._seen) < end:
+            return True
         if name == spec.HELLO_NAME:
             raise PeerError(Fault.ROLE)  # as-server tells nothing: libzmq's servers write 0
         raise PeerError(Fault.REFUSED, _reason_untrusted(body))

@@ -533,7 +533,7 @@ async def test_a_client_whose_type_is_not_wanted_is_alone_to_blame_at_first_wher
     def wants_dealers(server: RawServer) -> None:
         takes_initiate(server)
         if server.theirs["Socket-Type"] == b"DEALER":
-            server.ready()
+            server.ready(metadata=b"")
             server.hold()
 
     with quietly(wants_dealers) as remote:
@@ -549,6 +549,30 @@ async def test_a_client_whose_type_is_not_wanted_is_alone_to_blame_at_first_wher
             assert await at_work.serves(DEALER)
             remote.behaviour = lambda peer: greets(peer)  # type: ignore[arg-type]
             assert await at_work.end(SUB) == ClientFailure.WELCOME_CLOSED
+            assert at_work.recovery.is_down
+
+
+@pytest.mark.parametrize("how", ["closes", "refuses"])
+async def test_a_client_that_does_not_fit_what_the_remote_was_is_alone_to_blame_however_often(how: str) -> None:
+    def wants_dealers(server: RawServer) -> None:
+        takes_initiate(server)
+        if server.theirs["Socket-Type"] == b"DEALER":
+            server.ready()
+        elif how == "refuses":
+            server.send_raw(error(b"400"))
+        else:
+            return
+        server.hold()
+
+    with quietly(wants_dealers) as remote:
+        async with reaching(remote.endpoint) as at_work:
+            assert await at_work.serves(DEALER)
+            for _ in range(EXCUSED_MAX + 1):
+                assert await at_work.end(SUB) == Outcome.SOCKET_TYPE
+                assert not at_work.recovery.is_down
+            assert at_work.observer.events == [("backend_up",)], "it is not at fault"
+            remote.behaviour = lambda peer: takes_initiate(peer)  # type: ignore[arg-type]
+            assert await at_work.end(DEALER) == ClientFailure.READY_CLOSED
             assert at_work.recovery.is_down
 
 

@@ -1,6 +1,7 @@
 """The client's side of the CURVE handshake."""
 
 import pytest
+from support import zmtp
 from support.handshake import (
     CLIENT,
     PROPERTIES,
@@ -10,7 +11,7 @@ from support.handshake import (
     curve_of,
     fault_of,
 )
-from support.zmtp import command_frame
+from support.zmtp import COMMAND, command_frame, error
 
 from curveproxy.wire import sodium, spec
 from curveproxy.wire.curve import box, layout
@@ -80,6 +81,10 @@ def test_our_client_says_what_a_server_did_wrong(octets: bytes, fault: Fault) ->
         (curve_server.error("sessions_limit"), "refused: sessions_limit"),
         (curve_server.error("\x1b[2J"), "refused"),
         (command_frame(b"ERROR", b""), "refused"),
+        (zmtp.frame(error(b"400"), COMMAND, long=True), "refused: 400"),
+        (zmtp.frame(error(b"\xff" * 255), COMMAND), "refused"),
+        (zmtp.frame(error(b"400") + bytes(300), COMMAND), "command"),
+        (zmtp.frame(error(b"400"), COMMAND, size=1 << 62), "command"),
         (command_frame(b"READY", bytes(40)), "ready"),
     ],
 )
