@@ -4,7 +4,6 @@ import errno
 import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
-from math import inf
 from typing import Protocol
 
 import trio
@@ -75,8 +74,8 @@ class DialRequest(Deadline):
     __slots__ = (
         "_approaches",
         "_attempt",
+        "_hurry",
         "_owner",
-        "_patience",
         "_seconds",
         "began",
         "handler",
@@ -93,13 +92,12 @@ class DialRequest(Deadline):
         approaches: Sequence[Approach],
         seconds: float,
     ) -> None:
-        self.began, self._seconds = trio.current_time(), seconds
+        self.handler, self.metadata, self._seconds, self.began = handler, metadata, seconds, trio.current_time()
         super().__init__(self.began + seconds)
-        self.handler, self.metadata = handler, metadata
         self.left: list[DialError] = []
         self.has_several = len(approaches) > 1
         self._owner, self._approaches = owner, list(approaches)
-        self._patience = inf
+        self._hurry: trio.CancelScope | None = None  # of who watches over the present address
         self._attempt: DialAttempt | None = None
 
     @property
@@ -110,7 +108,7 @@ class DialRequest(Deadline):
     def begin(self) -> None:
         """Begin with the first target."""
         if self.approach.addresses:
-            self._begin_addresses()
+            self._try_address()
         else:
             self._owner.spawn(self, partial(self._resolve, self.approach))
 
@@ -119,20 +117,17 @@ class DialRequest(Deadline):
         if not self._owner.is_under_way(self) or self.approach is not approach:
             return  # it took too long
         if approach.addresses:
-            self._begin_addresses()
+            self._try_address()
         else:
             self._leave_target(approach.conclude())
-
-    def _begin_addresses(self) -> None:
-        """Each has an equal part of the time."""
-        self._patience = (self.deadline - trio.current_time()) / len(self.approach.addresses)
-        self._try_address()
 
     def _try_address(self) -> None:
         address = self.approach.addresses[0]
         self._try()
         if self.address is address and self._may_hurry:
-            self._owner.spawn(self, partial(self._hurry, address))
+            patience = (self.deadline - trio.current_time()) / len(self.approach.addresses)
+            self._hurry = trio.CancelScope()
+            self._owner.spawn(self, partial(self._hurry_on, address, patience, self._hurry))
 
     @property
     def address(self) -> Address | None:
@@ -141,7 +136,7 @@ class DialRequest(Deadline):
 
     @property
     def _may_hurry(self) -> bool:
-        """Whether the present address has a part of the time only."""
+        """Whether the present address has a part of the time only, which all that are left have alike."""
         approach = self.approach
         return len(approach.addresses) > 1 and (approach.hurries or self._progress == Progress.CONNECTING)
 
@@ -171,13 +166,14 @@ class DialRequest(Deadline):
         if self._owner.is_under_way(self) and self.address is address:
             self._try()
 
-    async def _hurry(self, address: Address) -> None:
+    async def _hurry_on(self, address: Address, patience: float, scope: trio.CancelScope) -> None:
         """Give up an address that does not answer while there is time for the next one."""
-        await trio.sleep(self._patience)
-        if self._owner.is_under_way(self) and self.address is address and self._may_hurry:
-            late = self.approach.late(self._progress)
-            self._close_attempt()
-            self._try_next(late)
+        with scope:
+            await trio.sleep(patience)
+            if self._owner.is_under_way(self) and self.address is address and self._may_hurry:
+                late = self.approach.late(self._progress)
+                self._leave_address()
+                self._try_next(late)
 
     # --- told by the attempt
 
@@ -188,16 +184,14 @@ class DialRequest(Deadline):
             self._go_on(socket_type)
             return
         attempt, self._attempt = self._attempt, None
-        assert attempt is not None
-        sock = attempt.release()
+        self._leave_address()
+        sock = None if attempt is None else attempt.release()
         assert sock is not None
         metadata = negotiated.metadata
         if socket_type and not find(metadata, "Socket-Type"):
             metadata = {"Socket-Type": socket_type, **metadata}
-        self._owner.dial_succeeded(
-            self,
-            Established(sock, metadata, negotiated.version, negotiated.security, negotiated.leftover),
-        )
+        peer = Established(sock, metadata, negotiated.version, negotiated.security, negotiated.leftover)
+        self._owner.dial_succeeded(self, peer)
 
     def attempt_failed(self, error: AttemptError) -> None:
         """Try once more, or the next address, or the next target, or end."""
@@ -207,21 +201,21 @@ class DialRequest(Deadline):
         found, then = judgement
         if isinstance(found, RefusedError):
             self.refuse(found)
-            return
-        self._close_attempt()
-        if then == Then.AGAIN:
+        elif then == Then.AGAIN:
+            self._close_attempt()
             self._try()
         elif then == Then.NEXT:
+            self._leave_address()
             self._try_next(found)
         else:
+            self._leave_address()
             self._owner.dial_failed(self, found)
 
     def _try_next(self, error: DialError) -> None:
-        approach = self.approach
-        if approach.leave_address(error):
+        if self.approach.leave_address(error):
             self._try_address()
         else:
-            self._leave_target(approach.conclude() if approach.is_of_a_name else error)
+            self._leave_target(self.approach.conclude() if self.approach.is_of_a_name else error)
 
     def _leave_target(self, error: DialError) -> None:
         """Go on with the next target, if there is one."""
@@ -245,19 +239,24 @@ class DialRequest(Deadline):
         """The deadline of the present target has passed."""
         approach = self.approach
         late = approach.late(self._progress)
-        self._close_attempt()
+        self._leave_address()
         if approach.failures and approach.addresses:
             approach.leave_address(late)
         self._leave_target(approach.conclude() if approach.failures else late)
 
     def refuse(self, error: RefusedError) -> None:
         """End it by no fault of the service."""
-        self._close_attempt()
+        self._leave_address()
         self._owner.dial_refused(self, error)
 
     def failed(self, error: Exception) -> None:
-        self._close_attempt()
+        self._leave_address()
         self._owner.dial_broke(self, error)
+
+    def _leave_address(self) -> None:
+        if self._hurry is not None:
+            self._hurry.cancel()
+        self._close_attempt()
 
     def _close_attempt(self) -> None:
         attempt, self._attempt = self._attempt, None

@@ -257,6 +257,27 @@ async def test_where_handshakes_are_hurried_too_a_silent_address_is_left_for_the
     assert [error.detail for _, error in approach.failures] == ["GREETING", "GREETING"]
 
 
+async def test_nobody_watches_over_an_address_that_is_settled(
+    nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
+) -> None:
+    dial = Dial(nursery, [approach := Scripted(ONE, TWO, THREE, hurries=True)])
+    await dial.begin()
+    assert len(nursery.child_tasks) == 1
+    dial.fail()
+    await trio.testing.wait_all_tasks_blocked()
+    assert len(nursery.child_tasks) == 1, "the next one's"
+    dial.attempt.connected()
+    approach.then = Then.AGAIN
+    dial.fail()
+    await trio.sleep(SECONDS / 2 + 0.1)
+    assert dial.tried == [ONE, TWO, TWO, THREE], "it has its time for all attempts"
+    dial.attempt.connected()
+    dial.request.greeted(Negotiated({}, V31, Plain()))
+    await trio.testing.wait_all_tasks_blocked()
+    assert not nursery.child_tasks
+    dial.ends[0].socket.close()
+
+
 async def test_a_backlog_that_is_full_is_tried_again_soon_until_nobody_wants_it(
     nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
 ) -> None:
