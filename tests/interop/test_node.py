@@ -1,4 +1,7 @@
-"""Node.js before the proxy and behind it: another binding, another libzmq, and the draft types that pyzmq lacks."""
+"""Node.js before the proxy and behind it: another binding, another libzmq, and the draft types that pyzmq lacks.
+
+The patterns are tried before an ingress, before an egress, and with both between client and service.
+"""
 
 import shutil
 import signal
@@ -9,8 +12,10 @@ from typing import Any, Protocol
 import pytest
 import zmq
 from interop.node.peer import Node, NodeSocket, installed
+from support import egress
 from support.client import RawClient
 from support.curve import Keys
+from support.egress import BothEnds, EgressLane
 from support.lane import Lane
 from support.libzmq import Libzmq
 from support.peer import Peer
@@ -69,7 +74,8 @@ class Ends:
         """A plain one behind the proxy."""
         if whose == "pyzmq":
             return self.lane.bind(self.libzmq, SocketType[kind], identity=identity)
-        return self.node.bind(KINDS.get(kind, kind), self.lane.backend, **routing_id(kind, identity))
+        server = self.lane.proxy.server if isinstance(self.lane, EgressLane) else None
+        return self.node.bind(KINDS.get(kind, kind), self.lane.backend, server=server, **routing_id(kind, identity))
 
     def client(self, whose: str, kind: str, identity: bytes = FIRST) -> Socket:
         """One that is on the list."""
@@ -92,7 +98,12 @@ def routing_id(kind: str, identity: bytes) -> dict[str, str]:
 
 
 def connect(node: Node, lane: Lane, kind: str, **options: Any) -> NodeSocket:
-    """A client under Node.js that knows the server's key and has a listed one, unless options say otherwise."""
+    """A client under Node.js that knows the server's key and has a listed one, unless options say otherwise.
+
+    A plain one where an egress speaks CURVE for it.
+    """
+    if isinstance(lane, EgressLane | BothEnds):
+        return node.connect(kind, lane.public, **options)
     keys: dict[str, Any] = {"server": lane.proxy.server.public, "keys": lane.keys}
     return node.connect(kind, lane.public, **keys | options)
 
@@ -108,9 +119,21 @@ def node(modules: Path) -> Iterator[Node]:
         yield node
 
 
-@pytest.fixture
-def ends(tcp: Lane, libzmq: Libzmq, node: Node) -> Ends:
-    return Ends(tcp, libzmq, node)
+@pytest.fixture(scope="module")
+def behind_egress() -> Iterator[Lane]:
+    with egress.lanes({"egress": {}}) as lanes:
+        yield lanes["egress"]
+
+
+@pytest.fixture(scope="module")
+def both() -> Iterator[Lane]:
+    with egress.both_ends({"egress": {}}, {"egress": {}}) as lanes:
+        yield lanes["egress"]
+
+
+@pytest.fixture(params=["tcp", "behind_egress", "both"], ids=["ingress", "egress", "both ends"])
+def ends(request: pytest.FixtureRequest, libzmq: Libzmq, node: Node) -> Ends:
+    return Ends(request.getfixturevalue(request.param), libzmq, node)
 
 
 # --- every pattern
@@ -317,7 +340,7 @@ def test_who_is_refused_hears_of_it_and_is_counted(
 # --- heartbeats
 
 # Twelve heartbeats take longer than a client waits for the answer to one.
-BEAT = {"heartbeatInterval": 50, "heartbeatTimeout": 500, "heartbeatTimeToLive": 1000}
+BEAT: dict[str, Any] = {"heartbeatInterval": 50, "heartbeatTimeout": 500, "heartbeatTimeToLive": 1000}
 
 
 @pytest.mark.parametrize("minor", [0, 1])

@@ -1,17 +1,21 @@
 """A running egress, with plain clients before it and CURVE servers behind it, real or of bare sockets."""
 
+import select
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from support.client import RawServer
 from support.curve import Keys
 from support.lane import CLIENT, UNLIMITED, Lane
 from support.libzmq import Libzmq, Socket
-from support.peer import SECONDS, Peer
+from support.local import Client
+from support.peer import SECONDS, Peer, connect
 from support.process import Sidecar, certificate, free_port, toml
 from support.service import Behaviour, RawService
+
+AnyClient = TypeVar("AnyClient", bound=Client)
 
 FAILURES = "curveproxy_backend_failures_total"
 
@@ -44,6 +48,7 @@ class Egress(Sidecar):
             config += toml("[egress.limits]", limits or {}) + toml("[egress.messages]", messages or {})
         super().__init__(config, **tables)
         self.keys = certificate(self.directory, "alice")
+        (self.directory / "alice.key_secret").chmod(0o600)
         shutil.copy(self.directory / "alice.key", self.clients)
 
     def failures(self) -> dict[str, int]:
@@ -73,8 +78,47 @@ class Remote(RawService):
 
 
 def client_of(proxy: Sidecar, peer: type[Peer] = Peer, **options: Any) -> Peer:
-    """A plain client that has connected, and said nothing yet."""
+    """A plain client that has connected, and said nothing yet. options: as ``Peer.to`` has them."""
     return peer.to(proxy.public, **options)
+
+
+def local(proxy: Sidecar, client: type[AnyClient], **options: Any) -> AnyClient:
+    """A plain client that has connected to the first egress, and said nothing yet. options: as ``Peer`` has them."""
+    return client(connect(proxy.public), **options)
+
+
+def is_silent(peer: Peer, seconds: float = 0.1) -> bool:
+    """Whether nothing comes for a moment, and the connection stands."""
+    return not select.select([peer.sock], [], [], seconds)[0]
+
+
+@contextmanager
+def rig(
+    behaviour: Behaviour | None = None,
+    *,
+    client_socket_type: str = "DEALER",
+    remote_type: str = "ROUTER",
+    minor: int = 0,
+    **tables: Any,
+) -> Iterator[tuple[Egress, Remote]]:
+    """An egress that runs, and its one remote. behaviour, remote_type, minor: of the remote; tables: of ``Egress``."""
+    endpoint = f"tcp://127.0.0.1:{free_port()}"
+    given = {"client_socket_type": client_socket_type, **tables.pop("egress", {})}
+    proxy = Egress(endpoint, egress=given, **tables)
+    options: dict[str, Any] = {"endpoint": endpoint, "socket_type": remote_type, "minor": minor}
+    with Remote(proxy.server, behaviour, **options) as remote, proxy:
+        yield proxy, remote
+
+
+@contextmanager
+def session(proxy: Sidecar, remote: Remote, **options: Any) -> Iterator[tuple[Client, RawServer]]:
+    """A client that is inside, and what its remote sees of it. options: as ``Peer`` has them."""
+    with local(proxy, Client, **options) as client:
+        client.begin()
+        with remote.accept() as behind:
+            behind.handshake()
+            client.complete()
+            yield client, behind
 
 
 # --- with real libzmq, as ``support.lane``

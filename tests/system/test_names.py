@@ -12,25 +12,7 @@ from support.process import Sidecar, free_port, wait_until
 from support.service import RawService, echo
 
 ANY = {"allow": "any"}
-BOTH = "::1 both\n127.0.0.1 both\n127.0.0.1 localhost\n"
-MOUNTS = ["unshare", "--mount", "--map-root-user"]
-
 Launcher = list[str]
-
-
-@pytest.fixture(scope="module")
-def hosts(tmp_path_factory: pytest.TempPathFactory) -> Launcher:
-    """What starts a proxy whose hosts file is ``BOTH``."""
-    file = tmp_path_factory.mktemp("hosts") / "hosts"
-    file.write_text(BOTH)
-    launcher = [*MOUNTS, "sh", "-c", f'mount --bind {file} /etc/hosts && exec "$@"', "sh"]
-    try:
-        found = subprocess.run([*launcher, "getent", "ahosts", "both"], capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        found = None
-    if found is None or not ("::1" in found.stdout and "127.0.0.1" in found.stdout):
-        pytest.skip("this user may not give a process a hosts file of its own, or there is no IPv6")
-    return launcher
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "[::1]"])

@@ -127,8 +127,10 @@ class Node:
         options = {"receiveTimeout": patience, "sendTimeout": patience, **options}
         return NodeSocket(self, kind, self.ask(open=kind, options=options, metadata=metadata or {}))
 
-    def bind(self, kind: str, endpoint: str, **options: Any) -> NodeSocket:
-        """A bound socket without CURVE."""
+    def bind(self, kind: str, endpoint: str, *, server: Keys | None = None, **options: Any) -> NodeSocket:
+        """A bound socket. server: its keys, which make it a CURVE server."""
+        if server is not None:
+            options |= {"curveServer": True, "curveSecretKey": z85.encode(server.secret).decode()}
         sock = self.socket(kind, **options)
         sock.call("bind", endpoint)
         return sock
