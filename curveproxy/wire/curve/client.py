@@ -127,17 +127,16 @@ class CurveInitiator(Initiator):
         begin = spec.LONG_HEADER if flags & spec.LONG else spec.SHORT_HEADER
         if flags & ~spec.LONG != spec.COMMAND or not name.startswith(self._seen[begin : begin + len(name)]):
             return False
-        if len(self._seen) < begin + len(name) or (header := read_header(self._seen, 0, len(self._seen))) is None:
+        if (header := read_header(self._seen, 0, len(self._seen))) is None:
             return True
         _, end, _ = header
-        body = self._seen[begin:end]
-        if not body.startswith(name) or end - begin > _INSTEAD_MAX:
+        if not len(name) <= end - begin <= _INSTEAD_MAX:
             return False
         if len(self._seen) < end:
             return True
         if name == spec.HELLO_NAME:
             raise PeerError(Fault.ROLE)  # as-server tells nothing: libzmq's servers write 0
-        raise PeerError(Fault.REFUSED, _reason_untrusted(body))
+        raise PeerError(Fault.REFUSED, _reason_untrusted(self._seen[begin:end]))
 
     def _hello_untrusted(self) -> bytes:
         """HELLO's frame, the answer to a greeting. Raises PeerError: welcome, for a key that no server can have."""

@@ -83,9 +83,9 @@ def test_our_client_says_what_a_server_did_wrong(octets: bytes, fault: Fault) ->
         (command_frame(b"ERROR", b""), "refused"),
         (zmtp.frame(error(b"400"), COMMAND, long=True), "refused: 400"),
         (zmtp.frame(error(b"\xff" * 255), COMMAND), "refused"),
-        (zmtp.frame(error(b"400") + bytes(300), COMMAND), "command"),
-        (zmtp.frame(error(b"400"), COMMAND, size=1 << 62), "command"),
+        (zmtp.frame(error(b"400") + bytes(400), COMMAND), "command"),
         (command_frame(b"READY", bytes(40)), "ready"),
+        (zmtp.frame(b"", COMMAND), "ready: too short"),
     ],
 )
 @pytest.mark.parametrize("step", [1, 1000], ids=["octet by octet", "in one piece"])
@@ -97,6 +97,13 @@ def test_our_client_understands_a_refusal_and_a_false_ready(answer: bytes, told:
         list(map(peer.receive_untrusted, pieces))
     assert str(caught.value).startswith(told)
     assert "\x1b" not in str(caught.value)
+
+
+def test_a_refusal_of_any_size_is_not_waited_for() -> None:
+    server, peer = Server(), client()
+    peer.receive_untrusted(server.welcome(peer.receive_untrusted(curve_server.GREETING)))
+    huge = zmtp.frame(error(b"400"), COMMAND, size=1 << 62)
+    assert fault_of(lambda: peer.receive_untrusted(huge)) == Fault.COMMAND
 
 
 def test_a_key_that_no_server_can_have_is_told_as_a_welcome_that_can_not_come() -> None:
