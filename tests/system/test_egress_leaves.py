@@ -49,15 +49,17 @@ def test_a_key_file_that_is_broken_changes_nothing() -> None:
 # --- what is said of it
 
 
-def test_readyz_tells_that_no_remote_is_there() -> None:
-    with Egress(f"tcp://127.0.0.1:{free_port()}", process={"drain_seconds": 0}) as proxy:
-        assert proxy.ready()
+def test_a_metric_tells_whether_a_remote_is_there() -> None:
+    endpoint = f"tcp://127.0.0.1:{free_port()}"
+    with Egress(endpoint) as proxy:
         with local(proxy, Client) as client:
             client.begin()
             client.recv_until_closed()
-        wait_until(lambda: not proxy.ready(), "it is not ready")
-        with Remote(proxy.server, echo, endpoint=proxy.config.read_text().split('remote = ["')[1].split('"')[0]):
-            wait_until(proxy.ready, "it is ready again")
+        proxy.wait_metric("curveproxy_backend_up", 0, service="default")
+        assert proxy.metrics()["curveproxy_backend_up", frozenset({("service", "default")})] == 0
+        with Remote(proxy.server, echo, endpoint=endpoint):
+            wait_until(lambda: comes_through(proxy), "a client is served")
+            proxy.wait_metric("curveproxy_backend_up", 1, service="default")
 
 
 def test_a_secret_is_in_no_line() -> None:
