@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import zmq
 from support.baseline import baseline
-from support.egress import Egress, Remote, is_silent, local, rig, session
+from support.egress import Egress, Remote, is_silent, local, rig, session, some_deep
 from support.libzmq import Libzmq
 from support.local import Client, Client1, Client2
 from support.peer import Peer
@@ -148,8 +148,9 @@ LOCAL: dict[str, tuple[type[Client], Callable[[Any], object]]] = {
 }
 
 
-@pytest.mark.parametrize(("kind", "stage"), LOCAL.values(), ids=LOCAL)
-def test_it_leaves_whatever_a_client_is_about(kind: type[Client], stage: Callable[[Any], object]) -> None:
+@pytest.mark.parametrize("name", some_deep(LOCAL, {"connected", "half of READY", "half an old identity"}))
+def test_it_leaves_whatever_a_client_is_about(name: str) -> None:
+    kind, stage = LOCAL[name]
     with rig(process={"drain_seconds": 20}) as (proxy, remote), local(proxy, kind) as client:
         stage(client)
         proxy.wait_metric("curveproxy_half_open_connections", 1)
@@ -168,13 +169,13 @@ REMOTE = {
 }
 
 
-@pytest.mark.parametrize("steps", REMOTE.values(), ids=REMOTE)
-@pytest.mark.parametrize("kind", [Client1, Client2, Client], ids=["1.0", "2.0", "3.0"])
-def test_it_leaves_whatever_a_remote_is_about(kind: type[Client], steps: list[str]) -> None:
+@pytest.mark.parametrize("name", some_deep(REMOTE, {"HELLO", "INITIATE"}))
+@pytest.mark.parametrize("kind", [*(pytest.param(old, marks=pytest.mark.deep) for old in (Client1, Client2)), Client])
+def test_it_leaves_whatever_a_remote_is_about(kind: type[Client], name: str) -> None:
     with rig(process={"drain_seconds": 1}) as (proxy, remote), local(proxy, kind) as client:
         client.begin()
         with remote.accept() as behind:
-            for step in steps:
+            for step in REMOTE[name]:
                 getattr(behind, step)()
             proxy.signal()
             client.recv_until_closed()
@@ -182,7 +183,7 @@ def test_it_leaves_whatever_a_remote_is_about(kind: type[Client], steps: list[st
         assert proxy.wait() == 0
 
 
-@pytest.mark.parametrize("kind", [Client1, Client2, Client], ids=["1.0", "2.0", "3.0"])
+@pytest.mark.parametrize("kind", [*(pytest.param(old, marks=pytest.mark.deep) for old in (Client1, Client2)), Client])
 def test_it_leaves_while_clients_wait_for_a_remote_that_is_down(kind: type[Client]) -> None:
     endpoint = f"tcp://127.0.0.1:{free_port()}"
     with Egress(endpoint, egress={"client_socket_type": "DEALER"}, process={"drain_seconds": 20}) as proxy:
@@ -204,10 +205,11 @@ def test_it_leaves_while_clients_wait_for_a_remote_that_is_down(kind: type[Clien
 # --- who goes at any stage leaves nothing
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("steps", REMOTE.values(), ids=REMOTE)
 @pytest.mark.parametrize("reset", [False, True], ids=["closes", "resets"])
 def test_a_client_that_goes_while_its_remote_is_dialled_leaves_nothing(steps: list[str], reset: bool) -> None:
-    with rig() as (proxy, remote):
+    with rig(egress={"connect_seconds": 1}) as (proxy, remote):
         with session(proxy, remote) as (client, behind):
             client.send([b"warm"])
             assert behind.recv() == [b"warm"]

@@ -12,10 +12,10 @@ from support import zmtp
 from support.baseline import baseline
 from support.client import CurvePeer, RawServer
 from support.curve import Keys
-from support.egress import Egress, Remote, is_silent, local, rig
+from support.egress import FAILURES, Egress, Remote, is_silent, local, rig, some_deep, table
 from support.libzmq import Libzmq
 from support.local import Client, Client1, Client2
-from support.peer import Peer
+from support.peer import Peer, connect
 from support.process import Sidecar, free_port, wait_until
 from support.service import Behaviour, RawService, closes_at_once, echo, silent
 from support.zap import Zap
@@ -32,9 +32,9 @@ def port() -> str:
     return f"tcp://127.0.0.1:{free_port()}"
 
 
-def told(proxy: Sidecar) -> list[tuple[str, str]]:
+def told(proxy: Sidecar, name: str = "default") -> list[tuple[str, str]]:
     """Reason and detail of each line about a remote that could not be used; each has its hint."""
-    lines = [line for line in proxy.log if line["event"] == "backend failed"]
+    lines = [line for line in proxy.log if line["event"] == "backend failed" and line["service"] == name]
     for line in lines:
         assert line["hint"] == ClientFailure(line["reason"]).hint
     return [(line["reason"], line.get("detail", "")) for line in lines]
@@ -135,14 +135,30 @@ BROKEN: dict[str, tuple[Behaviour, str]] = {
 }
 
 
-@pytest.mark.parametrize(("behaviour", "reason"), BROKEN.values(), ids=BROKEN)
-def test_a_remote_that_is_broken_has_its_word_and_leaves_nothing(behaviour: Behaviour, reason: str) -> None:
-    with rig(behaviour, egress={"connect_seconds": 0.5}) as (proxy, remote):
-        with baseline(proxy):
-            is_turned_away(proxy)
-        remote.errors.clear()
-        assert set(proxy.failures()) == {reason}
-        assert [word for word, _ in told(proxy)][:1] == [reason]
+@pytest.fixture(scope="module")
+def broken() -> Iterator[Egress]:
+    """An egress before each of them."""
+    with ExitStack() as stack:
+        remotes = {name: stack.enter_context(Remote(Keys.new(), does)) for name, (does, _) in BROKEN.items()}
+        config = "".join(table(name, remote.endpoint, connect_seconds=0.5) for name, remote in remotes.items())
+        proxy = Egress(config=config)
+        for remote in remotes.values():
+            remote.keys = proxy.server
+            stack.callback(remote.errors.clear)  # a connection that is given up is no fault of its server
+        yield stack.enter_context(proxy)
+
+
+QUICK = {"is silent", "offers NULL", "closes after the greeting", "refuses with 400", "says a type that does not fit"}
+
+
+@pytest.mark.parametrize("name", some_deep(BROKEN, QUICK))
+def test_a_remote_that_is_broken_has_its_word_and_leaves_nothing(broken: Egress, name: str) -> None:
+    with baseline(broken), Client(connect(broken.endpoints[name])) as client:
+        client.begin()
+        client.recv_until_closed()
+    _, reason = BROKEN[name]
+    assert broken.metric(FAILURES, service=name, reason=reason) == broken.metric(FAILURES, service=name) > 0
+    assert told(broken, name)[0][0] == reason
 
 
 @each
@@ -178,12 +194,13 @@ def test_a_libzmq_server_with_another_key(libzmq: Libzmq) -> None:
         assert set(proxy.failures()) == {"welcome_closed"}
 
 
-@pytest.mark.parametrize(
-    ("status", "reason"), [(b"400", "refused"), (b"500", "refused"), (b"300", "ready_timeout"), (b"", "ready_timeout")]
-)
-def test_a_zap_handler_that_does_not_let_us_in(libzmq: Libzmq, status: bytes, reason: str) -> None:
+ZAP = {"400": "refused", "500": "refused", "300": "ready_timeout", "": "ready_timeout"}
+
+
+@pytest.mark.parametrize("word", some_deep(ZAP, {"400", "300"}))
+def test_a_zap_handler_that_does_not_let_us_in(libzmq: Libzmq, word: str) -> None:
     """libzmq says nothing of a 300. A client comes again, and is let in once the handler has changed its mind."""
-    endpoint = port()
+    endpoint, status, reason = port(), word.encode(), ZAP[word]
     with Egress(endpoint, egress={"connect_seconds": 1}) as proxy, Zap(libzmq.context, status) as zap:
         service, _ = libzmq.bind(zmq.REP, endpoint, server=proxy.server, zap_domain=b"orders")
         client = libzmq.connect(zmq.REQ, proxy.public, reconnect_ivl=50)
@@ -230,9 +247,9 @@ PASSING = {
 }
 
 
-@pytest.mark.parametrize("first", PASSING.values(), ids=PASSING)
-def test_the_next_remote_is_tried_when_the_first(first: Behaviour | None) -> None:
-    with two(first) as (proxy, _, second):
+@pytest.mark.parametrize("name", some_deep(PASSING, {"is not there", "is silent", "has another key"}))
+def test_the_next_remote_is_tried_when_the_first(name: str) -> None:
+    with two(PASSING[name]) as (proxy, _, second):
         with baseline(proxy):
             assert is_served(proxy)
         assert len(second) == 1
@@ -329,7 +346,7 @@ def test_a_remote_that_is_down_costs_no_try_for_each_client(libzmq: Libzmq) -> N
         assert [client.recv() for client in clients] == [b"hello"] * 50
 
 
-@each
+@pytest.mark.parametrize("kind", [*(pytest.param(old, marks=pytest.mark.deep) for old in (Client1, Client2)), Client])
 def test_who_waits_for_a_remote_that_is_down_has_nothing_taken(kind: type[Client]) -> None:
     with Egress(endpoint := port(), egress={"client_socket_type": "DEALER"}) as proxy:
         is_turned_away(proxy, kind)  # and it is down from now on
