@@ -33,10 +33,10 @@ EXHAUSTED = {
     errno.ENOSPC: "epoll can watch no more descriptors: fs.epoll.max_user_watches",
 }
 
-# Keepalive: how soon a peer across a network is noticed that has disappeared without closing.
+# Keepalive: how soon a peer across a network is noticed that has disappeared without closing. There is no
+# TCP_USER_TIMEOUT beside it: it counts the time too in which a peer's window is closed, however well the peer answers,
+# so that a client that reads nothing for a while would lose its session and what is on its way to it.
 KEEPALIVE_IDLE, KEEPALIVE_INTERVAL, KEEPALIVE_COUNT = 30, 10, 3
-
-USER_TIMEOUT_MS = 60_000
 
 
 def configure_public(listener: socket.socket) -> None:
@@ -48,7 +48,6 @@ def configure_public(listener: socket.socket) -> None:
     _configure_tcp(listener)
     _set_receive_buffer(listener, HALF_OPEN_RECEIVE_BUFFER)
     _keep_alive(listener)
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MS)
 
 
 def _configure_tcp(sock: socket.socket) -> None:
@@ -90,10 +89,7 @@ def prepare_backend(family: int) -> socket.socket:
 
 
 def prepare_remote(family: int) -> socket.socket:
-    """Make one to dial the remote of an egress, across a network that may lose it without a word.
-
-    It has no TCP_USER_TIMEOUT: a remote may take nothing for as long as it likes.
-    """
+    """Make one to dial the remote of an egress, across a network that may lose it without a word."""
     sock = prepare_backend(family)
     if family != socket.AF_UNIX:
         _keep_alive(sock)

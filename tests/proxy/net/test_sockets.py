@@ -13,7 +13,6 @@ from curveproxy.proxy.net.sockets import (
     HALF_OPEN_RECEIVE_BUFFER,
     KEEPALIVE_IDLE,
     SO_BUF_LOCK,
-    USER_TIMEOUT_MS,
     all_has_arrived,
     configure_public,
     is_loopback,
@@ -95,14 +94,14 @@ def option(sock: socket.socket, level: int, name: int) -> int:
     return sock.getsockopt(level, name)
 
 
-def test_an_accepted_socket_notices_a_peer_that_has_gone_and_sends_at_once() -> None:
+def test_an_accepted_socket_notices_a_peer_that_has_gone_keeps_one_that_takes_nothing_and_sends_at_once() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         configure_public(listener)
         with socket.create_connection(listener.getsockname()), listener.accept()[0] as accepted:
             assert option(accepted, socket.SOL_SOCKET, socket.SO_KEEPALIVE)
             assert option(accepted, socket.IPPROTO_TCP, socket.TCP_NODELAY)
             assert option(accepted, socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == KEEPALIVE_IDLE
-            assert option(accepted, socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == USER_TIMEOUT_MS
+            assert not option(accepted, socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
 
 
 def test_what_comes_before_a_handshake_has_a_locked_bound_and_a_session_has_none() -> None:
