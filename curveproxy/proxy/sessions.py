@@ -59,7 +59,7 @@ class SessionTable:
         self.throttle.tick(now)
         self._maintenance.tick(now, self._sessions, self._settings)
         for session in [late for late in self._lingering if late.ends_by <= now]:
-            session.close()
+            session.expire()
 
     # --- limits of clients
 

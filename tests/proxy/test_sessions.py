@@ -99,9 +99,9 @@ def test_whoever_s_time_has_come_is_closed() -> None:
     late.ends_by, patient.ends_by, gone.ends_by = 5.0, 9.0, 4.0
     table.remove(gone)
     table.expire(5.0)
-    assert (late.calls, patient.calls, gone.calls) == (["close"], [], [])
+    assert (late.calls, patient.calls, gone.calls) == (["expire"], [], [])
     table.expire(6.0)
-    assert late.calls == ["close"], "once"
+    assert late.calls == ["expire"], "once"
 
 
 @pytest.mark.parametrize(

@@ -94,8 +94,8 @@ class RecordingSession(Session):
         self.calls.append(reason)
         self.on_end(self)
 
-    def close(self) -> None:
-        self.calls.append("close")
+    def expire(self) -> None:
+        self.calls.append("expire")
         self.on_end(self)
 
 

@@ -106,6 +106,11 @@ def nothing_has_come(sock: socket.socket) -> bool:
     return not any(fcntl.ioctl(sock, termios.FIONREAD, bytes(4)))
 
 
+def was_reset(sock: socket.socket) -> bool:
+    """Whether its connection has ended with an error that nobody has been told. It is told now."""
+    return bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
+
+
 def is_readable(sock: socket.socket) -> bool:
     """Whether there is something to read or to accept. Uses poll, because select ends at descriptor 1023."""
     return _is_ready(sock, select.POLLIN)

@@ -1,6 +1,7 @@
 """Two established peers, and the two pumps between them."""
 
 from curveproxy.proxy.established import Established
+from curveproxy.proxy.net import sockets
 from curveproxy.proxy.relay.env import AdmittedClient, RelayEnv
 from curveproxy.proxy.relay.facts import DOWNWARDS, FROM_REMOTE, UPWARDS, SessionFacts
 from curveproxy.proxy.relay.outbox import Outbox, PumpOwner
@@ -8,7 +9,7 @@ from curveproxy.proxy.relay.peer import Peer
 from curveproxy.proxy.relay.pump import Pump
 from curveproxy.proxy.relay.transform import transforms
 from curveproxy.proxy.settings import ServiceSettings
-from curveproxy.reasons import Invalid
+from curveproxy.reasons import Closed, Invalid
 from curveproxy.wire.zmtp.frame import Dialect
 
 SUBSCRIBE_TO_ALL = b"\1"
@@ -66,6 +67,14 @@ class PumpPair(SessionFacts, PumpOwner):
         if self._to_upstream.opens:
             return self._downstream, self._to_upstream
         return self._upstream, self._to_downstream
+
+    def _who_has_gone(self) -> Closed | None:
+        """Why it ends where a side has gone of which more is unread; None while both are there."""
+        sides = (self._downstream, self._to_upstream, UPWARDS), (self._upstream, self._to_downstream, DOWNWARDS)
+        for peer, pump, labels in sides:
+            if pump.is_finishing:
+                return labels.source_reset if sockets.was_reset(peer.socket) else labels.source_closed
+        return None
 
     def source_lost(self, pump: Outbox) -> None:
         self._other(pump).lose_sink()

@@ -221,6 +221,12 @@ class Session(PumpPair):
             self.reason = reason
         self.close()
 
+    def expire(self) -> None:
+        """Nothing has moved for too long since it began to end: one side takes no more, and the other has gone."""
+        if self.reason is None:
+            self.reason = self._who_has_gone()
+        self.close()
+
     def failed(self, error: Exception) -> None:
         """An error of ours ends this session, and no other."""
         self.env.observer.unexpected(error)

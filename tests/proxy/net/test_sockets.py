@@ -28,6 +28,7 @@ from curveproxy.proxy.net.sockets import (
     set_mark,
     source_of,
     uid_of,
+    was_reset,
 )
 
 
@@ -136,6 +137,15 @@ def test_a_remote_that_disappears_is_noticed_and_one_that_takes_nothing_is_not_l
             assert option(sock, socket.SOL_SOCKET, socket.SO_KEEPALIVE)
             assert option(sock, socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == KEEPALIVE_IDLE
             assert not option(sock, socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
+
+
+def test_it_is_known_whether_a_connection_was_reset() -> None:
+    for unread, was in ((b"", False), (b"x", True)):
+        one, other = socket.socketpair()
+        with one, other:
+            one.sendall(unread)
+            other.close()
+            assert was_reset(one) is was
 
 
 def test_it_is_known_what_can_be_read_and_written() -> None:

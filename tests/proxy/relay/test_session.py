@@ -243,3 +243,25 @@ def test_an_error_of_ours_is_reported_and_is_the_reason() -> None:
     assert (relay.errors, relay.ended) == ([error], Closed.INTERNAL)
     relay.client.close()
     relay.service.close()
+
+
+@pytest.mark.parametrize(("leaves_unread", "reason"), [(False, Closed.CLIENT_CLOSED), (True, Closed.CLIENT_RESET)])
+def test_who_goes_while_the_service_takes_nothing_is_told_as_one_who_has_gone(
+    relay: Relay, clock: Clock, leaves_unread: bool, reason: Closed
+) -> None:
+    if leaves_unread:
+        reply(relay)
+    nonce = FIRST_NONCE
+    while not relay.to_service.is_blocked_on_sink:
+        relay.client.send(sealed(nonce, bytes(1000)))
+        relay.near.ready(READ)
+        relay.go_on()
+        nonce += 1
+    relay.client.send(sealed(nonce, b"unread"))
+    relay.client.close()
+    relay.near.ready(READ | GONE)
+    relay.go_on()
+    assert relay.session.reason is None, "there is more of it to be read"
+    assert relay.session.ends_by == clock.now + LINGER_SECONDS
+    relay.session.expire()
+    assert relay.ended == reason
