@@ -145,7 +145,7 @@ def test_a_service_and_an_egress_change_places(remote: Remote) -> None:
             assert greets != served, "an ingress speaks first, an egress does not"
 
 
-@pytest.mark.parametrize("of", [1, 2])
+@pytest.mark.parametrize("of", [1, pytest.param(2, marks=pytest.mark.deep)])
 def test_who_waits_for_a_remote_that_is_down_gets_to_the_one_that_takes_its_place(remote: Remote, of: int) -> None:
     listen, down = (f"tcp://127.0.0.1:{free_port()}" for _ in range(2))
     config = table("far", down, listen=listen, server_keys=[key_of(remote)])
@@ -161,7 +161,7 @@ def test_who_waits_for_a_remote_that_is_down_gets_to_the_one_that_takes_its_plac
 # --- its keys
 
 
-@pytest.mark.parametrize("of", [1, 2])
+@pytest.mark.parametrize("of", [1, pytest.param(2, marks=pytest.mark.deep)])
 def test_keys_are_rotated_while_sessions_stand(of: int) -> None:
     with (
         Remote(Keys.new(), echo) as remote,
@@ -255,7 +255,7 @@ with socket.socket(socket.AF_UNIX) as sock:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
-@pytest.mark.parametrize("of", [1, 2])
+@pytest.mark.parametrize("of", [1, pytest.param(2, marks=pytest.mark.deep)])
 def test_who_may_connect_is_whom_mode_and_allow_uids_let_in(remote: Remote, public_place: Path, of: int) -> None:
     path = public_place / "far.sock"
 
@@ -320,7 +320,7 @@ def health(place: Path, port: int) -> Path:
 
 
 @pytest.mark.systemd
-@pytest.mark.parametrize("of", [1, 2])
+@pytest.mark.parametrize("of", [1, pytest.param(2, marks=pytest.mark.deep)])
 def test_a_socket_of_a_service_manager_gets_the_mode_and_is_left_where_it_was(
     remote: Remote, tmp_path: Path, of: int
 ) -> None:
