@@ -254,8 +254,9 @@ with socket.socket(socket.AF_UNIX) as sock:
     return done.stdout.strip()
 
 
+@pytest.mark.deep
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
-@pytest.mark.parametrize("of", [1, pytest.param(2, marks=pytest.mark.deep)])
+@pytest.mark.parametrize("of", [1, 2])
 def test_who_may_connect_is_whom_mode_and_allow_uids_let_in(remote: Remote, public_place: Path, of: int) -> None:
     path = public_place / "far.sock"
 

@@ -454,6 +454,7 @@ async def test_of_another_connection_than_a_unix_socket_s_no_user_is_known_and_n
             assert gate.observer.events[1] == refused(Outcome.CLIENT_UNKNOWN, "uid unknown")
 
 
+@pytest.mark.deep
 @pytest.mark.skipif(os.getuid() != 0, reason="only root may be another user")
 async def test_another_real_user_is_told_apart() -> None:
     with TemporaryDirectory() as directory:
