@@ -31,7 +31,7 @@ class Fault(StrEnum):
     # the handshakes of ZMTP 1.0 and 2.0
     OLD_HANDSHAKE = "old_handshake"  # a malformed identity or socket type
     SOCKET_TYPE = "socket_type"  # ZMTP 2.0 has no number for the socket type that we should announce
-    # frames after the handshake; each but GAP has the name of a ``codec.state.Stop``
+    # frames and records after the handshake; each but GAP has the name of a ``codec.state.Stop``
     FRAMING = "framing"
     OUTER_MORE = "outer_more"
     TOO_SHORT = "too_short"
@@ -40,6 +40,7 @@ class Fault(StrEnum):
     NONCE = "nonce"
     GAP = "gap"
     BOX = "box"
+    RECORD = "record"  # one that does not open: damaged, forged, repeated, or another one was left out
 
 
 class PeerError(Exception):

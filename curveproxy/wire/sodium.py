@@ -3,6 +3,8 @@
 The zero-copy calls take addresses, so that a frame is opened from one buffer straight into another.
 """
 
+from typing import Any
+
 # Importing nacl.bindings calls sodium_init(), without which libsodium runs at half its speed.
 from nacl.bindings import (
     crypto_box_beforenm,
@@ -24,10 +26,46 @@ seal_at = lib.crypto_box_easy_afternm
 open_at = lib.crypto_box_open_easy_afternm
 address = ffi.from_buffer
 
+# AEGIS-256 of libsodium 1.0.19 and later.
+AEGIS_SEAL, AEGIS_OPEN = "crypto_aead_aegis256_encrypt", "crypto_aead_aegis256_decrypt"
+BLAKE2B = "crypto_generichash_blake2b_salt_personal"
+_NO_SALT = bytes(16)
+
 
 def address_of(function: str) -> int:
-    """Where one of libsodium's functions is, for code that calls it from C."""
-    return int(ffi.cast("uintptr_t", ffi.addressof(lib, function)))
+    """Where one of libsodium's functions is, for code that calls it from C; 0 where this libsodium has none."""
+    return int(ffi.cast("uintptr_t", ffi.addressof(lib, function))) if hasattr(lib, function) else 0
+
+
+def has_aegis() -> bool:
+    """Whether this libsodium has AEGIS-256."""
+    return hasattr(lib, AEGIS_SEAL) and hasattr(lib, AEGIS_OPEN)
+
+
+def has_fast_aes() -> bool:
+    """Whether this processor has AES, and all else with which libsodium's AEGIS is fast and takes the same time always.
+
+    libsodium asks it for AES-256-GCM, which needs more of the processor than AEGIS does.
+    """
+    return bool(lib.crypto_aead_aes256gcm_is_available())
+
+
+def seal_aegis_at(to: Any, octets: Any, size: int, header: Any, nonce: bytes, key: Any) -> None:
+    """AEGIS-256 with a header of two octets as its associated data. to, octets, header, key: addresses."""
+    lib.crypto_aead_aegis256_encrypt(to, ffi.NULL, octets, size, header, spec.RECORD_HEADER, ffi.NULL, nonce, key)
+
+
+def open_aegis_at(to: Any, box: Any, size: int, header: Any, nonce: bytes, key: Any) -> int:
+    """The reverse; 0 when it worked. What has been written is nothing before this returns."""
+    failed: int = lib.crypto_aead_aegis256_decrypt(
+        to, ffi.NULL, ffi.NULL, box, size, header, spec.RECORD_HEADER, nonce, key
+    )
+    return failed
+
+
+def blake2b_at(to: Any, size: int, octets: bytes, key: Any, person: bytes) -> None:
+    """BLAKE2b with a key of 32 octets. to, key: addresses."""
+    lib.crypto_generichash_blake2b_salt_personal(to, size, octets, len(octets), key, spec.KEY_SIZE, _NO_SALT, person)
 
 
 class BoxError(Exception):
@@ -105,17 +143,25 @@ def equal(left: bytes, right: bytes) -> bool:
 
 
 __all__ = [
+    "AEGIS_OPEN",
+    "AEGIS_SEAL",
+    "BLAKE2B",
     "BoxError",
     "address",
     "address_of",
+    "blake2b_at",
     "equal",
+    "has_aegis",
+    "has_fast_aes",
     "keypair",
+    "open_aegis_at",
     "open_at",
     "open_box",
     "open_secret",
     "public_of",
     "randombytes",
     "seal",
+    "seal_aegis_at",
     "seal_at",
     "seal_secret",
     "shared_key",

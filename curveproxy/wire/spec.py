@@ -72,6 +72,9 @@ MINOR: Final = 0
 # READY to a client: libzmq < 4.2.3 and JeroMQ copy its metadata into 256 octets of stack.
 READY_METADATA_MAX: Final = 256
 
+# INITIATE's metadata with an offer of records in it: libzmq < 4.3.2 opens INITIATE into a buffer for so much.
+INITIATE_METADATA_MAX: Final = 256
+
 # libzmq and NetMQ multiply a PING's TTL by 100 in 16 bits: 656 becomes 64 ms.
 PING_TTL_MAX: Final = 655
 
@@ -86,3 +89,22 @@ COMMAND_MAX: Final = 2 * SUBSCRIPTION_MAX
 
 # A backend's greeting and READY together: ample.
 BACKEND_HANDSHAKE_MAX: Final = 65536
+
+# --- records: the other form that two curveproxies may agree on for what follows the handshake ---
+
+# A record's header, 16 bits: REKEY, then the size of what is in the box, less one.
+RECORD_HEADER: Final = 2
+REKEY: Final = 0x8000
+RECORD_MAX: Final = 32768
+AEGIS_TAG_SIZE: Final = 32  # the longer one of two, which only one key can have made
+
+# A sender steps its key at the end of each batch, so behind 33 records at most. One that never does is at fault, long
+# before any of the ciphers asks for it.
+RECORDS_A_KEY: Final = 2**20
+
+# Padding: zeros, and how much there is before them. A record is padded to a multiple of so many octets at most.
+PAD_SIZE: Final = 2
+PAD_TO_MAX: Final = RECORD_MAX
+
+# A command in the plain stream is held until it is whole: a SUBSCRIBE with ample room around it.
+STREAM_COMMAND_MAX: Final = 4096 + 256

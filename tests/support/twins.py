@@ -7,7 +7,8 @@ from typing import Any
 from attrs import fields
 from nacl.bindings import crypto_box_easy_afternm
 
-from curveproxy.wire.codec.state import Buffer, CodecState
+from curveproxy.wire.codec.record_state import STREAM_BATCH, RecordState
+from curveproxy.wire.codec.state import Batch, Buffer, CodecState
 from curveproxy.wire.zmtp.frame import Dialect, frame
 
 KEY = bytes(range(32))
@@ -17,9 +18,12 @@ FROM_CLIENT = b"CurveZMQMESSAGEC"
 TWINS = {"py": "curveproxy.wire.codec.python", "c": "curveproxy.wire.codec.native"}
 MEMBERS = [member.name for member in fields(CodecState)]
 
+CHAIN = bytes(range(32, 64))
+RECORD_MEMBERS = sorted({*RecordState.__slots__} - {"key", "secrets"})
+
 
 def twin_named(name: str) -> ModuleType | None:
-    """A module with ``CodecState``, ``open_frames`` and ``seal_frames``; None when it was not built."""
+    """A module with the states and functions of the codec; None when it was not built."""
     try:
         return import_module(TWINS[name])
     except ImportError:
@@ -43,6 +47,26 @@ def direction(
     """The state of what opens a client's MESSAGEs, or seals as one."""
     state: CodecState = twin.CodecState(KEY, FROM_CLIENT, nonce, limit, dialect, little)
     return state
+
+
+def record_state(
+    twin: ModuleType,
+    suite: int = 1,
+    limit: int = LIMIT,
+    dialect: Dialect = Dialect.V3,
+    pad_to: int = 0,
+    *,
+    chain: bytes = CHAIN,
+    batch: int = STREAM_BATCH,
+) -> RecordState:
+    """The state of what seals or opens one direction's records."""
+    state: RecordState = twin.RecordState(chain, suite, limit, dialect, pad_to, batch)
+    return state
+
+
+def record_members_of(state: RecordState) -> dict[str, Any]:
+    """All that a state of records holds but its keys, by name."""
+    return {name: getattr(state, name) for name in RECORD_MEMBERS}
 
 
 def plain(parts: list[tuple[bytes, bool]], dialect: Dialect = Dialect.V3) -> bytes:
@@ -77,3 +101,12 @@ def filled(octets: bytes, size: int = 0) -> Buffer:
     buffer = Buffer(max(size, len(octets), 1))
     buffer.view[: len(octets)] = octets
     return buffer
+
+
+def called(
+    twin: ModuleType, name: str, state: CodecState | RecordState, octets: bytes, capacity: int = 1 << 20
+) -> tuple[bytes, Batch]:
+    """What a function of the codec makes of octets."""
+    target = Buffer(capacity)
+    batch: Batch = getattr(twin, name)(state, filled(octets), 0, len(octets), target, 0)
+    return bytes(target.view[: batch.at]), batch

@@ -8,7 +8,7 @@ from support.twins import TWINS, twin_named
 
 @pytest.fixture(params=TWINS, scope="session")
 def twin(request: pytest.FixtureRequest) -> ModuleType:
-    """A module with ``CodecState``, ``open_frames`` and ``seal_frames``."""
+    """A module with the states and functions of the codec."""
     module = twin_named(request.param)
     if module is None:
         pytest.skip("the C codec was not built: there was no compiler")

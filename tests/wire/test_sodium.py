@@ -1,8 +1,11 @@
 """libsodium as we call it: what it refuses is a BoxError, what we do wrong a ValueError."""
 
+import hashlib
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+from nacl import bindings
 
 from curveproxy.wire import sodium, spec
 
@@ -59,3 +62,35 @@ def test_equal_compares_all_octets() -> None:
     assert sodium.equal(b"same", b"same")
     assert not sodium.equal(b"same", b"sane")
     assert not sodium.equal(b"same", b"sam")
+
+
+def test_aegis_is_that_of_libsodium() -> None:
+    assert sodium.has_aegis()
+    plain, header, nonce = b"plain", b"\x80\4", bytes(32)
+    box, back = bytearray(len(plain) + spec.AEGIS_TAG_SIZE), bytearray(len(plain))
+    at, key = sodium.address(box), sodium.address(KEY)
+    sodium.seal_aegis_at(at, plain, len(plain), header, nonce, key)
+    assert box == bindings.crypto_aead_aegis256_encrypt(plain, header, nonce, KEY)
+    assert sodium.open_aegis_at(sodium.address(back), at, len(box), header, nonce, key) == 0
+    assert back == plain
+    box[0] ^= 1
+    assert sodium.open_aegis_at(sodium.address(back), at, len(box), header, nonce, key) != 0
+    assert back != plain
+
+
+def test_blake2b_is_that_of_everybody() -> None:
+    made = bytearray(64)
+    sodium.blake2b_at(sodium.address(made), 64, b"step", sodium.address(KEY), b"curveproxy-rec-1")
+    assert made == hashlib.blake2b(b"step", key=KEY, digest_size=64, person=b"curveproxy-rec-1").digest()
+
+
+def test_a_function_has_an_address_where_it_is_there() -> None:
+    assert sodium.address_of(sodium.AEGIS_SEAL) not in (0, sodium.address_of(sodium.AEGIS_OPEN))
+    assert sodium.address_of("crypto_of_tomorrow") == 0
+
+
+def test_the_processor_is_asked_for_aes() -> None:
+    flags = Path("/proc/cpuinfo").read_text()
+    wanted = all(f" {flag}" in flags for flag in ("aes", "avx", "pclmulqdq"))
+    if "GenuineIntel" in flags or "AuthenticAMD" in flags:
+        assert sodium.has_fast_aes() == wanted

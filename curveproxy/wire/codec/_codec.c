@@ -1,40 +1,18 @@
-/* The twin in C of python.py, which is the definition: the type CodecState, and the loops of core.h over it.
+/* The extension: what its two types and their functions share, and its beginning. _frames.c has those of MESSAGEs,
+ * _records.c those of records.
  *
- * A state keeps its key itself and overwrites it when it is freed. The functions of libsodium, and the classes of what is
- * returned, are handed to setup(). The GIL is released where a call takes long enough for others to gain by it.
+ * It is not linked with libsodium. The functions of PyNaCl's libsodium, and the classes of what is returned, are handed
+ * to setup().
  */
 
-#define PY_SSIZE_T_CLEAN
-#define Py_LIMITED_API 0x030B0000
-#include <Python.h>
+#include "module.h"
 
-#include "core.h"
+/* How many functions of libsodium there are in a codec_crypto. */
+enum { FUNCTIONS = sizeof(codec_crypto) / sizeof(void *) };
 
-/* state.BATCH_FRAMES */
-enum { BATCH_FRAMES = 4096 };
+/* --- converters */
 
-/* A call over fewer octets than these takes some microseconds, and keeps the GIL. */
-enum { RELEASES_GIL_FROM = 8192 };
-
-typedef struct {
-    PyTypeObject *state_type;
-    PyObject *batch_type, *stops, *dialects; /* NULL before setup() */
-    PyObject *data;                          /* the name of a Buffer's memory */
-    codec_box *open, *seal;
-    newfunc new_tuple;
-} module_state;
-
-/* --- CodecState */
-
-typedef struct {
-    PyObject_HEAD
-    uint8_t key[KEY_SIZE];
-    codec_state codec;
-    uint64_t left_out_nonce, left_out_frames;
-} state_object;
-
-/* A converter for PyArg_Parse: an integer of 64 bits without sign. */
-static int as_64(PyObject *value, void *to) {
+int codec_as_64(PyObject *value, void *to) {
     unsigned long long converted = PyLong_AsUnsignedLongLong(value);
     if (converted == (unsigned long long)-1 && PyErr_Occurred())
         return 0;
@@ -42,9 +20,9 @@ static int as_64(PyObject *value, void *to) {
     return 1;
 }
 
-static int as_batch(PyObject *value, void *to) {
+int codec_as_batch(PyObject *value, void *to) {
     uint64_t batch;
-    if (!as_64(value, &batch))
+    if (!codec_as_64(value, &batch))
         return 0;
     if (batch > UINT32_MAX) {
         PyErr_SetString(PyExc_OverflowError, "a batch has less than 2**32 frames");
@@ -54,9 +32,9 @@ static int as_batch(PyObject *value, void *to) {
     return 1;
 }
 
-static int as_dialect(PyObject *value, void *to) {
+int codec_as_dialect(PyObject *value, void *to) {
     uint64_t dialect;
-    if (!as_64(value, &dialect))
+    if (!codec_as_64(value, &dialect))
         return 0;
     if (dialect < V1 || dialect > V3) {
         PyErr_SetString(PyExc_ValueError, "a dialect is 1, 2 or 3");
@@ -66,194 +44,49 @@ static int as_dialect(PyObject *value, void *to) {
     return 1;
 }
 
-static PyObject *state_new(PyTypeObject *type, PyObject *arguments, PyObject *keywords) {
-    static char *names[] = {"key",  "prefix",     "nonce",   "limit", "dialect",  "little_endian",
-                            "held", "discarding", "command", "batch", "left_out", NULL};
-    const char *key, *prefix;
-    Py_ssize_t key_size, prefix_size;
-    int little_endian = 0, discarding = 0;
-    uint64_t command_at = 0, command_size = 0, left_out_nonce = 0, left_out_frames = 0;
-    codec_state codec = {.dialect = V3, .batch = BATCH_FRAMES};
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "y#y#O&O&|O&pO&p(O&O&)O&(O&O&)", names, &key, &key_size,
-                                     &prefix, &prefix_size, as_64, &codec.nonce, as_64, &codec.limit, as_dialect,
-                                     &codec.dialect, &little_endian, as_64, &codec.held, &discarding, as_64,
-                                     &command_at, as_64, &command_size, as_batch, &codec.batch, as_64,
-                                     &left_out_nonce, as_64, &left_out_frames))
-        return NULL;
-    if (key_size != KEY_SIZE || prefix_size != NONCE_PREFIX) {
-        PyErr_SetString(PyExc_ValueError, "a key has 32 octets, the prefix of a nonce 16");
-        return NULL;
-    }
-    allocfunc allocate = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
-    state_object *self = (state_object *)allocate(type, 0);
-    if (self == NULL)
-        return NULL;
-    codec.little_endian = (uint8_t)little_endian;
-    codec.discarding = (uint8_t)discarding;
-    codec.command_at = (size_t)command_at;
-    codec.command_size = (size_t)command_size;
-    memcpy(codec.prefix, prefix, NONCE_PREFIX);
-    memcpy(self->key, key, KEY_SIZE);
-    self->codec = codec;
-    self->left_out_nonce = left_out_nonce;
-    self->left_out_frames = left_out_frames;
-    return (PyObject *)self;
-}
-
-static void state_dealloc(PyObject *self) {
-    volatile uint8_t *key = ((state_object *)self)->key; /* volatile: else a compiler leaves it out */
-    for (int i = 0; i < KEY_SIZE; i++)
-        key[i] = 0;
-    PyTypeObject *type = Py_TYPE(self);
-    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
-    release(self);
-    Py_DECREF(type);
-}
-
-/* The members that hold a number: where it is. */
-#define NUMBER(member) (void *)offsetof(state_object, member)
+/* --- members */
 
 static void *at_offset(PyObject *self, void *offset) {
     return (char *)self + (size_t)offset;
 }
 
-static int is_deleted(PyObject *value) {
+int codec_is_deleted(PyObject *value) {
     if (value == NULL)
         PyErr_SetString(PyExc_AttributeError, "a state keeps all its members");
     return value == NULL;
 }
 
-static PyObject *get_64(PyObject *self, void *offset) {
+PyObject *codec_get_64(PyObject *self, void *offset) {
     return PyLong_FromUnsignedLongLong(*(uint64_t *)at_offset(self, offset));
 }
 
-static int set_64(PyObject *self, PyObject *value, void *offset) {
-    return !is_deleted(value) && as_64(value, at_offset(self, offset)) ? 0 : -1;
+int codec_set_64(PyObject *self, PyObject *value, void *offset) {
+    return !codec_is_deleted(value) && codec_as_64(value, at_offset(self, offset)) ? 0 : -1;
 }
 
-static PyObject *get_flag(PyObject *self, void *offset) {
+PyObject *codec_get_32(PyObject *self, void *offset) {
+    return PyLong_FromUnsignedLong(*(uint32_t *)at_offset(self, offset));
+}
+
+int codec_set_32(PyObject *self, PyObject *value, void *offset) {
+    return !codec_is_deleted(value) && codec_as_batch(value, at_offset(self, offset)) ? 0 : -1;
+}
+
+PyObject *codec_get_flag(PyObject *self, void *offset) {
     return PyBool_FromLong(*(uint8_t *)at_offset(self, offset));
 }
 
-static int set_flag(PyObject *self, PyObject *value, void *offset) {
-    int flag = is_deleted(value) ? -1 : PyObject_IsTrue(value);
-    if (flag < 0)
-        return -1;
-    *(uint8_t *)at_offset(self, offset) = (uint8_t)flag;
-    return 0;
-}
-
-static PyObject *get_key(PyObject *self, void *unused) {
-    (void)unused;
-    return PyBytes_FromStringAndSize((const char *)((state_object *)self)->key, KEY_SIZE);
-}
-
-static PyObject *get_prefix(PyObject *self, void *unused) {
-    (void)unused;
-    return PyBytes_FromStringAndSize((const char *)((state_object *)self)->codec.prefix, NONCE_PREFIX);
-}
-
-static PyObject *get_batch(PyObject *self, void *unused) {
-    (void)unused;
-    return PyLong_FromUnsignedLong(((state_object *)self)->codec.batch);
-}
-
-static int set_batch(PyObject *self, PyObject *value, void *unused) {
-    (void)unused;
-    return !is_deleted(value) && as_batch(value, &((state_object *)self)->codec.batch) ? 0 : -1;
-}
-
-static PyObject *get_dialect(PyObject *self, void *unused) {
-    (void)unused;
-    module_state *module = PyType_GetModuleState(Py_TYPE(self));
+PyObject *codec_get_dialect(PyObject *self, void *offset) {
+    const module_state *module = PyType_GetModuleState(Py_TYPE(self));
+    const uint8_t number = *(uint8_t *)at_offset(self, offset);
     if (module == NULL || module->dialects == NULL)
-        return PyErr_Occurred() ? NULL : PyLong_FromLong(((state_object *)self)->codec.dialect);
-    PyObject *dialect = PyTuple_GetItem(module->dialects, ((state_object *)self)->codec.dialect - V1);
+        return PyErr_Occurred() ? NULL : PyLong_FromLong(number);
+    PyObject *dialect = PyTuple_GetItem(module->dialects, number - V1);
     Py_XINCREF(dialect);
     return dialect;
 }
 
-static int set_dialect(PyObject *self, PyObject *value, void *unused) {
-    (void)unused;
-    return !is_deleted(value) && as_dialect(value, &((state_object *)self)->codec.dialect) ? 0 : -1;
-}
-
-static PyObject *get_command(PyObject *self, void *unused) {
-    (void)unused;
-    const codec_state *codec = &((state_object *)self)->codec;
-    return Py_BuildValue("(KK)", (unsigned long long)codec->command_at, (unsigned long long)codec->command_size);
-}
-
-static PyObject *get_left_out(PyObject *self, void *unused) {
-    (void)unused;
-    const state_object *state = (const state_object *)self;
-    return Py_BuildValue("(KK)", (unsigned long long)state->left_out_nonce,
-                         (unsigned long long)state->left_out_frames);
-}
-
-static int set_left_out(PyObject *self, PyObject *value, void *unused) {
-    (void)unused;
-    state_object *state = (state_object *)self;
-    uint64_t nonce, frames;
-    if (is_deleted(value))
-        return -1;
-    if (!PyTuple_Check(value) || PyTuple_Size(value) != 2) {
-        PyErr_SetString(PyExc_TypeError, "left_out is a nonce and a number of frames");
-        return -1;
-    }
-    if (!as_64(PyTuple_GetItem(value, 0), &nonce) || !as_64(PyTuple_GetItem(value, 1), &frames))
-        return -1;
-    state->left_out_nonce = nonce;
-    state->left_out_frames = frames;
-    return 0;
-}
-
-static PyGetSetDef state_members[] = {
-    {"key", get_key, NULL, NULL, NULL},
-    {"prefix", get_prefix, NULL, NULL, NULL},
-    {"nonce", get_64, set_64, NULL, NUMBER(codec.nonce)},
-    {"limit", get_64, set_64, NULL, NUMBER(codec.limit)},
-    {"dialect", get_dialect, set_dialect, NULL, NULL},
-    {"little_endian", get_flag, set_flag, NULL, NUMBER(codec.little_endian)},
-    {"held", get_64, set_64, NULL, NUMBER(codec.held)},
-    {"discarding", get_flag, set_flag, NULL, NUMBER(codec.discarding)},
-    {"command", get_command, NULL, NULL, NULL},
-    {"batch", get_batch, set_batch, NULL, NULL},
-    {"left_out", get_left_out, set_left_out, NULL, NULL},
-    {NULL, NULL, NULL, NULL, NULL},
-};
-
-/* All its members but the key, as attrs writes them. */
-static PyObject *state_repr(PyObject *self) {
-    PyObject *text = PyUnicode_FromString("CodecState(");
-    for (const PyGetSetDef *member = state_members + 1; text != NULL && member->name != NULL; member++) {
-        PyObject *value = member->get(self, member->closure), *longer = NULL;
-        if (value != NULL)
-            longer = PyUnicode_FromFormat("%U%s=%R%s", text, member->name, value, member[1].name ? ", " : ")");
-        Py_XDECREF(value);
-        Py_DECREF(text);
-        text = longer;
-    }
-    return text;
-}
-
-static PyType_Slot state_slots[] = {
-    {Py_tp_doc, "One direction of a session: see state.CodecState."},
-    {Py_tp_new, state_new},
-    {Py_tp_dealloc, state_dealloc},
-    {Py_tp_repr, state_repr},
-    {Py_tp_getset, state_members},
-    {0, NULL},
-};
-
-static PyType_Spec state_spec = {
-    .name = "curveproxy.wire.codec._codec.CodecState",
-    .basicsize = sizeof(state_object),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
-    .slots = state_slots,
-};
-
-/* --- the two functions */
+/* --- calls */
 
 /* The memory of a Buffer, to be released by PyBuffer_Release. */
 static int get_memory(const module_state *module, PyObject *buffer, Py_buffer *memory) {
@@ -265,16 +98,49 @@ static int get_memory(const module_state *module, PyObject *buffer, Py_buffer *m
     return result;
 }
 
+int codec_begin(const module_state *module, PyTypeObject *type, PyObject *const *arguments, Py_ssize_t given,
+                codec_call *call) {
+    if (module->batch_type == NULL || given != 6 || !Py_IS_TYPE(arguments[0], type)) {
+        PyErr_SetString(PyExc_TypeError, "six arguments, of which a state of this module is the first");
+        return -1;
+    }
+    Py_ssize_t start = PyLong_AsSsize_t(arguments[2]), end = PyLong_AsSsize_t(arguments[3]),
+               at = PyLong_AsSsize_t(arguments[5]);
+    if ((start == -1 || end == -1 || at == -1) && PyErr_Occurred())
+        return -1;
+    if (get_memory(module, arguments[1], &call->source) < 0)
+        return -1;
+    if (get_memory(module, arguments[4], &call->target) < 0) {
+        PyBuffer_Release(&call->source);
+        return -1;
+    }
+    if (start < 0 || start > end || end > call->source.len || at < 0 || at > call->target.len) {
+        codec_end(call);
+        PyErr_SetString(PyExc_ValueError, "places within the buffers");
+        return -1;
+    }
+    call->start = (size_t)start;
+    call->end = (size_t)end;
+    call->at = (size_t)at;
+    return 0;
+}
+
+void codec_end(codec_call *call) {
+    PyBuffer_Release(&call->target);
+    PyBuffer_Release(&call->source);
+}
+
 /* A state.Batch, as tuple.__new__(Batch, fields) makes one. */
-static PyObject *new_batch(const module_state *module, const codec_batch *b, codec_stop stop) {
+PyObject *codec_new_batch(const module_state *module, size_t start, size_t at, uint64_t messages, uint64_t octets,
+                          codec_stop stop) {
     PyObject *fields = PyTuple_New(5), *arguments = NULL, *result = NULL;
     if (fields == NULL)
         return NULL;
     PyObject *values[5] = {
-        PyLong_FromSize_t(b->start),
-        PyLong_FromSize_t(b->at),
-        PyLong_FromUnsignedLongLong(b->messages),
-        PyLong_FromUnsignedLongLong(b->octets),
+        PyLong_FromSize_t(start),
+        PyLong_FromSize_t(at),
+        PyLong_FromUnsignedLongLong(messages),
+        PyLong_FromUnsignedLongLong(octets),
         PyTuple_GetItem(module->stops, stop),
     };
     Py_XINCREF(values[4]);
@@ -293,92 +159,34 @@ static PyObject *new_batch(const module_state *module, const codec_batch *b, cod
     return result;
 }
 
-typedef codec_stop codec_loop(codec_state *, codec_batch *);
+/* --- setup */
 
-/* (state, source, start, end, target, at) -> Batch */
-static PyObject *run(const module_state *module, PyObject *const *arguments, Py_ssize_t given, codec_loop *loop,
-                     codec_box *box) {
-    if (module->batch_type == NULL || given != 6 || !Py_IS_TYPE(arguments[0], module->state_type)) {
-        PyErr_SetString(PyExc_TypeError, "six arguments, of which a CodecState of this module is the first");
-        return NULL;
-    }
-    state_object *state = (state_object *)arguments[0];
-    Py_ssize_t start = PyLong_AsSsize_t(arguments[2]), end = PyLong_AsSsize_t(arguments[3]),
-               at = PyLong_AsSsize_t(arguments[5]);
-    if ((start == -1 || end == -1 || at == -1) && PyErr_Occurred())
-        return NULL;
-    Py_buffer source, target;
-    if (get_memory(module, arguments[1], &source) < 0)
-        return NULL;
-    if (get_memory(module, arguments[4], &target) < 0) {
-        PyBuffer_Release(&source);
-        return NULL;
-    }
-    PyObject *result = NULL;
-    if (start < 0 || start > end || end > source.len || at < 0 || at > target.len) {
-        PyErr_SetString(PyExc_ValueError, "places within the buffers");
-    } else {
-        codec_batch b = {
-            .box = box,
-            .key = state->key,
-            .source = source.buf,
-            .target = target.buf,
-            .start = (size_t)start,
-            .end = (size_t)end,
-            .at = (size_t)at,
-            .capacity = (size_t)target.len,
-        };
-        codec_stop stop;
-        if (end - start < RELEASES_GIL_FROM) {
-            stop = loop(&state->codec, &b);
-        } else {
-            codec_state codec = state->codec; /* others may read the state meanwhile */
-            Py_BEGIN_ALLOW_THREADS
-            stop = loop(&codec, &b);
-            Py_END_ALLOW_THREADS
-            state->codec = codec;
-        }
-        result = new_batch(module, &b, stop);
-    }
-    PyBuffer_Release(&target);
-    PyBuffer_Release(&source);
-    return result;
-}
-
-static PyObject *open_frames(PyObject *self, PyObject *const *arguments, Py_ssize_t given) {
-    const module_state *module = PyModule_GetState(self);
-    return run(module, arguments, given, codec_open, module->open);
-}
-
-static PyObject *seal_frames(PyObject *self, PyObject *const *arguments, Py_ssize_t given) {
-    const module_state *module = PyModule_GetState(self);
-    return run(module, arguments, given, codec_seal, module->seal);
-}
-
-/* setup(open, seal, Batch, stops, dialects): the addresses of crypto_box_open_easy_afternm and crypto_box_easy_afternm,
- * and the classes of state.py, those of an enumeration as a tuple of their members. */
+/* setup(addresses, Batch, stops, dialects): those of libsodium's functions, in the order of codec_crypto; and the
+ * classes of state.py, those of an enumeration as a tuple of their members. */
 static PyObject *setup(PyObject *self, PyObject *arguments) {
     module_state *module = PyModule_GetState(self);
-    PyObject *addresses[2], *batch, *stops, *dialects;
-    if (!PyArg_ParseTuple(arguments, "OOOO!O!", &addresses[0], &addresses[1], &batch, &PyTuple_Type, &stops,
-                          &PyTuple_Type, &dialects))
+    PyObject *given[FUNCTIONS], *batch, *stops, *dialects;
+    if (!PyArg_ParseTuple(arguments, "(OOOOO)OO!O!", &given[0], &given[1], &given[2], &given[3], &given[4], &batch,
+                          &PyTuple_Type, &stops, &PyTuple_Type, &dialects))
         return NULL;
-    void *functions[2];
-    for (int i = 0; i < 2; i++) {
-        functions[i] = PyLong_AsVoidPtr(addresses[i]);
-        if (functions[i] == NULL) {
-            if (!PyErr_Occurred())
-                PyErr_SetString(PyExc_ValueError, "an address is not 0");
+    void *functions[FUNCTIONS];
+    for (int i = 0; i < FUNCTIONS; i++) {
+        functions[i] = PyLong_AsVoidPtr(given[i]);
+        if (functions[i] == NULL && PyErr_Occurred())
             return NULL;
-        }
+    }
+    codec_crypto crypto;
+    memcpy(&crypto, functions, sizeof crypto);
+    if (crypto.open == NULL || crypto.seal == NULL || crypto.hash == NULL) {
+        PyErr_SetString(PyExc_ValueError, "these addresses are not 0");
+        return NULL;
     }
     if (!PyType_Check(batch) || !PyType_IsSubtype((PyTypeObject *)batch, &PyTuple_Type) ||
         PyTuple_Size(stops) != STOPS || PyTuple_Size(dialects) != V3) {
         PyErr_SetString(PyExc_ValueError, "a class of tuples, the stops, and the dialects of this version");
         return NULL;
     }
-    memcpy(&module->open, &functions[0], sizeof module->open);
-    memcpy(&module->seal, &functions[1], sizeof module->seal);
+    module->crypto = crypto;
     module->new_tuple = (newfunc)PyType_GetSlot(&PyTuple_Type, Py_tp_new);
     PyObject *old[] = {module->batch_type, module->stops, module->dialects};
     module->batch_type = Py_NewRef(batch);
@@ -393,23 +201,28 @@ static PyObject *setup(PyObject *self, PyObject *arguments) {
 
 static PyMethodDef module_methods[] = {
     {"setup", setup, METH_VARARGS, NULL},
-    {"open_frames", (PyCFunction)(void (*)(void))open_frames, METH_FASTCALL, NULL},
-    {"seal_frames", (PyCFunction)(void (*)(void))seal_frames, METH_FASTCALL, NULL},
+    {"open_frames", (PyCFunction)(void (*)(void))codec_open_frames, METH_FASTCALL, NULL},
+    {"seal_frames", (PyCFunction)(void (*)(void))codec_seal_frames, METH_FASTCALL, NULL},
+    {"open_records", (PyCFunction)(void (*)(void))codec_open_records, METH_FASTCALL, NULL},
+    {"seal_records", (PyCFunction)(void (*)(void))codec_seal_records, METH_FASTCALL, NULL},
+    {"seal_octets", (PyCFunction)(void (*)(void))codec_seal_octets, METH_FASTCALL, NULL},
     {NULL, NULL, 0, NULL},
 };
 
 static int module_exec(PyObject *self) {
     module_state *module = PyModule_GetState(self);
     module->data = PyUnicode_InternFromString("data");
-    module->state_type = (PyTypeObject *)PyType_FromModuleAndSpec(self, &state_spec, NULL);
-    if (module->data == NULL || module->state_type == NULL)
+    module->state_type = (PyTypeObject *)PyType_FromModuleAndSpec(self, &codec_state_spec, NULL);
+    module->record_type = (PyTypeObject *)PyType_FromModuleAndSpec(self, &codec_record_spec, NULL);
+    if (module->data == NULL || module->state_type == NULL || module->record_type == NULL)
         return -1;
-    return PyModule_AddType(self, module->state_type);
+    return PyModule_AddType(self, module->state_type) < 0 ? -1 : PyModule_AddType(self, module->record_type);
 }
 
 static int module_traverse(PyObject *self, visitproc visit, void *arg) {
     const module_state *module = PyModule_GetState(self);
     Py_VISIT(module->state_type);
+    Py_VISIT(module->record_type);
     Py_VISIT(module->batch_type);
     Py_VISIT(module->stops);
     Py_VISIT(module->dialects);
@@ -419,6 +232,7 @@ static int module_traverse(PyObject *self, visitproc visit, void *arg) {
 static int module_clear(PyObject *self) {
     module_state *module = PyModule_GetState(self);
     Py_CLEAR(module->state_type);
+    Py_CLEAR(module->record_type);
     Py_CLEAR(module->batch_type);
     Py_CLEAR(module->stops);
     Py_CLEAR(module->dialects);

@@ -1,9 +1,17 @@
+from curveproxy.wire.codec.record_state import RecordState as RecordState  # the types in C have the same members
 from curveproxy.wire.codec.state import Batch, Buffer, Stop
-from curveproxy.wire.codec.state import CodecState as CodecState  # the type in C has the same members
+from curveproxy.wire.codec.state import CodecState as CodecState
 from curveproxy.wire.zmtp.frame import Dialect
 
 def setup(
-    open_box: int, seal_box: int, batch: type[Batch], stops: tuple[Stop, ...], dialects: tuple[Dialect, ...], /
+    functions: tuple[int, int, int, int, int],
+    batch: type[Batch],
+    stops: tuple[Stop, ...],
+    dialects: tuple[Dialect, ...],
+    /,
 ) -> None: ...
 def open_frames(state: CodecState, source: Buffer, start: int, end: int, target: Buffer, at: int, /) -> Batch: ...
 def seal_frames(state: CodecState, source: Buffer, start: int, end: int, target: Buffer, at: int, /) -> Batch: ...
+def open_records(state: RecordState, source: Buffer, start: int, end: int, target: Buffer, at: int, /) -> Batch: ...
+def seal_records(state: RecordState, source: Buffer, start: int, end: int, target: Buffer, at: int, /) -> Batch: ...
+def seal_octets(state: RecordState, source: Buffer, start: int, end: int, target: Buffer, at: int, /) -> Batch: ...

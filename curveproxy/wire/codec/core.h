@@ -10,44 +10,9 @@
 #ifndef CURVEPROXY_CODEC_CORE_H
 #define CURVEPROXY_CODEC_CORE_H
 
-#include <stddef.h>
-#include <stdint.h>
-#include <string.h>
-
-/* Flags of a frame, and those inside of a box. */
-enum { MORE = 1, LONG = 2, COMMAND = 4, INNER_MORE = 1, INNER_COMMAND = 2 };
-
-/* The numbers of state.Stop. */
-typedef enum {
-    INCOMPLETE, FULL, STOP_COMMAND, FRAMING, OUTER_MORE, TOO_SHORT, TOO_LARGE, NOT_MESSAGE, NONCE, BOX, STOPS
-} codec_stop;
-
-/* The numbers of zmtp.frame.Dialect. */
-enum { V1 = 1, V2, V3 };
-
-enum {
-    SHORT_HEADER = 2,
-    LONG_HEADER = 9,
-    V1_LONG_HEADER = 10,
-    V1_LONG = 0xFF,
-    SHORT_MAX = 255,
-    V1_SHORT_MAX = 253,
-    NAME_SIZE = 8,
-    SHORT_NONCE = 8,
-    NONCE_PREFIX = 16,
-    NONCE_SIZE = NONCE_PREFIX + SHORT_NONCE,
-    BOX_AT = NAME_SIZE + SHORT_NONCE,
-    OVERHEAD = 33,
-    KEY_SIZE = 32
-};
-
-#define FRAME_MAX ((uint64_t)INT64_MAX)
+#include "wire.h"
 
 static const uint8_t MESSAGE_NAME[NAME_SIZE] = {7, 'M', 'E', 'S', 'S', 'A', 'G', 'E'};
-
-/* crypto_box_open_easy_afternm or crypto_box_easy_afternm; 0 when it worked. */
-typedef int codec_box(uint8_t *to, const uint8_t *from, unsigned long long size, const uint8_t *nonce,
-                      const uint8_t *key);
 
 /* One direction of a session but its key; the members are those of state.CodecState. */
 typedef struct {
@@ -67,29 +32,11 @@ typedef struct {
     uint64_t messages, octets;
 } codec_batch;
 
-static uint64_t read_64(const uint8_t *from) {
-    uint64_t value = 0;
-    for (int i = 0; i < 8; i++)
-        value = value << 8 | from[i];
-    return value;
-}
-
-static void write_64(uint8_t *to, uint64_t value) {
-    for (int i = 7; i >= 0; i--, value >>= 8)
-        to[i] = (uint8_t)value;
-}
-
 static uint64_t reversed(uint64_t value) {
     uint64_t result = 0;
     for (int i = 0; i < 8; i++, value >>= 8)
         result = result << 8 | (value & 0xFF);
     return result;
-}
-
-/* Whether a message may grow by so many octets, whatever a header claims. */
-static int fits(const codec_state *state, uint64_t header, uint64_t body) {
-    uint64_t left = state->held <= state->limit ? state->limit - state->held : 0;
-    return header <= left && body <= left - header;
 }
 
 /* Count a part that has been opened or sealed: its octets with and without the plain frame's header. */
@@ -100,24 +47,6 @@ static void count(codec_state *state, codec_batch *b, uint64_t weight, uint64_t 
     } else {
         state->held = 0;
         b->messages++;
-    }
-}
-
-static void write_plain_header(const codec_state *state, uint8_t *to, size_t header, uint64_t size, uint8_t more) {
-    if (state->dialect == V1) {
-        if (header == SHORT_HEADER) {
-            to[0] = (uint8_t)(size + 1);
-        } else {
-            to[0] = V1_LONG;
-            write_64(to + 1, size + 1);
-        }
-        to[header - 1] = more;
-    } else if (header == SHORT_HEADER) {
-        to[0] = more;
-        to[1] = (uint8_t)size;
-    } else {
-        to[0] = more | LONG;
-        write_64(to + 1, size);
     }
 }
 
@@ -140,7 +69,7 @@ static codec_stop codec_open(codec_state *state, codec_batch *b) {
             return TOO_SHORT;
         uint64_t plain = size - OVERHEAD;
         size_t header = plain <= short_max ? SHORT_HEADER : v1 ? V1_LONG_HEADER : LONG_HEADER;
-        if (!fits(state, header, plain))
+        if (!fits(state->limit, state->held, header, plain))
             return size > FRAME_MAX ? FRAMING : TOO_LARGE;
         if (size > left - outer)
             return INCOMPLETE;
@@ -170,7 +99,7 @@ static codec_stop codec_open(codec_state *state, codec_batch *b) {
             state->discarding = more;
             continue;
         }
-        write_plain_header(state, out, header, plain, more);
+        write_plain_header(v1, out, header, plain, more);
         b->at += header + plain;
         count(state, b, header + plain, plain, more);
     }
@@ -202,7 +131,7 @@ static codec_stop codec_seal(codec_state *state, codec_batch *b) {
         }
         if (size > FRAME_MAX)
             return FRAMING;
-        if (!fits(state, header, size))
+        if (!fits(state->limit, state->held, header, size))
             return TOO_LARGE;
         if (size > left - header)
             return INCOMPLETE;

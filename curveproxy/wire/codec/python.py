@@ -1,4 +1,6 @@
-"""The codec's two functions in Python: the definition. The twin in C (``core.h``) does the same, octet by octet.
+"""The codec's functions in Python: the definition. The twin in C (``core.h``) does the same, octet by octet.
+
+Here are those for MESSAGEs; ``records.py`` has the others.
 
 A box is opened straight into the target, so that the flags in it fall on the last octet of the plain frame's header,
 which is then written over them. Sealing does the same the other way round. So nothing is copied. The loops read headers
@@ -11,6 +13,7 @@ import struct
 
 from curveproxy.wire import spec
 from curveproxy.wire.codec.framing import BOX_AT, NAME_NONCE, NONCE_AT
+from curveproxy.wire.codec.records import RecordState, open_records, seal_octets, seal_records
 from curveproxy.wire.codec.state import Batch, Buffer, CodecState, Stop
 from curveproxy.wire.sodium import address, open_at, seal_at
 from curveproxy.wire.spec import (
@@ -206,4 +209,12 @@ def _reversed(counter: int) -> int:
     return int.from_bytes(counter.to_bytes(8, "little"), "big") if counter <= _NONCE_MAX else counter
 
 
-__all__ = ["CodecState", "open_frames", "seal_frames"]
+__all__ = [
+    "CodecState",
+    "RecordState",
+    "open_frames",
+    "open_records",
+    "seal_frames",
+    "seal_octets",
+    "seal_records",
+]

@@ -1,20 +1,22 @@
 """The choice between the codec's two twins, which do all work on frames after the handshake.
 
 ``open_frames`` turns CURVE MESSAGEs into plain frames, ``seal_frames`` plain frames into MESSAGEs, each over a whole
-buffer. They do the ordinary case only: at the first frame that is not ordinary they stop and say why, and their caller
-judges.
+buffer. ``open_records`` and ``seal_records`` do so with records. They do the ordinary case only: at the first frame
+that is not ordinary they stop and say why, and their caller judges.
 
 The twin in C is chosen where it was built and does what the one in Python does on a fixed batch. ``CURVEPROXY_CODEC``,
 c or python, demands one of them.
 """
 
 from importlib import import_module
+from itertools import product
 from os import environ
 from types import ModuleType
 
 from curveproxy.wire import spec
 from curveproxy.wire.codec import python
 from curveproxy.wire.codec.framing import plain_frame
+from curveproxy.wire.codec.record_state import STREAM_BATCH, STREAM_BATCH_IN_PYTHON, RecordCall, RecordState
 from curveproxy.wire.codec.state import (
     BATCH_FRAMES,
     BATCH_FRAMES_IN_PYTHON,
@@ -23,6 +25,7 @@ from curveproxy.wire.codec.state import (
     CodecCall,
     CodecState,
 )
+from curveproxy.wire.codec.suites import available_suites
 from curveproxy.wire.curve import box
 from curveproxy.wire.errors import CodecError
 from curveproxy.wire.zmtp.frame import Dialect
@@ -30,6 +33,7 @@ from curveproxy.wire.zmtp.frame import Dialect
 VARIABLE = "CURVEPROXY_CODEC"
 
 _PARTS = ((b"", 1), (b"one", 0), (bytes(253), 0), (bytes(range(256)), 1))
+_COMMAND = plain_frame(spec.COMMAND, b"\4PING\0\0", Dialect.V3)
 
 
 def trial(twin: ModuleType) -> list[object]:
@@ -55,6 +59,32 @@ def trial(twin: ModuleType) -> list[object]:
     return found
 
 
+def trial_of_records(twin: ModuleType) -> list[object]:
+    """The same of records: of each suite, padded and not, from and to peers of each age."""
+    found: list[object] = []
+
+    def turned(turn: RecordCall, state: RecordState, source: Buffer, end: int) -> Buffer:
+        target = Buffer(2000)
+        batch = turn(state, source, 0, end, target, 0)
+        counts = state.counter, state.since_step, state.held, state.body_left, state.more, state.command, state.rest
+        found.extend((batch, bytes(target.view[: batch.at]), counts))
+        return Buffer(bytearray(target.view[: batch.at] or b"\0"))
+
+    for suite in available_suites():
+        for dialect, pad_to in product(Dialect, (0, 64)):
+            chain = bytes(range(spec.KEY_SIZE))
+            sealing, opening = (twin.RecordState(chain, suite, 1000, dialect, pad_to) for _ in range(2))
+            plain = b"".join(plain_frame(more, body, dialect) for body, more in _PARTS)
+            records = turned(twin.seal_records, sealing, Buffer(bytearray(plain)), len(plain))
+            last = turned(twin.seal_octets, sealing, Buffer(bytearray(_COMMAND)), len(_COMMAND))
+            records = Buffer(records.data + last.data)
+            for damaged in (len(records) - 1, 0):
+                records.data[damaged] ^= 1
+                turned(twin.open_records, opening, records, len(records))
+                records.data[damaged] ^= 1
+    return found
+
+
 def _choose() -> tuple[ModuleType, str, str]:
     """The twin, its name, and why it is not the one that was built. Raises CodecError."""
     wanted = environ.get(VARIABLE, "")
@@ -68,7 +98,7 @@ def _choose() -> tuple[ModuleType, str, str]:
         if wanted:
             raise CodecError(f"{VARIABLE} demands the C codec, which was not built: install with a compiler") from error
         return python, "python", ""
-    if trial(native) == trial(python):
+    if trial(native) == trial(python) and trial_of_records(native) == trial_of_records(python):
         return native, "c", ""
     if wanted:
         raise CodecError(f"{VARIABLE} demands the C codec, which is not the one of this version: install again")
@@ -81,11 +111,22 @@ open_frames: CodecCall = _TWIN.open_frames
 seal_frames: CodecCall = _TWIN.seal_frames
 BATCH = BATCH_FRAMES if CODEC == "c" else BATCH_FRAMES_IN_PYTHON
 
+RecordState = _TWIN.RecordState  # type: ignore[misc]  # noqa: F811
+open_records: RecordCall = _TWIN.open_records
+seal_records: RecordCall = _TWIN.seal_records
+seal_octets: RecordCall = _TWIN.seal_octets
+BATCH_OF_STREAM = STREAM_BATCH if CODEC == "c" else STREAM_BATCH_IN_PYTHON
+
 __all__ = [
     "BATCH",
+    "BATCH_OF_STREAM",
     "CODEC",
     "CODEC_FAULT",
     "CodecState",
+    "RecordState",
     "open_frames",
+    "open_records",
     "seal_frames",
+    "seal_octets",
+    "seal_records",
 ]

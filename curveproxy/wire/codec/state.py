@@ -28,6 +28,7 @@ class Stop(IntEnum):
     NOT_MESSAGE = 7
     NONCE = 8  # not the very next one
     BOX = 9
+    RECORD = 10  # a box of records, in which the stream of frames has no bounds
 
 
 class Buffer:

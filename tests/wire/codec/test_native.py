@@ -22,7 +22,7 @@ from curveproxy.wire.codec import python as codec_python
 from curveproxy.wire.codec.state import Buffer, CodecState, Stop
 from curveproxy.wire.zmtp.frame import Dialect
 
-SOURCE = ROOT / "curveproxy" / "wire" / "codec" / "_codec.c"
+SOURCES = [str(ROOT / "curveproxy" / "wire" / "codec" / f"_{name}.c") for name in ("codec", "frames", "records")]
 STRICT = ["-std=c11", "-Wall", "-Wextra", "-Werror", "-fPIC", "-shared", f"-I{sysconfig.get_path('include')}"]
 SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g", "-O1"]
 
@@ -30,7 +30,7 @@ SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g",
 def compiled(directory: Path, *flags: str) -> Path:
     """The extension, compiled here."""
     target = directory / "_codec.abi3.so"
-    subprocess.run(["gcc", *STRICT, *flags, str(SOURCE), "-o", str(target)], check=True)
+    subprocess.run(["gcc", *STRICT, *flags, *SOURCES, "-o", str(target)], check=True)
     return target
 
 

@@ -4,6 +4,7 @@ import pytest
 from support.process import curveproxy
 
 from curveproxy.wire.codec import python as codec_python
+from curveproxy.wire.codec import records
 from curveproxy.wire.codec import select as codec
 
 
@@ -25,3 +26,10 @@ def test_a_trial_tells_twins_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = codec.trial(codec_python)
     monkeypatch.setattr(codec_python, "_V1_PLAIN", (252, 10))
     assert codec.trial(codec_python) != expected
+
+
+def test_a_trial_of_records_tells_twins_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = codec.trial_of_records(codec_python)
+    assert codec.trial_of_records(codec_python) == expected
+    monkeypatch.setattr(records, "PAD_SIZE", 3)
+    assert codec.trial_of_records(codec_python) != expected

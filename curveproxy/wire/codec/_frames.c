@@ -1,0 +1,207 @@
+/* The twin in C of python.py, which is the definition: the type CodecState, and the loops of core.h over it.
+ *
+ * A state keeps its key itself and overwrites it when it is freed. The GIL is released where a call takes long enough for
+ * others to gain by it.
+ */
+
+#include "module.h"
+
+#include "core.h"
+
+/* state.BATCH_FRAMES */
+enum { BATCH_FRAMES = 4096 };
+
+/* A call over fewer octets than these takes some microseconds, and keeps the GIL. */
+enum { RELEASES_GIL_FROM = 8192 };
+
+/* --- CodecState */
+
+typedef struct {
+    PyObject_HEAD
+    uint8_t key[KEY_SIZE];
+    codec_state codec;
+    uint64_t left_out_nonce, left_out_frames;
+} state_object;
+
+static PyObject *state_new(PyTypeObject *type, PyObject *arguments, PyObject *keywords) {
+    static char *names[] = {"key",  "prefix",     "nonce",   "limit", "dialect",  "little_endian",
+                            "held", "discarding", "command", "batch", "left_out", NULL};
+    const char *key, *prefix;
+    Py_ssize_t key_size, prefix_size;
+    int little_endian = 0, discarding = 0;
+    uint64_t command_at = 0, command_size = 0, left_out_nonce = 0, left_out_frames = 0;
+    codec_state codec = {.dialect = V3, .batch = BATCH_FRAMES};
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "y#y#O&O&|O&pO&p(O&O&)O&(O&O&)", names, &key, &key_size,
+                                     &prefix, &prefix_size, codec_as_64, &codec.nonce, codec_as_64, &codec.limit,
+                                     codec_as_dialect, &codec.dialect, &little_endian, codec_as_64, &codec.held,
+                                     &discarding, codec_as_64, &command_at, codec_as_64, &command_size, codec_as_batch,
+                                     &codec.batch, codec_as_64, &left_out_nonce, codec_as_64, &left_out_frames))
+        return NULL;
+    if (key_size != KEY_SIZE || prefix_size != NONCE_PREFIX) {
+        PyErr_SetString(PyExc_ValueError, "a key has 32 octets, the prefix of a nonce 16");
+        return NULL;
+    }
+    allocfunc allocate = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
+    state_object *self = (state_object *)allocate(type, 0);
+    if (self == NULL)
+        return NULL;
+    codec.little_endian = (uint8_t)little_endian;
+    codec.discarding = (uint8_t)discarding;
+    codec.command_at = (size_t)command_at;
+    codec.command_size = (size_t)command_size;
+    memcpy(codec.prefix, prefix, NONCE_PREFIX);
+    memcpy(self->key, key, KEY_SIZE);
+    self->codec = codec;
+    self->left_out_nonce = left_out_nonce;
+    self->left_out_frames = left_out_frames;
+    return (PyObject *)self;
+}
+
+static void state_dealloc(PyObject *self) {
+    wipe(((state_object *)self)->key, KEY_SIZE);
+    PyTypeObject *type = Py_TYPE(self);
+    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
+    release(self);
+    Py_DECREF(type);
+}
+
+static int set_flag(PyObject *self, PyObject *value, void *offset) {
+    int flag = codec_is_deleted(value) ? -1 : PyObject_IsTrue(value);
+    if (flag < 0)
+        return -1;
+    *((uint8_t *)self + (size_t)offset) = (uint8_t)flag;
+    return 0;
+}
+
+static PyObject *get_key(PyObject *self, void *unused) {
+    (void)unused;
+    return PyBytes_FromStringAndSize((const char *)((state_object *)self)->key, KEY_SIZE);
+}
+
+static PyObject *get_prefix(PyObject *self, void *unused) {
+    (void)unused;
+    return PyBytes_FromStringAndSize((const char *)((state_object *)self)->codec.prefix, NONCE_PREFIX);
+}
+
+static int set_dialect(PyObject *self, PyObject *value, void *offset) {
+    return !codec_is_deleted(value) && codec_as_dialect(value, (uint8_t *)self + (size_t)offset) ? 0 : -1;
+}
+
+static PyObject *get_command(PyObject *self, void *unused) {
+    (void)unused;
+    const codec_state *codec = &((state_object *)self)->codec;
+    return Py_BuildValue("(KK)", (unsigned long long)codec->command_at, (unsigned long long)codec->command_size);
+}
+
+static PyObject *get_left_out(PyObject *self, void *unused) {
+    (void)unused;
+    const state_object *state = (const state_object *)self;
+    return Py_BuildValue("(KK)", (unsigned long long)state->left_out_nonce,
+                         (unsigned long long)state->left_out_frames);
+}
+
+static int set_left_out(PyObject *self, PyObject *value, void *unused) {
+    (void)unused;
+    state_object *state = (state_object *)self;
+    uint64_t nonce, frames;
+    if (codec_is_deleted(value))
+        return -1;
+    if (!PyTuple_Check(value) || PyTuple_Size(value) != 2) {
+        PyErr_SetString(PyExc_TypeError, "left_out is a nonce and a number of frames");
+        return -1;
+    }
+    if (!codec_as_64(PyTuple_GetItem(value, 0), &nonce) || !codec_as_64(PyTuple_GetItem(value, 1), &frames))
+        return -1;
+    state->left_out_nonce = nonce;
+    state->left_out_frames = frames;
+    return 0;
+}
+
+static PyGetSetDef state_members[] = {
+    {"key", get_key, NULL, NULL, NULL},
+    {"prefix", get_prefix, NULL, NULL, NULL},
+    {"nonce", codec_get_64, codec_set_64, NULL, NUMBER(state_object, codec.nonce)},
+    {"limit", codec_get_64, codec_set_64, NULL, NUMBER(state_object, codec.limit)},
+    {"dialect", codec_get_dialect, set_dialect, NULL, NUMBER(state_object, codec.dialect)},
+    {"little_endian", codec_get_flag, set_flag, NULL, NUMBER(state_object, codec.little_endian)},
+    {"held", codec_get_64, codec_set_64, NULL, NUMBER(state_object, codec.held)},
+    {"discarding", codec_get_flag, set_flag, NULL, NUMBER(state_object, codec.discarding)},
+    {"command", get_command, NULL, NULL, NULL},
+    {"batch", codec_get_32, codec_set_32, NULL, NUMBER(state_object, codec.batch)},
+    {"left_out", get_left_out, set_left_out, NULL, NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+/* All its members but the key, as attrs writes them. */
+static PyObject *state_repr(PyObject *self) {
+    PyObject *text = PyUnicode_FromString("CodecState(");
+    for (const PyGetSetDef *member = state_members + 1; text != NULL && member->name != NULL; member++) {
+        PyObject *value = member->get(self, member->closure), *longer = NULL;
+        if (value != NULL)
+            longer = PyUnicode_FromFormat("%U%s=%R%s", text, member->name, value, member[1].name ? ", " : ")");
+        Py_XDECREF(value);
+        Py_DECREF(text);
+        text = longer;
+    }
+    return text;
+}
+
+static PyType_Slot state_slots[] = {
+    {Py_tp_doc, "One direction of a session: see state.CodecState."},
+    {Py_tp_new, state_new},
+    {Py_tp_dealloc, state_dealloc},
+    {Py_tp_repr, state_repr},
+    {Py_tp_getset, state_members},
+    {0, NULL},
+};
+
+PyType_Spec codec_state_spec = {
+    .name = "curveproxy.wire.codec._codec.CodecState",
+    .basicsize = sizeof(state_object),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = state_slots,
+};
+
+/* --- open_frames and seal_frames */
+
+typedef codec_stop codec_loop(codec_state *, codec_batch *);
+
+static PyObject *run(const module_state *module, PyObject *const *arguments, Py_ssize_t given, codec_loop *loop,
+                     codec_box *box) {
+    codec_call call;
+    if (codec_begin(module, module->state_type, arguments, given, &call) < 0)
+        return NULL;
+    state_object *state = (state_object *)arguments[0];
+    codec_batch b = {
+        .box = box,
+        .key = state->key,
+        .source = call.source.buf,
+        .target = call.target.buf,
+        .start = call.start,
+        .end = call.end,
+        .at = call.at,
+        .capacity = (size_t)call.target.len,
+    };
+    codec_stop stop;
+    if (call.end - call.start < RELEASES_GIL_FROM) {
+        stop = loop(&state->codec, &b);
+    } else {
+        codec_state codec = state->codec; /* others may read the state meanwhile */
+        Py_BEGIN_ALLOW_THREADS
+        stop = loop(&codec, &b);
+        Py_END_ALLOW_THREADS
+        state->codec = codec;
+    }
+    codec_end(&call);
+    return codec_new_batch(module, b.start, b.at, b.messages, b.octets, stop);
+}
+
+PyObject *codec_open_frames(PyObject *self, PyObject *const *arguments, Py_ssize_t given) {
+    const module_state *module = PyModule_GetState(self);
+    return run(module, arguments, given, codec_open, module->crypto.open);
+}
+
+PyObject *codec_seal_frames(PyObject *self, PyObject *const *arguments, Py_ssize_t given) {
+    const module_state *module = PyModule_GetState(self);
+    return run(module, arguments, given, codec_seal, module->crypto.seal);
+}
