@@ -125,6 +125,11 @@ class Outcome(Reasoned):
         "the client's socket type does not fit the service's, as SUB does not fit ROUTER, or its certificate",
         "use the service's counterpart, as DEALER for ROUTER",
     )
+    RECORDS = (
+        "records",
+        "records are required, and the client offers none that fit: it is no curveproxy, or its record_suites differ",
+        'connect it by way of a [[egress]] of curveproxy, or set records = "auto"',
+    )
     BACKEND_UNAVAILABLE = (
         "backend_unavailable",
         "the service behind the proxy does not answer as it should",
@@ -212,7 +217,10 @@ class EgressOutcome(Reasoned):
     )
     METADATA = (
         "metadata",
-        "the local client's metadata is malformed, or its identity is over 255 octets or begins with a zero octet",
+        (
+            "the local client's metadata is malformed, or leaves no room for the offer of records where they are "
+            "required, or its identity is over 255 octets or begins with a zero octet"
+        ),
         "correct its identity: the log has the detail",
     )
     CLIENT_UNKNOWN = (
@@ -309,6 +317,7 @@ class Invalid(Reasoned):
     NONCE = "nonce", "a nonce that was used before: a repeated frame"
     GAP = "gap", "a nonce was left out, and not by a frame that was dropped here: one was taken out on the way"
     BOX = "box", "a box that does not open: damaged or forged on the way"
+    RECORD = "record", "a record that does not open: damaged, forged, repeated or left out on the way"
     COMMAND = "command", "a command that is malformed, unknown, or a subscription between two parts of a message"
     TOO_LARGE = (
         "too_large",
@@ -448,6 +457,11 @@ class ClientFailure(Reasoned):
             "put its public key file into the clients directory there, where the log says client refused; "
             "at 500 look at its ZAP handler"
         ),
+    )
+    RECORDS = (
+        "records",
+        "records are required, and the server agrees to none: it is no curveproxy, or its settings do not fit",
+        'put curveproxy before it, compare record_suites, or set records = "auto"',
     )
     SOCKET_TYPE = (
         "socket_type",

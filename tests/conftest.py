@@ -5,8 +5,13 @@ import shutil
 from typing import Any
 
 import pytest
+from hypothesis import settings
 from support.process import raise_descriptors
 from xdist.scheduler import LoadScopeScheduling
+
+# How long an example takes is no matter of what is true, and the machine may be busy.
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
 
 TOOLS = {  # what a test needs beyond Python, by the marker it carries; each marker is declared in pyproject.toml
     "browser": ("chromium",),

@@ -62,8 +62,10 @@ def show_version(context: click.Context, _: click.Parameter, wanted: bool) -> No
     from importlib.metadata import version
 
     from curveproxy.wire.codec.select import CODEC
+    from curveproxy.wire.codec.suites import Suite, available_suites
 
-    print(f"curveproxy {__version__}, {CODEC} codec, PyNaCl {version('PyNaCl')}")
+    aegis = "yes" if Suite.AEGIS_256 in available_suites() else "no"
+    print(f"curveproxy {__version__}, {CODEC} codec, PyNaCl {version('PyNaCl')}, aegis-256 here: {aegis}")
     context.exit()
 
 

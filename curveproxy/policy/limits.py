@@ -1,5 +1,6 @@
 """The limits of one service as configured, and as they are in force with the descriptors of the process."""
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any
 
@@ -78,13 +79,51 @@ class OnInvalid(StrEnum):
     DROP = "drop"
 
 
+class RecordsMode(StrEnum):
+    """Whether messages may go in records: where the other side is a curveproxy that can, never, or always."""
+
+    AUTO = "auto"
+    OFF = "off"
+    REQUIRE = "require"
+
+
+# What seals records, by the names that ``wire.codec.suites`` has for it.
+RECORD_SUITES = ("aegis-256", "xsalsa20-poly1305")
+PAD_LEAST, PAD_MOST = 64, 32768
+
+
+def _check_padding(_: object, __: object, size: int) -> None:
+    if size and (size.bit_count() != 1 or not PAD_LEAST <= size <= PAD_MOST):
+        raise ValueError(f"{size} is not 0, nor a power of two from {PAD_LEAST} to {PAD_MOST}")
+
+
+def _kept(suites: Sequence[str]) -> tuple[str, ...]:
+    return tuple(suites)
+
+
+def _check_suites(_: object, __: object, suites: Sequence[str]) -> None:
+    if not suites:
+        raise ValueError('it is empty: name a suite, or write records = "off"')
+    if unknown := [suite for suite in suites if suite not in RECORD_SUITES]:
+        raise ValueError(f"there is no {unknown[0]!r}: there are {', '.join(RECORD_SUITES)}")
+    if len(set(suites)) < len(suites):
+        raise ValueError("one of them is there twice")
+
+
 @frozen
 class MessageLimits:
-    """``[service.messages]``: what authenticated clients may send."""
+    """``[service.messages]``: what authenticated clients may send, and in which form messages go.
+
+    records: whether several go in one box, to another curveproxy; record_suites: what may seal that, the best first.
+    pad_to: what we seal so is padded to a multiple of so many octets; 0 for not at all.
+    """
 
     max_message_bytes: int = whole(67_108_864, least=1)
     on_invalid: OnInvalid = OnInvalid.DISCONNECT
     max_invalid_per_minute: int = whole(100, least=1)
+    records: RecordsMode = RecordsMode.AUTO
+    record_suites: Sequence[str] = field(default=RECORD_SUITES, converter=_kept, validator=_check_suites)
+    pad_to: int = field(default=0, validator=_check_padding)
 
 
 @frozen

@@ -10,6 +10,9 @@ RESERVED = frozenset({"user-id", "peer-address", "routing-id", "x-curve-key", "x
 # libzmq's own properties begin with it, as __fd.
 RESERVED_PREFIX = "__"
 
+# Properties that begin with it are between two curveproxies: nobody behind either of them is told them, nor heard.
+HOP_BY_HOP = "x-curveproxy-"
+
 # ``curveproxy probe`` sends it to be told the outcome in plain words; it is not forwarded to the service.
 PROBE = "x-curveproxy-probe"
 
@@ -38,19 +41,19 @@ def answers_ping(properties: Mapping[str, bytes]) -> bool:
 
 def for_client(properties: Mapping[str, bytes], said: Mapping[str, bytes]) -> dict[str, bytes]:
     """A service's properties as its client is told them, which has ``said`` these of itself."""
-    told = {name: value for name, value in properties.items() if name.lower() != ANSWERS_PING.lower()}
+    told = {name: value for name, value in properties.items() if not name.lower().startswith(HOP_BY_HOP)}
     return told | ({ANSWERS_PING: b""} if answers_ping(said) else {})
 
 
 def for_service(properties: Mapping[str, bytes], set_by_us: dict[str, bytes]) -> dict[str, bytes]:
     """A client's properties as they are forwarded: without those that only we may set, then those that we set."""
-    ours = RESERVED | {PROBE, ANSWERS_PING.lower()} | {name.lower() for name in set_by_us}
+    ours = RESERVED | {name.lower() for name in set_by_us}
     if is_probe(properties):
         ours |= {"identity"}  # the service would take it for that client
     return {
         name: value
         for name, value in properties.items()
-        if name.lower() not in ours and not name.startswith(RESERVED_PREFIX)
+        if name.lower() not in ours and not name.lower().startswith((HOP_BY_HOP, RESERVED_PREFIX))
     } | set_by_us
 
 

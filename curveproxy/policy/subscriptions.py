@@ -30,6 +30,11 @@ class Subscriptions:
         at = bisect_left(self._begins, topic)
         return at < len(self._begins) and self._begins[at] == topic
 
+    @property
+    def longest(self) -> int:
+        """No topic has ever been longer: more of a message is not looked at."""
+        return self._longest
+
     def add(self, topic: bytes) -> bool:
         """Subscribe. False when the session has too many topics; a topic that it has already changes nothing."""
         if topic in self:

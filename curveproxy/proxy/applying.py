@@ -19,6 +19,7 @@ class Applicant:
         egress, which has none.
     metadata: what it says of itself.
     user: whose process it is, as ``uid 1000``, where a Unix socket tells that; else empty.
+    has_records: it is another curveproxy, with which records are agreed on.
     """
 
     address: str
@@ -27,6 +28,7 @@ class Applicant:
     server_key: bytes
     metadata: Mapping[str, bytes]
     user: str = ""
+    has_records: bool = False
 
 
 class Applying(Protocol):

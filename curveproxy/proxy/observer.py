@@ -4,10 +4,10 @@ What is counted by the frame (messages, octets) is no event: it stands in the fi
 asks.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from attrs import frozen
+from attrs import field, frozen
 
 from curveproxy.reasons import Closed, DialFailure, Invalid, Outcome
 
@@ -44,6 +44,10 @@ class SessionView(Protocol):
         """The version of ZMTP that the plain side speaks: the backend, or the client of an egress."""
 
     @property
+    def form(self) -> str:
+        """How messages are sealed: the suite of records, as ``aegis-256``, or ``message``."""
+
+    @property
     def is_probe(self) -> bool:
         """Whether it says that it is a probe, which sends no messages."""
 
@@ -70,6 +74,8 @@ class ServiceFigures:
     direction: ``ingress`` or ``egress``; of an egress, backend is all its remotes, and server_keys are theirs.
     client_keys: how many are on the list; None where any key will do.
     throttled_seconds: how long sessions were not read, for a limit, all added up.
+    by_form: how many sessions there are, by how their messages are sealed.
+    records_in, records_out: of sessions with records; record_octets_in, record_octets_out: as they are on the wire.
     """
 
     name: str
@@ -89,6 +95,11 @@ class ServiceFigures:
     octets_out: int
     throttled_seconds: float
     direction: str = "ingress"
+    by_form: Mapping[str, int] = field(factory=dict)
+    records_in: int = 0
+    records_out: int = 0
+    record_octets_in: int = 0
+    record_octets_out: int = 0
 
 
 @frozen

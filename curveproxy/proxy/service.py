@@ -102,6 +102,11 @@ class Service:
             octets_out=traffic.octets_out,
             throttled_seconds=self.sessions.throttled_seconds,
             direction=self.settings.kind,
+            by_form=dict(self.sessions.by_form),
+            records_in=traffic.records_in.records,
+            records_out=traffic.records_out.records,
+            record_octets_in=traffic.records_in.octets,
+            record_octets_out=traffic.records_out.octets,
         )
 
     @property
@@ -254,7 +259,10 @@ def _not_allowed(applicant: Applicant, settings: ServiceSettings, clients: Acces
         return RefusedError(Outcome.CLIENT_UNKNOWN, applicant.user)
     said = applicant.metadata
     objection = clients.check(applicant.key, find(said, "Socket-Type"), find(said, "Identity") or b"")
-    return None if objection is None else RefusedError(*objection)
+    if objection is not None:
+        return RefusedError(*objection)
+    needs_records = settings.egress is None and settings.requires_records
+    return RefusedError(Outcome.RECORDS) if needs_records and not applicant.has_records else None
 
 
 def _name_of(applicant: Applicant, clients: AccessList) -> str:

@@ -10,16 +10,19 @@ from curveproxy.proxy.relay.maintenance import Maintenance
 from curveproxy.proxy.relay.session import Session
 from curveproxy.proxy.relay.throttle import Throttle
 from curveproxy.proxy.settings import ServiceSettings
+from curveproxy.wire.codec.suites import FORMS
 
 
 class SessionTable:
     """The sessions that have begun and not ended.
 
     traffic: what all of them have relayed; throttle: their pumps that must not read now.
+    by_form: how many there are, by how their messages are sealed.
     """
 
     def __init__(self, settings: ServiceSettings, clients: AccessList) -> None:
         self.traffic, self.throttle = Traffic(), Throttle()
+        self.by_form = dict.fromkeys(FORMS, 0)
         self._sessions: dict[Session, None] = {}  # the oldest first, as quotas want them
         self._lingering: set[Session] = set()
         self._quotas, self._maintenance = Quotas[Session](), Maintenance()
@@ -39,11 +42,13 @@ class SessionTable:
 
     def add(self, session: Session) -> None:
         self._sessions[session] = None
+        self.by_form[session.form] += 1
         self._share_quota(session)
 
     def remove(self, session: Session) -> bool:
         """Forget a session that has ended; whether it was known."""
         was_here = session in self._sessions
+        self.by_form[session.form] -= was_here
         self._sessions.pop(session, None)
         self._lingering.discard(session)
         self._quotas.detach(session.who.key, session)

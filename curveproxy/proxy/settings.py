@@ -4,9 +4,20 @@ from enum import StrEnum
 
 from attrs import field, frozen
 
-from curveproxy.policy.limits import UNLIMITED, WHOLE, AdmissionLimits, ClientLimits, MessageLimits, WorkerShare
+from curveproxy.policy.limits import (
+    UNLIMITED,
+    WHOLE,
+    AdmissionLimits,
+    ClientLimits,
+    MessageLimits,
+    OnInvalid,
+    RecordsMode,
+    WorkerShare,
+)
 from curveproxy.proxy.net.endpoint import Endpoint, Network
+from curveproxy.wire.codec.suites import available_suites
 from curveproxy.wire.curve.keys import KeyPair
+from curveproxy.wire.offer import Terms
 
 # How a user is named whose process is a client of an egress, before the number.
 UID = "uid "
@@ -84,6 +95,24 @@ class ServiceSettings:
     @property
     def kind(self) -> ServiceKind:
         return ServiceKind.INGRESS if self.egress is None else ServiceKind.EGRESS
+
+    @property
+    def record_terms(self) -> Terms | None:
+        """On what terms records are agreed on with the side that speaks CURVE; None for not at all.
+
+        Behind a record that does not open there is no next one to be found: who drops what is invalid does without.
+        """
+        messages = self.messages
+        if messages.records == RecordsMode.OFF or messages.on_invalid == OnInvalid.DROP:
+            return None
+        here = {suite.word: suite for suite in available_suites()}
+        suites = [here[word] for word in messages.record_suites if word in here]
+        return Terms(suites, messages.pad_to) if suites else None
+
+    @property
+    def requires_records(self) -> bool:
+        """Whether that side must agree on records."""
+        return self.messages.records == RecordsMode.REQUIRE
 
     @property
     def socket_mode(self) -> int | None:

@@ -38,7 +38,22 @@ class Curve:
     little_endian: bool = False
 
 
-Security = Plain | Curve
+@frozen
+class Records:
+    """A peer with which records were agreed: what a turn has read is in one box (``wire/codec/records.py``).
+
+    suite: its number. seal_chain, open_chain: where the keys of our records begin, and of the peer's: 32 octets each.
+    peer_pads: the peer's records are padded. pad_to: ours are, to a multiple of so many octets; 0 for not at all.
+    """
+
+    suite: int
+    seal_chain: bytes = field(repr=False)
+    open_chain: bytes = field(repr=False)
+    peer_pads: bool = False
+    pad_to: int = 0
+
+
+Security = Plain | Curve | Records
 
 
 @frozen

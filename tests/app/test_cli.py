@@ -21,7 +21,9 @@ from zmq.utils import z85
 def test_version_names_what_is_in_use() -> None:
     done = curveproxy("--version")
     assert done.returncode == 0
-    assert re.fullmatch(r"curveproxy \d+\.\d+\.\d+, (c|python) codec, PyNaCl 1\.\d+\.\d+\n", done.stdout)
+    assert re.fullmatch(
+        r"curveproxy \d+\.\d+\.\d+, (c|python) codec, PyNaCl 1\.\d+\.\d+, aegis-256 here: (yes|no)\n", done.stdout
+    )
 
 
 def test_keygen_writes_a_pair_and_prints_the_public_half(tmp_path: Path) -> None:

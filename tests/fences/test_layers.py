@@ -29,8 +29,11 @@ LAYERS: dict[str, set[str]] = {
     "wire.security": {"wire.zmtp.frame", "wire.spec"},
     "wire.initiator": {"wire.security", "wire.errors"},
     "wire.zmtp": {"wire.zmtp", "wire.errors", "wire.initiator", "wire.security", "wire.spec"},
+    "wire.offer": {"wire.codec.suites", "wire.zmtp.metadata", "wire.errors", "wire.spec"},
     "wire.curve": {
         "wire.curve",
+        "wire.codec.suites",
+        "wire.offer",
         "wire.zmtp",
         "wire.errors",
         "wire.initiator",
@@ -46,7 +49,7 @@ LAYERS: dict[str, set[str]] = {
     # sockets and deadlines: the stages of a connection, which do not know each other
     "proxy.net": {"proxy.net", "wire.codec.state", "wire.spec"},
     "proxy.errors": {"reasons"},
-    "proxy.settings": {"policy", "proxy.net.endpoint", "wire.curve"},
+    "proxy.settings": {"policy", "proxy.net.endpoint", "wire.codec.suites", "wire.curve", "wire.offer"},
     "proxy.established": {"wire"},
     "proxy.observer": {"reasons"},
     "proxy.capacity": {"policy", "proxy.net"},

@@ -21,7 +21,7 @@ PRIVATE = re.compile(
     re.I,
 )
 
-BOTH_WAYS = ("pump", "intake", "outbox", "opener", "sealer", "engine")
+BOTH_WAYS = ("pump", "intake", "outbox", "opener", "sealer", "records", "engine")
 SIDE = re.compile(r"client|server|curve", re.I)
 
 

@@ -16,7 +16,7 @@ from curveproxy.wire.errors import Fault, PeerError
 from fuzz.material import Material
 
 PACKAGE = Path(curveproxy.__file__).parent  # of the tree, or as it was installed
-CODEC = frozenset({"open_frames", "seal_frames"})
+CODEC = frozenset({"open_frames", "seal_frames", "open_records", "seal_records"})
 
 
 @frozen
@@ -47,7 +47,7 @@ def target(*covers: str) -> Callable[[Callable[[Material], None]], Callable[[Mat
 
 def all_targets() -> dict[str, Target]:
     """The whole table. What it drives is imported here, for a fuzzer may want to watch that."""
-    from fuzz import handshake, plain_client, traffic  # noqa: F401  they fill it
+    from fuzz import handshake, offers, plain_client, records, traffic  # noqa: F401  they fill it
 
     return dict(_TABLE)
 

@@ -5,6 +5,12 @@ import pytest
 from curveproxy.policy.metadata import answers_ping, droppable, for_client, for_service, is_safe_identity
 
 
+@pytest.mark.parametrize("name", ["X-Curveproxy-Records", "x-curveproxy-RECORDS", "X-CURVEPROXY-ANYTHING"])
+def test_what_two_proxies_tell_each_other_goes_no_further(name: str) -> None:
+    said = {"Socket-Type": b"REQ", name: b"1", "X-Curve-Proxy": b"2"}
+    assert for_service(said, {}) == for_client(said, said) == {"Socket-Type": b"REQ", "X-Curve-Proxy": b"2"}
+
+
 def test_what_only_we_may_say_is_taken_out_in_any_case() -> None:
     sent = {
         "Socket-Type": b"REQ",

@@ -26,7 +26,7 @@ from support.service import RawService, echo, never_ready
 from support.tasks import spawner, until
 
 from curveproxy.policy.access import AccessList, KeyTerms
-from curveproxy.policy.limits import RESERVED_DESCRIPTORS, AdmissionLimits, ClientLimits
+from curveproxy.policy.limits import RESERVED_DESCRIPTORS, AdmissionLimits, ClientLimits, MessageLimits, RecordsMode
 from curveproxy.proxy.applying import Applicant
 from curveproxy.proxy.capacity import Capacity
 from curveproxy.proxy.connect.dial_request import DialHandler
@@ -158,6 +158,19 @@ async def test_a_certificate_s_terms_hold() -> None:
         assert case.objects(applicant(b"you")) == Outcome.METADATA
         assert case.objects(applicant(b"me", key=OTHER_CLIENT)) == Outcome.METADATA
         assert case.objects(applicant(b"me", socket_type=b"REQ")) == Outcome.SOCKET_TYPE
+
+
+@pytest.mark.parametrize(("mode", "is_refused"), [(RecordsMode.REQUIRE, True), (RecordsMode.AUTO, False)])
+async def test_who_has_no_records_is_refused_where_they_are_required(mode: RecordsMode, is_refused: bool) -> None:
+    async with at_work(clients=AccessList({CLIENT: "alice"}), messages=MessageLimits(records=mode)) as case:
+        assert case.objects(applicant(key=CLIENT)) == (Outcome.RECORDS if is_refused else None)
+        assert case.objects(evolve(applicant(key=CLIENT), has_records=True)) is None
+        assert case.objects(applicant(key=OTHER_CLIENT)) == Outcome.CLIENT_UNKNOWN
+
+
+async def test_local_clients_of_an_egress_need_no_records() -> None:
+    async with at_work(egress=EGRESS, messages=MessageLimits(records=RecordsMode.REQUIRE)) as case:
+        assert case.objects(applicant(key=b"")) is None
 
 
 async def test_nobody_comes_in_once_the_service_leaves() -> None:

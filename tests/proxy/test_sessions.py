@@ -33,6 +33,18 @@ def test_sessions_are_there_from_their_beginning_to_their_end() -> None:
     assert list(table) == [second]
 
 
+def test_sessions_are_counted_by_how_their_messages_are_sealed() -> None:
+    table, [first, second] = with_sessions(SETTINGS, CLIENT, CLIENT)
+    in_records = RecordingSession(admitted(number=3))
+    in_records.form = "aegis-256"
+    table.add(in_records)
+    assert table.by_form == {"message": 2, "xsalsa20-poly1305": 0, "aegis-256": 1}
+    for session in (first, first, in_records):
+        table.remove(session)
+    assert table.by_form == {"message": 1, "xsalsa20-poly1305": 0, "aegis-256": 0}
+    assert second.form == "message"
+
+
 def test_sessions_may_end_while_all_are_looked_at() -> None:
     table, sessions = with_sessions(SETTINGS, CLIENT, CLIENT, CLIENT)
     assert [table.remove(session) for session in table] == [True] * len(sessions)

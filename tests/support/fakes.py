@@ -48,7 +48,7 @@ class RecordingSession(Session):
     def __init__(
         self, who: AdmittedClient, *, finishes: bool = False, asks: bool = False, kind: bytes = b"REQ"
     ) -> None:
-        self.who, self.reason, self.ends_by = who, None, inf
+        self.who, self.reason, self.ends_by, self.form = who, None, inf, "message"
         self.finishes, self.asks, self.kind = finishes, asks, b"REQ"
         self.calls: list[object] = []
         self.quota: Quota[Session] | None = None

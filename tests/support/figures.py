@@ -43,6 +43,7 @@ class View:
     server_key: bytes = b"S"
     socket_type: str = "REQ"
     dialect: str = "3.1"
+    form: str = "message"
     is_probe: bool = False
     messages_in: int = 0
     messages_out: int = 0

@@ -27,17 +27,27 @@ from curveproxy.proxy.settings import EgressSettings, ServiceSettings
 from curveproxy.reasons import Closed, Invalid
 from curveproxy.wire.codec.state import Buffer
 from curveproxy.wire.curve.keys import KeyPair
-from curveproxy.wire.security import Curve, Plain, Security, Version
+from curveproxy.wire.security import Curve, Plain, Records, Security, Version
 from curveproxy.wire.zmtp.frame import Dialect
 from support import curve, zmtp
+from support.records import Direction
 
 KEY = bytes(range(32))
 LIMIT = 2000
+CHAINS = bytes(range(32, 64)), bytes(range(64, 96))  # of records: from downstream, and from upstream
 FIRST_NONCE = 3  # of the peer that speaks CURVE: those of its handshake were 1 and 2
 
 
 def sealed(nonce: int, body: bytes, flags: int = 0) -> bytes:
-    """A MESSAGE of the client, as a frame."""
+    """A MESSAGE of the client, as a frame; where there are records, one for each, and several for a large one."""
+    if Relay.suite:
+        sends = Direction(CHAINS[0], Relay.suite)
+        for _ in range(nonce - FIRST_NONCE):
+            sends.step()
+            sends.counter += 1
+        outer = zmtp.MORE * bool(flags & curve.INNER_MORE) + zmtp.COMMAND * bool(flags & curve.INNER_COMMAND)
+        octets = zmtp.frame(body, outer)
+        return b"".join(sends.seal(octets[at : at + 600]) for at in range(0, len(octets), 600))
     return zmtp.frame(curve.message(KEY, curve.FROM_CLIENT, nonce, body, flags))
 
 
@@ -98,7 +108,13 @@ V31 = Version(Dialect.V3, 1)
 
 
 class Relay:
-    """One session whose two outer ends are in the test's hands, and what it told its service."""
+    """One session whose two outer ends are in the test's hands, and what it told its service.
+
+    suite: of records, between the session and the side that speaks CURVE; 0 for MESSAGEs.
+    padded: that side's are; pad_to: ours.
+    """
+
+    suite, padded, pad_to = 0, False, 0
 
     def __init__(
         self,
@@ -111,8 +127,8 @@ class Relay:
         **messages: Any,
     ) -> None:
         """boxed: the side that speaks CURVE; kinds, versions: of downstream and upstream; skip: see ``Established``."""
-        drop: dict[str, Any] = {"on_invalid": "drop", "max_invalid_per_minute": 10**6}
-        limits = MessageLimits(max_message_bytes=LIMIT, **drop | messages)
+        drop: dict[str, Any] = {"on_invalid": "disconnect" if self.suite else "drop", "max_invalid_per_minute": 10**6}
+        limits = MessageLimits(**{"max_message_bytes": LIMIT} | drop | messages)
         self.invalid: list[Invalid] = []
         self.details: list[str] = []  # of what was invalid: who has sent it
         self.errors: list[BaseException] = []
@@ -134,6 +150,11 @@ class Relay:
         if boxed == "upstream":  # there we are the client
             ours, theirs = theirs, ours
         secure: Security = Curve(KEY, ours, 1, theirs, FIRST_NONCE - 1)
+        below, above = CHAINS
+        if self.suite:
+            sealing, opening = (above, below) if boxed == "downstream" else (below, above)
+            secure = Records(self.suite, sealing, opening, self.padded, self.pad_to)
+            self.hears = Direction(sealing, self.suite)  # at the outer end of that side
         sides = (secure, Plain()) if boxed == "downstream" else (Plain(), secure)
         downstream, upstream = (
             Established(sock, {"Socket-Type": kind}, version, security)

@@ -279,7 +279,7 @@ def _select(name: str, options: dict[str, str], chosen: str) -> Element:
 
 
 def _sessions(status: Status, query: Query, token: str) -> Element:
-    columns = ["client", "service", "address", "age", "type", "ZMTP", "messages in", "out", "bytes in", "out"]
+    columns = ["client", "service", "address", "age", "type", "form", "ZMTP", "messages in", "out", "bytes in", "out"]
     columns += [""] if token else []
     here = urlencode(attrs.asdict(query))
     rows = [[*_session(session), *([_end(session, here, token)] if token else [])] for session in status.sessions]
@@ -295,6 +295,7 @@ def _session(session: SessionStatus) -> list[Content | None]:
         session.peer,
         duration(session.seconds),
         session.socket_type,
+        session.short_form,
         session.zmtp,
         f"{session.messages_in:,}",
         f"{session.messages_out:,}",

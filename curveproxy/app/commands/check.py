@@ -17,10 +17,11 @@ from curveproxy.app.config.places import is_here
 from curveproxy.app.config.schema import AllowMode, EgressConfig, ServiceConfig
 from curveproxy.app.watch.clients import UNREADABLE, Clients
 from curveproxy.policy.access import AccessList
-from curveproxy.policy.limits import BEFORE_HELLO, OnInvalid
+from curveproxy.policy.limits import BEFORE_HELLO, MessageLimits, OnInvalid, RecordsMode
 from curveproxy.policy.socket_types import DROPPING_HINT, HARMED_BY_DROPPING, PAIR, PAIR_HINT
 from curveproxy.proxy.net.endpoint import Endpoint
 from curveproxy.proxy.net.listening import INTERFACE, BindError, is_interface, try_to_bind
+from curveproxy.wire.codec.suites import Suite, available_suites
 
 USES_KEY = "uses our key at the remote"
 # What of a mode has no meaning without the right to write.
@@ -92,6 +93,7 @@ def check(path: Path) -> Findings:
         _check_clients(service, names, found)
         _check_endpoint("listen", service.listen, found)
         _check_endpoint("backend", service.backend, found)
+        _check_records(service.messages, found)
         _check_socket_type(service, config.process.relays, found)
         _check_shared(service, first.setdefault(service.listen, service), found)
     for egress in config.egress:
@@ -103,6 +105,7 @@ def check(path: Path) -> Findings:
 def _check_egress(egress: EgressConfig, found: Findings) -> None:
     if egress.secret_key is not None and egress.secret_key.file is not None:
         warn_of_open_secret(egress.secret_key.file, found.warning)
+    _check_records(egress.messages, found)
     _check_endpoint("listen", egress.listen, found)
     for number, remote in enumerate(egress.remote):
         _check_endpoint(f"remote[{number}]", remote, found)
@@ -175,6 +178,17 @@ def _check_socket_type(service: ServiceConfig, relays: int, found: Findings) -> 
         found.warning("several workers do not suit a PAIR service", hint=PAIR_HINT)
     if service.messages.on_invalid == OnInvalid.DROP and kind in HARMED_BY_DROPPING:
         found.warning(f"dropping does not suit a {service.backend_socket_type} service", hint=DROPPING_HINT)
+
+
+def _check_records(messages: MessageLimits, found: Findings) -> None:
+    """Whether records are not agreed on although they may be."""
+    if messages.records != RecordsMode.AUTO:
+        return
+    if messages.on_invalid == OnInvalid.DROP:
+        found.warning("messages.records: who drops invalid messages does without records", hint='write records = "off"')
+    elif not {suite.word for suite in available_suites()} & set(messages.record_suites):
+        hint = f'add "{Suite.XSALSA20_POLY1305.word}", or write records = "off"'
+        found.warning("messages.record_suites: this machine has none of them", hint=hint)
 
 
 def _check_shared(service: ServiceConfig, first: ServiceConfig, found: Findings) -> None:

@@ -11,19 +11,23 @@ from pathlib import Path
 from typing import Any
 
 import trio
+from attrs import evolve
 from rich.console import Console
 
-from curveproxy.app.commands.probe_report import Failure, Report, Step, conclude, show_step
+from curveproxy.app.commands.probe_report import NO_RECORDS, Failure, Report, Step, conclude, show_step
 from curveproxy.app.config.certificates import KeyFileError, parse_key, read_certificate, read_key_pair, reason
-from curveproxy.policy.metadata import PROBE
+from curveproxy.policy.metadata import PROBE, for_client
 from curveproxy.policy.socket_types import fits, known
 from curveproxy.proxy.connect.failures import CAUSES
 from curveproxy.proxy.net.endpoint import Endpoint
 from curveproxy.reasons import ClientFailure, Outcome
 from curveproxy.wire import sodium, spec, z85
+from curveproxy.wire.codec.suites import Suite, available_suites
 from curveproxy.wire.curve.client import READY_MAX, CurveInitiator, Stage
 from curveproxy.wire.curve.keys import KeyPair
 from curveproxy.wire.errors import Fault, PeerError
+from curveproxy.wire.offer import Terms
+from curveproxy.wire.security import Negotiated, Records
 from curveproxy.wire.zmtp.metadata import find
 
 SECONDS = 10.0
@@ -65,9 +69,12 @@ def probe(endpoint: Endpoint, server_key: str, secret_key: Path | None, socket_t
             steps.append(step)
             show_step(steps_console, step)
 
+        report = Report(str(endpoint), socket_type, z85.encode(keys.public), steps)
         found = trio.run(_Probe(endpoint, server, keys, socket_type, done).run)
-        properties, ending = ({}, found) if isinstance(found, Failure) else (found, None)
-        report = Report(str(endpoint), socket_type, z85.encode(keys.public), steps, properties, ending)
+        if isinstance(found, Failure):
+            report = evolve(report, failure=found)
+        else:
+            report = evolve(report, properties=_told(found), records=_form_of(found))
     if as_json:
         console.out(report.as_json())
     else:
@@ -117,8 +124,8 @@ class _Probe:
         self._socket_type, self._done = socket_type.encode(), done
         self._step, self._began = "resolve", 0.0
 
-    async def run(self) -> dict[str, str] | Failure:
-        """The properties that the service told, or why the probe went no further."""
+    async def run(self) -> Negotiated | Failure:
+        """What READY said, or why the probe went no further."""
         try:
             with trio.fail_after(SECONDS):
                 return await self._handshake()
@@ -147,8 +154,8 @@ class _Probe:
         yield shown
         self._done(Step(step, self._seconds, ", ".join(shown)))
 
-    async def _handshake(self) -> dict[str, str]:
-        """The properties that the service told. Raises ProbeError, PeerError."""
+    async def _handshake(self) -> Negotiated:
+        """What READY said. Raises ProbeError, PeerError."""
         with self._timed("resolve") as shown:
             addresses = await self._resolve()
             shown += [_text(address) for address in addresses]
@@ -170,17 +177,18 @@ class _Probe:
                 shown.append("the server has this key")
             with self._timed("ready"):
                 await self._exchange(stream, peer)
-                properties = peer.negotiated.metadata
-                service = find(properties, "Socket-Type")
+                service = find(peer.negotiated.metadata, "Socket-Type")
                 if not fits(self._socket_type, service):
                     detail = f"client {self._socket_type.decode()}, service {known(service)}"
                     raise ProbeError(ClientFailure.SOCKET_TYPE, detail)
-        return {name: _printable(value) for name, value in properties.items()}
+        return peer.negotiated
 
     def _client(self, *, stepwise: bool = False) -> CurveInitiator:
         properties = {"Socket-Type": self._socket_type, PROBE.title(): b""}
         transient, nonce = KeyPair.generate(), sodium.randombytes(16)
-        return CurveInitiator(self._server, self._keys, transient, nonce, properties, stepwise=stepwise)
+        peer = CurveInitiator(self._server, self._keys, transient, nonce, properties, stepwise=stepwise)
+        peer.offer_records(Terms(available_suites()))
+        return peer
 
     async def _resolve(self) -> list[Address]:
         if self._endpoint.transport == "ipc":
@@ -259,6 +267,16 @@ def _text(address: Address) -> str:
     if family == socket.AF_UNIX:
         return str(Endpoint("ipc", where.replace("\0", "@")))
     return str(Endpoint("tcp", where[0], where[1])).removeprefix("tcp://")
+
+
+def _told(found: Negotiated) -> dict[str, str]:
+    """What the service says of itself. What two curveproxies say to each other is none of it."""
+    properties = for_client(found.metadata, {})
+    return {name: _printable(value) for name, value in properties.items()}
+
+
+def _form_of(found: Negotiated) -> str:
+    return Suite(found.security.suite).word if isinstance(found.security, Records) else NO_RECORDS
 
 
 def _printable(value: bytes) -> str:

@@ -10,6 +10,9 @@ from rich.console import Console
 from curveproxy.app.observe.text import printable
 from curveproxy.reasons import ClientFailure, Outcome
 
+NO_RECORDS = "none"
+# How many columns a title has, and where the text begins behind it and its milliseconds.
+TITLE, INDENT = 9, 23
 # The server may want another key: for these it is worth showing which one was tried.
 OF_THE_KEY = (ClientFailure.REFUSED, ClientFailure.READY_CLOSED)
 
@@ -43,7 +46,10 @@ class Failure:
 
 @frozen
 class Report:
-    """What was found out. client_key: the public key that was tried; properties: what READY said."""
+    """What was found out. client_key: the public key that was tried; properties: what READY said.
+
+    records: the suite that was agreed on; ``none`` where messages go one by one; empty where it did not come so far.
+    """
 
     endpoint: str
     socket_type: str
@@ -51,6 +57,7 @@ class Report:
     steps: list[Step] = field(factory=list)
     properties: dict[str, str] = field(factory=dict)
     failure: Failure | None = None
+    records: str = ""
 
     @property
     def ok(self) -> bool:
@@ -73,7 +80,9 @@ def conclude(console: Console, report: Report, *, fresh_key: bool) -> None:
     """The last lines: what the service said, or why the probe failed. fresh_key: the key was made for this probe."""
     if (failure := report.failure) is None:
         for name, value in report.properties.items():
-            console.print(printable(f"{'':23}{name}: {value}").rstrip())
+            console.print(printable(f"{'':{INDENT}}{name}: {value}").rstrip())
+        console.print(f"{'records':{TITLE}}", style="green", end="")
+        console.print(f"{'':{INDENT - TITLE}}{report.records}")
         console.print("it is let in", style="bold green")
         return
     _print_line(console, "bold red", failure.step, failure.seconds, f"failed: {failure.reason}")
@@ -81,10 +90,10 @@ def conclude(console: Console, report: Report, *, fresh_key: bool) -> None:
     if failure.reason in OF_THE_KEY:
         lines["key"] = f"{report.client_key} ({'made for this probe: see --secret-key' if fresh_key else 'public'})"
     for title, text in lines.items():
-        console.print(f"{title:9}", style="bold", end="")
+        console.print(f"{title:{TITLE}}", style="bold", end="")
         console.print(printable(text))
 
 
 def _print_line(console: Console, style: str, step: str, seconds: float, detail: str) -> None:
-    console.print(f"{step:9}", style=style, end="")
+    console.print(f"{step:{TITLE}}", style=style, end="")
     console.print(f"{seconds * 1000:9.1f} ms  {printable(detail)}".rstrip())

@@ -160,7 +160,7 @@ def _screen(status: Status, console: Console) -> RenderableType:
         "",
         _table(
             console,
-            (shown, "service", "address", "age", "messages in", "out", "bytes in", "out", "type", "ZMTP"),
+            (shown, "service", "address", "age", "messages in", "out", "bytes in", "out", "type", "form", "ZMTP"),
             (_session(session) for session in status.sessions),
         ),
     )
@@ -225,5 +225,6 @@ def _session(session: SessionStatus) -> list[Text | str]:
         short(session.octets_in, "B"),
         short(session.octets_out, "B"),
         session.socket_type,
+        session.short_form,
         session.zmtp,
     ]

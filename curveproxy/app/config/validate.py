@@ -7,8 +7,9 @@ from curveproxy.app.config.convert import Complaint
 from curveproxy.app.config.places import is_elsewhere, is_reached_at, is_same, objection
 from curveproxy.app.config.schema import AllowMode, Config, EgressConfig, ProcessConfig, ServiceConfig
 from curveproxy.app.config.validate_egress import check_egress
-from curveproxy.policy.limits import MessageLimits
+from curveproxy.policy.limits import MessageLimits, OnInvalid, RecordsMode
 from curveproxy.proxy.net.endpoint import Endpoint
+from curveproxy.wire.codec.suites import Suite, available_suites
 from curveproxy.wire.curve.keys import KeyPair
 
 
@@ -55,6 +56,7 @@ def _check_table(table: ServiceConfig | EgressConfig, config: Config, *, needs_k
     process = config.process
     if (sentence := _check_memory(process, table.messages)) is not None:
         yield "messages.max_message_bytes", sentence
+    yield from _check_records(table.messages)
     if process.relays > 1 and not table.listen.is_fixed:
         yield "listen", f"{table.listen} would be another port for each worker: name the port"
     if isinstance(table, EgressConfig):
@@ -93,6 +95,18 @@ def _check_memory(process: ProcessConfig, messages: MessageLimits) -> str | None
         there_is = f"max_buffered_bytes = {ceiling:_} leaves each of {relays} workers {ceiling // relays:_}"
     change = f"raise that above {2 * most * relays:_}, or lower this below {ceiling // relays // 2:_}"
     return f"one message of {most:_} octets takes a little more than twice as many, and {there_is}: {change}"
+
+
+def _check_records(messages: MessageLimits) -> Iterator[Complaint]:
+    """Whether nobody could get in who must agree on records."""
+    if messages.records != RecordsMode.REQUIRE:
+        return
+    if messages.on_invalid == OnInvalid.DROP:
+        hint = 'write on_invalid = "disconnect", or records = "auto"'
+        yield "messages.records", f"who drops what is invalid does without records, and they are required: {hint}"
+    if not {suite.word for suite in available_suites()} & set(messages.record_suites):
+        hint = f'this machine has none of them: add "{Suite.XSALSA20_POLY1305.word}", which is always there'
+        yield "messages.record_suites", f"records are required, and {hint}"
 
 
 def _check_shared(services: list[ServiceConfig]) -> Iterator[Complaint]:

@@ -13,6 +13,7 @@ from curveproxy.app.observe.metrics import Metrics, ServiceMetrics
 from curveproxy.policy.log_limit import LogLimit
 from curveproxy.proxy.observer import SessionView
 from curveproxy.reasons import Closed, DialFailure, EgressOutcome, Invalid, Outcome
+from curveproxy.wire.codec.suites import MESSAGE
 
 # Of each kind of line that anybody can cause: how many at once, and how many a second from then on.
 BURST = 10
@@ -66,6 +67,8 @@ class ServiceObserver:
         self._metrics.admitted(session, seconds)
         self.history.add("session opened", Outcome.ADMITTED, session.peer)
         facts = _who(session) | {"socket_type": session.socket_type, "handshake_seconds": round(seconds, 6)}
+        if session.form != MESSAGE:
+            facts["records"] = session.form
         self._log_session(session, "session opened", kind="", **facts)
 
     def closed(self, session: SessionView, reason: Closed) -> None:

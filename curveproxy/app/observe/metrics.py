@@ -227,6 +227,11 @@ def _of_services(services: Sequence[ServiceFigures]) -> Iterable[Metric]:
     )
     messages = CounterMetricFamily("curveproxy_messages", "Whole messages relayed", labels=labels)
     octets = CounterMetricFamily("curveproxy_message_bytes", "Plain octets of messages relayed", labels=labels)
+    forms = GaugeMetricFamily(
+        "curveproxy_sessions_by_form", "Sessions, by how their messages are sealed", labels=["service", "form"]
+    )
+    records = CounterMetricFamily("curveproxy_records", "Records that went to or came from others", labels=labels)
+    record_octets = CounterMetricFamily("curveproxy_record_bytes", "Octets of records on the wire", labels=labels)
     throttled = CounterMetricFamily(
         "curveproxy_throttled_seconds", "How long ways of sessions were not read, for a limit", labels=["service"]
     )
@@ -236,8 +241,17 @@ def _of_services(services: Sequence[ServiceFigures]) -> Iterable[Metric]:
         messages.add_metric([service.name, "out"], service.messages_out)
         octets.add_metric([service.name, "in"], service.octets_in)
         octets.add_metric([service.name, "out"], service.octets_out)
+        for form, count in service.by_form.items():
+            forms.add_metric([service.name, form], count)
+        records.add_metric([service.name, "in"], service.records_in)
+        records.add_metric([service.name, "out"], service.records_out)
+        record_octets.add_metric([service.name, "in"], service.record_octets_in)
+        record_octets.add_metric([service.name, "out"], service.record_octets_out)
         throttled.add_metric([service.name], service.throttled_seconds)
     yield info
     yield messages
     yield octets
+    yield forms
+    yield records
+    yield record_octets
     yield throttled

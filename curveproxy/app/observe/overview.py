@@ -111,6 +111,7 @@ def _session(session: SessionView) -> SessionStatus:
         messages_out=session.messages_out,
         octets_in=session.octets_in,
         octets_out=session.octets_out,
+        form=session.form,
     )
 
 

@@ -12,6 +12,7 @@ import cattrs
 from attrs import Factory, field, fields, frozen
 
 from curveproxy.app.observe.history import Series
+from curveproxy.wire.codec.suites import MESSAGE
 
 # How many sessions a query may ask for, and how it writes that.
 MOST_SESSIONS, SESSIONS = 1000, re.compile(r"[0-9]{1,18}")
@@ -174,6 +175,7 @@ class SessionStatus:
     """One session. client: the operator's name, else the key in Z85, the user or the address of an egress's client.
 
     seconds: its age; zmtp: the version that its plain side speaks.
+    form: how its messages are sealed: ``message``, or the suite of records, as ``aegis-256``.
     """
 
     id: int
@@ -187,6 +189,12 @@ class SessionStatus:
     messages_out: int
     octets_in: int
     octets_out: int
+    form: str = MESSAGE
+
+    @property
+    def short_form(self) -> str:
+        """The same, for a column."""
+        return self.form.partition("-")[0]
 
 
 @frozen

@@ -26,6 +26,7 @@ from curveproxy.app.watch.files import LISTING_SECONDS, Stamp, stamp
 from curveproxy.policy.log_limit import LogLimit
 from curveproxy.proxy.net.listening import BindError
 from curveproxy.wire.codec.select import CODEC, CODEC_FAULT
+from curveproxy.wire.codec.suites import Suite, available_suites, why_no_aegis
 
 DONE, FAILED = 0, 1
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -54,6 +55,9 @@ def run(config: Config, path: Path | None = None) -> int:
     )
     if CODEC_FAULT:
         log.warning("the C codec is not used", detail=CODEC_FAULT, hint="install again: it is slower without")
+    why = why_no_aegis()
+    left_out = {"left_out": f"{Suite.AEGIS_256.word}: {why}"} if why else {}
+    log.info("record suites", suites=[suite.word for suite in available_suites()], **left_out)
     descriptors, notifier, count = prepare_process(), SystemdNotifier(os.environ), config.process.relays
     try:
         relay: Relay

@@ -223,6 +223,7 @@ class Admission:
             authenticated.server_key,
             authenticated.metadata,
             _user(half.socket),
+            authenticated.has_records,
         )
         if (objection := half.gate.objection(applicant)) is not None:
             self._refuse(half, objection.outcome, objection.detail, applicant)

@@ -17,7 +17,7 @@ from curveproxy.reasons import Outcome
 
 # These do not change by waiting, so the client is told and libzmq gives up for good. After any other outcome the client
 # comes again: the holder of its identity may leave, a limit or a shutdown passes.
-FINAL = frozenset({Outcome.CLIENT_UNKNOWN, Outcome.METADATA, Outcome.SOCKET_TYPE})
+FINAL = frozenset({Outcome.CLIENT_UNKNOWN, Outcome.METADATA, Outcome.SOCKET_TYPE, Outcome.RECORDS})
 # The status code of ZAP (RFC 27) that libzmq understands as a refusal.
 NOT_ALLOWED = "400"
 
@@ -54,11 +54,11 @@ class Application:
 
     def welcome(self, metadata: Mapping[str, bytes]) -> Established:
         sockets.prepare_session(self.socket)
-        ready = self._authenticated.ready(metadata)
+        ready, security = self._authenticated.ready(metadata)
         if self.socket.send(ready) < len(ready):  # READY fits into a send buffer that is all but empty
             raise RefusedError(Outcome.PEER_CLOSED, "it takes no READY")
         found = self._authenticated
-        return Established(self.socket, found.metadata, found.version, found.security, skip=found.skip)
+        return Established(self.socket, found.metadata, found.version, security, skip=found.skip)
 
     def refuse(self, outcome: Outcome) -> None:
         self._refuser.refuse(self.socket, self._gate, outcome, self.applicant)

@@ -64,15 +64,16 @@ class CurveMechanism:
         half.answer(welcome)
 
     def _take_initiate(self, half: HalfOpen, body: bytes) -> Authenticated:
-        keys = self._cookies.good(half.cookie_binding())
+        keys, server = self._cookies.good(half.cookie_binding()), half.server.public
         initiate = curve_server.read_initiate_untrusted(body, half.server, keys, half.hello_nonce)
+        agreed = initiate.agree(half.gate.settings.record_terms)
         return Authenticated(
             initiate.client,
-            half.server.public,
+            server,
             initiate.properties,
             Version(Dialect.V3, half.noted),
-            initiate.security,
-            partial(curve_server.ready, initiate.shared),
+            partial(curve_server.conclude, initiate, server, agreed),
+            has_records=agreed is not None,
         )
 
 

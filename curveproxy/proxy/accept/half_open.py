@@ -170,7 +170,8 @@ class HalfOpen(Deadline):
 class Authenticated:
     """A handshake that is complete but for its last frame, which is sent when the service has been reached.
 
-    ready: makes that frame from metadata.
+    ready: makes that frame from metadata, and tells what the messages behind it are like.
+    has_records: those are records.
     skip: octets of the peer's handshake that come behind that frame, and say nothing.
     """
 
@@ -178,9 +179,9 @@ class Authenticated:
     server_key: bytes
     metadata: Mapping[str, bytes]
     version: Version
-    security: Security
-    ready: Callable[[Mapping[str, bytes]], bytes]
+    ready: Callable[[Mapping[str, bytes]], tuple[bytes, Security]]
     skip: int = 0
+    has_records: bool = False
 
 
 @frozen

@@ -15,7 +15,7 @@ from curveproxy.reasons import Outcome
 from curveproxy.wire import spec
 from curveproxy.wire.curve import server as curve_server
 from curveproxy.wire.errors import LocalError
-from curveproxy.wire.security import Negotiated
+from curveproxy.wire.security import Negotiated, Security
 from curveproxy.wire.spec import Octets
 from curveproxy.wire.zmtp import acceptor, null, v2
 
@@ -97,4 +97,8 @@ def _authenticated(
 ) -> Authenticated:
     """metadata: what we know beside what it says."""
     properties = {**(metadata or {}), **found.metadata}
-    return Authenticated(b"", b"", properties, found.version, found.security, ready, skip)
+
+    def conclude(theirs: Mapping[str, bytes]) -> tuple[bytes, Security]:
+        return ready(theirs), found.security
+
+    return Authenticated(b"", b"", properties, found.version, conclude, skip)

@@ -109,7 +109,7 @@ class Destination(Protocol):
     def configure(self, settings: ServiceSettings) -> bool:
         """Use other settings from the next dial on. Returns whether it may answer otherwise than before."""
 
-    def misfit(self, metadata: Mapping[str, bytes]) -> DialError | None:
+    def misfit(self, metadata: Mapping[str, bytes]) -> DialError | RefusedError | None:
         """Why a client must not even be dialled for."""
 
     def takes_one(self, metadata: Mapping[str, bytes]) -> bool | None:

@@ -52,6 +52,7 @@ _NEAREST = (BackendFailure.TIMEOUT, BackendFailure.REFUSED, BackendFailure.CLOSE
 # From a remote that was greeted to one that was not even found.
 _FURTHEST = (
     ClientFailure.SOCKET_TYPE,
+    ClientFailure.RECORDS,
     ClientFailure.REFUSED,
     ClientFailure.READY,
     ClientFailure.READY_TIMEOUT,

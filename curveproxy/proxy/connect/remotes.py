@@ -16,13 +16,14 @@ from curveproxy.proxy.errors import DialError, RefusedError
 from curveproxy.proxy.established import Established
 from curveproxy.proxy.net.endpoint import Endpoint
 from curveproxy.proxy.observer import Observer
-from curveproxy.proxy.settings import EgressSettings, ServiceSettings
+from curveproxy.proxy.settings import ServiceSettings
 from curveproxy.reasons import ClientFailure, Outcome
 from curveproxy.wire import sodium
 from curveproxy.wire.curve.client import CurveInitiator, Stage
 from curveproxy.wire.curve.keys import KeyPair
 from curveproxy.wire.initiator import Initiator
-from curveproxy.wire.security import Negotiated
+from curveproxy.wire.offer import has_room
+from curveproxy.wire.security import Negotiated, Records
 from curveproxy.wire.zmtp.frame import Dialect
 from curveproxy.wire.zmtp.metadata import find
 
@@ -32,6 +33,7 @@ REST_FACTOR = 4
 AT_ONCE_SECONDS = 3.0
 # The status of ZAP (RFC 27) with which a server refuses a client for good.
 NOT_ALLOWED = "400"
+NO_ROOM = "the identity and properties leave no room for the offer of records, which are required"
 # Errors of a connection that stood, if only for a moment.
 _CLOSED = (errno.ECONNRESET, errno.EPIPE)
 # What a server does that has another key than HELLO was sealed to.
@@ -72,11 +74,14 @@ class RemoteApproach(Approach):
     hurries = True
 
     def __init__(
-        self, remote: Remote, egress: EgressSettings, kind: ServiceType, metadata: Mapping[str, bytes]
+        self, remote: Remote, settings: ServiceSettings, kind: ServiceType, metadata: Mapping[str, bytes]
     ) -> None:
+        egress = settings.egress
+        assert egress is not None
         super().__init__(remote.target)
         self._remote = remote
         self._keys, self._type, self._metadata = egress.keys, kind, metadata
+        self._terms, self._needs_records = settings.record_terms, settings.requires_records
         self._server_keys = sorted(egress.server_keys, key=lambda each: each != remote.server_key)
         self._initiator: CurveInitiator | None = None
         self._started, self._began = inf, -inf
@@ -106,11 +111,15 @@ class RemoteApproach(Approach):
             self._metadata,
             stepwise=self._unexplained is not None,
         )
+        if self._terms is not None:
+            self._initiator.offer_records(self._terms)
         return self._initiator
 
     def accept(self, negotiated: Negotiated) -> bytes | Judgement | None:
         if fault := fault_of(negotiated.metadata):
             return Judgement(DialError(ClientFailure.READY, fault), Then.NEXT)
+        if self._needs_records and not isinstance(negotiated.security, Records):
+            return Judgement(DialError(ClientFailure.RECORDS), Then.NEXT)
         said = find(negotiated.metadata, "Socket-Type")
         judged = self._type.judge(self._metadata, negotiated.version.dialect, said)
         return Judgement(judged, Then.END) if isinstance(judged, DialError) else judged
@@ -185,23 +194,24 @@ class Remotes:
 
     def __init__(self, settings: ServiceSettings, observer: Observer) -> None:
         assert settings.egress is not None
-        self._type, self._egress = ServiceType(settings, observer), settings.egress
-        self._seconds = settings.admission.backend_connect_seconds
-        self._remotes = [Remote(endpoint) for endpoint in self._egress.remotes]
+        self._type, self._settings = ServiceType(settings, observer), settings
+        self._remotes = [Remote(endpoint) for endpoint in settings.egress.remotes]
 
     def configure(self, settings: ServiceSettings) -> bool:
         """Use other settings from the next dial on. Returns whether they may answer otherwise than before."""
         assert settings.egress is not None
-        before, self._egress = self._egress, settings.egress
-        self._seconds = settings.admission.backend_connect_seconds
+        before, self._settings = self._settings, settings
         self._type.configure(settings)
         known = {each.target.endpoint: each for each in self._remotes}
-        self._remotes = [known.get(endpoint) or Remote(endpoint) for endpoint in self._egress.remotes]
-        return _asked(before) != _asked(self._egress)
+        self._remotes = [known.get(endpoint) or Remote(endpoint) for endpoint in settings.egress.remotes]
+        return _asked(before) != _asked(settings)
 
-    def misfit(self, _metadata: Mapping[str, bytes]) -> DialError | None:
-        """None: nothing is known of them before they have answered."""
-        return None
+    def misfit(self, metadata: Mapping[str, bytes]) -> RefusedError | None:
+        """Nothing is known of them before they have answered, but what they must be offered has to have room."""
+        terms = self._settings.record_terms
+        if not self._settings.requires_records or terms is None or has_room(metadata, terms):
+            return None
+        return RefusedError(Outcome.METADATA, NO_ROOM)
 
     def takes_one(self, _metadata: Mapping[str, bytes]) -> bool | None:
         """None: a library that knows CURVE bears a second connection."""
@@ -211,10 +221,12 @@ class Remotes:
         """One for each remote: in order, but those last that have just failed."""
         now = trio.current_time()
         remotes = sorted(self._remotes, key=lambda each: each.rests(now))
-        remotes[0].begun(now + self._seconds)
-        return [RemoteApproach(each, self._egress, self._type, metadata) for each in remotes]
+        remotes[0].begun(now + self._settings.admission.backend_connect_seconds)
+        return [RemoteApproach(each, self._settings, self._type, metadata) for each in remotes]
 
 
-def _asked(egress: EgressSettings) -> tuple[object, ...]:
+def _asked(settings: ServiceSettings) -> tuple[object, ...]:
     """What decides how a dial ends."""
-    return egress.remotes, egress.server_keys, egress.keys
+    egress, messages = settings.egress, settings.messages
+    assert egress is not None
+    return egress.remotes, egress.server_keys, egress.keys, messages.records, messages.record_suites

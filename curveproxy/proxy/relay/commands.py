@@ -25,6 +25,7 @@ INVALID: Mapping[Fault, Invalid] = {
     Fault.NONCE: Invalid.NONCE,
     Fault.GAP: Invalid.GAP,
     Fault.BOX: Invalid.BOX,
+    Fault.RECORD: Invalid.RECORD,
 }
 
 # This context marks the PONG to a PING of our own, which is not passed on.

@@ -1,12 +1,24 @@
 """What the sessions of a service share, and what is known of an admitted client."""
 
-from attrs import define, frozen
+from attrs import define, field, frozen
 
 from curveproxy.proxy.net.buffers import BufferPool
 from curveproxy.proxy.net.memory import MemoryBudget
 from curveproxy.proxy.net.reactor import Reactor, Spawn
 from curveproxy.proxy.observer import Observer
 from curveproxy.proxy.relay.throttle import Throttle
+
+
+@define
+class RecordCount:
+    """Records in one direction, and their octets as they are sent: headers, tags and padding included."""
+
+    records: int = 0
+    octets: int = 0
+
+    def add(self, records: int, octets: int) -> None:
+        self.records += records
+        self.octets += octets
 
 
 @define
@@ -17,6 +29,8 @@ class Traffic:
     octets_in: int = 0
     messages_out: int = 0
     octets_out: int = 0
+    records_in: RecordCount = field(factory=RecordCount)
+    records_out: RecordCount = field(factory=RecordCount)
 
     def count_in(self, messages: int, octets: int) -> None:
         self.messages_in += messages

@@ -29,6 +29,7 @@ FROM_REMOTE = evolve(DOWNWARDS, detail="from the remote")  # of an egress
 class SessionFacts:
     """who: the client; service: the name of its service; env: what it shares with the other sessions of that service.
 
+    form: of ``suites.FORMS``, of the side that speaks CURVE.
     messages_in, octets_in, messages_out, octets_out: what was relayed; ``in`` is from client to service.
     """
 
@@ -36,6 +37,7 @@ class SessionFacts:
         "_downstream",
         "_upstream",
         "env",
+        "form",
         "messages_in",
         "messages_out",
         "octets_in",
@@ -45,8 +47,10 @@ class SessionFacts:
         "who",
     )
 
-    def __init__(self, client: AdmittedClient, service: str, env: RelayEnv, downstream: Peer, upstream: Peer) -> None:
-        self.who, self.service, self.env = client, service, env
+    def __init__(
+        self, client: AdmittedClient, service: str, env: RelayEnv, downstream: Peer, upstream: Peer, form: str
+    ) -> None:
+        self.who, self.service, self.env, self.form = client, service, env, form
         self._downstream, self._upstream = downstream, upstream
         self.opened_at = trio.current_time()
         self.messages_in = self.messages_out = self.octets_in = self.octets_out = 0

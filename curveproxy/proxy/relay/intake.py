@@ -144,7 +144,7 @@ class Intake(Outbox):
     @property
     def is_idle(self) -> bool:
         """Whether nothing whole would be lost in this direction if the session ended now."""
-        idle = self._blocked in (Blocked.ON_SOURCE, Blocked.ENDED) and not self._owed and not self._pending_command
+        idle = self._blocked in (Blocked.ON_SOURCE, Blocked.ENDED) and not self._owed and not self._may_say_more
         return self._sink_gone or (idle and sockets.nothing_has_come(self._source.socket))
 
     # --- what the memory's budget may see
@@ -250,7 +250,7 @@ class Intake(Outbox):
     def _charge(self) -> None:
         """Book what it keeps now."""
         partial = len(self._kept) + (self._large.memory if self._large is not None else 0)
-        if self._transform.filters:
+        if self._transform.keeps:
             partial += self._transform.partial()
         held = partial + memory_of(self._owed)  # all of it stays until the last is written
         if held != self.held or partial != self.partial:

@@ -4,6 +4,8 @@ At an invalid frame the session ends. Where invalid messages are dropped instead
 everything, a ``FilteringOpener`` is used.
 """
 
+from abc import abstractmethod
+
 from curveproxy.policy.limits import MessageLimits
 from curveproxy.proxy.relay.commands import INVALID
 from curveproxy.proxy.relay.filters.message_filter import Filter
@@ -23,6 +25,7 @@ class Opener(Transform):
     """Opens, and ends at the first invalid frame."""
 
     __slots__ = ()
+    _state: CodecState
     opens = True
 
     def frame_size(self, source: Buffer, start: int, end: int) -> int:
@@ -75,7 +78,42 @@ class Opener(Transform):
         return False
 
 
-class FilteringOpener(Opener):
+class Filtering(Transform):
+    """Leaves out what the sink must not be sent: what both kinds of openers have of that.
+
+    _filter: None where the sink may be sent anything.
+    """
+
+    __slots__ = ()
+    _filter: Filter | None
+
+    @abstractmethod
+    def _survives(self, result: Transformed, reason: Invalid, clock: Clock) -> bool:
+        """Count an invalid message; whether the session goes on without it."""
+
+    def _filtered(self, the_filter: Filter, result: Transformed, frames: Buffer, end: int, clock: Clock) -> int:
+        """Where ``frames[:end]`` end once what the sink must not be sent has been taken out."""
+        end, flaws = the_filter.filter_untrusted(frames, end)
+        for flaw in flaws:
+            if flaw == Invalid.TOO_LARGE:
+                if not self._survives(result, flaw, clock):
+                    break
+            elif not self._within_budget(result, flaw, clock):  # a newer sink would ignore it, unless there is too much
+                result.end_session(flaw)
+                break
+        if the_filter.has_ended:
+            result.end_session(Invalid.NOT_ACCEPTED)
+        return end
+
+    def _pass_on(self, result: Transformed, body: bytes, clock: Clock) -> bytes:
+        framed = self.message(body)
+        if self._filter is None:
+            return framed
+        message = Buffer(bytearray(framed))
+        return framed[: self._filtered(self._filter, result, message, len(framed), clock)]
+
+
+class FilteringOpener(Filtering, Opener):
     """Opens, and leaves whole messages out: invalid ones where they are dropped, and what the sink must not be sent.
 
     partial: keeps a message's parts until all have come; None where an invalid message ends the session.
@@ -83,7 +121,7 @@ class FilteringOpener(Opener):
     """
 
     __slots__ = ("_filter", "_partial")
-    filters = True
+    filters = keeps = True
 
     def __init__(
         self,
@@ -115,27 +153,6 @@ class FilteringOpener(Opener):
     def discard(self) -> None:
         if self._partial is not None:
             self._partial.discard()
-
-    def _filtered(self, the_filter: Filter, result: Transformed, frames: Buffer, end: int, clock: Clock) -> int:
-        """Where ``frames[:end]`` end once what the sink must not be sent has been taken out."""
-        end, flaws = the_filter.filter_untrusted(frames, end)
-        for flaw in flaws:
-            if flaw == Invalid.TOO_LARGE:
-                if not self._survives(result, flaw, clock):
-                    break
-            elif not self._within_budget(result, flaw, clock):  # a newer sink would ignore it, unless there is too much
-                result.end_session(flaw)
-                break
-        if the_filter.has_ended:
-            result.end_session(Invalid.NOT_ACCEPTED)
-        return end
-
-    def _pass_on(self, result: Transformed, body: bytes, clock: Clock) -> bytes:
-        framed = self.message(body)
-        if self._filter is None:
-            return framed
-        message = Buffer(bytearray(framed))
-        return framed[: self._filtered(self._filter, result, message, len(framed), clock)]
 
     def _survives(self, result: Transformed, reason: Invalid, clock: Clock) -> bool:
         if self._within_budget(result, reason, clock) and self._partial is not None and reason != Invalid.FRAMING:

@@ -194,10 +194,15 @@ class Outbox:
         """Write what is owed, and the command; False when some is still owed."""
         if self._owed and not self._write(self._owed):
             return False
-        if self._pending_command:
+        if self._may_say_more:
             command, self._pending_command = self._transform.command(self._pending_command), b""
             return self._write(memoryview(command))
         return True
+
+    @property
+    def _may_say_more(self) -> bool:
+        """Whether there is a command, and it may be sent behind what is owed."""
+        return bool(self._pending_command) and self._transform.is_between_frames
 
     def _write(self, octets: memoryview, *, is_ours: bool = False) -> bool:
         """Write, or throw away for a sink that is gone. False when some is owed.

@@ -6,13 +6,15 @@ from curveproxy.policy.metadata import answers_ping
 from curveproxy.policy.socket_types import SUBSCRIBERS
 from curveproxy.proxy.established import Established
 from curveproxy.proxy.net.reactor import GONE, READ, WRITE
+from curveproxy.wire.security import Records
 from curveproxy.wire.zmtp.frame import Dialect
 
 
 class Capabilities:
     """What one side of a session is known to speak.
 
-    dialect, minor: its version of ZMTP; that of a proxy, which announces 3.0 for another reason, is 3.1.
+    dialect, minor: its version of ZMTP; that of a proxy, which announces 3.0 for another reason, is 3.1, and so is that
+        of anybody with whom records were agreed.
     socket_type: of its handshake; None where the handshake does not say.
     knows_ping: it has sent a PING that was passed on, so it knows what a PONG is.
     answers_ping: it has answered a PING of ours.
@@ -62,7 +64,8 @@ class Peer(Capabilities):
 
     def __init__(self, established: Established) -> None:
         version = established.version
-        minor = max(version.minor, answers_ping(established.metadata))
+        is_newer = answers_ping(established.metadata) or isinstance(established.security, Records)
+        minor = max(version.minor, is_newer)
         super().__init__(minor, established.socket_type, version.dialect)
         self.socket = established.socket
 

@@ -81,8 +81,8 @@ class Pump(Intake):
         self._pending_command = body
 
     def try_send_command(self, body: bytes) -> bool:
-        """Send a command, or leave it out while the sink takes nothing. Whether it is sent."""
-        if self._pending_command or self._blocked is Blocked.ON_SINK:
+        """Send a command, or leave it out while the sink takes none. Whether it is sent."""
+        if self._pending_command or self._blocked is Blocked.ON_SINK or not self._transform.is_between_frames:
             return False
         self.send_command(body)
         return True
@@ -153,10 +153,9 @@ class Pump(Intake):
         """Read once, and turn and write whole frames: all of them, or as many as may be in one turn."""
         pool, transform = self._env.pool, self._transform
         source, target = pool.source, pool.target
-        start, end = 0, len(self._kept)
+        start, end, full = 0, len(self._kept), True
         if end:
             source.view[:end] = self._kept
-        full = True
         if not self._has_whole:
             reach = pool.reach(end)
             if self._quota is not None or self._env.memory.under_pressure:
@@ -170,7 +169,9 @@ class Pump(Intake):
                 return self._end_sink()
             end += got
             full = end == reach
-        frames = judged = 0
+        if self._pending_command or (self._finishing and self._owner.may_finish()):
+            transform.seek_boundary()
+        frames, judged = 0, 0
         while True:
             result = transform.apply(source, start, end, target)
             self._settle(result, source, start, end)

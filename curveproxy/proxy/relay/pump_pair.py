@@ -30,11 +30,13 @@ class PumpPair(SessionFacts, PumpOwner):
     ) -> None:
         """downstream: the side that has connected to us; upstream: the side to which we have connected."""
         below, above = Peer(downstream), Peer(upstream)
-        super().__init__(client, settings.name, env, below, above)
+        form = (downstream if settings.egress is None else upstream).form
+        super().__init__(client, settings.name, env, below, above, form)
         upwards, downwards = transforms(
             (downstream.security, below),
             (upstream.security, above),
             settings.messages,
+            env.traffic,
             xpub_messages=settings.xpub_messages,
         )
         self._to_upstream = Pump(self, UPWARDS, below, above, upwards, downstream.leftover)

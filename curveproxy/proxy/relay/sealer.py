@@ -7,7 +7,7 @@ from curveproxy.wire import spec
 from curveproxy.wire.codec.framing import frame_size
 from curveproxy.wire.codec.select import seal_frames
 from curveproxy.wire.codec.single import seal_one
-from curveproxy.wire.codec.state import Buffer, Stop
+from curveproxy.wire.codec.state import Buffer, CodecState, Stop
 from curveproxy.wire.zmtp.frame import Dialect, read_header
 
 
@@ -15,6 +15,7 @@ class Sealer(Transform):
     """Seals, and ends at the first invalid frame."""
 
     __slots__ = ()
+    _state: CodecState
 
     def frame_size(self, source: Buffer, start: int, end: int) -> int:
         return frame_size(source, start, end, self._state.dialect)
@@ -47,9 +48,3 @@ class Sealer(Transform):
 
     def message(self, body: bytes) -> bytes:
         return seal_one(self._state, 0, body)
-
-    def _refuse(self, result: Transformed, reason: Invalid, end: int) -> None:
-        """What is invalid from a plain source always ends the session."""
-        result.leave_out(reason)
-        result.end_session(reason)
-        result.pass_by(end)

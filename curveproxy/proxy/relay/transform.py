@@ -1,33 +1,42 @@
 """Chooses what turns the frames of a session: by which side speaks CURVE, whichever of them connected."""
 
 from curveproxy.policy.limits import MessageLimits, OnInvalid
+from curveproxy.proxy.relay.env import RecordCount, Traffic
 from curveproxy.proxy.relay.filters.backend_filter import filter_for
-from curveproxy.proxy.relay.filters.legacy_pubsub import PublisherFilter, SubscriptionSink
+from curveproxy.proxy.relay.filters.legacy_pubsub import PublisherFilter, RecordPublisherFilter, SubscriptionSink
 from curveproxy.proxy.relay.filters.message_filter import Filter
 from curveproxy.proxy.relay.filters.partial_messages import PartialMessages
 from curveproxy.proxy.relay.opener import FilteringOpener, Opener
 from curveproxy.proxy.relay.peer import Capabilities
+from curveproxy.proxy.relay.records import FilteringRecordOpener, RecordOpener, RecordSealer
 from curveproxy.proxy.relay.sealer import Sealer
 from curveproxy.proxy.relay.transformed import Transform
-from curveproxy.wire.codec.select import BATCH, CodecState
+from curveproxy.wire.codec.select import BATCH, BATCH_OF_STREAM, CodecState, RecordState
 from curveproxy.wire.errors import LocalError
-from curveproxy.wire.security import Curve, Plain, Security
+from curveproxy.wire.security import Curve, Plain, Records, Security
 
 Side = tuple[Security, Capabilities]
 
 
 def transforms(
-    downstream: Side, upstream: Side, limits: MessageLimits, *, xpub_messages: bool
+    downstream: Side, upstream: Side, limits: MessageLimits, traffic: Traffic, *, xpub_messages: bool
 ) -> tuple[Transform, Transform]:
     """What turns downstream's frames into upstream's, and the reverse. Raises LocalError.
 
-    xpub_messages: an XPUB is sent messages too, and not only subscriptions.
+    traffic: where records are counted. xpub_messages: an XPUB is sent messages too, and not only subscriptions.
     """
     match downstream[0], upstream[0]:
         case Curve() as curve, Plain():
             return _open_and_seal(curve, downstream[1], upstream[1], limits, xpub_messages)
         case Plain(), Curve() as curve:
             opener, sealer = _open_and_seal(curve, upstream[1], downstream[1], limits, xpub_messages)
+            return sealer, opener
+        case Records() as records, Plain():
+            counts = traffic.records_in, traffic.records_out
+            return _open_and_seal_records(records, downstream[1], upstream[1], counts, limits, xpub_messages)
+        case Plain(), Records() as records:
+            counts = traffic.records_out, traffic.records_in
+            opener, sealer = _open_and_seal_records(records, upstream[1], downstream[1], counts, limits, xpub_messages)
             return sealer, opener
     raise LocalError("one side of a session speaks CURVE, and one does not")
 
@@ -70,3 +79,28 @@ def _opener(
     if partial is None and the_filter is None:
         return Opener(state, boxed, plain, limits)
     return FilteringOpener(state, boxed, plain, limits, partial, the_filter)
+
+
+def _open_and_seal_records(
+    records: Records,
+    boxed: Capabilities,
+    plain: Capabilities,
+    counts: tuple[RecordCount, RecordCount],
+    limits: MessageLimits,
+    xpub_messages: bool,
+) -> tuple[Transform, Transform]:
+    """The same with records, where an invalid message always ends the session. counts: of those opened, and sealed."""
+    opened, sealed = counts
+    the_filter = filter_for(plain, drops=False, xpub_messages=xpub_messages)
+    dialect = the_filter.dialect if the_filter is not None else plain.dialect
+    suite, limit, padded = records.suite, limits.max_message_bytes, int(records.peer_pads)
+    opening = RecordState(records.open_chain, suite, limit, dialect, padded, BATCH_OF_STREAM)
+    sealing = RecordState(records.seal_chain, suite, limit, plain.dialect, records.pad_to, BATCH_OF_STREAM)
+    return (
+        FilteringRecordOpener(opening, boxed, plain, limits, opened, the_filter)
+        if the_filter is not None
+        else RecordOpener(opening, boxed, plain, limits, opened),
+        RecordPublisherFilter(sealing, plain, boxed, limits, sealed, the_filter.topics)
+        if isinstance(the_filter, SubscriptionSink)
+        else RecordSealer(sealing, plain, boxed, limits, sealed),
+    )

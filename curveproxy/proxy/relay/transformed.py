@@ -1,8 +1,9 @@
-"""What every transform is: one direction's work on whole frames, without sockets, sessions or a clock.
+"""What every transform is: one direction's work on frames, without sockets, sessions or a clock.
 
 A transform turns the frames of its source into those of its sink, by the codec as long as they are ordinary. At the
 first frame that is not, it decides what becomes of that frame. ``opener.py`` and ``sealer.py`` are the two kinds;
-``filters/`` has those that leave messages out; ``transform.py`` chooses.
+``records.py`` has the same two for records, which turn frames in parts; ``filters/`` has those that leave messages out;
+``transform.py`` chooses.
 """
 
 from abc import ABC, abstractmethod
@@ -13,6 +14,7 @@ from curveproxy.policy.limits import MessageLimits
 from curveproxy.proxy.relay.commands import decide_untrusted
 from curveproxy.proxy.relay.peer import Capabilities
 from curveproxy.reasons import Invalid
+from curveproxy.wire.codec.record_state import RecordState
 from curveproxy.wire.codec.resync import Probed
 from curveproxy.wire.codec.state import Batch, Buffer, CodecState, Stop
 
@@ -76,17 +78,21 @@ class Transformed:
 
 
 class Transform(ABC):
-    """One direction's work on whole frames.
+    """One direction's work on frames.
 
     source, sink: what the two sides speak. limits: what the source may send.
     opens: whether the source speaks CURVE, and the sink does not; else it is the other way round.
     filters: whether each batch has to be resolved, and not only one that ended at an extraordinary frame.
+    keeps: whether something of the source may be kept here.
     """
 
     __slots__ = ("_budget", "_limits", "_sink", "_source", "_state")
-    opens = filters = False
+    _state: CodecState | RecordState
+    opens = filters = keeps = False
 
-    def __init__(self, state: CodecState, source: Capabilities, sink: Capabilities, limits: MessageLimits) -> None:
+    def __init__(
+        self, state: CodecState | RecordState, source: Capabilities, sink: Capabilities, limits: MessageLimits
+    ) -> None:
         self._state, self._source, self._sink, self._limits = state, source, sink, limits
         self._budget: InvalidBudget | None = None
 
@@ -95,8 +101,13 @@ class Transform(ABC):
         """Octets of the message that has begun and not ended; 0 between two messages."""
         return self._state.held
 
+    @property
+    def is_between_frames(self) -> bool:
+        """Whether a command of our own may go to the sink now."""
+        return True
+
     def partial(self) -> int:
-        """Octets of messages that are kept here until they are whole; of interest only where it ``filters``."""
+        """Octets of messages that are kept here until they are whole; of interest only where it ``keeps`` any."""
         return 0
 
     @property
@@ -110,7 +121,7 @@ class Transform(ABC):
 
     @abstractmethod
     def apply(self, source: Buffer, start: int, end: int, target: Buffer) -> Transformed:
-        """Turn whole frames of ``source[start:end]`` into those of the sink. May run in a thread."""
+        """Turn frames of ``source[start:end]`` into the sink's: whole ones, but for records. It may run in a thread."""
 
     @abstractmethod
     def resolve(self, result: Transformed, source: Buffer, end: int, clock: Clock) -> None:
@@ -126,6 +137,9 @@ class Transform(ABC):
     @abstractmethod
     def message(self, body: bytes) -> bytes:
         """A message of our own, of one part, as a frame for the sink."""
+
+    def seek_boundary(self) -> None:  # noqa: B027
+        """Let the next batch end behind a frame: behind the one that has begun, where one has."""
 
     def discard(self) -> None:  # noqa: B027
         """Forget what is kept of a message that has not ended."""
@@ -148,6 +162,12 @@ class Transform(ABC):
     def _pass_on(self, result: Transformed, body: bytes, clock: Clock) -> bytes:  # noqa: ARG002
         """A message that a command became, as a frame for the sink."""
         return self.message(body)
+
+    def _refuse(self, result: Transformed, reason: Invalid, end: int) -> None:
+        """What is invalid ends the session, and nothing behind it is looked at."""
+        result.leave_out(reason)
+        result.end_session(reason)
+        result.pass_by(end)
 
     def _within_budget(self, result: Transformed, reason: Invalid, clock: Clock) -> bool:
         """Count what does not go on; False when there has been more of it in a minute than a session may send."""

@@ -8,11 +8,13 @@ from collections.abc import Mapping
 from enum import StrEnum
 
 from curveproxy.wire import sodium, spec
+from curveproxy.wire.codec.suites import session_chains
 from curveproxy.wire.curve import box, layout
 from curveproxy.wire.curve.keys import KeyPair, short_nonce
 from curveproxy.wire.errors import Fault, PeerError
 from curveproxy.wire.initiator import Initiator
-from curveproxy.wire.security import Curve, Negotiated, Version
+from curveproxy.wire.offer import Agreement, Terms, read_answer_untrusted, with_offer
+from curveproxy.wire.security import Curve, Negotiated, Records, Version
 from curveproxy.wire.zmtp import metadata
 from curveproxy.wire.zmtp.frame import Dialect, Due, frame, read_command_untrusted, read_header
 from curveproxy.wire.zmtp.greeting import MAJOR_END, MINOR_AT, check_greeting_untrusted, greeting
@@ -40,6 +42,10 @@ _INSTEAD_MAX = layout.ERROR.size + 255
 # The reasons in an ERROR that are repeated: a status code, or a word.
 _STATUS_SIZE, _WORD_MAX = 3, 32
 _WORD = frozenset(string.ascii_lowercase + "_")
+
+
+# In place of a pair that has served: nobody can come from records to the key of their session.
+_FORGOTTEN = KeyPair(bytes(spec.KEY_SIZE), bytes(spec.KEY_SIZE))
 
 
 class Stage(StrEnum):
@@ -79,7 +85,13 @@ class CurveInitiator(Initiator):
         self.minor = 0
         self._shared = b""  # of C' and S, then of C' and S'
         self._server, self._keys, self._transient = server, keys, transient
-        self._vouch_nonce, self._metadata = vouch_nonce, metadata.encode(properties)
+        self._vouch_nonce, self._properties = vouch_nonce, properties
+        self._metadata = metadata.encode(properties)
+        self._terms: Terms | None = None
+
+    def offer_records(self, terms: Terms) -> None:
+        """Offer records, on these terms, before it starts."""
+        self._terms, self._metadata = terms, metadata.encode(with_offer(self._properties, terms))
 
     def start(self) -> bytes:
         """The greeting, or its beginning. HELLO follows when the server's has been seen."""
@@ -94,7 +106,7 @@ class CurveInitiator(Initiator):
             self.stage, answer = Stage.READY, answer + self._initiate_untrusted(body)
         if self.stage is Stage.READY and (body := self._command_untrusted(_READY_DUE)):
             self._negotiated = self._ready_untrusted(body)
-            self.stage = Stage.DONE
+            self.stage, self._shared, self._transient = Stage.DONE, b"", _FORGOTTEN
         return answer
 
     def _greeting_untrusted(self) -> bool:
@@ -174,9 +186,21 @@ class CurveInitiator(Initiator):
             plain = sodium.open_box(body[layout.READY.size :], box.READY + nonce, self._shared)
         except sodium.BoxError as error:
             raise PeerError(Fault.READY, str(error)) from None
+        said = metadata.read_untrusted(plain)
+        agreed = None if self._terms is None else read_answer_untrusted(said, self._terms)
+        security = self._curve(nonce) if agreed is None else self._records(agreed, plain)
+        return Negotiated(said, Version(Dialect.V3, self.minor), security, self._seen)
+
+    def _records(self, agreed: Agreement, ready: bytes) -> Records:
+        """ready: READY's metadata as it stood in its box."""
+        chains = session_chains(self._shared, self._metadata, ready, self._keys.public, self._server, agreed.suite)
+        return Records(agreed.suite, chains.from_client, chains.from_server, agreed.peer_pads, agreed.pad_to)
+
+    def _curve(self, nonce: bytes) -> Curve:
+        """nonce: of READY's box, 8 octets."""
         # The first number of a server that counts from the beginning: libzmq 4.0 writes it in its machine's order.
         little_endian = nonce[-1:] == b"\0" and int.from_bytes(nonce, "little") < int.from_bytes(nonce, "big")
-        security = Curve(
+        return Curve(
             self._shared,
             box.MESSAGE_FROM_CLIENT,
             INITIATE_NONCE,
@@ -184,7 +208,6 @@ class CurveInitiator(Initiator):
             int.from_bytes(nonce, "little" if little_endian else "big"),
             little_endian,
         )
-        return Negotiated(metadata.read_untrusted(plain), Version(Dialect.V3, self.minor), security, self._seen)
 
 
 def _reason_untrusted(body: bytes) -> str:

@@ -9,12 +9,13 @@ from functools import cache
 
 from attrs import field, frozen
 
-from curveproxy.wire import sodium, spec
+from curveproxy.wire import offer, sodium, spec
+from curveproxy.wire.codec.suites import session_chains
 from curveproxy.wire.curve import box, layout
 from curveproxy.wire.curve.cookie import open_cookie, seal_cookie
 from curveproxy.wire.curve.keys import KeyPair, short_nonce
 from curveproxy.wire.errors import Fault, PeerError
-from curveproxy.wire.security import Curve
+from curveproxy.wire.security import Curve, Records, Security
 from curveproxy.wire.zmtp import metadata
 from curveproxy.wire.zmtp.frame import Due, Span, frame, read_command_untrusted
 from curveproxy.wire.zmtp.greeting import greeting
@@ -46,6 +47,7 @@ class Initiate:
 
     client: C, who it is; nonce: the counter of its box; shared: the key of the session.
     little_endian: the client writes its counters so, as libzmq 4.0 does.
+    metadata: the properties as they stood in the box.
     """
 
     client: bytes
@@ -53,6 +55,7 @@ class Initiate:
     nonce: int
     little_endian: bool
     shared: bytes = field(repr=False)
+    metadata: bytes = b""
 
     @property
     def security(self) -> Curve:
@@ -65,6 +68,12 @@ class Initiate:
             self.nonce,
             self.little_endian,
         )
+
+    def agree(self, terms: offer.Terms | None) -> offer.Agreement | None:
+        """What is agreed on with this client about records. terms: ours; None when we want none."""
+        if terms is None or self.little_endian:
+            return None
+        return offer.judge_offer(self.properties, terms)
 
 
 def hello_mark_untrusted(seen: spec.Octets) -> Span:
@@ -146,12 +155,14 @@ def read_initiate_untrusted(body: bytes, server: KeyPair, cookie_keys: Iterable[
     client, vouch = layout.INITIATE_PLAIN.unpack_from(plain)
     if not box.vouches(vouch, client, client_transient, server.public, server_transient):
         raise PeerError(Fault.VOUCH)
+    said = plain[layout.INITIATE_PLAIN.size :]
     return Initiate(
         client,
-        metadata.read_untrusted(plain[layout.INITIATE_PLAIN.size :]),
+        metadata.read_untrusted(said),
         int.from_bytes(nonce, "little" if little_endian else "big"),
         little_endian,
         shared,
+        said,
     )
 
 
@@ -173,9 +184,28 @@ def _little_endian_untrusted(hello: bytes, initiate: bytes) -> bool:
 
 def ready(shared: bytes, properties: Mapping[str, bytes]) -> bytes:
     """READY's frame, the end of the handshake. shared: the key of the session."""
+    return _ready(shared, metadata.encode(properties))
+
+
+def _ready(shared: bytes, octets: bytes) -> bytes:
     nonce = short_nonce(READY_NONCE)
-    sealed = sodium.seal(metadata.encode(properties), box.READY + nonce, shared)
+    sealed = sodium.seal(octets, box.READY + nonce, shared)
     return frame(spec.COMMAND, layout.READY.pack(spec.READY_NAME, nonce) + sealed)
+
+
+def conclude(
+    initiate: Initiate, server: bytes, agreed: offer.Agreement | None, properties: Mapping[str, bytes]
+) -> tuple[bytes, Security]:
+    """READY's frame, with the answer where records are agreed on, and what both directions are behind it.
+
+    server: S, the public key that the client was given.
+    """
+    if agreed is None:
+        return ready(initiate.shared, properties), initiate.security
+    octets = metadata.encode({offer.NAME: agreed.answer, **properties})
+    chains = session_chains(initiate.shared, initiate.metadata, octets, initiate.client, server, agreed.suite)
+    records = Records(agreed.suite, chains.from_server, chains.from_client, agreed.peer_pads, agreed.pad_to)
+    return _ready(initiate.shared, octets), records
 
 
 def error(reason: str) -> bytes:

@@ -132,6 +132,7 @@ def test_what_may_be_wanted_is_a_warning(place: Path) -> None:
         "a secret key can be read by others server.key_secret: chmod 600 server.key_secret",
         "a secret key lies among the clients clients/alice.key_secret: only public keys belong there",
         "nobody can connect: put the clients' .key files into the clients directory",
+        'messages.records: who drops invalid messages does without records: write records = "off"',
         f"dropping does not suit a REP service: {DROPPING_HINT}",
     ]
     assert all(line.startswith("warning: ") for line in told)

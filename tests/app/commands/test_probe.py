@@ -13,8 +13,10 @@ import pytest
 from curveproxy.app.commands.probe import probe
 from curveproxy.proxy.net.endpoint import Endpoint
 from curveproxy.wire import sodium, spec, z85
+from curveproxy.wire.codec.suites import Suite, available_suites
 from curveproxy.wire.curve import server as curve_server
 from curveproxy.wire.curve.keys import KeyPair
+from curveproxy.wire.offer import Terms
 
 SERVER, COOKIE_KEY = KeyPair.from_secret(bytes(range(32))), bytes(32)
 Answer = Callable[[curve_server.Initiate], bytes]
@@ -76,6 +78,21 @@ def test_who_is_let_in_hears_what_the_service_says(tmp_path: Path, capsys: pytes
         report = found(endpoint, capsys)
     assert [step["step"] for step in report["steps"]] == ["resolve", "connect", "greeting", "welcome", "ready"]
     assert report["properties"] == {"Socket-Type": "REP", "X-Note": "ff"}
+    assert report["records"] == "none"
+
+
+@pytest.mark.parametrize("suite", available_suites())
+def test_records_are_offered_and_the_suite_that_was_agreed_on_is_told(
+    suite: Suite, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def agrees(initiate: curve_server.Initiate) -> bytes:
+        agreed = initiate.agree(Terms([suite]))
+        frame, _ = curve_server.conclude(initiate, SERVER.public, agreed, {"Socket-Type": b"REP"})
+        return frame
+
+    with serving(lambda sock: shake_hands(sock, agrees), tmp_path) as endpoint:
+        report = found(endpoint, capsys)
+    assert (report["properties"], report["records"]) == ({"Socket-Type": "REP"}, suite.word)
 
 
 @pytest.mark.parametrize(
@@ -83,6 +100,7 @@ def test_who_is_let_in_hears_what_the_service_says(tmp_path: Path, capsys: pytes
     [
         (lambda _: curve_server.error("400"), "refused", "400"),
         (lambda _: curve_server.error("sessions_limit"), "sessions_limit", ""),
+        (lambda _: curve_server.error("records"), "records", ""),
         (lambda _: curve_server.error("whatever"), "refused", ""),
         (lambda _: b"", "ready_closed", ""),
         (lambda initiate: curve_server.ready(initiate.shared, {})[:-1] + b"x", "ready", "a box that does not open"),
@@ -92,7 +110,7 @@ def test_who_is_let_in_hears_what_the_service_says(tmp_path: Path, capsys: pytes
             "client REQ, service PUB",
         ),
     ],
-    ids=["400", "a word of ours", "another word", "closed", "damaged", "another type"],
+    ids=["400", "a word of ours", "records", "another word", "closed", "damaged", "another type"],
 )
 def test_the_answer_to_initiate_has_its_reason(
     answer: Answer, reason: str, detail: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -30,6 +30,7 @@ def test_json_holds_all_that_was_found() -> None:
         "steps": [{"step": "connect", "seconds": 0.0015, "detail": "127.0.0.1:1"}],
         "properties": {"Identity": ""},
         "failure": None,
+        "records": "",
         "ok": True,
     }
 
@@ -51,6 +52,12 @@ def test_steps_are_lines_with_their_milliseconds() -> None:
     assert "connect        1.5 ms  127.0.0.1:1" in text
     assert "Socket-Type: REP" in text
     assert text.endswith("it is let in\n")
+
+
+@pytest.mark.parametrize("form", ["aegis-256", "none"])
+def test_the_suite_of_records_stands_below_what_the_service_says(form: str) -> None:
+    lines = shown(Report("tcp://host:1", "REQ", "key", [STEP], {"Socket-Type": "REP"}, records=form)).splitlines()
+    assert lines[1:3] == [f"{'':23}Socket-Type: REP", f"{'records':23}{form}"]
 
 
 def test_the_key_that_was_tried_is_shown_where_it_may_be_the_cause() -> None:

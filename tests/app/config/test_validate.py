@@ -6,6 +6,7 @@ import pytest
 from support.configuration import CLIENTS, SERVICE, complaints
 
 from curveproxy.app.config.load import load
+from curveproxy.wire import sodium
 
 
 @pytest.mark.parametrize(
@@ -38,12 +39,32 @@ from curveproxy.app.config.load import load
         (SERVICE + CLIENTS + SERVICE.replace("orders", "b") + CLIENTS, '"b": secret_keys: "orders" on the same'),
         (SERVICE + CLIENTS + SERVICE.replace("orders", "b").replace("*", "127.0.0.1") + CLIENTS, '"b": listen: tcp://127.0'),
         (SERVICE.replace("5556", "9464") + CLIENTS, "listen: tcp://*:9464 is taken: the admin page listens on tcp://127"),
+        (
+            SERVICE + CLIENTS + "[service.messages]\nrecords = 'require'\non_invalid = 'drop'",
+            'messages.records: who drops what is invalid does without records, and they are required: write on_inv',
+        ),
     ],
 )  # fmt: skip
 def test_what_does_not_go_together_is_found_with_its_place_and_a_hint(place: Path, text: str, complaint: str) -> None:
     found = complaints(place, text)
     assert len(found) == 1, found
     assert complaint in found[0]
+
+
+@pytest.mark.parametrize("records", ["auto", "off"])
+def test_who_drops_what_is_invalid_may_have_records_configured(place: Path, records: str) -> None:
+    text = f"[service.messages]\nrecords = '{records}'\non_invalid = 'drop'\n"
+    (place / "c.toml").write_text(SERVICE + CLIENTS + text)
+    assert load(place / "c.toml").service[0].messages.records == records
+
+
+def test_records_that_this_machine_can_not_make_are_not_required(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sodium, "has_fast_aes", lambda: False)
+    text = "[service.messages]\nrecords = 'require'\nrecord_suites = ['aegis-256']"
+    [found] = complaints(place, SERVICE + CLIENTS + text)
+    assert 'this machine has none of them: add "xsalsa20-poly1305", which is always there' in found
+    (place / "c.toml").write_text(SERVICE + CLIENTS + text.replace("require", "auto"))
+    assert load(place / "c.toml").service[0].messages.record_suites == ("aegis-256",)
 
 
 def test_a_backend_by_its_name_may_have_the_port_of_the_proxy(place: Path) -> None:

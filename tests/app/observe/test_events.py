@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import structlog
 import trio
+from attrs import evolve
 from support.figures import View
 from trio.testing import MockClock
 
@@ -120,6 +121,14 @@ async def test_the_life_of_a_session(told: Told, autojump_clock: MockClock) -> N
     assert told.count("session_seconds_sum", service="orders") == 42
     assert told.count("sessions_closed_total", service="orders", reason="invalid_message") == 1
     assert told.count("invalid_messages_total", service="orders", reason="box") == 1
+
+
+async def test_the_suite_of_records_is_told_where_there_are_records(told: Told) -> None:
+    for form in ("message", "aegis-256"):
+        told.observer.admitted(evolve(session(), form=form), 0.002)
+    one_by_one, in_records = told.lines()
+    assert "records" not in one_by_one
+    assert in_records["records"] == "aegis-256"
 
 
 async def test_a_flood_is_counted_whole_and_told_in_part(told: Told, autojump_clock: MockClock) -> None:

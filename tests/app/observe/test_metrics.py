@@ -26,6 +26,9 @@ PROMISED = {
     "curveproxy_messages": ("counter", {"service", "direction"}),
     "curveproxy_message_bytes": ("counter", {"service", "direction"}),
     "curveproxy_throttled_seconds": ("counter", {"service"}),
+    "curveproxy_sessions_by_form": ("gauge", {"service", "form"}),
+    "curveproxy_records": ("counter", {"service", "direction"}),
+    "curveproxy_record_bytes": ("counter", {"service", "direction"}),
     "curveproxy_descriptors_in_use": ("gauge", set()),
     "curveproxy_descriptors_limit": ("gauge", set()),
     "curveproxy_buffered_bytes": ("gauge", set()),
@@ -112,6 +115,19 @@ def test_each_service_tells_its_direction(direction: str) -> None:
     registry = Metrics(lambda: figures).registry
     labels = {"service": "orders", "direction": direction}
     assert registry.get_sample_value("curveproxy_service_info", labels) == 1
+
+
+def test_sessions_are_counted_by_form_and_records_by_direction() -> None:
+    forms = {"message": 3, "xsalsa20-poly1305": 0, "aegis-256": 2}
+    counts = {"records_in": 1, "records_out": 2, "record_octets_in": 30, "record_octets_out": 40}
+    figures = ServerFigures(services=[service_figures(by_form=forms, **counts)])
+    value = Metrics(lambda: figures).registry.get_sample_value
+    shown = {form: value("curveproxy_sessions_by_form", {"service": "orders", "form": form}) for form in forms}
+    assert shown == forms
+    for direction, records, octets in (("in", 1, 30), ("out", 2, 40)):
+        labels = {"service": "orders", "direction": direction}
+        assert value("curveproxy_records_total", labels) == records
+        assert value("curveproxy_record_bytes_total", labels) == octets
 
 
 def test_the_backend_is_neither_up_nor_down_before_the_first_dial(proxy: Sidecar) -> None:

@@ -1,22 +1,27 @@
 """CURVE's units, by an independent client whose octets come one by one; and each near-miss gets its own reason."""
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
-from support import curve, zmtp
+from attrs import evolve
+from support import curve, records, zmtp
 from support.curve import Keys
 from support.curve_steps import CurveSteps
 from support.gates import RecordingGate
 from support.mechanism import Walk
 from support.zmtp import COMMAND, LONG
 
+from curveproxy.policy.limits import MessageLimits, OnInvalid, RecordsMode
 from curveproxy.proxy.accept.cookies import CookieKeys
 from curveproxy.proxy.accept.curve_mechanism import OPENING, CurveMechanism
+from curveproxy.proxy.accept.half_open import Authenticated
 from curveproxy.proxy.accept.transient_keys import TransientKeys
 from curveproxy.proxy.errors import RefusedError
 from curveproxy.reasons import Outcome
+from curveproxy.wire.curve import server as curve_server
 from curveproxy.wire.errors import Fault, PeerError
-from curveproxy.wire.security import Curve, Version
+from curveproxy.wire.security import Curve, Records, Security, Version
 from curveproxy.wire.zmtp.frame import Dialect
 
 SERVER, OLD_SERVER, OTHER_SERVER = (Keys.new() for _ in range(3))
@@ -76,8 +81,9 @@ def test_a_client_is_authenticated_however_its_octets_come(listening: Listening,
     assert found.metadata == client.properties
     assert found.version == Version(Dialect.V3, 1)
     assert walk.half.gate is listening.first
-    assert client.ready(found.ready({"Socket-Type": b"ROUTER"})) == {"Socket-Type": b"ROUTER"}
-    assert found.security == Curve(client.shared, curve.FROM_SERVER, 1, curve.FROM_CLIENT, 2, False)
+    ready, security = found.ready({"Socket-Type": b"ROUTER"})
+    assert client.ready(ready) == {"Socket-Type": b"ROUTER"}
+    assert security == Curve(client.shared, curve.FROM_SERVER, 1, curve.FROM_CLIENT, 2, False)
 
 
 def test_who_says_nothing_is_told_the_version_and_the_mechanism_comes_after_its_own(listening: Listening) -> None:
@@ -119,7 +125,7 @@ def test_the_order_of_a_client_s_numbers_is_learned(listening: Listening, order:
     client.welcomed(walk.feed(client.hello()))
     walk.feed(client.initiate(step=step))
     assert walk.authenticated is not None
-    security = walk.authenticated.security
+    _, security = walk.authenticated.ready({})
     assert isinstance(security, Curve)
     assert (security.open_nonce, security.little_endian) == (7 + step, little)
 
@@ -300,3 +306,69 @@ def test_a_refusal_is_an_error_that_any_client_reads(listening: Listening) -> No
     [frame] = zmtp.read_frames(listening.mechanism.error("400"))
     assert frame.flags == COMMAND
     assert zmtp.read_error(frame.body) == b"400"
+
+
+# --- records
+
+
+OFFER = {"Socket-Type": b"DEALER", "X-Curveproxy-Records": b"\x01\x01\x01"}
+
+
+def agreeing(listening: Listening, records_mode: RecordsMode = RecordsMode.AUTO, **limits: Any) -> None:
+    """The first service agrees on records."""
+    settings = evolve(listening.first.settings, messages=MessageLimits(records=records_mode, **limits))
+    listening.first.settings = settings
+    listening.mechanism.configure([listening.first, listening.second])
+
+
+def last_word(listening: Listening, **client: Any) -> tuple[CurveSteps, Authenticated, bytes, Security]:
+    """A client, what it has proved, and READY with what is behind it."""
+    walk, steps = listening.walk(), CurveSteps(SERVER.public, **{"properties": OFFER} | client)
+    walk.feed(steps.greeting())
+    steps.welcomed(walk.feed(steps.hello()))
+    walk.feed(steps.initiate())
+    assert walk.authenticated is not None
+    return steps, walk.authenticated, *walk.authenticated.ready({"Socket-Type": b"ROUTER"})
+
+
+@pytest.mark.parametrize("pad_to", [0, 1024])
+def test_an_offer_is_answered_and_both_sides_have_the_same_chains(listening: Listening, pad_to: int) -> None:
+    agreeing(listening, pad_to=pad_to)
+    client, found, ready, security = last_word(listening)
+    assert found.has_records
+    [frame] = zmtp.read_frames(ready)
+    _, octets = curve.read_ready(frame.body, client.server_transient, client.transient)
+    answer = {"X-Curveproxy-Records": bytes([1, pad_to > 0, 1])}
+    assert zmtp.read_metadata(octets) == list((answer | {"Socket-Type": b"ROUTER"}).items())
+    told = zmtp.metadata(OFFER), octets, client.keys.public, SERVER.public
+    root = records.root(client.shared, *told, records.XSALSA)
+    assert security == Records(
+        records.XSALSA,
+        seal_chain=records.derived(root, b"server to client"),
+        open_chain=records.derived(root, b"client to server"),
+        peer_pads=True,
+        pad_to=pad_to,
+    )
+
+
+@pytest.mark.parametrize(
+    ("limits", "client"),
+    [
+        ({"records_mode": RecordsMode.OFF}, {}),
+        ({"on_invalid": OnInvalid.DROP}, {}),
+        ({"record_suites": ("aegis-256",)}, {}),
+        ({}, {"order": "little", "nonce": 7}),
+        ({}, {"properties": {"Socket-Type": b"DEALER"}}),
+        ({}, {"properties": OFFER | {"X-Curveproxy-Records": b"\x02\x01\x01"}}),
+    ],
+    ids=["off", "drop", "another suite", "libzmq 4.0", "no offer", "another version"],
+)
+def test_without_a_fitting_offer_messages_are_what_they_were(
+    listening: Listening, limits: dict[str, Any], client: dict[str, Any]
+) -> None:
+    agreeing(listening, **limits)
+    steps, found, ready, security = last_word(listening, **client)
+    assert not found.has_records
+    assert steps.ready(ready) == {"Socket-Type": b"ROUTER"}
+    assert ready == curve_server.ready(steps.shared, {"Socket-Type": b"ROUTER"}), "octet by octet"
+    assert isinstance(security, Curve)

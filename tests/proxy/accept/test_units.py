@@ -57,7 +57,7 @@ class Mechanism:
         return reason.encode()
 
 
-END = Authenticated(b"c" * 32, b"s" * 32, {}, Version(Dialect.V3, 0), Plain(), lambda _: b"ready")
+END = Authenticated(b"c" * 32, b"s" * 32, {}, Version(Dialect.V3, 0), lambda _: (b"ready", Plain()))
 
 
 class Case:

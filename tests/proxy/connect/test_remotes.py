@@ -23,7 +23,7 @@ from support.loopback import free_endpoint
 from support.peer import Peer
 from support.tasks import until
 
-from curveproxy.policy.limits import MessageLimits, OnInvalid
+from curveproxy.policy.limits import MessageLimits, OnInvalid, RecordsMode
 from curveproxy.proxy.connect.approach import Judgement, Progress, Then
 from curveproxy.proxy.connect.attempt import AttemptError
 from curveproxy.proxy.connect.dial_request import DialRequest
@@ -37,11 +37,12 @@ from curveproxy.reasons import ClientFailure, Outcome
 from curveproxy.wire.curve import server as curve_server
 from curveproxy.wire.curve.keys import KeyPair
 from curveproxy.wire.errors import Fault, PeerError
-from curveproxy.wire.security import Curve, Negotiated, Plain, Version
+from curveproxy.wire.security import Curve, Negotiated, Plain, Records, Version
 from curveproxy.wire.zmtp.frame import Dialect
 
 SERVER, OTHER, THIRD, OURS = (KeyPair.generate() for _ in range(4))
 CURVE = Keys(SERVER.public, SERVER.secret)
+RECORDS = "X-Curveproxy-Records"
 V3 = Version(Dialect.V3, 1)
 Behaviour = Callable[[RawServer], object]
 
@@ -373,6 +374,7 @@ async def test_what_comes_behind_ready_is_kept_and_metadata_may_be_large() -> No
             peer = await at_work.end({**DEALER, "Identity": b"me", "Resource": b"r", "X-Note": b"n"})
             assert isinstance(peer, Established)
             [accepted] = remote.accepted
+            assert accepted.theirs.pop(RECORDS)
             assert accepted.theirs == {"Socket-Type": b"DEALER", "Identity": b"me", "Resource": b"r", "X-Note": b"n"}
             at_work.dialer.take_back(peer.socket)
 
@@ -390,6 +392,96 @@ async def test_each_dial_has_transient_keys_and_nonces_of_its_own() -> None:
             for _ in range(3):
                 await at_work.end()
     assert len(set(seen)) == 3
+
+
+# --- records
+
+
+def overheard(said: list[bytes], answer: bytes | None) -> Behaviour:
+    """A server that keeps what INITIATE said as it stood in its box. answer: to the offer; None of a stock one."""
+
+    def behave(server: RawServer) -> None:
+        takes_initiate(server)
+        said.append(zmtp.metadata(server.theirs))
+        properties = {} if answer is None else {RECORDS: answer}
+        server.ready(metadata=zmtp.metadata({**properties, "Socket-Type": b"ROUTER"}))
+        server.hold()
+
+    return behave
+
+
+@pytest.mark.parametrize(
+    ("messages", "offer"),
+    [
+        ({"record_suites": ["xsalsa20-poly1305"]}, b"\x01\x00\x01"),
+        ({"record_suites": ["xsalsa20-poly1305"], "pad_to": 1024}, b"\x01\x01\x01"),
+        ({"records": RecordsMode.OFF}, None),
+        ({"on_invalid": OnInvalid.DROP}, None),
+    ],
+    ids=["auto", "padded", "off", "drop"],
+)
+async def test_a_stock_server_is_offered_records_and_messages_are_what_they_were(
+    messages: dict[str, Any], offer: bytes | None
+) -> None:
+    said: list[bytes] = []
+    with quietly(overheard(said, None)) as remote:
+        async with reaching(remote.endpoint, messages=MessageLimits(**messages)) as at_work:
+            peer = await at_work.end()
+            assert isinstance(peer, Established)
+            assert isinstance(peer.security, Curve)
+            assert peer.form == "message"
+            at_work.dialer.take_back(peer.socket)
+    assert said == [zmtp.metadata(DEALER | ({} if offer is None else {RECORDS: offer}))]
+
+
+@pytest.mark.parametrize("size", [0, 100, 193, 194, 255])
+async def test_a_long_identity_leaves_the_offer_out_for_old_servers(size: int) -> None:
+    said: list[bytes] = []
+    client = DEALER | {"Identity": b"i" * size}
+    with quietly(overheard(said, None)) as remote:
+        async with reaching(remote.endpoint) as at_work:
+            peer = await at_work.end(client)
+            assert isinstance(peer, Established)
+            at_work.dialer.take_back(peer.socket)
+    assert (RECORDS.encode() in said[0]) == (len(said[0]) > len(zmtp.metadata(client)))
+    assert len(said[0]) == len(zmtp.metadata(client)) or len(said[0]) <= 256
+
+
+async def test_a_proxy_that_answers_has_records() -> None:
+    with quietly(overheard([], b"\x01\x01\x01")) as remote:
+        async with reaching(remote.endpoint) as at_work:
+            peer = await at_work.end()
+            assert isinstance(peer, Established)
+            assert isinstance(peer.security, Records)
+            assert (peer.form, peer.security.peer_pads) == ("xsalsa20-poly1305", True)
+            at_work.dialer.take_back(peer.socket)
+
+
+@pytest.mark.parametrize("answer", [b"\x01\x00\x02", b"\x02\x00\x01", b"\x01\x00", b""], ids=bytes.hex)
+async def test_an_answer_that_was_not_offered_is_wrong(answer: bytes) -> None:
+    limits = MessageLimits(record_suites=["xsalsa20-poly1305"])
+    with quietly(overheard([], answer)) as remote:
+        async with reaching(remote.endpoint, messages=limits) as at_work:
+            assert (await failure(at_work))[0] == ClientFailure.READY
+
+
+async def test_where_records_are_required_a_stock_server_is_left_for_the_next() -> None:
+    limits = MessageLimits(records=RecordsMode.REQUIRE)
+    with quietly(overheard([], None)) as stock, quietly(overheard([], b"\x01\x00\x01")) as proxy:
+        async with reaching(stock.endpoint, messages=limits) as at_work:
+            assert await failure(at_work) == (ClientFailure.RECORDS, "")
+        async with reaching(stock.endpoint, proxy.endpoint, messages=limits) as at_work:
+            assert await at_work.serves()
+
+
+async def test_a_client_whose_offer_would_have_no_room_is_not_dialled_for_where_records_are_required() -> None:
+    limits = MessageLimits(records=RecordsMode.REQUIRE)
+    with quietly(overheard([], b"\x01\x00\x01")) as proxy:
+        async with reaching(proxy.endpoint, messages=limits) as at_work:
+            end = await at_work.end(DEALER | {"Identity": b"i" * 255})
+            assert end == Outcome.METADATA
+            assert at_work.observer.events == []
+            assert await at_work.serves(), "it is nobody else's fault"
 
 
 # --- several remotes

@@ -4,6 +4,7 @@ import pytest
 from support import curve
 
 from curveproxy.policy.limits import MessageLimits, OnInvalid
+from curveproxy.proxy.relay.env import Traffic
 from curveproxy.proxy.relay.filters.legacy_pubsub import PublisherFilter
 from curveproxy.proxy.relay.opener import FilteringOpener, Opener
 from curveproxy.proxy.relay.peer import Capabilities
@@ -20,8 +21,8 @@ CLIENT = Capabilities(1, b"DEALER")
 def kinds(plain: Capabilities, on_invalid: OnInvalid = OnInvalid.DISCONNECT) -> tuple[type, type]:
     """Which class opens and which seals; the same, whichever side of the session is the plain one."""
     limits = MessageLimits(on_invalid=on_invalid)
-    opens, seals = transforms((BOXED, CLIENT), (Plain(), plain), limits, xpub_messages=False)
-    other_seals, other_opens = transforms((Plain(), plain), (BOXED, CLIENT), limits, xpub_messages=False)
+    opens, seals = transforms((BOXED, CLIENT), (Plain(), plain), limits, Traffic(), xpub_messages=False)
+    other_seals, other_opens = transforms((Plain(), plain), (BOXED, CLIENT), limits, Traffic(), xpub_messages=False)
     assert (type(opens), type(seals)) == (type(other_opens), type(other_seals))
     return type(opens), type(seals)
 
@@ -45,4 +46,4 @@ def test_an_old_publisher_is_filtered_both_ways() -> None:
 @pytest.mark.parametrize("security", [BOXED, Plain()], ids=["both", "neither"])
 def test_exactly_one_side_speaks_curve(security: Curve | Plain) -> None:
     with pytest.raises(LocalError):
-        transforms((security, CLIENT), (security, CLIENT), MessageLimits(), xpub_messages=False)
+        transforms((security, CLIENT), (security, CLIENT), MessageLimits(), Traffic(), xpub_messages=False)

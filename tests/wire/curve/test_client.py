@@ -1,5 +1,8 @@
 """The client's side of the CURVE handshake."""
 
+import gc
+from types import FunctionType, ModuleType
+
 import pytest
 from support import zmtp
 from support.handshake import (
@@ -14,11 +17,14 @@ from support.handshake import (
 from support.zmtp import COMMAND, command_frame, error
 
 from curveproxy.wire import sodium, spec
+from curveproxy.wire.codec.suites import Suite, available_suites
 from curveproxy.wire.curve import box, layout
 from curveproxy.wire.curve import server as curve_server
 from curveproxy.wire.curve.client import CurveInitiator
 from curveproxy.wire.curve.keys import KeyPair
 from curveproxy.wire.errors import Fault, PeerError
+from curveproxy.wire.offer import Terms
+from curveproxy.wire.security import Curve, Records, Security
 from curveproxy.wire.zmtp import metadata
 from curveproxy.wire.zmtp.frame import frame
 from curveproxy.wire.zmtp.greeting import MAJOR_END
@@ -123,3 +129,96 @@ def test_step_by_step_our_mechanism_comes_behind_the_servers() -> None:
     initiate = peer.receive_untrusted(server.welcome(whole[spec.GREETING_SIZE :]))
     peer.receive_untrusted(server.ready(initiate))
     assert peer.done
+
+
+# --- records
+
+
+def agreed(offered: Terms | None, wanted: Terms | None) -> tuple[CurveInitiator, Security, bytes]:
+    """A client behind its handshake with a server that wants these, what that server has of it, and their key."""
+    server, peer = Server(), client()
+    if offered is not None:
+        peer.offer_records(offered)
+    initiate = peer.receive_untrusted(server.welcome(peer.receive_untrusted(curve_server.GREETING)))
+    server.ready(initiate)
+    found = server.initiate.agree(wanted)
+    ready, security = curve_server.conclude(server.initiate, SERVER.public, found, {"Socket-Type": b"ROUTER"})
+    peer.receive_untrusted(ready)
+    return peer, security, server.initiate.shared
+
+
+@pytest.mark.parametrize("suite", available_suites())
+def test_both_sides_have_each_other_s_chains_and_padding(suite: Suite) -> None:
+    peer, theirs, _ = agreed(Terms(available_suites(), 64), Terms([suite]))
+    ours = peer.negotiated.security
+    assert isinstance(ours, Records)
+    assert isinstance(theirs, Records)
+    assert ours.seal_chain != ours.open_chain
+    assert theirs == Records(suite, ours.open_chain, ours.seal_chain, peer_pads=True, pad_to=0)
+    assert (ours.suite, ours.peer_pads, ours.pad_to) == (suite, False, 64)
+    assert peer.negotiated.metadata["X-Curveproxy-Records"] == bytes([1, 0, suite])
+
+
+def test_without_aes_in_the_processor_the_other_suite_is_agreed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sodium, "has_fast_aes", lambda: False)
+    terms = Terms(available_suites())
+    assert terms.offer == b"\x01\x00\x01"
+    peer, theirs, _ = agreed(Terms([Suite.AEGIS_256, Suite.XSALSA20_POLY1305]), terms)
+    assert isinstance(peer.negotiated.security, Records)
+    assert isinstance(theirs, Records)
+    assert peer.negotiated.security.suite == theirs.suite == Suite.XSALSA20_POLY1305
+
+
+def test_two_sessions_have_nothing_in_common() -> None:
+    terms = Terms([Suite.XSALSA20_POLY1305])
+    chains = set[bytes]()
+    for _ in range(2):
+        peer, _, _ = agreed(terms, terms)
+        security = peer.negotiated.security
+        assert isinstance(security, Records)
+        chains |= {security.seal_chain, security.open_chain}
+        assert not any(chain.hex() in repr(peer.negotiated) or repr(chain) in repr(peer.negotiated) for chain in chains)
+    assert len(chains) == 4
+
+
+@pytest.mark.parametrize(
+    ("offered", "wanted"),
+    [(None, Terms([Suite.XSALSA20_POLY1305])), (Terms([Suite.XSALSA20_POLY1305]), None)],
+    ids=["no offer", "no answer"],
+)
+def test_without_offer_or_answer_messages_are_what_they_were(offered: Terms | None, wanted: Terms | None) -> None:
+    peer, theirs, shared = agreed(offered, wanted)
+    assert isinstance(theirs, Curve)
+    assert curve_of(peer).key == theirs.key == shared
+
+
+@pytest.mark.parametrize("answer", [b"\x01\x00\x02", b"", b"\x02\x00\x01", b"\x01\x00\x01\x01"], ids=bytes.hex)
+def test_an_answer_that_was_not_offered_is_a_fault_of_ready(answer: bytes) -> None:
+    server, peer = Server(), client()
+    peer.offer_records(Terms([Suite.XSALSA20_POLY1305]))
+    server.ready(peer.receive_untrusted(server.welcome(peer.receive_untrusted(curve_server.GREETING))))
+    ready = curve_server.ready(server.initiate.shared, {"X-Curveproxy-Records": answer})
+    assert fault_of(lambda: peer.receive_untrusted(ready)) == Fault.READY
+
+
+def test_the_key_of_the_session_is_forgotten_where_there_are_records() -> None:
+    terms = Terms([Suite.XSALSA20_POLY1305])
+    peer, _, shared = agreed(terms, terms)
+    within = reachable(peer)
+    assert CLIENT.public in within
+    assert shared not in within
+    peer, _, shared = agreed(None, None)
+    assert shared in reachable(peer), "it seals messages"
+
+
+def reachable(root: object) -> set[bytes]:
+    """All octets that can be reached from an object by way of others like it."""
+    found, seen, due = set[bytes](), set[int](), [root]
+    while due:
+        each = due.pop()
+        if isinstance(each, bytes):
+            found.add(each)
+        elif id(each) not in seen and not isinstance(each, type | ModuleType | FunctionType):
+            seen.add(id(each))
+            due += gc.get_referents(each)
+    return found
