@@ -183,6 +183,7 @@ backend sidecar
 # --- who fails again and again
 
 
+@pytest.mark.deep
 def test_who_keeps_failing_may_begin_half_as_often_and_who_gets_in_clears_it() -> None:
     with sidecar(handshakes_per_second_per_source=2) as proxy:
 

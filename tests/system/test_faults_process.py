@@ -250,6 +250,7 @@ main()
 """
 
 
+@pytest.mark.deep
 def test_a_time_of_day_that_jumps_moves_no_deadline_and_spoils_no_cookie(
     service: RawService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -362,6 +362,7 @@ def test_strangers_at_one_port_take_no_place_from_those_at_another(service: RawS
         assert proxy.metric(OUTCOMES, outcome="evicted", service="crowded") > 800 - 300
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("kind", ["fails", "is silent"])
 def test_who_shares_an_address_with_one_that_fails_or_is_silent_gets_in(service: RawService, kind: str) -> None:
     limits = {"handshakes_per_second_per_source": 40, "max_half_open_per_source": 40, "handshake_seconds": 60}

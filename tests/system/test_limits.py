@@ -261,6 +261,7 @@ def test_only_the_idle_end(service: RawService) -> None:
             assert answers(busy)
 
 
+@pytest.mark.deep
 def test_an_unfinished_frame_that_does_not_grow_is_idle(service: RawService) -> None:
     """One octet now and then is no growth; a slow upload is."""
     with limited(service, idle_seconds=2) as proxy:
@@ -287,6 +288,7 @@ def test_an_unfinished_frame_that_does_not_grow_is_idle(service: RawService) -> 
             assert uploading.recv() == [bytes(40_000)]
 
 
+@pytest.mark.deep
 def test_who_waits_for_a_reply_is_not_idle() -> None:
     with RawService(socket_type="REP") as service, limited(service, idle_seconds=1) as proxy:
         (alice,) = listed(proxy, "alice")

@@ -170,6 +170,7 @@ def test_a_client_has_so_many_sessions_and_not_so_many_in_each() -> None:
         assert are_left() == 2
 
 
+@pytest.mark.deep
 def test_what_a_client_may_send_all_its_sessions_have_together() -> None:
     with sidecar() as proxy, clients(proxy, listed(proxy, metadata={"messages-per-second": "20"}), 8) as inside:
         time.sleep(3 * SHARE_SECONDS)
@@ -309,6 +310,7 @@ cli.main()
 """
 
 
+@pytest.mark.deep
 def test_another_takes_the_place_of_one_that_hangs() -> None:
     with sidecar(launcher=[sys.executable, "-c", HASTY]) as proxy, clients(proxy, listed(proxy, "bob"), 20) as inside:
         assert all(map(is_alive, inside))
@@ -323,6 +325,7 @@ def test_another_takes_the_place_of_one_that_hangs() -> None:
         assert answers_often(proxy)
 
 
+@pytest.mark.deep
 def test_one_that_dies_again_and_again_is_started_more_and_more_seldom() -> None:
     with sidecar() as proxy:
         moments = []
@@ -474,6 +477,7 @@ def test_the_listener_of_a_unix_socket_is_shared(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.deep
 def test_a_port_in_use_is_an_error() -> None:
     with RawService(echo) as taken:
         listen = taken.endpoint
