@@ -21,6 +21,7 @@ from bench import (
     plot,
     publish,
     pubsub,
+    records,
     roundtrips,
     sessions,
     storm,
@@ -45,6 +46,7 @@ BENCHMARKS = {
         strangers,
         sessions,
         egress,
+        records,
     )
 }
 

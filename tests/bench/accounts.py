@@ -28,6 +28,17 @@ def memory(pid: int) -> dict[str, int]:
     return {name: int(value.split()[0]) * 1024 for name, _, value in (line.partition(":") for line in lines)}
 
 
+def forget_peak(pid: int) -> None:
+    """Let ``peak`` begin anew, at what is resident now."""
+    Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+
+def peak(pid: int) -> int:
+    """The most octets that were resident at once, VmHWM of ``/proc/PID/status``, since ``forget_peak``."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
+
+
 def descriptors(pid: int) -> int:
     """How many descriptors it has open."""
     return len(os.listdir(f"/proc/{pid}/fd"))

@@ -5,10 +5,11 @@ from functools import cache, partial
 
 from support.process import curveproxy as command
 
-from bench import peers, tls
+from bench import pairs, peers, tls
 from bench.figures import OURS, PYTHON, THEIRS, Target
 from bench.peers import BenchError, Starter
 
+NO_RECORDS = "without records"  # no column of the table, but measured beside the others
 CORES = {"one core": 1, "two cores": 2}
 
 
@@ -20,6 +21,17 @@ def both() -> dict[str, Starter]:
 def egress() -> dict[str, Starter]:
     """Both, for clients that have no CURVE, before a service that has."""
     return {OURS: peers.curveproxy_egress, THEIRS: peers.libzmq_egress}
+
+
+def two_ends(python: bool = True) -> dict[str, Starter]:
+    """All that are installed, at both ends; of curveproxy without records too, as ``NO_RECORDS``.
+
+    python: the pure Python codec too, where the C codec was built.
+    """
+    found: dict[str, Starter] = {OURS: pairs.curveproxy, NO_RECORDS: partial(pairs.curveproxy, records="off")}
+    if python and codec() != "python":
+        found[PYTHON] = partial(pairs.curveproxy, codec="python")
+    return found | {THEIRS: pairs.libzmq} | tls.installed()
 
 
 def codecs() -> dict[str, Starter]:

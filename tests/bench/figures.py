@@ -16,20 +16,22 @@ OURS, THEIRS, PYTHON = "curveproxy", "libzmq", "python codec"  # names of column
 
 @frozen
 class Target:
-    """What is to be had. of: the column; ratio: of its value to libzmq's; least: the bound is below, not above."""
+    """What is to be had. of: the column; ratio: of its value to that of ``to``; least: the bound is below."""
 
     bound: float
     of: str = OURS
     ratio: bool = False
     least: bool = False
+    to: str = THEIRS
 
     def words(self, values: dict[str, float], unit: str) -> str:
         """The target, and whether it is met; empty where the column is not there."""
-        if self.of not in values or (self.ratio and not values[THEIRS]):
+        if self.of not in values or (self.ratio and not values.get(self.to)):
             return ""
-        value = values[self.of] / values[THEIRS] if self.ratio else values[self.of]
+        value = values[self.of] / values[self.to] if self.ratio else values[self.of]
         met = value >= self.bound if self.least else value <= self.bound
         bound = f"ratio {self.bound:g}" if self.ratio else f"{self.bound:,g} {unit}"
+        bound += f" to {self.to}" if self.ratio and self.to != THEIRS else ""
         who = "" if self.of == OURS else f"{self.of} "
         return f"{who}{bound}: {'met' if met else f'missed by {abs(value / self.bound - 1):.0%}'}"
 

@@ -11,7 +11,7 @@ import zmq
 from attrs import frozen
 from support.libzmq import Libzmq, Socket
 
-from bench import accounts
+from bench import accounts, wire
 from bench.peers import HANDSHAKE_SECONDS, BenchError, Proxy, Service, Starter, high_water
 
 SUBSCRIBE = b"\x01"  # to everything
@@ -19,10 +19,15 @@ AT_ONCE = 200  # connections of one socket that are begun together
 
 
 class Spent(NamedTuple):
-    """Microseconds a message: of the proxy's processor time, and of the clock."""
+    """Of a message: microseconds of the proxy's processor time and of the clock; and of two ends, see ``Proxy``.
+
+    far: microseconds of the other end's processor time; octets: on the wire between the two, both ways.
+    """
 
     cpu: float
     clock: float
+    far: float = 0.0
+    octets: float = 0.0
 
 
 @frozen
@@ -54,7 +59,7 @@ class Lane:
         """So many messages go from one end to the other, and back if it is REQ. copies: how many a subscriber gets."""
         message, kind = bytes(size), self.sock.type
         send, recv = self.sock.send, self.sock.recv
-        cpu, clock = accounts.cpu(self.proxy.pid), time.perf_counter()
+        before = self._used()
         with self.service.handling(count, size):
             if kind == zmq.PUSH:
                 for _ in repeat(None, count):
@@ -67,8 +72,14 @@ class Lane:
                 for _ in repeat(None, count * copies):
                     recv()
         messages = count * copies
-        spent = accounts.cpu(self.proxy.pid) - cpu, time.perf_counter() - clock
-        return Spent(*(1e6 * seconds / messages for seconds in spent))
+        return Spent(*((end - begin) / messages for end, begin in zip(self._used(), before, strict=True)))
+
+    def _used(self) -> Spent:
+        """Until now, in microseconds and octets."""
+        far, inner = self.proxy.far, self.proxy.inner
+        cpu, clock = accounts.cpu(self.proxy.pid), time.perf_counter()
+        others = accounts.cpu(far) if far else 0.0
+        return Spent(1e6 * cpu, 1e6 * clock, 1e6 * others, wire.octets(inner) if inner else 0)
 
 
 @contextmanager

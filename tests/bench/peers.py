@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from itertools import repeat
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import zmq
 from attrs import frozen
@@ -127,12 +127,28 @@ class Proxy:
     """A proxy at work. endpoint: where its clients connect; server: S, 32 octets; client: its clients' socket type.
 
     server: empty where clients speak plain ZMTP, as those of an egress or of a TLS proxy's other half do.
+    far, inner: where another proxy is between this one and the clients, its process, and the port that it connects to.
     """
 
     pid: int
     endpoint: str
     server: bytes
     client: str
+    far: int = 0
+    inner: int = 0
+
+
+class Remote(Protocol):
+    """What an egress stands before: as of ``Service``."""
+
+    @property
+    def endpoint(self) -> str: ...
+    @property
+    def server(self) -> bytes: ...
+    @property
+    def client(self) -> str: ...
+    @property
+    def kind(self) -> str: ...
 
 
 class QuietSidecar(Sidecar):
@@ -179,8 +195,8 @@ def curveproxy(service: Service, codec: str = "", workers: int = 1) -> Iterator[
 
 
 @contextmanager
-def curveproxy_egress(service: Service) -> Iterator[Proxy]:
-    """curveproxy before a service that speaks CURVE, for clients that do not."""
+def curveproxy_egress(service: Remote, codec: str = "", records: str = "auto") -> Iterator[Proxy]:
+    """curveproxy before a service that speaks CURVE, for clients that do not. records: the setting."""
     endpoint = f"tcp://127.0.0.1:{free_port()}"
     egress = {
         "name": "default",
@@ -191,7 +207,8 @@ def curveproxy_egress(service: Service) -> Iterator[Proxy]:
     }
     limits = {"handshake_seconds": HANDSHAKE_SECONDS, **dict.fromkeys(LIMITS, UNLIMITED)}
     config = toml("[[egress]]", egress) + toml("[egress.limits]", limits)
-    with QuietSidecar(endpoint, config=config) as sidecar:
+    config += toml("[egress.messages]", {"records": records})
+    with QuietSidecar(endpoint, codec, config=config) as sidecar:
         yield Proxy(sidecar.process.pid, endpoint, b"", service.client)
 
 
@@ -205,7 +222,7 @@ def libzmq(service: Service, threads: int = 1) -> Iterator[Proxy]:
 
 
 @contextmanager
-def libzmq_egress(service: Service) -> Iterator[Proxy]:
+def libzmq_egress(service: Remote) -> Iterator[Proxy]:
     """libzmq's proxy before a service that speaks CURVE, whose client it is, once for all of its own clients."""
     sockets = COUNTERPART[service.client], COUNTERPART[service.kind]
     with Child("egress", *sockets, service.endpoint, service.server.hex()) as child:

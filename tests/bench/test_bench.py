@@ -85,6 +85,8 @@ def test_the_figures_are_published_where_their_place_is(tmp_path: Path, monkeypa
         (Target(0.4, ratio=True), "ratio 0.4: missed by 25%"),
         (Target(1.8, of=PYTHON, ratio=True), "python codec ratio 1.8: missed by 11%"),
         (Target(1.8, of="stunnel"), ""),
+        (Target(0.2, ratio=True, to=PYTHON), "ratio 0.2 to python codec: missed by 25%"),
+        (Target(0.2, ratio=True, to="stunnel"), ""),
     ],
 )
 def test_a_target_is_met_or_missed_by_so_much(target: Target, words: str) -> None:
@@ -119,6 +121,15 @@ def test_messages_go_through_an_egress_of_either(client: str, kind: str) -> None
         found = by_turns(among, lambda lane: lane.relay(64, 200), 1)
     assert list(found) == [OURS, THEIRS]
     assert all(spent.cpu > 0 and spent.clock > 0 for spent in found.values())
+
+
+@pytest.mark.parametrize(("client", "kind"), [("PUSH", "PULL"), ("PULL", "PUSH")])
+def test_messages_go_through_two_ends_and_both_are_measured(client: str, kind: str) -> None:
+    with lanes(client, kind, columns.two_ends()) as among:
+        found = by_turns(among, lambda lane: lane.relay(64, 200), 1)
+    assert {OURS, columns.NO_RECORDS, THEIRS} <= set(found)
+    assert all(spent.cpu > 0 and spent.far > 0 and spent.octets > 0 for spent in found.values())
+    assert found[OURS].octets < found[columns.NO_RECORDS].octets  # records were agreed on
 
 
 @pytest.mark.deep

@@ -83,9 +83,10 @@ def _pair(service: Service, command: list[str], server: str, client: str) -> Ite
         (directory / "client").write_text(client.format(cert=cert, accept=outer, to=inner))
         with (
             _running([*command, str(directory / "server")], inner) as measured,
-            _running([*command, str(directory / "client")], outer),
+            _running([*command, str(directory / "client")], outer) as other,
         ):
-            yield Proxy(measured.pid, f"tcp://127.0.0.1:{outer}", b"", service.client)
+            endpoint = f"tcp://127.0.0.1:{outer}"
+            yield Proxy(measured.pid, endpoint, b"", service.client, far=other.pid, inner=inner)
 
 
 @contextmanager
