@@ -222,16 +222,17 @@ class Sidecar:
             stdout=self.streams[0],
             stderr=self.streams[1],
         )
-        wait_until(lambda: not self.running or (self.ready() and self._listens()), "ready", START_SECONDS)
+        wait_until(lambda: not self.running or (self.ready() and self.listens()), "ready", START_SECONDS)
         if not self.running:
             raise RuntimeError(f"it ended with {self.process.returncode}\n{self.stderr}")
         self.public = next(iter(self.endpoints.values()))
 
-    def _listens(self) -> bool:
-        """Whether it has said where, if that must be asked: another one beside it may answer on its admin page."""
+    def listens(self) -> bool:
+        """Whether it has said where, of all its tables: its log is written beside what it does, and may come later."""
         listening = [line for line in self.log if line.get("event") == "listening" and "service" in line]
         self.endpoints = {line["service"]: line["endpoint"] for line in listening}
-        return bool(listening) or "reuse_port" not in self.config.read_text()
+        tables = self.config.read_text()
+        return len(self.endpoints) >= max(1, tables.count("[[service]]") + tables.count("[[egress]]"))
 
     @property
     def running(self) -> bool:
