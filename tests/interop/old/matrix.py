@@ -30,11 +30,13 @@ ROLES = SERVICE, UNCONFIGURED, CLIENT, LOCAL, REMOTE, ENDS = (
 def roles(name: str) -> list[str]:
     """What a library can be: ZMTP 1.0 does not tell a service's type, and CURVE is there since 4.0.
 
-    JeroMQ 0.6.0 is no CURVE client here: now and then it stops in the middle of a handshake for many seconds, one
-    processor busy, before it goes on.
+    JeroMQ 0.6.0 is no client here: now and then it stops in the middle of a handshake for many seconds, one processor
+    busy, before it goes on.
     """
-    is_client, is_remote = name.startswith("4"), name.startswith("4") or name == NEW_JEROMQ
-    return [SERVICE, *[UNCONFIGURED] * name.startswith("2"), *[CLIENT] * is_client, LOCAL, *[REMOTE] * is_remote, ENDS]
+    if name == NEW_JEROMQ:
+        return [SERVICE, REMOTE]
+    has_curve = name.startswith("4")
+    return [SERVICE, *[UNCONFIGURED] * name.startswith("2"), *[CLIENT] * has_curve, LOCAL, *[REMOTE] * has_curve, ENDS]
 
 
 def patterns(name: str, role: str) -> list[Pattern]:
