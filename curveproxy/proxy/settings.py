@@ -1,6 +1,7 @@
 """The part of a service's configuration that the proxy needs, already checked."""
 
 from enum import StrEnum
+from functools import cached_property
 
 from attrs import field, frozen
 
@@ -15,7 +16,7 @@ from curveproxy.policy.limits import (
     WorkerShare,
 )
 from curveproxy.proxy.net.endpoint import Endpoint, Network
-from curveproxy.wire.codec.suites import available_suites
+from curveproxy.wire.codec.suites import suites_named
 from curveproxy.wire.curve.keys import KeyPair
 from curveproxy.wire.offer import Terms
 
@@ -96,7 +97,7 @@ class ServiceSettings:
     def kind(self) -> ServiceKind:
         return ServiceKind.INGRESS if self.egress is None else ServiceKind.EGRESS
 
-    @property
+    @cached_property  # each handshake asks
     def record_terms(self) -> Terms | None:
         """On what terms records are agreed on with the side that speaks CURVE; None for not at all.
 
@@ -105,8 +106,7 @@ class ServiceSettings:
         messages = self.messages
         if messages.records == RecordsMode.OFF or messages.on_invalid == OnInvalid.DROP:
             return None
-        here = {suite.word: suite for suite in available_suites()}
-        suites = [here[word] for word in messages.record_suites if word in here]
+        suites = suites_named(messages.record_suites)
         return Terms(suites, messages.pad_to) if suites else None
 
     @property

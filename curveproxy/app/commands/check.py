@@ -21,7 +21,7 @@ from curveproxy.policy.limits import BEFORE_HELLO, MessageLimits, OnInvalid, Rec
 from curveproxy.policy.socket_types import DROPPING_HINT, HARMED_BY_DROPPING, PAIR, PAIR_HINT
 from curveproxy.proxy.net.endpoint import Endpoint
 from curveproxy.proxy.net.listening import INTERFACE, BindError, is_interface, try_to_bind
-from curveproxy.wire.codec.suites import Suite, available_suites
+from curveproxy.wire.codec.suites import Suite, suites_named
 
 USES_KEY = "uses our key at the remote"
 # What of a mode has no meaning without the right to write.
@@ -186,7 +186,7 @@ def _check_records(messages: MessageLimits, found: Findings) -> None:
         return
     if messages.on_invalid == OnInvalid.DROP:
         found.warning("messages.records: who drops invalid messages does without records", hint='write records = "off"')
-    elif not {suite.word for suite in available_suites()} & set(messages.record_suites):
+    elif not suites_named(messages.record_suites):
         hint = f'add "{Suite.XSALSA20_POLY1305.word}", or write records = "off"'
         found.warning("messages.record_suites: this machine has none of them", hint=hint)
 

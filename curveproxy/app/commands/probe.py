@@ -18,7 +18,7 @@ from curveproxy.app.commands.probe_report import NO_RECORDS, Failure, Report, St
 from curveproxy.app.config.certificates import KeyFileError, parse_key, read_certificate, read_key_pair, reason
 from curveproxy.policy.metadata import PROBE, for_client
 from curveproxy.policy.socket_types import fits, known
-from curveproxy.proxy.connect.failures import CAUSES
+from curveproxy.proxy.connect.failures import AT_ONCE_SECONDS, CAUSES
 from curveproxy.proxy.net.endpoint import Endpoint
 from curveproxy.reasons import ClientFailure, Outcome
 from curveproxy.wire import sodium, spec, z85
@@ -33,8 +33,6 @@ from curveproxy.wire.zmtp.metadata import find
 SECONDS = 10.0
 # How long we wait for the mechanism of a server that did not like ours.
 ASK_SECONDS = 2.0
-# A server that closes later than that after HELLO has not closed because of what HELLO said.
-AT_ONCE_SECONDS = 3.0
 CHUNK = READY_MAX + spec.LONG_HEADER
 
 Address = tuple[socket.AddressFamily, Any]

@@ -9,7 +9,7 @@ from curveproxy.app.config.schema import AllowMode, Config, EgressConfig, Proces
 from curveproxy.app.config.validate_egress import check_egress
 from curveproxy.policy.limits import MessageLimits, OnInvalid, RecordsMode
 from curveproxy.proxy.net.endpoint import Endpoint
-from curveproxy.wire.codec.suites import Suite, available_suites
+from curveproxy.wire.codec.suites import Suite, suites_named
 from curveproxy.wire.curve.keys import KeyPair
 
 
@@ -104,7 +104,7 @@ def _check_records(messages: MessageLimits) -> Iterator[Complaint]:
     if messages.on_invalid == OnInvalid.DROP:
         hint = 'write on_invalid = "disconnect", or records = "auto"'
         yield "messages.records", f"who drops what is invalid does without records, and they are required: {hint}"
-    if not {suite.word for suite in available_suites()} & set(messages.record_suites):
+    if not suites_named(messages.record_suites):
         hint = f'this machine has none of them: add "{Suite.XSALSA20_POLY1305.word}", which is always there'
         yield "messages.record_suites", f"records are required, and {hint}"
 

@@ -8,7 +8,7 @@ from attrs import frozen
 from curveproxy.app.config.certificates import read_key_pair, read_public_key, warn_of_open_secret
 from curveproxy.app.config.keys import RemoteKey, SecretKey
 from curveproxy.app.observe.log import Log
-from curveproxy.app.watch.files import Entry, Files, Listing, Watched, stamp
+from curveproxy.app.watch.files import Entry, Files, Listing, Watched, listing_of
 from curveproxy.wire.curve.keys import KeyPair
 
 GONE, GONE_HINT = "key files of an egress are gone", "the keys that it had stay in force: put the files back"
@@ -57,8 +57,7 @@ class EgressKeys(Watched[KeyFile]):
         return found.pair if found is not None and found.pair is not None else self.own
 
     def _listing(self) -> Listing:
-        stamps = {name: stamp(path) for name, path in self._paths.items()}
-        return {name: found for name, found in stamps.items() if found is not None}
+        return listing_of(self._paths)
 
     def _read(self, name: str) -> KeyFile:
         path = self._paths[name]

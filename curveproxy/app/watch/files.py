@@ -165,6 +165,12 @@ class Watched(ABC, Generic[T]):
             self._log.warning(f"{self._place} can not be listed", detail=detail, hint="all stays as it was")
 
 
+def listing_of(paths: Mapping[str, Path]) -> Listing:
+    """Of these files, by the same names, those that are there. Raises OSError."""
+    stamps = {name: stamp(path) for name, path in paths.items()}
+    return {name: found for name, found in stamps.items() if found is not None}
+
+
 def stamp(path: Path) -> Stamp | None:
     """A file's stamp, through links; None when it is not there. Raises OSError."""
     try:

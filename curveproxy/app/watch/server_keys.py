@@ -7,7 +7,7 @@ from curveproxy.app.config.certificates import SECRET_SUFFIX, read_key_pair, war
 from curveproxy.app.config.keys import SecretKey
 from curveproxy.app.observe.log import Log
 from curveproxy.app.observe.troubles import NO_KEY, NO_KEY_HINT
-from curveproxy.app.watch.files import Entry, Files, Listing, Watched, stamp
+from curveproxy.app.watch.files import Entry, Files, Listing, Watched, listing_of
 from curveproxy.wire.curve.keys import KeyPair
 
 # The name in the metrics of a key that is in no file.
@@ -40,8 +40,7 @@ class ServerKeys(Watched[KeyPair]):
             self._log.error(NO_KEY, hint=NO_KEY_HINT)
 
     def _listing(self) -> Listing:
-        stamps = {name: stamp(path) for name, path in self._paths.items()}
-        return {name: found for name, found in stamps.items() if found is not None}
+        return listing_of(self._paths)
 
     def _read(self, name: str) -> KeyPair:
         return read_key_pair(Path(name))

@@ -75,6 +75,9 @@ _FURTHEST = (
     ClientFailure.KEYS,
 )
 
+# A server that closes later than that after our greeting has not closed because of what HELLO said.
+AT_ONCE_SECONDS = 3.0
+
 # How servers refuse a socket type, as they refuse a key.
 UNWANTED = (ClientFailure.READY_CLOSED, ClientFailure.REFUSED)
 

@@ -10,7 +10,14 @@ from curveproxy.policy.circuit_breaker import REST_SECONDS
 from curveproxy.proxy.connect.address import Target, address_text
 from curveproxy.proxy.connect.approach import Approach, Judgement, Progress, Then, fault_of
 from curveproxy.proxy.connect.attempt import AttemptError
-from curveproxy.proxy.connect.failures import UNWANTED, connect_failure, exhausted, furthest, handshake_failure
+from curveproxy.proxy.connect.failures import (
+    AT_ONCE_SECONDS,
+    UNWANTED,
+    connect_failure,
+    exhausted,
+    furthest,
+    handshake_failure,
+)
 from curveproxy.proxy.connect.service_type import ServiceType
 from curveproxy.proxy.errors import DialError, RefusedError
 from curveproxy.proxy.established import Established
@@ -29,8 +36,6 @@ from curveproxy.wire.zmtp.metadata import find
 
 # A remote that has failed rests so many times as long as that took: who waits for its time-out is one of many.
 REST_FACTOR = 4
-# A server that closes later than that after our greeting has not closed because of what HELLO said.
-AT_ONCE_SECONDS = 3.0
 # The status of ZAP (RFC 27) with which a server refuses a client for good.
 NOT_ALLOWED = "400"
 NO_ROOM = "the identity and properties leave no room for the offer of records, which are required"

@@ -4,8 +4,6 @@ At an invalid frame the session ends. Where invalid messages are dropped instead
 everything, a ``FilteringOpener`` is used.
 """
 
-from abc import abstractmethod
-
 from curveproxy.policy.limits import MessageLimits
 from curveproxy.proxy.relay.commands import INVALID
 from curveproxy.proxy.relay.filters.message_filter import Filter
@@ -71,12 +69,6 @@ class Opener(Transform):
     def message(self, body: bytes) -> bytes:
         return plain_frame(0, body, self._state.dialect)
 
-    def _survives(self, result: Transformed, reason: Invalid, clock: Clock) -> bool:
-        """Count an invalid message; whether the session goes on without it."""
-        self._within_budget(result, reason, clock)
-        result.end_session(reason)
-        return False
-
 
 class Filtering(Transform):
     """Leaves out what the sink must not be sent: what both kinds of openers have of that.
@@ -86,10 +78,6 @@ class Filtering(Transform):
 
     __slots__ = ()
     _filter: Filter | None
-
-    @abstractmethod
-    def _survives(self, result: Transformed, reason: Invalid, clock: Clock) -> bool:
-        """Count an invalid message; whether the session goes on without it."""
 
     def _filtered(self, the_filter: Filter, result: Transformed, frames: Buffer, end: int, clock: Clock) -> int:
         """Where ``frames[:end]`` end once what the sink must not be sent has been taken out."""

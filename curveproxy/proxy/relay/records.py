@@ -96,18 +96,16 @@ class RecordSealer(RecordTransform):
         return self._counted(batch, target, counter, batch.start - start)
 
     def resolve(self, result: Transformed, source: Buffer, end: int, clock: Clock) -> None:
-        at, size = self._state.command
-        if result.stop != Stop.COMMAND or not size or self._state.dialect != Dialect.V3:
-            is_framing = result.stop == Stop.COMMAND and self._state.dialect != Dialect.V3  # which alone has commands
-            self._refuse(result, Invalid.FRAMING if is_framing else Invalid[result.stop.name], end)
+        (at, size), is_command = self._state.command, result.stop == Stop.COMMAND
+        if is_command and self._state.dialect != Dialect.V3:  # which alone has commands
+            self._refuse(result, Invalid.FRAMING, end)
+            return
+        if not is_command or not size:
+            self._refuse(result, Invalid[result.stop.name], end)
             return
         if result.at + self._sealed_size(size + spec.LONG_HEADER) > len(result.target):
             return  # once more, with an empty target
-        frame = self._resolve_command(result, bytes(source.view[at : at + size]), clock)
-        if isinstance(frame, Invalid):
-            self._refuse(result, frame, end)
-        else:
-            result.append(frame)
+        if self._take_command(result, bytes(source.view[at : at + size]), end, clock):
             result.pass_by(at + size)
 
     def command(self, body: bytes) -> bytes:
@@ -181,14 +179,10 @@ class RecordOpener(RecordTransform):
 
     def _decide(self, result: Transformed, body: bytes, end: int, clock: Clock) -> None:
         """Decide on what ended the batch. body: of the command, where it was one."""
-        if not body:
-            self._refuse(result, Invalid[result.stop.name], end)
-            return
-        frame = self._resolve_command(result, body, clock)
-        if isinstance(frame, Invalid):
-            self._refuse(result, frame, end)
+        if body:
+            self._take_command(result, body, end, clock)  # no longer than what it was opened from
         else:
-            result.append(frame)  # no longer than what it was opened from
+            self._refuse(result, Invalid[result.stop.name], end)
 
     def _frames_to_boundary(self, left: int) -> int:
         # Records that are in the frame for sure; then one frame may be looked at, and there is none left behind that.
@@ -246,8 +240,3 @@ class FilteringRecordOpener(Filtering, RecordOpener):
         del frames[at:]
         frames += bytes(COMMAND_ROOM)
         return Buffer(frames), at
-
-    def _survives(self, result: Transformed, reason: Invalid, clock: Clock) -> bool:
-        self._within_budget(result, reason, clock)
-        result.end_session(reason)
-        return False

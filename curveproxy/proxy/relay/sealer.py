@@ -36,11 +36,7 @@ class Sealer(Transform):
         body, behind, _ = header
         if result.at + behind - start + TARGET_ROOM > len(result.target):
             return  # once more, with an empty target
-        frame = self._resolve_command(result, bytes(source.view[body:behind]), clock)
-        if isinstance(frame, Invalid):
-            self._refuse(result, frame, end)
-        else:
-            result.append(frame)
+        if self._take_command(result, bytes(source.view[body:behind]), end, clock):
             result.pass_by(behind)
 
     def command(self, body: bytes) -> bytes:

@@ -163,6 +163,21 @@ class Transform(ABC):
         """A message that a command became, as a frame for the sink."""
         return self.message(body)
 
+    def _take_command(self, result: Transformed, body: bytes, end: int, clock: Clock) -> bool:
+        """Let a command of the source go on, where it may; whether it is valid. If it is not, the session ends."""
+        frame = self._resolve_command(result, body, clock)
+        if isinstance(frame, Invalid):
+            self._refuse(result, frame, end)
+            return False
+        result.append(frame)
+        return True
+
+    def _survives(self, result: Transformed, reason: Invalid, clock: Clock) -> bool:
+        """Count an invalid message; whether the session goes on without it."""
+        self._within_budget(result, reason, clock)
+        result.end_session(reason)
+        return False
+
     def _refuse(self, result: Transformed, reason: Invalid, end: int) -> None:
         """What is invalid ends the session, and nothing behind it is looked at."""
         result.leave_out(reason)

@@ -10,6 +10,7 @@ Offer and answer are in the root: two sides have the same keys only when they ha
 """
 
 import struct
+from collections.abc import Iterable
 from enum import IntEnum
 from hashlib import blake2b
 
@@ -71,6 +72,12 @@ def why_no_aegis() -> str:
     if not sodium.has_aegis():
         return "this PyNaCl has none"
     return "" if sodium.has_fast_aes() else "this processor has no AES"
+
+
+def suites_named(words: Iterable[str]) -> list[Suite]:
+    """Of suites by their words, in their order, those that this process has."""
+    here = {suite.word: suite for suite in available_suites()}
+    return [here[word] for word in words if word in here]
 
 
 def session_chains(shared: bytes, initiate: bytes, ready: bytes, client: bytes, server: bytes, suite: Suite) -> Chains:

@@ -27,8 +27,9 @@ from curveproxy.policy.limits import MessageLimits, OnInvalid, RecordsMode
 from curveproxy.proxy.connect.approach import Judgement, Progress, Then
 from curveproxy.proxy.connect.attempt import AttemptError
 from curveproxy.proxy.connect.dial_request import DialRequest
+from curveproxy.proxy.connect.failures import AT_ONCE_SECONDS
 from curveproxy.proxy.connect.recovery import EXCUSED_MAX
-from curveproxy.proxy.connect.remotes import AT_ONCE_SECONDS, REST_FACTOR, RemoteApproach, Remotes
+from curveproxy.proxy.connect.remotes import REST_FACTOR, RemoteApproach, Remotes
 from curveproxy.proxy.errors import DialError, RefusedError
 from curveproxy.proxy.established import Established
 from curveproxy.proxy.net.endpoint import Endpoint
