@@ -12,7 +12,7 @@ from interop.test_patterns import PUBLICATIONS, TALKS, Pair, converse, publish
 from support import egress
 from support.curve import Keys
 from support.lane import CLIENT, SERVICE, Lane
-from support.libzmq import Libzmq
+from support.libzmq import Libzmq, check_each_is_answered
 from zmq import SocketType
 from zmq.utils import z85
 
@@ -135,14 +135,7 @@ def test_heartbeats_of_both_sides_keep_a_silent_session(lane: Lane, libzmq: Libz
 def test_fifty_clients_at_once(lane: Lane, libzmq: Libzmq) -> None:
     service = lane.bind(libzmq, zmq.ROUTER)
     clients = [lane.connect(libzmq, zmq.DEALER, identity=b"%d" % number) for number in range(50)]
-    for number, client in enumerate(clients):
-        client.send(b"from %d" % number)
-    for _ in clients:
-        name, body = service.recv_multipart()
-        assert body == b"from " + name
-        service.send_multipart([name, b"to " + name])
-    for number, client in enumerate(clients):
-        assert client.recv() == b"to %d" % number
+    check_each_is_answered(service, clients)
 
 
 @pytest.mark.parametrize(("before", "behind"), [("PUSH", "PULL"), ("DEALER", "ROUTER"), ("REQ", "REP")])

@@ -7,7 +7,7 @@ import pytest
 import zmq
 from support.client import RawClient
 from support.lane import CLIENT, Lane
-from support.libzmq import Libzmq, Socket
+from support.libzmq import Libzmq, Socket, check_each_is_answered
 from support.process import wait_until
 from zmq.utils import z85
 from zmq.utils.monitor import recv_monitor_message
@@ -81,14 +81,7 @@ def test_heartbeats_of_both_sides_keep_a_silent_session(tcp: Lane, libzmq: Libzm
 def test_five_hundred_clients_at_once(tcp: Lane, libzmq: Libzmq) -> None:
     service = tcp.bind(libzmq, zmq.ROUTER)
     clients = [tcp.connect(libzmq, zmq.DEALER, identity=b"%d" % number) for number in range(500)]
-    for number, client in enumerate(clients):
-        client.send(b"from %d" % number)
-    for _ in clients:
-        name, body = service.recv_multipart()
-        assert body == b"from " + name
-        service.send_multipart([name, b"to " + name])
-    for number, client in enumerate(clients):
-        assert client.recv() == b"to %d" % number
+    check_each_is_answered(service, clients)
     assert tcp.metric("curveproxy_sessions") == 500
     for client in clients:
         client.close(linger=0)

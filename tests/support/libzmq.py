@@ -1,5 +1,6 @@
 """Real libzmq sockets with bounded waits, all of them closed at the end."""
 
+from collections.abc import Sequence
 from typing import Any, Self
 
 import zmq
@@ -54,3 +55,15 @@ class Libzmq:
             sock.curve_serverkey, sock.curve_publickey, sock.curve_secretkey = server, keys.public, keys.secret
         sock.connect(endpoint)
         return sock
+
+
+def check_each_is_answered(router: Socket, clients: Sequence[Socket]) -> None:
+    """Demand that a ROUTER hears each of these, whose identities are their numbers, and each its own answer."""
+    for number, client in enumerate(clients):
+        client.send(b"from %d" % number)
+    for _ in clients:
+        name, body = router.recv_multipart()
+        assert body == b"from " + name
+        router.send_multipart([name, b"to " + name])
+    for number, client in enumerate(clients):
+        assert client.recv() == b"to %d" % number

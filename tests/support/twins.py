@@ -1,5 +1,8 @@
 """The codec's twins, what a state of either holds, and frames to try them on, made without the codec."""
 
+import gc
+import tracemalloc
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -110,3 +113,23 @@ def called(
     target = Buffer(capacity)
     batch: Batch = getattr(twin, name)(state, filled(octets), 0, len(octets), target, 0)
     return bytes(target.view[: batch.at]), batch
+
+
+def check_nothing_is_kept(attempts: Sequence[Callable[[], Any]], times: int) -> None:
+    """Demand that so many more of each attempt leave no more memory in use than few of them."""
+
+    def all_of_them(times: int) -> None:
+        for attempt in attempts:
+            for _ in range(times):
+                attempt()
+        gc.collect()  # an error and its traceback are a circle
+
+    all_of_them(5)
+    tracemalloc.start()
+    try:
+        all_of_them(5)
+        before = tracemalloc.get_traced_memory()[0]
+        all_of_them(times)
+        assert tracemalloc.get_traced_memory()[0] < before + 2000
+    finally:
+        tracemalloc.stop()

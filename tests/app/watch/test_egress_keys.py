@@ -1,28 +1,15 @@
 """The keys of an egress by their files: who it is, and who its remotes are."""
 
-from collections.abc import MutableMapping
 from pathlib import Path
-from typing import Any
 
-import structlog
+from support.logs import Lines, log_to
 
 from curveproxy.app.config.certificates import write_key_pair
 from curveproxy.app.config.keys import RemoteKey, SecretKey
-from curveproxy.app.observe.log import Log
 from curveproxy.app.watch.egress_keys import GONE, EgressKeys
 from curveproxy.wire.curve.keys import KeyPair
 
-Lines = list[tuple[str, str]]
 INLINE = RemoteKey(KeyPair.generate().public)
-
-
-def log_to(lines: Lines) -> Log:
-    def keep(_: object, level: str, event: MutableMapping[str, Any]) -> str:
-        lines.append((level, event["event"]))
-        return ""
-
-    log: Log = structlog.wrap_logger(structlog.ReturnLogger(), processors=[keep])
-    return log
 
 
 def secret(path: Path) -> SecretKey:

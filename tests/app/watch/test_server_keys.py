@@ -1,27 +1,13 @@
 """A service's own keys by their files."""
 
-from collections.abc import MutableMapping
 from pathlib import Path
-from typing import Any
 
-import structlog
+from support.logs import Lines, log_to
 
 from curveproxy.app.config.certificates import write_key_pair
 from curveproxy.app.config.keys import SecretKey
-from curveproxy.app.observe.log import Log
 from curveproxy.app.watch.server_keys import TEMPORARY, ServerKeys
 from curveproxy.wire.curve.keys import KeyPair
-
-Lines = list[tuple[str, str]]
-
-
-def log_to(lines: Lines) -> Log:
-    def keep(_: object, level: str, event: MutableMapping[str, Any]) -> str:
-        lines.append((level, event["event"]))
-        return ""
-
-    log: Log = structlog.wrap_logger(structlog.ReturnLogger(), processors=[keep])
-    return log
 
 
 def written(path: Path) -> SecretKey:

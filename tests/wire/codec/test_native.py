@@ -1,12 +1,10 @@
 """The twin in C: it is built, leaves what the one in Python leaves, and neither leaks nor keeps anything."""
 
 import ctypes
-import gc
 import os
 import subprocess
 import sys
 import sysconfig
-import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -16,7 +14,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.process import ROOT
-from support.twins import FROM_CLIENT, KEY, copied, direction, filled, members_of, message, plain, twin_named
+from support.twins import (
+    FROM_CLIENT,
+    KEY,
+    check_nothing_is_kept,
+    copied,
+    direction,
+    filled,
+    members_of,
+    message,
+    plain,
+    twin_named,
+)
 
 from curveproxy.wire.codec import python as codec_python
 from curveproxy.wire.codec.state import Buffer, CodecState, Stop
@@ -145,23 +154,7 @@ def calls(native: ModuleType) -> list[Callable[[], Any]]:
 
 
 def test_nothing_is_kept_of_a_call_that_works_or_fails(native: ModuleType) -> None:
-    attempts = calls(native)
-
-    def all_of_them(times: int) -> None:
-        for attempt in attempts:
-            for _ in range(times):
-                attempt()
-        gc.collect()  # an error and its traceback are a circle
-
-    all_of_them(5)
-    tracemalloc.start()
-    try:
-        all_of_them(5)
-        before = tracemalloc.get_traced_memory()[0]
-        all_of_them(50)
-        assert tracemalloc.get_traced_memory()[0] < before + 2000
-    finally:
-        tracemalloc.stop()
+    check_nothing_is_kept(calls(native), 50)
 
 
 def test_a_buffer_is_let_go_on_every_path(native: ModuleType) -> None:

@@ -1,10 +1,8 @@
 """Records in C: they do what those in Python do, keep no key that was left behind, and leak nothing."""
 
 import ctypes
-import gc
 import os
 import sys
-import tracemalloc
 from collections.abc import Callable
 from itertools import pairwise
 from types import ModuleType
@@ -15,7 +13,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import zmtp
 from support.records import Direction
-from support.twins import CHAIN, called, filled, plain, record_members_of, record_state, twin_named
+from support.twins import (
+    CHAIN,
+    called,
+    check_nothing_is_kept,
+    filled,
+    plain,
+    record_members_of,
+    record_state,
+    twin_named,
+)
 from support.zmtp import COMMAND
 
 from curveproxy.wire.codec import python as codec_python
@@ -188,23 +195,7 @@ def calls(native: ModuleType) -> list[Callable[[], Any]]:
 
 
 def test_nothing_is_kept_of_a_call_that_works_or_fails(native: ModuleType) -> None:
-    attempts = calls(native)
-
-    def all_of_them(times: int) -> None:
-        for attempt in attempts:
-            for _ in range(times):
-                attempt()
-        gc.collect()  # an error and its traceback are a circle
-
-    all_of_them(5)
-    tracemalloc.start()
-    try:
-        all_of_them(5)
-        before = tracemalloc.get_traced_memory()[0]
-        all_of_them(30)
-        assert tracemalloc.get_traced_memory()[0] < before + 2000
-    finally:
-        tracemalloc.stop()
+    check_nothing_is_kept(calls(native), 30)
 
 
 def test_a_buffer_is_let_go_on_every_path(native: ModuleType) -> None:
