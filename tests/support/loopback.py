@@ -5,6 +5,7 @@ import struct
 from contextlib import suppress
 
 from curveproxy.proxy.net.endpoint import Endpoint
+from support.process import free_port
 
 SECONDS = 10  # that a far end waits at most
 
@@ -44,8 +45,7 @@ def has_closed(far: socket.socket) -> bool:
 
 def free_endpoint() -> Endpoint:
     """One where nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        return Endpoint("tcp", *sock.getsockname())
+    return Endpoint("tcp", "127.0.0.1", free_port())
 
 
 def listens(endpoint: Endpoint) -> bool:

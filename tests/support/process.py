@@ -4,6 +4,7 @@
 unexpected error counted, no traceback written.
 """
 
+import fcntl
 import http.client
 import itertools
 import json
@@ -33,8 +34,10 @@ from support.peer import SECONDS
 
 ROOT = Path(__file__).parent.parent.parent
 START_SECONDS = 60.0
-# Below those that the kernel gives to whoever connects, and by chance, for another run may be looking too.
+# Below those that the kernel gives to whoever connects, and by chance, for another user's run may be looking too.
 PORTS = itertools.cycle(random.sample(range(20_000, 32_768), 32_768 - 20_000))
+# Its octet at a port's place is locked by the process whose port it is: pytest's workers, and other runs of this user.
+PORT_LOCKS = os.open(f"{tempfile.gettempdir()}/curveproxy-tests-ports-{os.getuid()}", os.O_RDWR | os.O_CREAT, 0o600)
 # The size of the tester's terminal, which pytest's workers export, and a Python that keeps nothing back for its exit.
 TESTERS = {"COLUMNS", "LINES", "PYTHONUNBUFFERED"}
 
@@ -95,9 +98,10 @@ def wait_until(condition: Callable[[], object], what: str = "", timeout: float =
 
 
 def free_port() -> int:
-    """A port of the loopback interface that is free, and no second time the same."""
+    """A port of the loopback interface that is free, no second time the same, and ours until this process ends."""
     while True:
         with suppress(OSError), socket.create_server(("127.0.0.1", port := next(PORTS))):
+            fcntl.lockf(PORT_LOCKS, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
             return port
 
 

@@ -11,6 +11,7 @@ import attrs
 import pytest
 import structlog
 import trio
+from support.process import free_port
 from support.workers import Workers
 from trio.testing import MockClock
 
@@ -51,12 +52,6 @@ async def supervisor(
 def is_listening(port: int) -> bool:
     with socket.socket() as sock:
         return not sock.connect_ex((HERE, port))
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind((HERE, 0))
-        return int(sock.getsockname()[1])
 
 
 async def test_ports_are_opened_before_workers_hear_of_them_and_closed_when_they_are_not_wanted(

@@ -11,6 +11,7 @@ import pytest
 import trio
 from support import service as behaviour
 from support import zmtp
+from support.loopback import free_endpoint
 from support.peer import Peer
 from support.service import RawService
 from support.tasks import until
@@ -143,11 +144,9 @@ async def test_a_handshake_that_does_not_end_is_ended() -> None:
 
 
 async def test_where_nobody_listens_that_is_told() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        endpoint = f"tcp://127.0.0.1:{listener.getsockname()[1]}"
     async with attempt(Pacing.STEPWISE) as (tried, owner):
         with pytest.raises(ConnectionRefusedError):  # on loopback at once
-            tried.begin(address_of(endpoint))
+            tried.begin(address_of(str(free_endpoint())))
         assert tried.is_connecting
         assert owner.ends == []
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.process import free_port
 
 from curveproxy.proxy.net import listening
 from curveproxy.proxy.net.endpoint import Endpoint
@@ -109,8 +110,7 @@ def test_an_address_that_this_machine_does_not_have_is_left_out_unless_it_is_the
 
 
 def test_when_one_address_is_taken_the_others_are_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    with socket.create_server(("127.0.0.2", 0)) as taken:
-        port = taken.getsockname()[1]
+    with socket.create_server(("127.0.0.2", port := free_port())):
         monkeypatch.setattr(socket, "getaddrinfo", named("127.0.0.1", "127.0.0.2"))
         with pytest.raises(BindError, match="in use") as caught:
             listen(Endpoint("tcp", "some.host", port))
@@ -278,8 +278,7 @@ def test_what_is_denied_is_a_port_or_a_directory() -> None:
 
 
 def test_several_processes_listen_each_by_itself_on_one_port() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        endpoint = Endpoint("tcp", "127.0.0.1", free.getsockname()[1])
+    endpoint = Endpoint("tcp", "127.0.0.1", free_port())
     found = listen_together(endpoint, 3)
     assert len({each.sockets[0].fileno() for each in found}) == 3
     assert [each.endpoint for each in found] == [endpoint] * 3
