@@ -204,10 +204,10 @@ class Outbox:
         """Whether there is a command, and it may be sent behind what is owed."""
         return bool(self._pending_command) and self._transform.is_between_frames
 
-    def _write(self, octets: memoryview, *, is_ours: bool = False) -> bool:
+    def _write(self, octets: memoryview, *, is_ours: bool = False, is_last: bool = False) -> bool:
         """Write, or throw away for a sink that is gone. False when some is owed.
 
-        is_ours: nobody else uses their memory.
+        is_ours: nobody else uses their memory; is_last: the sink's end is told right behind.
         """
         is_ours = is_ours or octets is self._owed
         self._owed = NOTHING
@@ -215,7 +215,8 @@ class Outbox:
             return True
         try:
             # A last message travels with the end of the connection: its reader must not answer what is gone by then.
-            sent = self._sink.socket.send(octets, socket.MSG_MORE if self._finishing and self._may_finish() else 0)
+            is_last = is_last or (self._finishing and self._may_finish())
+            sent = self._sink.socket.send(octets, socket.MSG_MORE if is_last else 0)
         except BlockingIOError:
             sent = 0
         except OSError:

@@ -158,17 +158,14 @@ class Pump(Intake):
             source.view[:end] = self._kept
         if not self._has_whole:
             reach = pool.reach(end)
-            if self._quota is not None or self._env.memory.under_pressure:
-                reach = self._curb(source, end, reach)
-                if not reach:
-                    return Blocked.THROTTLED
-            got = self._read(source.view[end:reach])
-            if got is None:
-                return Blocked.ON_SOURCE
-            if not got:
-                return self._end_sink()
+            is_curbed = self._quota is not None or self._env.memory.under_pressure
+            if is_curbed and not (reach := self._curb(source, end, reach)):
+                return Blocked.THROTTLED
+            if not (got := self._read(source.view[end:reach])):
+                return Blocked.ON_SOURCE if got is None else self._end_sink()
             end += got
             full = end == reach
+        is_last = self._source_gone and not full and sockets.nothing_has_come(self._source.socket)
         if self._pending_command or (self._finishing and self._owner.may_finish()):
             transform.seek_boundary()
         frames, judged = 0, 0
@@ -176,7 +173,7 @@ class Pump(Intake):
             result = transform.apply(source, start, end, target)
             self._settle(result, source, start, end)
             start, stop = result.start, result.stop
-            written = not result.at or self._write(result.output, is_ours=result.target is not target)
+            written = not result.at or self._write(result.output, is_ours=result.target is not target, is_last=is_last)
             if stop <= Stop.FULL or self._ending or not written:
                 break
             frames, judged = frames + result.frames, judged + 1
@@ -186,7 +183,8 @@ class Pump(Intake):
         self._has_whole = stop != Stop.INCOMPLETE
         if not written:
             return Blocked.ON_SINK
-        if self._ending:
+        # The end goes on with what is last, as another proxy sends it: who hears of it later may have asked again.
+        if self._ending or (is_last and not self._has_whole and self._read(source.view[:1]) == 0):
             return self._end_sink()
         if self._has_whole:
             return Blocked.YIELDED

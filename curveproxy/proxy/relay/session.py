@@ -21,7 +21,7 @@ from curveproxy.reasons import Closed
 LINGER_SECONDS = 10.0
 # How long a revoked client's last message may take, and how long a probe may stay.
 AT_ONCE_SECONDS = 0.5
-# An unfinished frame of which fewer octets come in ``idle_seconds`` does not keep its session from being idle.
+# An unfinished message of which fewer octets come in ``idle_seconds`` does not keep its session from being idle.
 LEAST_PROGRESS = 1024
 # Idle checks per ``idle_seconds``: an idle session ends at most one check late.
 IDLE_CHECKS = 8
@@ -77,11 +77,10 @@ class Session(PumpPair):
         super().__init__(client, downstream, upstream, settings, env)
         self._owner = owner
         self._idle_checks = 0  # how often it was idle in a row
-        self._begun = 0  # octets of unfinished frames, when they last kept it from being idle
-        self._leave_when, self._replies = Leave.AT_ONCE, 0
+        self._begun = 0  # octets of unfinished frames, when they last kept it from being idle, less those gone on since
+        self._leave_when, self._replies, self._is_closed = Leave.AT_ONCE, 0, False
         self.reason: Closed | None = None
         self.ends_by = self._stays_until = inf
-        self._is_closed = False
 
     # --- limits
 
@@ -122,7 +121,10 @@ class Session(PumpPair):
     # --- told by the pumps
 
     def count(self, labels: Labels, messages: int, octets: int) -> None:
-        self._idle_checks = 0
+        if messages:
+            self._idle_checks, self._begun = 0, max(self._begun, 0)
+        else:
+            self._begun -= octets  # of a message that has not ended
         self.add(labels, messages, octets)
 
     def end(self, reason: Closed) -> None:
@@ -240,7 +242,6 @@ class Session(PumpPair):
         self._is_closed = True
         self._to_upstream.stop()
         self._to_downstream.stop()
-        downstream = self._downstream.socket
-        self.env.reactor.unregister(downstream.fileno())
-        downstream.close()
+        self.env.reactor.unregister(self._downstream.socket.fileno())
+        self._downstream.socket.close()
         self._owner.session_ended(self, self._upstream.socket)

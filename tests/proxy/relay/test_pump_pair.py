@@ -1,28 +1,25 @@
 """The pumps of a session relay both ways round, whichever of its sides speaks CURVE: the class is the same."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from socket import SHUT_WR, socket
+from contextlib import contextmanager
+from socket import SHUT_WR
 from typing import Any
 
 import pytest
 import trio
-from support import curve, old, zmtp
-from support.records import Direction
-from support.relaying import CHAINS, FIRST_NONCE, KEY, LIMIT, Relay, sealed
+from support import zmtp
+from support.ends import FORMS, End, ends
+from support.relaying import FIRST_NONCE, LIMIT, Relay, sealed
 
 from curveproxy.proxy.net.reactor import GONE, READ, WRITE
 from curveproxy.proxy.relay import pump
 from curveproxy.proxy.relay.commands import OUR_CONTEXT, OUR_PING
-from curveproxy.proxy.relay.peer import Peer
 from curveproxy.reasons import Closed, Invalid
-from curveproxy.wire.codec.suites import available_suites
 from curveproxy.wire.security import Version
 from curveproxy.wire.zmtp.frame import Dialect
 
 MESSAGES = [[b"one"], [b"", b"two", bytes(300)], [bytes(600)], [bytes(1900)], [b"last"]]
 
-Message = list[bytes]
 Begin = Callable[[Relay], None]
 
 
@@ -32,83 +29,11 @@ def _soon_in_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trio, "current_time", lambda: 0.0)
 
 
-class End:
-    """One outer end of a relay, as a peer that speaks CURVE or not. dialect: of one that does not."""
-
-    def __init__(self, relay: Relay, side: str, boxed: str, dialect: Dialect = Dialect.V3) -> None:
-        self._relay, self._is_boxed, self._dialect = relay, side == boxed, dialect
-        self.socket: socket = relay.client if side == "downstream" else relay.service
-        self.peer: Peer = relay.near if side == "downstream" else relay.far
-        self._sends, self._hears = (
-            (curve.FROM_CLIENT, curve.FROM_SERVER) if boxed == "downstream" else (curve.FROM_SERVER, curve.FROM_CLIENT)
-        )
-        self._nonce, self._came = FIRST_NONCE - 1, b""
-        self._records = [Direction(chain, Relay.suite) for chain in CHAINS[:: 1 if side == "downstream" else -1]]
-
-    def frame(self, body: bytes, *, more: bool = False, command: bool = False) -> bytes:
-        if not self._is_boxed:
-            frame = old.frame1 if self._dialect == Dialect.V1 else zmtp.frame
-            return frame(body, zmtp.MORE * more + zmtp.COMMAND * command)
-        if Relay.suite:
-            octets = zmtp.frame(body, zmtp.MORE * more + zmtp.COMMAND * command)
-            return b"".join(self._records[0].seal(octets[at : at + 60]) for at in range(0, len(octets), 60))
-        self._nonce += 1
-        flags = curve.INNER_MORE * more + curve.INNER_COMMAND * command
-        return zmtp.frame(curve.message(KEY, self._sends, self._nonce, body, flags))
-
-    def send(self, octets: bytes) -> None:
-        for start in range(0, len(octets), 100):
-            self.socket.send(octets[start : start + 100])
-            self.peer.ready(READ)
-            self._relay.go_on()
-
-    def send_messages(self, messages: list[Message]) -> None:
-        for message in messages:
-            for place, body in enumerate(message, 1):
-                self.send(self.frame(body, more=place < len(message)))
-
-    def hear(self) -> Iterator[zmtp.Frame]:
-        """Frames that came, in the clear."""
-        with suppress(BlockingIOError):
-            while got := self.socket.recv(1 << 20):
-                self._came += got
-        is_old = self._dialect == Dialect.V1 and not self._is_boxed
-        if self._is_boxed and Relay.suite:
-            octets, self._came = self._records[1].open(self._came)
-            yield from zmtp.read_frames(octets)
-            return
-        frames, self._came = (old.read_frames1 if is_old else zmtp.read_frames)(self._came), b""
-        for frame in frames:
-            if not self._is_boxed:
-                yield frame
-                continue
-            _, flags, data = curve.read_message(frame.body, KEY, self._hears)
-            inner = zmtp.COMMAND * bool(flags & curve.INNER_COMMAND) + zmtp.MORE * bool(flags & curve.INNER_MORE)
-            yield zmtp.Frame(inner, data)
-
-    def messages(self) -> list[Message]:
-        found: list[Message] = [[]]
-        for flags, body in self.hear():
-            found[-1].append(body)
-            if not flags & zmtp.MORE:
-                found.append([])
-        assert found.pop() == []
-        return found
-
-    def close(self) -> None:
-        self.socket.shutdown(SHUT_WR)
-        self.peer.ready(READ | GONE)
-        self._relay.go_on()
-
-
-FORMS = {"message": 0, **{suite.word: suite for suite in available_suites()}}
-
-
 @pytest.fixture(params=FORMS)
 def form(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """What messages are in on that side."""
     word: str = request.param
-    monkeypatch.setattr(Relay, "suite", int(FORMS[word]))
+    monkeypatch.setattr(Relay, "suite", FORMS[word])
     return word
 
 
@@ -117,10 +42,6 @@ def boxed(request: pytest.FixtureRequest, form: str) -> str:
     """The side that speaks CURVE."""
     side: str = request.param
     return side
-
-
-def ends(relay: Relay, boxed: str, dialect: Dialect = Dialect.V3) -> tuple[End, End]:
-    return End(relay, "downstream", boxed, dialect), End(relay, "upstream", boxed, dialect)
 
 
 V31 = Version(Dialect.V3, 1)
@@ -172,6 +93,18 @@ def test_a_close_of_one_side_ends_the_other_behind_what_was_said(boxed: str, clo
         assert both[1 - closes].socket.recv(1) == b""
         both[1 - closes].close()
         assert (relay.ended, relay.session.reason) == (reason, reason)
+
+
+@pytest.mark.parametrize("closes", [0, 1], ids=["the client", "the service"])
+def test_an_end_goes_on_with_what_was_said_last(boxed: str, closes: int) -> None:
+    """Another proxy sends its last reply so: who hears of it later may have asked again, and is not answered."""
+    with Relay(boxed=boxed) as relay:
+        both = ends(relay, boxed)
+        source, sink = both[closes], both[1 - closes]
+        source.socket.send(source.frame(b"last"))
+        source.socket.shutdown(SHUT_WR)
+        source.peer.ready(READ | GONE)
+        assert (sink.messages(), sink.has_ended) == ([[b"last"]], True)
 
 
 def test_a_damaged_box_ends_the_session_or_is_dropped(boxed: str) -> None:

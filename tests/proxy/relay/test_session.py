@@ -1,28 +1,32 @@
 """When and how a session ends: idle, without a sign of life, over a limit, drained, revoked, replaced, broken."""
 
 from collections.abc import Iterator
-from contextlib import suppress
 
 import pytest
 import trio
-from support import curve, zmtp
-from support.relaying import FIRST_NONCE, KEY, Relay, sealed
+from support import zmtp
+from support.ends import FORMS, End, ends
+from support.relaying import Relay
 
 from curveproxy.proxy.net.reactor import GONE, READ
 from curveproxy.proxy.relay.commands import OUR_PING
 from curveproxy.proxy.relay.session import AT_ONCE_SECONDS, IDLE_CHECKS, LEAST_PROGRESS, LINGER_SECONDS, Session
 from curveproxy.reasons import Closed
-from curveproxy.wire.codec.suites import available_suites
-
-FORMS = {"message": 0, **{suite.word: suite for suite in available_suites()}}
 
 
 @pytest.fixture(params=FORMS, autouse=True)
 def form(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """What messages are in on the client's side."""
+    """What messages are in on the side that speaks CURVE."""
     word: str = request.param
-    monkeypatch.setattr(Relay, "suite", int(FORMS[word]))
+    monkeypatch.setattr(Relay, "suite", FORMS[word])
     return word
+
+
+@pytest.fixture(params=["downstream", "upstream"])
+def boxed(request: pytest.FixtureRequest) -> str:
+    """The side that speaks CURVE."""
+    side: str = request.param
+    return side
 
 
 class Clock:
@@ -38,44 +42,40 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
+class Ended(Relay):
+    """A session with both of its ends. asked: the one that speaks CURVE."""
+
+    def __init__(self, boxed: str, *kinds: bytes) -> None:
+        super().__init__(boxed=boxed, on_invalid="disconnect", kinds=(kinds[0], kinds[1]))
+        self.below, self.above = ends(self, boxed)
+        self.asked = self.below if boxed == "downstream" else self.above
+
+    def ask(self) -> None:
+        self.below.send_messages([[b"question"]])
+
+    def reply(self) -> None:
+        self.above.send_messages([[b"answer"]])
+
+
 @pytest.fixture
-def relay() -> Iterator[Relay]:
-    with Relay(on_invalid="disconnect") as relay:
+def relay(boxed: str) -> Iterator[Ended]:
+    with Ended(boxed, b"DEALER", b"ROUTER") as relay:
         yield relay
 
 
 @pytest.fixture
-def asking() -> Iterator[Relay]:
+def asking(boxed: str) -> Iterator[Ended]:
     """Of a REQ, which waits for the reply to each request."""
-    with Relay(on_invalid="disconnect", kinds=(b"REQ", b"REP")) as relay:
+    with Ended(boxed, b"REQ", b"REP") as relay:
         yield relay
 
 
-def ask(relay: Relay, nonce: int = FIRST_NONCE) -> None:
-    relay.send(sealed(nonce, b"question"))
+def hear(end: End) -> tuple[list[bytes], bool]:
+    """Bodies that have come there, and whether nothing follows."""
+    return [frame.body for frame in end.hear()], end.has_ended
 
 
-def reply(relay: Relay) -> None:
-    relay.service.send(zmtp.frame(b"answer"))
-    relay.far.ready(READ)
-    relay.go_on()
-
-
-def hear(relay: Relay) -> tuple[list[zmtp.Frame], bool]:
-    """What the client has been sent, in the clear, and whether nothing follows."""
-    came, ended = b"", False
-    with suppress(BlockingIOError):
-        while not ended:
-            got = relay.client.recv(1 << 20)
-            came, ended = came + got, not got
-    if Relay.suite:
-        octets, _ = relay.hears.open(came)
-        return zmtp.read_frames(octets), ended
-    opened = (curve.read_message(frame.body, KEY, curve.FROM_SERVER) for frame in zmtp.read_frames(came))
-    return [zmtp.Frame(flags, data) for _, flags, data in opened], ended
-
-
-def leave(relay: Relay) -> None:
+def leave(relay: Ended) -> None:
     """Both sides close."""
     relay.client.close()
     relay.service.close()
@@ -87,45 +87,72 @@ def leave(relay: Relay) -> None:
 # --- idle
 
 
-def idle_checks(relay: Relay, number: int) -> None:
+def idle_checks(relay: Ended, number: int) -> None:
     for _ in range(number):
         relay.session.check_idle()
     relay.go_on()
 
 
-def test_a_session_without_messages_ends_after_so_many_checks(relay: Relay) -> None:
+def test_a_session_without_messages_ends_after_so_many_checks(relay: Ended) -> None:
     idle_checks(relay, IDLE_CHECKS)
     assert relay.session.reason is None
     idle_checks(relay, 1)
     assert relay.session.reason == Closed.IDLE
-    assert hear(relay) == ([], True)
+    assert hear(relay.below) == ([], True)
 
 
-def test_a_message_of_either_side_begins_the_count_anew(relay: Relay) -> None:
+def test_a_message_of_either_side_begins_the_count_anew(relay: Ended) -> None:
     idle_checks(relay, IDLE_CHECKS)
-    relay.send(sealed(FIRST_NONCE, b"x"))
+    relay.below.send_messages([[b"x"]])
     idle_checks(relay, IDLE_CHECKS)
-    reply(relay)
+    relay.reply()
     idle_checks(relay, IDLE_CHECKS)
     assert relay.session.reason is None
 
 
-def test_an_unfinished_frame_counts_only_while_enough_of_it_comes(relay: Relay) -> None:
-    frame = sealed(FIRST_NONCE, bytes(1900))
+@pytest.mark.parametrize("by", ["the client", "the service"])
+def test_an_unfinished_frame_counts_only_while_enough_of_it_comes(relay: Ended, by: str) -> None:
+    side = relay.below if by == "the client" else relay.above
+    frame, begin = side.frame(bytes(1900)), 1700  # of records, that is more than the least progress too
     idle_checks(relay, IDLE_CHECKS)
-    relay.send(frame[:LEAST_PROGRESS])
+    side.send(frame[:begin])
     idle_checks(relay, IDLE_CHECKS)
     assert relay.session.reason is None
-    relay.send(frame[LEAST_PROGRESS : LEAST_PROGRESS + 10])
+    for at in range(begin, begin + 100, 10):
+        side.send(frame[at : at + 10])
     idle_checks(relay, 2)
     assert relay.session.reason == Closed.IDLE
 
 
-def test_who_waits_for_a_reply_is_not_idle(asking: Relay) -> None:
-    ask(asking)
+def test_parts_of_a_message_count_only_while_enough_of_it_comes(relay: Ended) -> None:
+    for _ in range(3):
+        idle_checks(relay, IDLE_CHECKS // 2)
+        relay.below.send(relay.below.frame(bytes(LEAST_PROGRESS // 2), more=True))
+    assert relay.session.reason is None
+    for _ in range(2):
+        idle_checks(relay, 2)
+        relay.below.send(relay.below.frame(b"x", more=True))
+    assert relay.session.reason is None
+    idle_checks(relay, 2)
+    assert relay.session.reason == Closed.IDLE
+
+
+def test_a_message_that_came_in_pieces_counts_once(relay: Ended) -> None:
+    frame = relay.below.frame(bytes(1900))
+    relay.below.send(frame[:1500])
+    idle_checks(relay, IDLE_CHECKS)
+    relay.below.send(frame[1500:])
+    idle_checks(relay, IDLE_CHECKS)
+    assert relay.session.reason is None
+    idle_checks(relay, 1)
+    assert relay.session.reason == Closed.IDLE
+
+
+def test_who_waits_for_a_reply_is_not_idle(asking: Ended) -> None:
+    asking.ask()
     idle_checks(asking, 2 * IDLE_CHECKS)
     assert asking.session.reason is None
-    reply(asking)
+    asking.reply()
     idle_checks(asking, IDLE_CHECKS + 1)
     assert asking.session.reason == Closed.IDLE
 
@@ -133,14 +160,13 @@ def test_who_waits_for_a_reply_is_not_idle(asking: Relay) -> None:
 # --- signs of life
 
 
-def test_a_client_that_has_answered_once_must_answer_again(relay: Relay) -> None:
+def test_who_has_answered_once_must_answer_again(relay: Ended) -> None:
     session = relay.session
     session.check_alive()
     relay.go_on()
-    [ping], _ = hear(relay)
-    assert ping.body == OUR_PING
+    assert hear(relay.asked) == ([OUR_PING], False)
     pong = zmtp.command(b"PONG", b"curveproxy")
-    relay.send(sealed(FIRST_NONCE, pong, curve.INNER_COMMAND))
+    relay.asked.send(relay.asked.frame(pong, command=True))
     for _ in range(2):
         session.check_alive()
         relay.go_on()
@@ -148,7 +174,7 @@ def test_a_client_that_has_answered_once_must_answer_again(relay: Relay) -> None
     assert relay.ended == Closed.HEARTBEAT
 
 
-def test_a_client_that_never_answers_is_left_in_peace(relay: Relay) -> None:
+def test_who_never_answers_is_left_in_peace(relay: Ended) -> None:
     for _ in range(5):
         relay.session.check_alive()
         relay.go_on()
@@ -158,45 +184,43 @@ def test_a_client_that_never_answers_is_left_in_peace(relay: Relay) -> None:
 # --- a drain
 
 
-def test_a_drained_session_ends_between_two_messages(relay: Relay) -> None:
-    relay.send(sealed(FIRST_NONCE, b"first", curve.INNER_MORE))
+def test_a_drained_session_ends_between_two_messages(relay: Ended) -> None:
+    relay.below.send(relay.below.frame(b"first", more=True))
     relay.session.drain()
     relay.go_on()
-    assert hear(relay) == ([], True), "nothing is owed to a DEALER"
-    relay.send(sealed(FIRST_NONCE + 1, b"last"))
-    assert relay.messages == [[b"first", b"last"]], "what is sent before the end is seen is delivered"
+    assert hear(relay.below) == ([], True), "nothing is owed to a DEALER"
+    relay.below.send(relay.below.frame(b"last"))
+    assert relay.above.messages() == [[b"first", b"last"]], "what is sent before the end is seen is delivered"
     leave(relay)
     assert relay.ended == Closed.DRAINED
 
 
-def test_a_drained_session_of_a_req_ends_behind_its_reply(asking: Relay) -> None:
-    ask(asking)
+def test_a_drained_session_of_a_req_ends_behind_its_reply(asking: Ended) -> None:
+    asking.ask()
     asking.session.drain()
     asking.go_on()
-    assert hear(asking) == ([], False)
+    assert hear(asking.below) == ([], False)
     assert asking.session.awaits_reply
-    reply(asking)
-    [answer], ended = hear(asking)
-    assert (answer.body, ended) == (b"answer", True)
+    asking.reply()
+    assert hear(asking.below) == ([b"answer"], True)
 
 
-def test_behind_the_next_reply_a_client_goes_that_asks_no_more(asking: Relay) -> None:
-    ask(asking)
-    reply(asking)
-    hear(asking)
+def test_behind_the_next_reply_a_client_goes_that_asks_no_more(asking: Ended) -> None:
+    asking.ask()
+    asking.reply()
+    hear(asking.below)
     asking.session.drain_behind_reply()
     asking.go_on()
-    assert hear(asking) == ([], False), "between two requests it would be too late: the next may be on its way"
-    ask(asking, FIRST_NONCE + 1)
-    reply(asking)
-    [answer], ended = hear(asking)
-    assert (answer.body, ended) == (b"answer", True)
+    assert hear(asking.below) == ([], False), "between two requests it would be too late: the next may be on its way"
+    asking.ask()
+    asking.reply()
+    assert hear(asking.below) == ([b"answer"], True)
 
 
-def test_who_has_never_asked_goes_at_once(asking: Relay) -> None:
+def test_who_has_never_asked_goes_at_once(asking: Ended) -> None:
     asking.session.drain_behind_reply()
     asking.go_on()
-    assert hear(asking) == ([], True)
+    assert hear(asking.below) == ([], True)
     assert asking.session.reason == Closed.DRAINED
 
 
@@ -214,7 +238,7 @@ def test_who_has_never_asked_goes_at_once(asking: Relay) -> None:
     ids=["revoked", "a probe", "over its limit", "drained"],
 )
 def test_who_has_to_leave_may_stay_so_long(
-    relay: Relay, clock: Clock, end: object, reason: Closed, seconds: float
+    relay: Ended, clock: Clock, end: object, reason: Closed, seconds: float
 ) -> None:
     assert callable(end)
     end(relay.session)
@@ -224,7 +248,7 @@ def test_who_has_to_leave_may_stay_so_long(
     assert relay.session.reason == reason, "the first reason counts"
 
 
-def test_a_client_that_came_again_does_not_prolong_its_stay(relay: Relay, clock: Clock) -> None:
+def test_a_client_that_came_again_does_not_prolong_its_stay(relay: Ended, clock: Clock) -> None:
     relay.session.hurry()
     first = relay.session.ends_by
     clock.now += 5
@@ -233,7 +257,7 @@ def test_a_client_that_came_again_does_not_prolong_its_stay(relay: Relay, clock:
     assert relay.session.ends_by == first
 
 
-def test_progress_prolongs_an_ending_session_and_no_other(relay: Relay, clock: Clock) -> None:
+def test_progress_prolongs_an_ending_session_and_no_other(relay: Ended, clock: Clock) -> None:
     relay.session.progress()
     assert relay.session.ends_by == float("inf")
     relay.session.end(Closed.CLIENT_CLOSED)
@@ -242,7 +266,7 @@ def test_progress_prolongs_an_ending_session_and_no_other(relay: Relay, clock: C
     assert relay.session.ends_by == clock.now + LINGER_SECONDS
 
 
-def test_an_abort_closes_both_sides_once(relay: Relay) -> None:
+def test_an_abort_closes_both_sides_once(relay: Ended) -> None:
     relay.session.abort(Closed.REPLACED)
     relay.session.abort(Closed.DRAINED)
     assert (relay.ended, relay.session.reason) == (Closed.REPLACED, Closed.REPLACED)
@@ -250,8 +274,8 @@ def test_an_abort_closes_both_sides_once(relay: Relay) -> None:
     assert relay.service.recv(1) == b""
 
 
-def test_an_error_of_ours_is_reported_and_is_the_reason() -> None:
-    relay, error = Relay(), ValueError("ours")
+def test_an_error_of_ours_is_reported_and_is_the_reason(boxed: str) -> None:
+    relay, error = Relay(boxed=boxed), ValueError("ours")
     relay.session.end(Closed.CLIENT_CLOSED)
     relay.session.failed(error)
     assert (relay.errors, relay.ended) == ([error], Closed.INTERNAL)
@@ -261,17 +285,13 @@ def test_an_error_of_ours_is_reported_and_is_the_reason() -> None:
 
 @pytest.mark.parametrize(("leaves_unread", "reason"), [(False, Closed.CLIENT_CLOSED), (True, Closed.CLIENT_RESET)])
 def test_who_goes_while_the_service_takes_nothing_is_told_as_one_who_has_gone(
-    relay: Relay, clock: Clock, leaves_unread: bool, reason: Closed
+    relay: Ended, clock: Clock, leaves_unread: bool, reason: Closed
 ) -> None:
     if leaves_unread:
-        reply(relay)
-    nonce = FIRST_NONCE
+        relay.reply()
     while not relay.to_service.is_blocked_on_sink:
-        relay.client.send(sealed(nonce, bytes(500)))
-        relay.near.ready(READ)
-        relay.go_on()
-        nonce += 1
-    relay.client.send(sealed(nonce, b"unread"))
+        relay.below.send(relay.below.frame(bytes(500)))
+    relay.client.send(relay.below.frame(b"unread"))
     relay.client.close()
     relay.near.ready(READ | GONE)
     relay.go_on()
