@@ -21,11 +21,14 @@ from support.curve import Keys
 from support.egress import Remote
 from support.peer import Peer
 from support.plain_steps import signature
+from support.process import free_port
 from support.service import RawService, echo
 
 from curveproxy.policy.access import AccessList
+from curveproxy.policy.limits import MessageLimits, RecordsMode
 from curveproxy.proxy.net.endpoint import Endpoint
 from curveproxy.proxy.server import Server
+from curveproxy.proxy.service import Service
 from curveproxy.proxy.settings import EgressSettings, ServiceSettings
 from curveproxy.wire.codec.select import CODEC
 from curveproxy.wire.curve.keys import KeyPair
@@ -35,7 +38,10 @@ from curveproxy.wire.curve.keys import KeyPair
 SESSION = 1661 + (CODEC == "python") * 68
 HALF_OPEN = 200
 
-PLAIN, OUTWARD = "half-open, at an egress", "session of an egress"
+# What records cost one end more than MESSAGEs, with the C codec and with that in Python.
+RECORDS = {"c": 210, "python": 347}[CODEC]
+
+PLAIN, OUTWARD, ENDS = "half-open, at an egress", "session of an egress", "session at both ends"
 FEW = 8
 KINDS = (bool, int, float, str, bytes, bytearray, memoryview, tuple, list, dict, set, deque, partial)
 CALLABLES = (MethodType, FunctionType, CellType)
@@ -70,21 +76,28 @@ def fresh(before: list[Any]) -> list[Any]:
     return found
 
 
-async def cost(kind: str) -> tuple[int, Counter[tuple[str, int]]]:
-    """What one more connection of a kind costs, and of which objects."""
+async def cost(kind: str, records: RecordsMode = RecordsMode.OFF) -> tuple[int, Counter[tuple[str, int]]]:
+    """What one more connection of a kind costs, and of which objects. records: of sessions at both ends."""
     keys = Keys.new()
     with Remote(keys, echo) if kind == OUTWARD else RawService(echo) as backend:
         server = Server(descriptors=4096)
         pair = KeyPair(keys.public, keys.secret)
+        limits, everybody = MessageLimits(records=records), AccessList(allow_any=True)
         listen, behind = Endpoint.parse("tcp://127.0.0.1:0"), Endpoint.parse(backend.endpoint)
-        egress = EgressSettings((behind,), (keys.public,), pair) if kind in (PLAIN, OUTWARD) else None
-        settings = ServiceSettings("test", listen, behind, server_keys=(pair,), egress=egress)
-        service = server.new_service(settings, AccessList(allow_any=True), Silent())
-        server.open({service: settings})
+        opened: dict[Service, ServiceSettings] = {}
+        if kind == ENDS:
+            front = Endpoint("tcp", "127.0.0.1", free_port())
+            settings = ServiceSettings("ingress", front, behind, server_keys=(pair,), messages=limits)
+            opened[server.new_service(settings, everybody, Silent())] = settings
+            behind = front
+        egress = EgressSettings((behind,), (keys.public,), pair) if kind in (PLAIN, OUTWARD, ENDS) else None
+        settings = ServiceSettings("test", listen, behind, server_keys=(pair,), egress=egress, messages=limits)
+        service = server.new_service(settings, everybody, Silent())
+        server.open({**opened, service: settings})
 
         def comes() -> Any:
             address = server.listener_of(service).bound
-            if kind == OUTWARD:
+            if kind in (OUTWARD, ENDS):
                 return Peer.to(str(address)).handshake()
             if kind != "session":
                 sock = socket.create_connection((address.host, address.port))
@@ -129,3 +142,9 @@ async def cost(kind: str) -> tuple[int, Counter[tuple[str, int]]]:
 async def test_a_connection_costs_no_more_memory_than_it_did(kind: str, budget: int) -> None:
     octets, kinds = await cost(kind)
     assert octets <= budget, f"{octets} octets a {kind}, of {budget}: {kinds}"
+
+
+async def test_records_cost_a_session_no_more_memory_than_they_did() -> None:
+    without, _ = await cost(ENDS)
+    octets, kinds = await cost(ENDS, RecordsMode.REQUIRE)
+    assert octets <= without + 2 * RECORDS, f"{octets} octets at both ends, {without} without: {kinds}"
