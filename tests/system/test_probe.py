@@ -362,6 +362,13 @@ def test_a_server_that_is_broken() -> None:
         assert why(probe(endpoint))[:2] == ("ready", "ready")
 
 
+def test_an_error_that_answers_hello_is_about_the_server_key() -> None:
+    """As JeroMQ says it, where others close."""
+    error = zmtp.frame(zmtp.error(b""), COMMAND)
+    with saying(zmtp.greeting(b"CURVE", as_server=1) + error) as endpoint:
+        assert why(probe(endpoint)) == ("welcome", "welcome_closed", "it said ERROR")
+
+
 def test_who_closes_late_has_not_closed_for_the_key() -> None:
     """As a proxy whose service is down, at the end of handshake_seconds."""
 

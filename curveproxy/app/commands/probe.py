@@ -18,7 +18,7 @@ from curveproxy.app.commands.probe_report import NO_RECORDS, Failure, Report, St
 from curveproxy.app.config.certificates import KeyFileError, parse_key, read_certificate, read_key_pair, reason
 from curveproxy.policy.metadata import PROBE, for_client
 from curveproxy.policy.socket_types import fits, known
-from curveproxy.proxy.connect.failures import AT_ONCE_SECONDS, CAUSES
+from curveproxy.proxy.connect.failures import handshake_failure
 from curveproxy.proxy.net.endpoint import Endpoint
 from curveproxy.reasons import ClientFailure, Outcome
 from curveproxy.wire import sodium, spec, z85
@@ -131,11 +131,13 @@ class _Probe:
             return self._failure(ClientFailure(f"{self._step}_timeout"))
         except ProbeError as error:
             return self._failure(error.failure, error.detail)
-        except PeerError as error:
-            if error.fault == Fault.REFUSED and error.detail in list(Outcome):  # a proxy of ours tells a probe why
-                return self._failure(Outcome(error.detail))
-            detail = error.detail if error.fault != Fault.REFUSED or error.detail.isdecimal() else ""
-            return self._failure(CAUSES[error.fault], detail)
+        except (PeerError, EOFError) as error:
+            told = error.detail if isinstance(error, PeerError) and error.fault == Fault.REFUSED else ""
+            if told in list(Outcome):  # a proxy of ours tells a probe why
+                return self._failure(Outcome(told))
+            found = handshake_failure(error, self._step, self._seconds)
+            assert isinstance(found.failure, ClientFailure)
+            return self._failure(found.failure, found.detail)
 
     def _failure(self, why: ClientFailure | Outcome, detail: str = "") -> Failure:
         return Failure(self._step, self._seconds, why, detail)
@@ -153,7 +155,7 @@ class _Probe:
         self._done(Step(step, self._seconds, ", ".join(shown)))
 
     async def _handshake(self) -> Negotiated:
-        """What READY said. Raises ProbeError, PeerError."""
+        """What READY said. Raises ProbeError, PeerError, and EOFError where the other side has closed."""
         with self._timed("resolve") as shown:
             addresses = await self._resolve()
             shown += [_text(address) for address in addresses]
@@ -165,9 +167,8 @@ class _Probe:
             with self._timed("greeting") as shown:
                 try:
                     await self._exchange(stream, peer, peer.start())
-                except ProbeError as error:
-                    if error.failure == ClientFailure.GREETING_CLOSED:
-                        await self._ask_mechanism(address)
+                except EOFError:
+                    await self._ask_mechanism(address)
                     raise
                 shown.append(f"ZMTP 3.{peer.minor}, CURVE")
             with self._timed("welcome") as shown:
@@ -198,7 +199,7 @@ class _Probe:
         return [(family, address) for family, _, _, _, address in found]
 
     async def _exchange(self, stream: trio.SocketStream, peer: CurveInitiator, octets: bytes = b"") -> None:
-        """Send, then read and answer until the present stage is over. Raises ProbeError, PeerError."""
+        """Send, then read and answer until the present stage is over. Raises PeerError, EOFError."""
         stage = peer.stage
         room = spec.GREETING_SIZE if stage is Stage.GREETING else CHUNK  # what follows it belongs to the next step
         await _send(stream, octets)
@@ -206,8 +207,7 @@ class _Probe:
             octets = await _receive(stream, room)
             room -= len(octets)
             if not octets:
-                late = stage is Stage.WELCOME and self._seconds > AT_ONCE_SECONDS
-                raise ProbeError(ClientFailure(f"{stage}_timeout" if late else f"{stage}_closed"))
+                raise EOFError
             await _send(stream, peer.receive_untrusted(octets))
 
     async def _ask_mechanism(self, address: Address) -> None:

@@ -75,7 +75,7 @@ _FURTHEST = (
     ClientFailure.KEYS,
 )
 
-# A server that closes later than that after our greeting has not closed because of what HELLO said.
+# A server that closes later than that, awaited for WELCOME, has not closed because of what HELLO said.
 AT_ONCE_SECONDS = 3.0
 
 # How servers refuse a socket type, as they refuse a key.
@@ -119,14 +119,18 @@ def connect_failure(error: OSError) -> DialError:
     return DialError(_CONNECT.get(error.errno or 0, ClientFailure.CONNECT), _text(error))
 
 
-def handshake_failure(error: PeerError | OSError | EOFError, stage: str) -> DialError:
-    """The failure of a remote's handshake. stage: what was awaited of it: greeting, welcome, ready."""
+def handshake_failure(error: PeerError | OSError | EOFError, stage: str, seconds: float) -> DialError:
+    """The failure of a handshake with a CURVE server, to an egress and to ``probe``.
+
+    stage: what was awaited of it: greeting, welcome, ready; seconds: for how long.
+    """
     if isinstance(error, PeerError):
         if error.fault == Fault.REFUSED and stage == "welcome":  # of HELLO: so it has another key
             return DialError(ClientFailure.WELCOME_CLOSED, f"it said ERROR {error.detail}".rstrip())
         detail = error.detail if error.fault != Fault.REFUSED or error.detail.isdecimal() else ""
         return DialError(CAUSES[error.fault], detail)
     late = isinstance(error, OSError) and error.errno == errno.ETIMEDOUT
+    late |= stage == "welcome" and seconds > AT_ONCE_SECONDS
     return DialError(ClientFailure(f"{stage}_timeout" if late else f"{stage}_closed"))
 
 

@@ -11,7 +11,6 @@ from curveproxy.proxy.connect.address import Target, address_text
 from curveproxy.proxy.connect.approach import Approach, Judgement, Progress, Then, fault_of
 from curveproxy.proxy.connect.attempt import AttemptError
 from curveproxy.proxy.connect.failures import (
-    AT_ONCE_SECONDS,
     UNWANTED,
     connect_failure,
     exhausted,
@@ -41,7 +40,9 @@ NOT_ALLOWED = "400"
 NO_ROOM = "the identity and properties leave no room for the offer of records, which are required"
 # Errors of a connection that stood, if only for a moment.
 _CLOSED = (errno.ECONNRESET, errno.EPIPE)
-# What a server does that has another key than HELLO was sealed to.
+# What a server does that has another key than HELLO was sealed to: libzmq and curveproxy close, JeroMQ says ERROR, who
+# claims a key that it has not sends a WELCOME that does not open. Silence is none of it: so is a proxy whose service
+# is down, which leaves HELLO unread. There another key changes nothing, and takes a part of the time to wait.
 _ANOTHER_KEY = (ClientFailure.WELCOME, ClientFailure.WELCOME_CLOSED)
 
 
@@ -135,7 +136,7 @@ class RemoteApproach(Approach):
         if progress == Progress.CONNECTING and isinstance(error, OSError) and error.errno not in _CLOSED:
             found = connect_failure(error)
         else:
-            found = self._failure(error)
+            found = handshake_failure(error, self._stage, trio.current_time() - self._began)
             if found.failure == ClientFailure.GREETING_CLOSED and self._unexplained is None:
                 self._unexplained = found
                 return Judgement(found, Then.AGAIN)
@@ -148,13 +149,6 @@ class RemoteApproach(Approach):
                 return Judgement(misfit, Then.END)
         is_final = found.failure == ClientFailure.REFUSED and found.detail == NOT_ALLOWED
         return Judgement(found, Then.END if is_final else Then.NEXT)
-
-    def _failure(self, error: AttemptError) -> DialError:
-        found = handshake_failure(error, self._stage)
-        late = trio.current_time() > self._began + AT_ONCE_SECONDS
-        if found.failure == ClientFailure.WELCOME_CLOSED and late:
-            return DialError(ClientFailure.WELCOME_TIMEOUT)
-        return found
 
     def _misfit(self) -> RefusedError | None:
         """Whether the client does not fit what the remote was the last time: then that is why it is not wanted."""

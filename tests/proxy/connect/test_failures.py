@@ -6,7 +6,15 @@ import socket
 
 import pytest
 
-from curveproxy.proxy.connect.failures import FAILURES, failure_of, nearest, nobody_listens
+from curveproxy.proxy.connect.failures import (
+    AT_ONCE_SECONDS,
+    CAUSES,
+    FAILURES,
+    failure_of,
+    handshake_failure,
+    nearest,
+    nobody_listens,
+)
 from curveproxy.proxy.errors import DialError, RefusedError
 from curveproxy.reasons import BackendFailure, ClientFailure, Outcome
 from curveproxy.wire.errors import Fault, PeerError
@@ -60,3 +68,32 @@ def test_a_word_of_both_lists_is_not_taken_for_the_other() -> None:
     assert str(BackendFailure.REFUSED) == str(ClientFailure.REFUSED)
     assert nobody_listens(BackendFailure.REFUSED)
     assert not nobody_listens(ClientFailure.REFUSED)
+
+
+# --- the handshake with a CURVE server
+
+
+@pytest.mark.parametrize("stage", ["greeting", "welcome", "ready"])
+def test_who_closes_or_is_silent_has_done_so_at_a_stage(stage: str) -> None:
+    for closed in (EOFError(), OSError(errno.ECONNRESET, "reset")):
+        assert str(handshake_failure(closed, stage, 0.0)) == f"{stage}_closed"
+    assert str(handshake_failure(TimeoutError(errno.ETIMEDOUT, "gone"), stage, 0.0)) == f"{stage}_timeout"
+
+
+def test_who_closes_late_has_not_closed_for_what_hello_said() -> None:
+    late = AT_ONCE_SECONDS + 1
+    assert handshake_failure(EOFError(), "welcome", late).failure == ClientFailure.WELCOME_TIMEOUT
+    assert handshake_failure(EOFError(), "ready", late).failure == ClientFailure.READY_CLOSED
+
+
+@pytest.mark.parametrize("fault", CAUSES)
+def test_a_fault_of_a_curve_server_keeps_its_detail(fault: Fault) -> None:
+    found = handshake_failure(PeerError(fault, "400"), "ready", 0.0)
+    assert (found.failure, found.detail) == (CAUSES[fault], "400")
+
+
+def test_an_error_that_answers_hello_means_another_key_and_behind_initiate_only_a_status_is_repeated() -> None:
+    found = handshake_failure(PeerError(Fault.REFUSED), "welcome", 0.0)
+    assert (found.failure, found.detail) == (ClientFailure.WELCOME_CLOSED, "it said ERROR")
+    found = handshake_failure(PeerError(Fault.REFUSED, "a_word"), "ready", 0.0)
+    assert (found.failure, found.detail) == (ClientFailure.REFUSED, "")
