@@ -57,6 +57,12 @@ def for_service(properties: Mapping[str, bytes], set_by_us: dict[str, bytes]) ->
     } | set_by_us
 
 
+def says_more(properties: Mapping[str, bytes]) -> bool:
+    """Whether a client says more of itself than its socket type, so that it may be refused for that."""
+    names = {name.lower() for name, value in properties.items() if value or name.lower() != "identity"}
+    return any(name != "socket-type" and not name.startswith(HOP_BY_HOP) for name in names)
+
+
 def droppable(properties: Mapping[str, bytes]) -> list[str]:
     """Properties that a short READY may leave out, the least needed first: X- properties, others, the identity."""
     ranks = {"socket-type": 0, "identity": 1}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from curveproxy.policy.metadata import answers_ping, droppable, for_client, for_service, is_safe_identity
+from curveproxy.policy.metadata import answers_ping, droppable, for_client, for_service, is_safe_identity, says_more
 
 
 @pytest.mark.parametrize("name", ["X-Curveproxy-Records", "x-curveproxy-RECORDS", "X-CURVEPROXY-ANYTHING"])
@@ -61,3 +61,17 @@ def test_what_two_proxies_tell_each_other_is_for_nobody_else() -> None:
     assert for_service(said, {"X-Curveproxy-Ping": b""}) == {"Socket-Type": b"REQ", "X-Curveproxy-Ping": b""}
     assert for_client({"X-A": b"1"}, said) == {"X-A": b"1", "X-Curveproxy-Ping": b""}
     assert for_client(said, {"X-A": b"1"}) == {"Socket-Type": b"REQ"}
+
+
+@pytest.mark.parametrize(
+    ("said", "more"),
+    [
+        ({}, False),
+        ({"Identity": b"", "X-Curveproxy-Ping": b""}, False),
+        ({"identity": b"me"}, True),
+        ({"Resource": b""}, True),
+        ({"X-Own": b"v"}, True),
+    ],
+)
+def test_what_a_client_may_be_refused_for_beside_its_type_and_its_key(said: dict[str, bytes], more: bool) -> None:
+    assert says_more({"SOCKET-TYPE": b"REQ", **said}) is more

@@ -7,6 +7,7 @@ from functools import partial
 
 import trio
 
+from curveproxy.policy.metadata import says_more
 from curveproxy.policy.socket_types import known
 from curveproxy.proxy.connect.approach import Destination
 from curveproxy.proxy.connect.attempt import DialAttempt
@@ -171,10 +172,14 @@ class Dialer:
         dial.handler.refused(furthest([*dial.left, error]) if dial.left else error)
 
     def _may_be_the_clients(self, dial: DialRequest, error: DialError) -> bool:
-        """Whether a remote that serves others may not want this client's socket type, and does not say so."""
-        if not isinstance(error.failure, ClientFailure) or error.failure not in UNWANTED:
+        """Whether a remote that serves others may not want what this client is, and does not say so.
+
+        That is its socket type, if no client of that type was served; its identity, which another may have; what else
+        it says of itself. Who says no more than those who are served is refused for the key, as they would be now.
+        """
+        if not isinstance(error.failure, ClientFailure) or error.failure not in UNWANTED or not self._served:
             return False
-        return bool(self._served) and _type_of(dial.metadata) not in self._served
+        return _type_of(dial.metadata) not in self._served or says_more(dial.metadata)
 
     def _final(self, metadata: Mapping[str, bytes], error: DialError) -> DialError | RefusedError:
         """RefusedError when a socket type that does not fit is the client's fault.

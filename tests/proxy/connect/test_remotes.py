@@ -27,7 +27,7 @@ from curveproxy.policy.limits import MessageLimits, OnInvalid, RecordsMode
 from curveproxy.proxy.connect.approach import Judgement, Progress, Then
 from curveproxy.proxy.connect.attempt import AttemptError
 from curveproxy.proxy.connect.dial_request import DialRequest
-from curveproxy.proxy.connect.failures import AT_ONCE_SECONDS
+from curveproxy.proxy.connect.failures import AT_ONCE_SECONDS, UNWANTED
 from curveproxy.proxy.connect.recovery import EXCUSED_MAX
 from curveproxy.proxy.connect.remotes import REST_FACTOR, RemoteApproach, Remotes
 from curveproxy.proxy.errors import DialError, RefusedError
@@ -667,6 +667,42 @@ async def test_a_client_that_does_not_fit_what_the_remote_was_is_alone_to_blame_
             remote.behaviour = lambda peer: takes_initiate(peer)  # type: ignore[arg-type]
             assert await at_work.end(DEALER) == ClientFailure.READY_CLOSED
             assert at_work.recovery.is_down
+
+
+@pytest.mark.parametrize("word", UNWANTED)
+@pytest.mark.parametrize("more", [{"Identity": b"taken"}, {"X-Own": b"v"}], ids=["identity", "property"])
+async def test_a_client_that_is_refused_for_what_it_says_of_itself_costs_no_other_its_way(
+    word: ClientFailure, more: dict[str, bytes]
+) -> None:
+    def takes_one(server: RawServer) -> None:
+        takes_initiate(server)
+        if not more.items() <= server.theirs.items():
+            server.ready()
+        elif word == ClientFailure.REFUSED:
+            server.send_raw(error(b"400"))
+        else:
+            return
+        server.hold()
+
+    with quietly(takes_one) as remote:
+        async with reaching(remote.endpoint) as at_work:
+            assert await at_work.serves(DEALER)
+            for _ in range(3):
+                assert await at_work.end(DEALER | more) == word
+                assert not at_work.recovery.is_down
+                assert await at_work.serves(DEALER | {"Identity": b"free"})
+            failures = [event[1] for event in at_work.observer.events if event[0] == "backend_failed"]
+            assert failures == [word] * 3, "it is told of all the same"
+            remote.behaviour = lambda peer: takes_initiate(peer)  # type: ignore[arg-type]
+            for tried in range(EXCUSED_MAX + 1):
+                assert not at_work.recovery.is_down, tried
+                await at_work.end(DEALER | {"Identity": b"free"})
+            assert at_work.recovery.is_down, "so many in a row are not their clients' fault"
+            remote.behaviour = lambda peer: takes_one(peer)  # type: ignore[arg-type]
+            assert await at_work.serves(DEALER)
+            remote.behaviour = lambda peer: takes_initiate(peer)  # type: ignore[arg-type]
+            await at_work.end(DEALER)
+            assert at_work.recovery.is_down, "it has said nothing that those who were served have not"
 
 
 async def test_other_keys_are_another_question() -> None:
