@@ -62,7 +62,7 @@ class Admission:
     ) -> None:
         self._reactor, self._capacity, self._make_room = reactor, capacity, make_room
         self._half_open: DeadlineQueue[HalfOpen] = DeadlineQueue(capacity.half_open)
-        limits = gates[0].settings.admission
+        self._settings = limits = gates[0].settings.admission
         self._sources = SourceLimits[HalfOpen](limits.max_half_open_per_source, limits.handshakes_per_second_per_source)
         self._refuser = Refuser(lingering, mechanism.error)
         self._parking = Parking(reactor)
@@ -73,6 +73,8 @@ class Admission:
     def configure(self, gates: Sequence[Gate]) -> None:
         """Take other services, and their settings as they are now, for connections that are half-open too."""
         self._gates = gates
+        later = gates[0].settings.admission.handshake_seconds - self._settings.handshake_seconds
+        self._half_open.defer(later)
         self._settings, self._egress = gates[0].settings.admission, gates[0].settings.egress
         self._sources.configure(
             self._settings.max_half_open_per_source, self._settings.handshakes_per_second_per_source

@@ -16,6 +16,10 @@ class Deadline:
     def __init__(self, deadline: float) -> None:
         self.deadline = deadline
 
+    def defer(self, seconds: float) -> None:
+        """It is due so much later, or sooner: in a queue by ``DeadlineQueue.defer`` alone, which does so to all."""
+        self.deadline += seconds
+
 
 Member = TypeVar("Member", bound=Deadline)
 
@@ -68,6 +72,13 @@ class DeadlineQueue(Generic[Member]):
         del member.older, member.newer
         self._length -= 1
         self._count.add(-1)
+
+    def defer(self, seconds: float) -> None:
+        """Make every member due so much later, or sooner."""
+        member = self._ends.newer
+        while seconds and member is not self._ends:
+            member.defer(seconds)
+            member = member.newer
 
     def __contains__(self, member: Deadline) -> bool:
         """Whether a member that was appended has not been removed."""

@@ -413,6 +413,37 @@ async def test_a_reload_holds_for_those_that_are_half_open() -> None:
             assert gate.observer.events[1][:2] == ("refused", Outcome.INITIATE_TOO_LARGE)
 
 
+@pytest.mark.parametrize("seconds", [1.0, 60.0])
+async def test_a_reload_does_not_change_when_somebody_came(seconds: float) -> None:
+    gate = RecordingGate()
+    async with accepting(gate) as at_work:
+        with at_work.client(gate) as client:
+            before = trio.current_time()
+            await at_work.has_asked(client)
+            asked = trio.current_time()
+            gate.configure(handshake_seconds=seconds)
+            at_work.admission.configure([gate])
+            client.initiate()
+            await until(lambda: gate.applied)
+            assert before <= gate.applied[0].applicant.accepted_at <= asked
+
+
+async def test_a_reload_changes_how_long_those_may_take_that_are_half_open() -> None:
+    gate = RecordingGate()
+    async with accepting(gate) as at_work:
+        with at_work.client(), at_work.client():
+            await until(lambda: at_work.admission.half_open == 2)
+            now = trio.current_time()
+            gate.configure(handshake_seconds=60.0)
+            at_work.admission.configure([gate])
+            at_work.admission.expire(now + 50)
+            assert at_work.admission.half_open == 2
+            gate.configure(handshake_seconds=20.0)
+            at_work.admission.configure([gate])
+            at_work.admission.expire(now + 25)
+            assert at_work.admission.half_open == 0
+
+
 # --- an egress
 
 

@@ -35,3 +35,18 @@ def test_several_queues_count_together() -> None:
     for _ in range(2):
         one.remove(member)
         assert (count.number, len(one), len(other)) == (1, 0, 1)
+
+
+def test_all_may_be_due_later_and_sooner() -> None:
+    queue: DeadlineQueue[Deadline] = DeadlineQueue()
+    queue.defer(5.0)  # there is none
+    for at in (1.0, 2.0):
+        queue.append(Deadline(at))
+    queue.defer(5.0)
+    assert queue.due(5.5) is None
+    assert queue.due(6.0) is queue.oldest
+    queue.defer(-6.0)
+    first = queue.due(0.0)
+    assert first is not None
+    queue.remove(first)
+    assert (queue.due(0.5), queue.due(1.0)) == (None, queue.oldest)
