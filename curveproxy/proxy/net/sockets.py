@@ -121,6 +121,11 @@ def is_writable(sock: socket.socket) -> bool:
     return _is_ready(sock, select.POLLOUT)
 
 
+def has_ended(sock: socket.socket) -> bool:
+    """Whether its peer has sent its end, or the connection is broken, however much before that is unread."""
+    return _is_ready(sock, select.POLLRDHUP)
+
+
 def _is_ready(sock: socket.socket, event: int) -> bool:
     look = select.poll()
     look.register(sock, event)

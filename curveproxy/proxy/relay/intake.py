@@ -133,8 +133,8 @@ class Intake(Outbox):
 
     @property
     def is_finishing(self) -> bool:
-        """Whether its source has ended, or its direction ends behind what has come."""
-        return self._source_gone or self._ending
+        """Whether its source has ended, even if no event has told that yet, or its direction ends behind what came."""
+        return self._source_gone or self._ending or sockets.has_ended(self._source.socket)
 
     @property
     def waits_in_vain(self) -> bool:

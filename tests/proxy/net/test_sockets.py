@@ -2,10 +2,12 @@
 
 import os
 import socket
+from collections.abc import Callable
 from contextlib import suppress
 
 import pytest
-from support.loopback import tcp_pair, unix_pair
+from support.loopback import reset, tcp_pair, unix_pair
+from support.process import wait_until
 
 from curveproxy.proxy.net.endpoint import Endpoint
 from curveproxy.proxy.net.listening import listen
@@ -15,6 +17,7 @@ from curveproxy.proxy.net.sockets import (
     SO_BUF_LOCK,
     all_has_arrived,
     configure_public,
+    has_ended,
     is_loopback,
     is_readable,
     is_writable,
@@ -160,6 +163,22 @@ def test_it_is_known_what_can_be_read_and_written() -> None:
             while True:
                 one.send(bytes(65536))
         assert not is_writable(one)
+
+
+@pytest.mark.parametrize("pair", [tcp_pair, unix_pair])
+def test_it_is_known_whether_a_peer_has_ended_whatever_is_unread(
+    pair: Callable[[], tuple[socket.socket, socket.socket]],
+) -> None:
+    one, other = pair()
+    with one, other:
+        other.sendall(b"x")
+        assert not has_ended(one)
+        other.shutdown(socket.SHUT_WR)
+        wait_until(lambda: has_ended(one), "its end has come")
+        assert one.recv(2) == b"x"
+        assert not has_ended(other)
+        reset(one)
+        wait_until(lambda: has_ended(other), "it has been reset")
 
 
 def test_of_a_peer_that_has_gone_its_source_is_known_and_no_port() -> None:

@@ -136,6 +136,20 @@ def test_the_end_of_the_client_is_told_behind_all_that_it_has_said() -> None:
         assert relay.ended == Closed.CLIENT_CLOSED
 
 
+@pytest.mark.parametrize("how", ["ends", "leaves"])
+def test_a_client_that_has_gone_is_known_to_have_before_its_event_comes(how: str) -> None:
+    """For it may be back already, and must not be taken for its own rival."""
+    with Relay() as relay:
+        relay.client.send(sealed(FIRST_NONCE, b"last"))
+        assert not relay.session.is_finishing
+        if how == "ends":
+            relay.client.shutdown(socket.SHUT_WR)
+        else:
+            relay.client.close()
+        assert relay.session.is_finishing
+        assert (relay.session.reason, relay.messages) == (None, [])
+
+
 def test_a_reset_of_the_client_is_told_at_once() -> None:
     with Relay() as relay:
         relay.service.send(zmtp.frame(b"unread"))
