@@ -66,7 +66,7 @@ class Room:
 
     def register(self, *_: object) -> None: ...
 
-    unregister = spin = register
+    unregister = stay = register
 
 
 class LargePool(BufferPool):

@@ -20,10 +20,9 @@ import trio
 # How long to serve without yielding to trio, whose round costs as much as a handler does. A reactor that yields to
 # another one stops for it in between.
 SECONDS = 0.001
-# How long to spin for an answer that is expected, instead of sleeping: to sleep and be woken costs more than most
-# answers take. From the third spin in a row that was in vain, ever more occasions pass before another: 1, 2, .. 256.
-SPIN_SECONDS = 0.00015
-SPINS_IN_VAIN_MAX = 11
+# How long to stay, asleep in the kernel, behind what was read: what follows soon is served without a round of trio's,
+# which costs as much as a turn. Other tasks wait meanwhile, but for the reactors that yield to this one.
+STAY_MILLISECONDS = 1
 
 READ = select.EPOLLIN
 WRITE = select.EPOLLOUT
@@ -70,11 +69,20 @@ class Reactor:
         self._handlers: dict[int, Handler] = {}
         self._ready: dict[int, int] = {}  # events that were fetched and not handled, by descriptor
         self._scheduled: OrderedDict[Scheduled, None] = OrderedDict()
-        self._spins = False
-        self._in_vain = self._to_pass = 0
+        self._stays = False
+        self._wakes = select.poll()  # from a stay
+        self._wakes.register(self._epoll.fileno(), select.POLLIN)
+        self._behind: list[Reactor] = []
+        if yields_to is not None:
+            yields_to.go_before(self)
 
     def __len__(self) -> int:
         return len(self._handlers)
+
+    @property
+    def descriptor(self) -> int:
+        """Readable while a descriptor of its handlers is ready."""
+        return self._epoll.fileno()
 
     def register(self, descriptor: int, handler: Handler, events: int = READ) -> None:
         """Call ``handler`` from now on, also for what is there already, and always for the end. Raises OSError."""
@@ -97,9 +105,14 @@ class Reactor:
         if self._asleep:
             trio.lowlevel.notify_closing(self._epoll.fileno())  # wakes the one who waits on it; it closes nothing
 
-    def spin(self) -> None:
-        """Something small has passed, as a request or an answer does: the next may follow at once."""
-        self._spins = True
+    def stay(self) -> None:
+        """Something was read: more may follow at once, or an answer."""
+        self._stays = True
+
+    def go_before(self, other: "Reactor") -> None:
+        """Do not stay while this one, which yields to us, has something to do."""
+        self._behind.append(other)
+        self._wakes.register(other.descriptor, select.POLLIN)
 
     def close(self) -> None:
         self._epoll.close()
@@ -107,7 +120,7 @@ class Reactor:
     async def run(self) -> None:
         """Serve the handlers in turns."""
         while True:
-            if self.is_busy or self._spins:
+            if self.is_busy or self._stays:
                 await trio.lowlevel.checkpoint()
             else:
                 await self._sleep()
@@ -133,9 +146,9 @@ class Reactor:
             if perf_counter() >= until:
                 break
         if not self._ready:
+            if self._stays and not self._scheduled:
+                self._stay()
             ready = self._epoll.poll(0, self._turn)
-            if not ready and self._spins and not self._scheduled:
-                ready = self._spin_once()
             if not ready:
                 return False
             self._ready.update(ready)
@@ -161,20 +174,11 @@ class Reactor:
         """Whether a handler waits for its turn, or a descriptor is ready that has not been fetched."""
         return self.is_busy or bool(self._poll.poll(0))
 
-    def _spin_once(self) -> list[tuple[int, int]]:
-        """What becomes ready within a moment, where something is expected to."""
-        self._spins = False
-        if self._to_pass:
-            self._to_pass -= 1
-            return []
-        until = perf_counter() + SPIN_SECONDS
-        while perf_counter() < until:
-            if ready := self._epoll.poll(0, self._turn):
-                self._in_vain = 0
-                return ready
-        self._in_vain = min(self._in_vain + 1, SPINS_IN_VAIN_MAX)
-        self._to_pass = 2**self._in_vain // 8
-        return []
+    def _stay(self) -> None:
+        """Wait for a moment for what may follow, unless somebody behind us waits for a turn."""
+        self._stays = False
+        if not any(other.is_busy for other in self._behind):
+            self._wakes.poll(STAY_MILLISECONDS)
 
     def _must_yield(self) -> bool:
         return self._yields_to is not None and self._yields_to.has_something

@@ -209,8 +209,6 @@ class Intake(Outbox):
         """Count what a batch of ``source[begin:end]`` became, and decide on what stopped it."""
         if result.messages or result.octets:
             self._owner.count(self._labels, result.messages, result.octets)
-        if result.messages == 1:
-            self._env.reactor.spin()
         if result.stop > Stop.FULL or self._transform.filters:
             self._transform.resolve(result, source, end, trio.current_time)
             if result.skip:

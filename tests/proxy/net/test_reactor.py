@@ -1,15 +1,15 @@
 """The reactor: real sockets under an edge-triggered epoll, and the order in which handlers are served."""
 
-import itertools
 import socket
+from collections.abc import Callable
 from math import inf
+from typing import Any, cast
 
 import pytest
 import trio
 import trio.testing
 
-from curveproxy.proxy.net import reactor as reactor_module
-from curveproxy.proxy.net.reactor import GONE, READ, SPIN_SECONDS, Reactor
+from curveproxy.proxy.net.reactor import GONE, READ, Reactor
 
 
 class Handler:
@@ -107,34 +107,76 @@ async def test_strangers_turns_end_when_a_session_waits() -> None:
     first.close()
 
 
-def test_what_is_expected_is_looked_for_a_moment_and_less_often_each_time_it_stays_away(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    clock = itertools.count()
-    monkeypatch.setattr(reactor_module, "perf_counter", lambda: next(clock) * SPIN_SECONDS / 10)
-    reactor = Reactor(4)
-    looks = []
-    for _ in range(200):
-        before = next(clock)
-        reactor.spin()
-        reactor._serve(inf)
-        looks.append(next(clock) - before > 2)
-    assert looks[:3] == [True] * 3
-    assert looks.count(True) == 3 + 7  # after 1, 2, 4 ... 64 that passed
-    reactor.close()
+class Stay:
+    """In the place of what a reactor waits on when it stays: something happens then, and it is told what was ready."""
+
+    def __init__(self, reactor: Reactor, happens: Callable[[], object] = lambda: None) -> None:
+        self._poll, self._happens, self.woken = reactor._wakes, happens, list[list[int]]()
+        reactor._wakes = cast("Any", self)
+
+    def poll(self, milliseconds: int) -> None:
+        self._happens()
+        self.woken.append([descriptor for descriptor, _ in self._poll.poll(milliseconds)])
 
 
-def test_what_comes_while_it_is_looked_for_is_served_without_a_sleep(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_comes_while_it_stays_is_served_without_a_sleep() -> None:
     reactor, handler = Reactor(4), Handler()
     near, far = socket.socketpair()
     with near, far:
         reactor.register(far.fileno(), handler)
-        monkeypatch.setattr(reactor_module, "perf_counter", lambda: float(near.send(b"x")))  # behind the first look
-        assert reactor._serve(inf) == 0
-        reactor.spin()
-        assert reactor._serve(inf) == 1
+        stay = Stay(reactor, lambda: near.send(b"x"))
+        assert not reactor._serve(inf)
+        assert stay.woken == []
+        reactor.stay()
+        assert reactor._serve(inf)
     assert handler.events
+    assert stay.woken == [[reactor.descriptor]]
     reactor.close()
+
+
+def test_it_stays_once_for_what_does_not_come() -> None:
+    reactor = Reactor(4)
+    stay = Stay(reactor)
+    for _ in range(2):
+        reactor.stay()
+    for _ in range(2):
+        assert not reactor._serve(inf)
+    assert stay.woken == [[]]
+    reactor.close()
+
+
+def test_it_does_not_stay_while_somebody_is_scheduled() -> None:
+    reactor = Reactor(4)
+    stay = Stay(reactor)
+
+    class Again(Handler):
+        def resume(self) -> None:
+            super().resume()
+            reactor.schedule(self)
+
+    reactor.schedule(Again())
+    reactor.stay()
+    assert not reactor._serve(inf)
+    assert stay.woken == []
+    reactor.close()
+
+
+def test_it_does_not_stay_while_one_that_yields_to_it_has_something_to_do() -> None:
+    first = Reactor(4)
+    behind, stay = Reactor(4, yields_to=first), Stay(first)
+    near, far = socket.socketpair()
+    with near, far:
+        behind.register(far.fileno(), Handler())
+        near.send(b"x")
+        first.stay()
+        assert not first._serve(inf)
+        assert stay.woken == [[behind.descriptor]]
+        behind.schedule(Handler())
+        first.stay()
+        assert not first._serve(inf)
+        assert len(stay.woken) == 1
+    behind.close()
+    first.close()
 
 
 def test_who_asks_again_and_again_has_one_turn() -> None:
