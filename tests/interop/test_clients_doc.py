@@ -255,7 +255,7 @@ def test_a_revoked_client_sees_what_the_page_says(host: Host, connects: Callable
     said = host.reasons(row.word)
     (host.proxy.clients / f"{name}.key").unlink()
     shows(client, row, library, admitted=True)
-    assert host.reasons(row.word) > said
+    wait_until(lambda: host.reasons(row.word) > said, "its session has ended")
     client.close()
 
 
@@ -295,6 +295,7 @@ def test_a_client_sees_what_the_page_says_when(connects: Callable[[str], Connect
         wait_until(lambda: admitted(client), "it is let in")
         proxy.signal() if what == "the proxy stops" else bound[0].close(linger=0)
         shows(client, row, library, admitted=True)
+        wait_until(lambda: any(line["event"] == "session closed" for line in proxy.log), "its session has ended")
         assert [line["reason"] for line in proxy.log if line["event"] == "session closed"] == [row.word]
         client.close()
 

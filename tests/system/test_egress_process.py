@@ -357,7 +357,7 @@ def test_workers_share_its_limits_and_another_takes_the_place_of_one_that_is_gon
         assert proxy.metric("curveproxy_service_info", service="far", direction="egress") == 1
         first, second = workers(proxy)
         os.kill(first, signal.SIGKILL)
-        wait_until(lambda: len(workers(proxy)) == 2 and first not in workers(proxy), "another is there")
+        wait_until(lambda: first not in (now := workers(proxy)) and len(now) == 2, "another is there")
         assert all(is_served(f"ipc://{path}") for _ in range(8))
         os.kill(second, signal.SIGKILL)
         wait_until(lambda: is_served(f"ipc://{path}"), "the socket is kept by who supervises")

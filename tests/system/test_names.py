@@ -17,7 +17,8 @@ Launcher = list[str]
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "[::1]"])
 def test_a_service_is_found_at_whichever_address_of_its_name(hosts: Launcher, address: str) -> None:
-    with RawService(echo, endpoint=f"tcp://{address}:0") as service:
+    port = free_port()  # which nobody has at the other address either
+    with RawService(echo, endpoint=f"tcp://{address}:{port}") as service:
         backend = service.endpoint.replace(address, "both")
         with Sidecar(backend=backend, clients=ANY, launcher=hosts) as proxy:
             for _ in range(2):
@@ -40,8 +41,8 @@ def test_each_address_that_failed_is_told_with_its_reason(hosts: Launcher) -> No
 @pytest.mark.parametrize("first", ["silent", "there"])
 def test_an_address_that_does_not_answer_leaves_time_for_the_next(hosts: Launcher, first: str) -> None:
     """A listener whose backlog is full lets a dial wait, as a firewall does."""
-    with RawService(echo) as service, socket.socket(socket.AF_INET6) as deaf:
-        port = int(service.endpoint.rpartition(":")[2])
+    port = free_port()
+    with RawService(echo, endpoint=f"tcp://127.0.0.1:{port}"), socket.socket(socket.AF_INET6) as deaf:
         if first == "silent":
             deaf.bind(("::1", port))
             deaf.listen(0)

@@ -132,10 +132,11 @@ def test_one_that_does_not_answer_is_trouble_for_whoever_looks() -> None:
             found = json.loads(proxy.get("/api/status")[1])["troubles"]
             return [(trouble["word"], trouble["what"]) for trouble in found]
 
-        assert troubles() == []
+        wait_until(lambda: not troubles(), "both have answered in time")
         stopped, _ = workers(proxy)
         os.kill(stopped, signal.SIGSTOP)
-        assert troubles() == [("workers", "only 1 of 2 workers answer: what the others do is not shown")]
+        told = [("workers", "only 1 of 2 workers answer: what the others do is not shown")]
+        wait_until(lambda: troubles() == told, "it is told")
         os.kill(stopped, signal.SIGCONT)
         wait_until(lambda: not troubles(), "it answers again")
 
@@ -192,7 +193,7 @@ def test_one_that_dies_costs_its_own_sessions_and_no_figure() -> None:
             [dead, other] = workers(proxy)
             lost = [line["worker"] for line in proxy.log if line["event"] == "session opened"].count(0)
             os.kill(dead, signal.SIGKILL)
-            wait_until(lambda: len(workers(proxy)) == 2 and dead not in workers(proxy), "another has taken its place")
+            wait_until(lambda: dead not in (now := workers(proxy)) and len(now) == 2, "another has taken its place")
             assert sum(map(is_alive, inside)) == 60 - lost
             wait_until(lambda: proxy.metric("curveproxy_sessions") == 60 - lost, "the others are counted")
             after = proxy.metrics()

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.process import free_port
+from support.process import free_port, wait_until
 
 from curveproxy.proxy.net import listening
 from curveproxy.proxy.net.endpoint import Endpoint
@@ -36,9 +36,14 @@ def test_little_is_taken_before_accept_and_the_window_may_grow_after_it(who: str
         with suppress(BlockingIOError):
             while sent < 1 << 24:
                 sent += client.send(bytes(1 << 16))
-        time.sleep(0.1)
-        [waiting] = struct.unpack("i", fcntl.ioctl(client, termios.TIOCOUTQ, bytes(4)))
-        assert 4096 < sent - waiting <= 2 * HALF_OPEN_RECEIVE_BUFFER
+
+        def taken() -> int:
+            [waiting] = struct.unpack("i", fcntl.ioctl(client, termios.TIOCOUTQ, bytes(4)))
+            return sent - int(waiting)
+
+        wait_until(lambda: taken() > 4096, "it has taken something")
+        time.sleep(0.1)  # in which it would take more
+        assert taken() <= 2 * HALF_OPEN_RECEIVE_BUFFER
         scale = client.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 8)[6] & 0x0F
         assert scale >= 7, "of tcp_rmem's largest, 6 MiB or more"
 
