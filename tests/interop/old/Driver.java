@@ -10,6 +10,10 @@ import org.zeromq.ZMQ;
 class Driver {
     static final int IDENTITY = 5, SUBSCRIBE = 6, UNSUBSCRIBE = 7;
     static final int CURVE_SERVER = 47, CURVE_PUBLICKEY = 48, CURVE_SECRETKEY = 49, CURVE_SERVERKEY = 50;
+
+    // JeroMQ 0.6 now and then connects and says nothing (docs/clients.md). After so long it tries again.
+    static final int SILENT_MILLISECONDS = 3000;
+
     static final ZMQ.Context context = ZMQ.context(1);
     static final List<ZMQ.Socket> sockets = new ArrayList<>();
 
@@ -22,21 +26,31 @@ class Driver {
             case IDENTITY -> socket.setIdentity(value);
             case SUBSCRIBE -> socket.subscribe(value);
             case UNSUBSCRIBE -> socket.unsubscribe(value);
-            case CURVE_SERVER -> secure(socket, "Server", boolean.class, true);
-            case CURVE_PUBLICKEY -> secure(socket, "PublicKey", byte[].class, value);
-            case CURVE_SECRETKEY -> secure(socket, "SecretKey", byte[].class, value);
-            case CURVE_SERVERKEY -> secure(socket, "ServerKey", byte[].class, value);
+            case CURVE_SERVER -> set(socket, "CurveServer", boolean.class, true);
+            case CURVE_PUBLICKEY -> set(socket, "CurvePublicKey", byte[].class, value);
+            case CURVE_SECRETKEY -> set(socket, "CurveSecretKey", byte[].class, value);
+            case CURVE_SERVERKEY -> set(socket, "CurveServerKey", byte[].class, value);
             default -> throw new IllegalArgumentException("no option " + option);
         }
     }
 
-    // Older versions have no such methods.
-    static void secure(ZMQ.Socket socket, String option, Class<?> type, Object value) {
+    // Older versions have not all of them.
+    static void set(ZMQ.Socket socket, String option, Class<?> type, Object value) {
         try {
-            ZMQ.Socket.class.getMethod("setCurve" + option, type).invoke(socket, value);
+            ZMQ.Socket.class.getMethod("set" + option, type).invoke(socket, value);
         } catch (ReflectiveOperationException error) {
-            throw new IllegalStateException("no CURVE", error);
+            throw new IllegalStateException("no " + option, error);
         }
+    }
+
+    static ZMQ.Socket open(int type) {
+        ZMQ.Socket socket = context.socket(type);
+        try {
+            set(socket, "HandshakeIvl", int.class, SILENT_MILLISECONDS);
+        } catch (IllegalStateException error) {
+            // 0.3 always speaks.
+        }
+        return socket;
     }
 
     static String send(ZMQ.Socket socket, int milliseconds, String[] words) {
@@ -60,7 +74,7 @@ class Driver {
 
     static String answer(String[] words) {
         if (words[0].equals("open")) {
-            sockets.add(context.socket(Integer.parseInt(words[1])));
+            sockets.add(open(Integer.parseInt(words[1])));
             return "ok " + (sockets.size() - 1);
         }
         ZMQ.Socket socket = sockets.get(Integer.parseInt(words[1]));

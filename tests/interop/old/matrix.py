@@ -16,6 +16,7 @@ HERE = Path(__file__).parent
 SERVICES = sorted({pattern.service.name for pattern in PATTERNS})
 JEROMQ, JAR = "jeromq-0.3.6", "/usr/share/java/jeromq-0.3.6.jar"
 NEW_JEROMQ = "jeromq-0.6.0"  # it has CURVE, of its own
+BRIEFLY = "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"  # what runs for a moment need not be made fast first
 LIBRARIES = [*VERSIONS, JEROMQ, NEW_JEROMQ]
 ROLES = SERVICE, UNCONFIGURED, CLIENT, LOCAL, REMOTE, ENDS = (
     "service",
@@ -28,14 +29,8 @@ ROLES = SERVICE, UNCONFIGURED, CLIENT, LOCAL, REMOTE, ENDS = (
 
 
 def roles(name: str) -> list[str]:
-    """What a library can be: ZMTP 1.0 does not tell a service's type, and CURVE is there since 4.0.
-
-    JeroMQ 0.6.0 is no client here: now and then it stops in the middle of a handshake for many seconds, one processor
-    busy, before it goes on.
-    """
-    if name == NEW_JEROMQ:
-        return [SERVICE, REMOTE]
-    has_curve = name.startswith("4")
+    """What a library can be: ZMTP 1.0 does not tell a service's type, and CURVE is there since 4.0."""
+    has_curve = name.startswith("4") or name == NEW_JEROMQ
     return [SERVICE, *[UNCONFIGURED] * name.startswith("2"), *[CLIENT] * has_curve, LOCAL, *[REMOTE] * has_curve, ENDS]
 
 
@@ -48,7 +43,7 @@ def patterns(name: str, role: str) -> list[Pattern]:
 def command(name: str) -> list[str]:
     """How to start the driver of a library: a version of libzmq, built if need be, or JeroMQ's. Raises as ``build``."""
     if name in (JEROMQ, NEW_JEROMQ):
-        return ["java", "-cp", JAR if name == JEROMQ else str(jeromq()), str(HERE / "Driver.java")]
+        return ["java", *BRIEFLY, "-cp", JAR if name == JEROMQ else str(jeromq()), str(HERE / "Driver.java")]
     return [sys.executable, str(HERE / "driver.py"), str(library(name))]
 
 
