@@ -404,8 +404,8 @@ def test_a_process_that_was_stopped_goes_on_where_it_was(service: RawService) ->
             time.sleep(3)  # more than what a handshake may take
             proxy.signal(signal.SIGCONT)
             assert inside.recv() == [b"are you there"]
-            Peer(silent).recv_until_closed()
-            assert proxy.metric(OUTCOMES, outcome="timeout") == 1
-            with newcomer:
+            with newcomer:  # first, for its time runs
                 newcomer.recv_exactly(64)
                 assert answers(walk(newcomer, "hello", "welcome", "initiate", "ready"))
+            Peer(silent).recv_until_closed()
+            assert proxy.metric(OUTCOMES, outcome="timeout") == 1
