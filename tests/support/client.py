@@ -17,12 +17,13 @@ class CurvePeer(Peer):
     """A peer whose traffic is CURVE's MESSAGE.
 
     shared: the key of C' and S', set by the handshake; last: the counter of this side's last short nonce;
-    sender, receiver: the prefixes of MESSAGE's nonces.
+    sender, receiver: the prefixes of MESSAGE's nonces; told: the other side's metadata as it stood in its box.
     """
 
     mechanism = b"CURVE"
     sender, receiver = curve.FROM_CLIENT, curve.FROM_SERVER
     shared: bytes
+    told: bytes
     last = 0
 
     def next_nonce(self) -> int:
@@ -140,8 +141,8 @@ class RawClient(CurvePeer):
 
     def ready(self) -> dict[str, bytes]:
         """Take READY, return the server's properties. Raises Refused for ERROR, and as ``welcome``."""
-        _, octets = curve.read_ready(self.recv_handshake(), self.server_transient, self.transient)
-        self.theirs = dict(zmtp.read_metadata(octets))
+        _, self.told = curve.read_ready(self.recv_handshake(), self.server_transient, self.transient)
+        self.theirs = dict(zmtp.read_metadata(self.told))
         return self.theirs
 
     def begin(self) -> None:
@@ -202,11 +203,11 @@ class RawServer(CurvePeer):
         kept = self.client_transient, self.transient.secret
         if curve.read_cookie(curve.initiate_cookie(body), self.cookie_key) != kept:
             raise Malformed("a cookie of another connection")
-        _, self.client, vouch, octets = curve.read_initiate(body, self.client_transient, self.transient)
+        _, self.client, vouch, self.told = curve.read_initiate(body, self.client_transient, self.transient)
         if curve.read_vouch(vouch, self.client, self.transient) != (self.client_transient, self.keys.public):
             raise Malformed("a vouch for something else")
         self.shared = curve.shared_key(self.client_transient, self.transient.secret)
-        self.theirs = dict(zmtp.read_metadata(octets))
+        self.theirs = dict(zmtp.read_metadata(self.told))
         return self.theirs
 
     def ready(self, *, metadata: bytes | None = None, nonce: int | bytes | None = None) -> None:
