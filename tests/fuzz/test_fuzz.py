@@ -15,7 +15,9 @@ from support.process import ROOT
 
 from fuzz import engine
 from fuzz.material import Material
-from fuzz.sessions import KINDS, MODES, SCRIPTS, Kind, Stage
+from fuzz.mischief import KINDS, Kind
+from fuzz.parties import SCRIPTS
+from fuzz.sessions import MODES, Stage
 from fuzz.targets import PACKAGE, all_targets, untrusted_functions
 
 TARGETS = all_targets()
@@ -67,6 +69,9 @@ def test_no_mischief_in_sessions_harms_the_process_or_what_others_hear(mode: str
         assert stage.proxy.metric("curveproxy_handshakes_total", outcome="admitted") > len(SCRIPTS) + 2
         for name in ("curveproxy_invalid_messages_total", "curveproxy_sessions_closed_total"):
             assert stage.proxy.metric(name) > 0  # else there was no mischief
+        for route in stage.routes:
+            records = stage.proxy.metric("curveproxy_records_total", service=route.name)
+            assert (records > 0) == (mode == "disconnect"), route.name
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
