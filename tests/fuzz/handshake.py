@@ -8,16 +8,18 @@ from contextlib import suppress
 from typing import Any, Literal
 
 from attrs import evolve
-from support import curve, zmtp
+from support import curve, records, zmtp
 from support.curve import Keys
 from support.zmtp import COMMAND, Malformed
 
 from curveproxy.wire import proxy_protocol, spec
+from curveproxy.wire.codec.suites import Suite
 from curveproxy.wire.curve.client import CurveInitiator, Stage
 from curveproxy.wire.curve.keys import KeyPair
 from curveproxy.wire.curve.server import (
     Hello,
     Initiate,
+    conclude,
     hello_mark_untrusted,
     initiate_mark_untrusted,
     read_hello_untrusted,
@@ -25,7 +27,9 @@ from curveproxy.wire.curve.server import (
 )
 from curveproxy.wire.errors import Fault, PeerError
 from curveproxy.wire.initiator import Initiator
-from curveproxy.wire.security import Curve, Negotiated, Plain
+from curveproxy.wire.offer import NAME as OFFER
+from curveproxy.wire.offer import Terms
+from curveproxy.wire.security import Curve, Negotiated, Plain, Records
 from curveproxy.wire.zmtp import metadata as properties_of
 from curveproxy.wire.zmtp.frame import Dialect, Due, read_command_untrusted
 from curveproxy.wire.zmtp.greeting import check_client_untrusted, check_greeting_untrusted
@@ -72,6 +76,14 @@ def some_metadata(material: Material) -> bytes:
     for _ in range(material.number(3)):
         pairs.append((material.pick(["X-a", "identity", "User-Id", "x y", ""]), material.octets(300)))
     return material.damaged(zmtp.metadata(pairs))
+
+
+def some_offer(material: Material) -> bytes:
+    """A property that offers records, or nothing."""
+    if not material.flag():
+        return b""
+    offer = bytes([1, material.number(255), *material.pick([[2, 1], [1, 2], [1], [2], [3, 1], [1] * 14, [1] * 15, []])])
+    return material.damaged(zmtp.metadata({OFFER: offer}), 1)
 
 
 def marks(check: Callable[[Any], int], octets: bytes, words: Container[Fault]) -> int | PeerError:
@@ -247,7 +259,9 @@ def initiate(material: Material) -> None:
         C1,
         S1.public,
         nonce=nonce,
-        plaintext=material.damaged(client + vouch, 1)[:128].ljust(128, b"\0") + some_metadata(material),
+        plaintext=material.damaged(client + vouch, 1)[:128].ljust(128, b"\0")
+        + some_metadata(material)
+        + some_offer(material),
     )
     body = material.damaged(body)
     if len(body) < spec.INITIATE_OVERHEAD or not body.startswith(b"\x08INITIATE"):
@@ -273,6 +287,30 @@ def initiate(material: Material) -> None:
     if isinstance(found, Initiate):
         assert (found.client, found.properties, found.nonce) == wanted
         assert found.shared == curve.shared_key(C1.public, S1.secret)
+        check_answer(found, material)
+
+
+def check_answer(found: Initiate, material: Material) -> None:
+    """What a server agrees on, and READY by which a client agrees on the very same."""
+    terms = material.pick([None, Terms([Suite(2), Suite(1)], 64), Terms([Suite(1)])])
+    agreed = found.agree(terms)
+    offer = next((value for name, value in found.properties.items() if name.lower() == OFFER.lower()), b"")
+    common = [] if terms is None else [suite for suite in terms.suites if suite in offer[2:]]
+    fits = bool(common) and 3 <= len(offer) <= 16 and offer[0] == 1 and not found.little_endian
+    assert (agreed is not None) == fits
+    octets, security = conclude(found, S.public, agreed, {"Socket-Type": b"ROUTER"})
+    [ready] = zmtp.read_frames(octets)
+    _, said = curve.read_ready(ready.body, S1.public, C1)
+    answer = lawful_properties(said)
+    assert answer is not None
+    if agreed is None or terms is None:
+        assert OFFER not in answer
+        assert security == found.security
+        return
+    assert answer[OFFER] == bytes([1, bool(terms.pad_to), common[0]])
+    root = records.root(found.shared, found.metadata, said, found.client, S.public, common[0])
+    theirs, ours = (records.derived(root, text) for text in (b"client to server", b"server to client"))
+    assert security == Records(common[0], ours, theirs, bool(offer[1] & 1), terms.pad_to)
 
 
 def fed(peer: Initiator, stream: bytes, ends: list[int], words: Container[Fault]) -> tuple[bytes, bytes] | None:
@@ -320,16 +358,26 @@ def curve_client(material: Material) -> None:
         zmtp.frame(curve.ready(said, S1, C1.public) if refusal is None else zmtp.error(refusal), COMMAND),
         material.octets(20),
     ]
-    stream = b"".join(material.damaged(piece, 1) for piece in pieces)
+    damaged = [material.damaged(piece, 1) for piece in pieces]
+    stream = b"".join(damaged)
 
     def feed(ends: list[int]) -> tuple[tuple[bytes, bytes] | None, Stage, int, Negotiated | None]:
         client = CurveInitiator(server, pair(C), pair(C1), NONCE, {"Socket-Type": b"DEALER"}, stepwise=stepwise)
+        if terms is not None:
+            client.offer_records(terms)
         assert client.start() == ours[: 11 if stepwise else 64]
         result = fed(client, stream, ends, faults.OF_A_SERVER)
         return result, client.stage, client.minor, without_leftover(client)
 
     cuts = material.cuts(len(stream))
     server, stepwise = material.pick([S.public, S.public, *LOW_ORDER]), material.pick([False, True])
+    terms = material.pick([None, Terms([Suite(2), Suite(1)], 64), Terms([Suite(1)])])
+    if terms is not None and refusal is None:
+        answer = material.damaged(bytes([1, material.number(255), *material.pick([[2], [1]])]), 1)
+        said = material.damaged(said + zmtp.metadata({material.pick([OFFER, OFFER.lower()]): answer}), 1)
+        damaged[2] = zmtp.frame(curve.ready(said, S1, C1.public), COMMAND)
+        stream = b"".join(damaged)
+        cuts = [*(min(cut, len(stream)) for cut in cuts[:-1]), len(stream)]
     ours = zmtp.greeting(version=(3, 0))
     whole = feed([len(stream)])
     assert feed(cuts) == whole
@@ -345,9 +393,27 @@ def curve_client(material: Material) -> None:
         curve.read_hello(answers[0].body, S)
     if stage is Stage.DONE:
         assert found is not None
+        initiate = curve.read_initiate(answers[1].body, C1.public, S1)
+        assert initiate.client == C.public
+        _, last = zmtp.read_frames(stream[64 : len(stream) - len(result[1])])
+        check_agreed(found, initiate.metadata, curve.read_ready(last.body, S1.public, C1)[1], terms)
+
+
+def check_agreed(found: Negotiated, initiate: bytes, ready: bytes, terms: Terms | None) -> None:
+    """What a client must have agreed on behind READY. initiate, ready: metadata as it stood in those boxes."""
+    offer, shared = lawful_properties(initiate), curve.shared_key(S1.public, C1.secret)
+    assert offer is not None
+    assert offer.get(OFFER) == (None if terms is None else terms.offer)
+    said = {name.lower(): value for name, value in (lawful_properties(ready) or {}).items()}
+    answer = said.get(OFFER.lower())
+    if terms is None or answer is None:
         assert isinstance(found.security, Curve)
-        assert found.security.key == curve.shared_key(S1.public, C1.secret)
-        assert curve.read_initiate(answers[1].body, C1.public, S1).client == C.public
+        assert found.security.key == shared
+        return
+    assert (len(answer), answer[0], answer[2] in terms.suites) == (3, 1, True)
+    root = records.root(shared, initiate, ready, C.public, S.public, answer[2])
+    ours, theirs = (records.derived(root, text) for text in (b"client to server", b"server to client"))
+    assert found.security == Records(answer[2], ours, theirs, bool(answer[1] & 1), terms.pad_to)
 
 
 @target(
