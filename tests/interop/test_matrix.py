@@ -14,6 +14,7 @@ from support.process import Sidecar, free_port
 
 LIBRARIES = ["2.1.11", "2.2.0", "3.2.2", "4.0.3", "4.1.6", "4.2.5", "4.3.2", "4.3.5", matrix.JEROMQ, matrix.NEW_JEROMQ]
 CLIENTS = ["2.0.10", "2.1.11", "2.2.0", "3.2.2", "4.1.6", "4.3.2", matrix.JEROMQ, matrix.NEW_JEROMQ]  # of an egress
+OF_EACH_ZMTP = ["2.1.11", "3.2.2", "4.3.2"]
 EACH_BY_EACH_OTHER = ["2.1.11", "4.3.2", "3.2.2", "2.1.11", "3.2.2", "4.3.2", "2.1.11"]  # ZMTP 1.0, 3.0, 2.0 ...
 
 
@@ -59,6 +60,14 @@ def test_a_library_at_an_egress(
 ) -> None:
     if pattern in matrix.patterns(name, role):  # libzmq 2.0 has no XSUB
         matrix.check(command, role, pattern, lanes[str(pattern)])
+
+
+@rows(matrix.BARE, libraries=OF_EACH_ZMTP)
+@pytest.mark.parametrize("pattern", PATTERNS, ids=str)
+def test_a_library_at_both_ends_of_messages(
+    command: list[str], lanes: dict[str, Lane], role: str, pattern: Pattern
+) -> None:
+    matrix.check(command, role, pattern, lanes[str(pattern)])
 
 
 @pytest.mark.old

@@ -170,15 +170,21 @@ def lanes(egresses: Mapping[str, Mapping[str, object]]) -> Iterator[dict[str, La
 
 @contextmanager
 def both_ends(
-    egresses: Mapping[str, Mapping[str, object]], services: Mapping[str, Mapping[str, object]]
+    egresses: Mapping[str, Mapping[str, object]],
+    services: Mapping[str, Mapping[str, object]],
+    messages: Mapping[str, object] | None = None,
 ) -> Iterator[dict[str, Lane]]:
-    """A running proxy in which each egress has the service of the same name for its remote: name -> lane."""
+    """A running proxy in which each egress has the service of the same name for its remote: name -> lane.
+
+    messages: that table of all of them.
+    """
     config, backends = "", {}
     for name, given in services.items():
         front, backends[name] = (f"tcp://127.0.0.1:{free_port()}" for _ in range(2))
         own = {"listen": front, "backend": backends[name], "secret_keys": ["server.key_secret"]}
         config += toml("[[service]]", {"name": f"{name} ingress".replace(" ", "-"), **own, **given})
         config += toml("[service.clients]", {"directory": "clients"}) + toml("[service.admission]", UNLIMITED)
-        config += table(name, front, **egresses[name])
+        config += toml("[service.messages]", messages or {})
+        config += table(name, front, **egresses[name]) + toml("[egress.messages]", messages or {})
     with Egress(config=config) as proxy:
         yield {name: BothEnds(proxy, proxy.keys, name, backend) for name, backend in backends.items()}

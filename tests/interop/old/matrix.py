@@ -18,20 +18,22 @@ JEROMQ, JAR = "jeromq-0.3.6", "/usr/share/java/jeromq-0.3.6.jar"
 NEW_JEROMQ = "jeromq-0.6.0"  # it has CURVE, of its own
 BRIEFLY = "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"  # what runs for a moment need not be made fast first
 LIBRARIES = [*VERSIONS, JEROMQ, NEW_JEROMQ]
-ROLES = SERVICE, UNCONFIGURED, CLIENT, LOCAL, REMOTE, ENDS = (
+ROLES = SERVICE, UNCONFIGURED, CLIENT, LOCAL, REMOTE, ENDS, BARE = (
     "service",
     "service, nothing configured",
     "client",
     "client behind an egress",
     "remote of an egress",
     "both ends",
+    "both ends, without records",
 )
 
 
 def roles(name: str) -> list[str]:
     """What a library can be: ZMTP 1.0 does not tell a service's type, and CURVE is there since 4.0."""
     has_curve = name.startswith("4") or name == NEW_JEROMQ
-    return [SERVICE, *[UNCONFIGURED] * name.startswith("2"), *[CLIENT] * has_curve, LOCAL, *[REMOTE] * has_curve, ENDS]
+    inward = [SERVICE, *[UNCONFIGURED] * name.startswith("2"), *[CLIENT] * has_curve]
+    return [*inward, LOCAL, *[REMOTE] * has_curve, ENDS, BARE]
 
 
 def patterns(name: str, role: str) -> list[Pattern]:
@@ -58,8 +60,9 @@ def lanes(role: str) -> Iterator[dict[str, Lane]]:
     if role in (LOCAL, REMOTE):
         with egress.lanes(told) as found:
             yield found
-    elif role == ENDS:
-        with egress.both_ends(told, {str(pattern): known[pattern.service.name] for pattern in PATTERNS}) as found:
+    elif role in (ENDS, BARE):
+        services = {str(pattern): known[pattern.service.name] for pattern in PATTERNS}
+        with egress.both_ends(told, services, {"records": "off"} if role == BARE else {}) as found:
             yield found
     else:
         with lane.lanes({kind: {} for kind in SERVICES} if role == UNCONFIGURED else known) as found:
@@ -71,7 +74,7 @@ def check(command: list[str], role: str, pattern: Pattern, lane: Lane) -> None:
     with Libzmq() as libzmq, OldLibrary(command) as old:
 
         def client() -> Socket:
-            if role in (LOCAL, ENDS):
+            if role in (LOCAL, ENDS, BARE):
                 return old.connect(pattern.client, lane.public)
             if role == CLIENT:
                 return old.connect(pattern.client, lane.public, server=lane.proxy.server.public, keys=lane.keys)
