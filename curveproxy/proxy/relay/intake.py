@@ -9,7 +9,19 @@ import trio
 from curveproxy.policy.quotas import weight
 from curveproxy.proxy.net import sockets
 from curveproxy.proxy.net.buffers import BufferPool, memory_of
-from curveproxy.proxy.relay.outbox import NOTHING, Blocked, Labels, Outbox, PumpOwner
+from curveproxy.proxy.relay.outbox import (
+    ENDED,
+    IN_THREAD,
+    NOTHING,
+    ON_SOURCE,
+    RESUMED,
+    THROTTLED,
+    YIELDED,
+    Blocked,
+    Labels,
+    Outbox,
+    PumpOwner,
+)
 from curveproxy.proxy.relay.peer import Peer
 from curveproxy.proxy.relay.transformed import Transform, Transformed
 from curveproxy.reasons import Closed, Invalid
@@ -22,6 +34,8 @@ GROWTH = 4
 READ_UNDER_PRESSURE = 16 * 1024
 # No frame of a message in a box has fewer octets.
 SMALLEST_MESSAGE = spec.SHORT_HEADER + spec.MESSAGE_OVERHEAD
+
+_FULL = Stop.FULL  # as in outbox.py
 
 
 class Allowance(Protocol):
@@ -139,12 +153,12 @@ class Intake(Outbox):
     @property
     def waits_in_vain(self) -> bool:
         """Whether it waits for its source, and nothing has come."""
-        return self._blocked is Blocked.ON_SOURCE and sockets.nothing_has_come(self._source.socket)
+        return self._blocked is ON_SOURCE and sockets.nothing_has_come(self._source.socket)
 
     @property
     def is_idle(self) -> bool:
         """Whether nothing whole would be lost in this direction if the session ended now."""
-        idle = self._blocked in (Blocked.ON_SOURCE, Blocked.ENDED) and not self._owed and not self._may_say_more
+        idle = self._blocked in (ON_SOURCE, ENDED) and not self._owed and not self._may_say_more
         return self._sink_gone or (idle and sockets.nothing_has_come(self._source.socket))
 
     # --- what the memory's budget may see
@@ -152,7 +166,7 @@ class Intake(Outbox):
     @property
     def is_held_up(self) -> bool:
         """Whether we, and not its peers, keep it from moving."""
-        return self._blocked in (Blocked.THROTTLED, Blocked.RESUMED, Blocked.YIELDED, Blocked.IN_THREAD)
+        return self._blocked in (THROTTLED, RESUMED, YIELDED, IN_THREAD)
 
     # --- reading
 
@@ -160,7 +174,7 @@ class Intake(Outbox):
         """How far to read behind ``source[:end]``, where a quota or memory may allow less; 0 for not at all now."""
         if self._sink_gone:
             return reach
-        if self._blocked is Blocked.THROTTLED:
+        if self._blocked is THROTTLED:
             return 0
         memory = self._env.memory
         if memory.under_pressure:
@@ -180,13 +194,13 @@ class Intake(Outbox):
         pool = self._env.pool
         got = self._read(pool.source.view[: min(self._to_skip, pool.read_size)])
         if got is None:
-            return Blocked.ON_SOURCE
+            return ON_SOURCE
         if not got:
             return self._end_sink()
         self._to_skip -= got
         if self._quota is not None:
             self._quota.spend(0, got, trio.current_time())
-        return Blocked.YIELDED
+        return YIELDED
 
     def _read(self, view: memoryview) -> int | None:
         """Read what is there: None for nothing yet, 0 when the source has ended."""
@@ -209,7 +223,7 @@ class Intake(Outbox):
         """Count what a batch of ``source[begin:end]`` became, and decide on what stopped it."""
         if result.messages or result.octets:
             self._owner.count(self._labels, result.messages, result.octets)
-        if result.stop > Stop.FULL or self._transform.filters:
+        if result.stop > _FULL or self._transform.filters:
             self._transform.resolve(result, source, end, trio.current_time)
             if result.skip:
                 self._to_skip = result.skip
@@ -220,7 +234,7 @@ class Intake(Outbox):
             if result.reply:
                 self._owner.reply(self, result.reply)
         if self._quota is not None:
-            messages = weight(result.messages + (result.stop > Stop.FULL), result.frames)
+            messages = weight(result.messages + (result.stop > _FULL), result.frames)
             self._quota.spend(messages, result.start - begin, trio.current_time())
 
     def _end(self, reason: Closed) -> None:
@@ -241,7 +255,7 @@ class Intake(Outbox):
         if not self.close_if_unheard():
             with suppress(OSError):
                 self._sink.socket.shutdown(socket.SHUT_WR)
-        return Blocked.ENDED
+        return ENDED
 
     # --- what is kept
 

@@ -18,6 +18,8 @@ from curveproxy.wire.codec.select import open_frames
 from curveproxy.wire.codec.state import BATCH_FRAMES_IN_PYTHON, Buffer, CodecState, Stop
 from curveproxy.wire.zmtp.frame import Dialect
 
+_FULL = Stop.FULL  # as in outbox.py
+
 
 class Opener(Transform):
     """Opens, and ends at the first invalid frame."""
@@ -33,7 +35,7 @@ class Opener(Transform):
         state = self._state
         nonce, probed = state.nonce, None
         batch = open_frames(state, source, start, end, target, 0)
-        if batch.stop > Stop.FULL:
+        if batch.stop > _FULL:
             if has_room(state, batch, source, end, target):
                 probed = probe(state, batch, source, end, target)
             else:

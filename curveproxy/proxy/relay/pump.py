@@ -21,13 +21,25 @@ import trio
 from curveproxy.proxy.net import sockets
 from curveproxy.proxy.net.buffers import TARGET_ROOM
 from curveproxy.proxy.relay.intake import SMALLEST_MESSAGE, Intake, LargeFrame
-from curveproxy.proxy.relay.outbox import NOTHING, Blocked
+from curveproxy.proxy.relay.outbox import (
+    ENDED,
+    IN_THREAD,
+    NOTHING,
+    ON_SINK,
+    ON_SOURCE,
+    RESUMED,
+    THROTTLED,
+    YIELDED,
+    Blocked,
+)
 from curveproxy.wire.codec.state import Stop
 
 # Above this a frame is opened or sealed in a thread: it takes longer, over a millisecond, than others should wait.
 THREAD_SIZE = 2 * 1024 * 1024
 # How many commands, and frames that are left out, a pump judges in one turn: each costs about 30 us.
 JUDGED_MAX = 32
+
+_INCOMPLETE, _FULL = Stop.INCOMPLETE, Stop.FULL  # as in outbox.py
 
 
 class Pump(Intake):
@@ -45,26 +57,24 @@ class Pump(Intake):
         if gone and not self._source_gone:
             self._source_gone = True
             self._owner.linger()  # a pump that is blocked would not notice
-        if self._blocked is not Blocked.YIELDED:  # else its turn comes anyway, and no sooner
+        if self._blocked is not YIELDED:  # else its turn comes anyway, and no sooner
             self.resume()
 
     def sink_ready(self) -> None:
         """The sink takes something."""
-        if self._blocked is Blocked.ON_SINK:
+        if self._blocked is ON_SINK:
             self._go_on()
 
     def resume(self) -> None:
         """There may be something to read, or a command to send; not while the sink is blocked."""
-        if self._blocked is not Blocked.ON_SINK:
+        if self._blocked is not ON_SINK:
             self._go_on()
 
     def may_resume(self, now: float) -> None:
         """It may read again, unless its source's quota is still used up."""
         self._owner.progress()  # for it is we who keep it from moving
-        if self._blocked is Blocked.THROTTLED and (
-            self._quota is None or self._quota.available(now, SMALLEST_MESSAGE) > 0
-        ):
-            self._enter(Blocked.RESUMED)
+        if self._blocked is THROTTLED and (self._quota is None or self._quota.available(now, SMALLEST_MESSAGE) > 0):
+            self._enter(RESUMED)
             self._env.reactor.schedule(self)
 
     # --- what its session asks of it
@@ -82,7 +92,7 @@ class Pump(Intake):
 
     def try_send_command(self, body: bytes) -> bool:
         """Send a command, or leave it out while the sink takes none. Whether it is sent."""
-        if self._pending_command or self._blocked is Blocked.ON_SINK or not self._transform.is_between_frames:
+        if self._pending_command or self._blocked is ON_SINK or not self._transform.is_between_frames:
             return False
         self.send_command(body)
         return True
@@ -97,7 +107,7 @@ class Pump(Intake):
 
     def stop(self) -> None:
         """The session has been closed. Free what is held now: it may be large, and the garbage collector slow."""
-        self._enter(Blocked.ENDED)
+        self._enter(ENDED)
         self._kept, self._owed, self._large = b"", NOTHING, None
         self._transform.discard()
         self._book(0, 0)
@@ -106,27 +116,27 @@ class Pump(Intake):
 
     def _go_on(self) -> None:
         before = self._blocked
-        if before in (Blocked.IN_THREAD, Blocked.ENDED):
+        if before in (IN_THREAD, ENDED):
             return
         blocked = self._exchange()
-        if self._blocked is Blocked.ENDED:
+        if self._blocked is ENDED:
             return  # the session was closed meanwhile
         self._enter(blocked)
         self._charge()
-        if blocked is Blocked.THROTTLED:
+        if blocked is THROTTLED:
             self._env.throttle.pause(self)
-        elif before in (Blocked.THROTTLED, Blocked.RESUMED):
+        elif before in (THROTTLED, RESUMED):
             self._env.throttle.resume(self)
-        if blocked is Blocked.ENDED:
+        if blocked is ENDED:
             self._owner.pump_ended()
             return
         if self._sink_gone:
             self._owner.sink_lost(self)
             if self.has_ended:
                 return  # the session was closed by that
-        if blocked is Blocked.YIELDED:
+        if blocked is YIELDED:
             self._env.reactor.schedule(self)
-        elif blocked is Blocked.IN_THREAD:
+        elif blocked is IN_THREAD:
             self._env.spawn(self, self._turn_large_in_thread)
 
     def _exchange(self) -> Blocked:
@@ -135,19 +145,19 @@ class Pump(Intake):
         if self._large is not None:
             self._give_back_large()
         if not flushed:
-            return Blocked.ON_SINK
+            return ON_SINK
         if self._finishing and not (self._ending or self._large) and self._may_finish():
             self._finish_early()
         if self._ending:
             return self._end_sink()
         if self._env.memory.under_pressure and not (self._sink_gone or sockets.is_writable(self._sink.socket)):
-            return Blocked.ON_SINK
+            return ON_SINK
         if self._large is not None:
             return self._read_large(self._large)
         if self._to_skip:
             return self._skip()
         blocked = self._relay()
-        return Blocked.YIELDED if self._finishing and blocked is Blocked.ON_SOURCE and self._may_finish() else blocked
+        return YIELDED if self._finishing and blocked is ON_SOURCE and self._may_finish() else blocked
 
     def _relay(self) -> Blocked:
         """Read once, and turn and write whole frames: all of them, or as many as may be in one turn."""
@@ -160,9 +170,9 @@ class Pump(Intake):
             reach = pool.reach(end)
             is_curbed = self._quota is not None or self._env.memory.under_pressure
             if is_curbed and not (reach := self._curb(source, end, reach)):
-                return Blocked.THROTTLED
+                return THROTTLED
             if not (got := self._read(source.view[end:reach])):
-                return Blocked.ON_SOURCE if got is None else self._end_sink()
+                return ON_SOURCE if got is None else self._end_sink()
             self._env.reactor.stay()
             end += got
             full = end == reach
@@ -175,26 +185,26 @@ class Pump(Intake):
             self._settle(result, source, start, end)
             start, stop = result.start, result.stop
             written = not result.at or self._write(result.output, is_ours=result.target is not target, is_last=is_last)
-            if stop <= Stop.FULL or self._ending or not written:
+            if stop <= _FULL or self._ending or not written:
                 break
             frames, judged = frames + result.frames, judged + 1
             if frames + judged * (transform.batch // JUDGED_MAX) >= transform.batch:
                 break
         self._kept = bytes(source.view[start:end]) if start < end else b""
-        self._has_whole = stop != Stop.INCOMPLETE
+        self._has_whole = stop != _INCOMPLETE
         if not written:
-            return Blocked.ON_SINK
+            return ON_SINK
         # The end goes on with what is last, as another proxy sends it: who hears of it later may have asked again.
         if self._ending or (is_last and not self._has_whole and self._read(source.view[:1]) == 0):
             return self._end_sink()
         if self._has_whole:
-            return Blocked.YIELDED
+            return YIELDED
         if self._finishing and start == end and self._may_finish():
             self._finish_early()  # right behind what was written: on a Unix socket the end does not travel with it
-            return Blocked.YIELDED
+            return YIELDED
         if start < end and (size := transform.frame_size(source, start, end)) > pool.read_size:
             self._begin_large(size)
-        return Blocked.YIELDED if full or self._source_gone else Blocked.ON_SOURCE
+        return YIELDED if full or self._source_gone else ON_SOURCE
 
     def _read_large(self, large: LargeFrame) -> Blocked:
         """Read what has come of a large frame, and of nothing behind it."""
@@ -202,18 +212,18 @@ class Pump(Intake):
         size = self._transform.frame_size(large.buffer, 0, have)
         if large.is_full and have < size:
             if not (self._sink_gone or self._env.memory.may_exceed(self, 2 * (large.wanted(size) - have))):
-                return Blocked.THROTTLED
+                return THROTTLED
             large.grow(pool, size)
         got = self._read(large.buffer.view[have:size])
         if got is None:
-            return Blocked.ON_SOURCE
+            return ON_SOURCE
         if not got:
             return self._end_sink()
         large.add(got)
         if large.have < size:
-            return Blocked.YIELDED if large.is_full or self._source_gone else Blocked.ON_SOURCE
+            return YIELDED if large.is_full or self._source_gone else ON_SOURCE
         if size > THREAD_SIZE:
-            return Blocked.IN_THREAD
+            return IN_THREAD
         target = pool.borrow(size + TARGET_ROOM)
         self._settle_large(self._transform.apply(large.buffer, 0, size, target), large, target)
         return self._exchange()
@@ -226,6 +236,6 @@ class Pump(Intake):
         result = await trio.to_thread.run_sync(self._transform.apply, large.buffer, 0, large.have, target)
         if self.has_ended:
             return  # the session was aborted meanwhile
-        self._enter(Blocked.YIELDED)
+        self._enter(YIELDED)
         self._settle_large(result, large, target)
         self._go_on()
