@@ -12,8 +12,9 @@ import trio
 
 from curveproxy.proxy.net.reactor import Reactor
 
-# A PAIR of libzmq 2.x has lost its connection only when its own thread has read what had come by it.
-SETTLE_SECONDS = 1.0
+# A PAIR of libzmq 2.x has lost its connection only when its own thread has read what had come by it, which on a busy
+# machine has taken more than a second.
+SETTLE_SECONDS = 3.0
 READ_SIZE = 65536
 
 
