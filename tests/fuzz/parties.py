@@ -29,6 +29,7 @@ from fuzz.mischief import PAUSE, Mischief, OverError, misled, recorded, what_nob
 from fuzz.traffic import Claim
 
 HEAR = 0.03  # seconds for which somebody listens who may not be answered
+MANY = 1000  # messages: to ZMTP 1.0 nearly any octets are frames, and nobody waits until all of those are answered
 ENDS = 5 * LINGER_SECONDS  # seconds within which a session ends that nobody wants
 PATIENCE = 2.0  # seconds after which somebody leaves whose handshake may get no answer
 
@@ -206,9 +207,9 @@ class Service(RawService):
             self.echo(peer, self.heard.setdefault(identity, []), plan if isinstance(plan, random.Random) else None)
 
     def echo(self, peer: Peer, heard: list[Message], insider: random.Random | None) -> None:
-        """Answer for as long as somebody is there."""
+        """Answer for as long as somebody is there, and has not said far more than there is in any script."""
         parts: Message = []
-        while True:
+        while len(heard) < MANY:
             frame = peer.recv_frame()
             if insider and insider.random() < 0.3:
                 peer.send_raw(what_nobody_should(insider, peer))
