@@ -27,7 +27,9 @@ TOOLS = {  # what a test needs beyond Python, by the marker it carries; each mar
 }
 
 # Long files whose tests share next to nothing: each test goes to whichever process is free.
-DEALT_OUT = {f"tests/system/test_{name}.py" for name in ("drain", "limits", "old_services", "page", "workers")}
+DEALT_OUT = {
+    f"tests/system/test_{name}.py" for name in ("both_ends", "drain", "limits", "old_services", "page", "workers")
+}
 
 
 def pytest_xdist_auto_num_workers() -> int:

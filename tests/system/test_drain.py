@@ -88,10 +88,13 @@ def test_a_request_without_its_reply_is_waited_for() -> None:
 class Asker(threading.Thread):
     """A libzmq client that asks on and on.
 
+    server: the server's public key; None for a plain client.
     kind: REQ or DEALER; each: for so many questions it connects anew; pause: seconds between two of them.
     """
 
-    def __init__(self, public: str, server: bytes, kind: int = zmq.REQ, each: int = 10, pause: float = 0.002) -> None:
+    def __init__(
+        self, public: str, server: bytes | None, kind: int = zmq.REQ, each: int = 10, pause: float = 0.002
+    ) -> None:
         super().__init__()
         self.public, self.server, self.asked, self.failed = public, server, 0, False
         self.kind, self.each, self.pause = kind, each, pause
@@ -117,7 +120,7 @@ class Asker(threading.Thread):
 
 
 @contextmanager
-def asking(public: str, server: bytes, *others: Asker) -> Iterator[list[Asker]]:
+def asking(public: str, server: bytes | None, *others: Asker) -> Iterator[list[Asker]]:
     """Some of them, none of which may fail."""
     askers = [*(Asker(public, server) for _ in range(4)), *others]
     for asker in askers:
