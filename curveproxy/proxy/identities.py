@@ -1,6 +1,7 @@
 """Which client has which identity at one service: at most one session, and at most one client that is pending.
 
-libzmq's ROUTER ignores a connection for good whose identity another connection has.
+libzmq's ROUTER ignores a connection for good whose identity another connection has. At an egress its remote decides on
+identities: here a client only waits until what it has said on its last connection has been delivered.
 """
 
 from typing import Protocol
@@ -43,10 +44,16 @@ class Pending(Protocol):
 
 
 class IdentityTable:
-    """The identities of one service. registry: of all processes that relay it, where there are several."""
+    """The identities of one service. registry: of all processes that relay it, where there are several.
 
-    def __init__(self, service: str, observer: Observer, registry: IdentityRegistry | None) -> None:
-        self._service, self._observer, self._registry = service, observer, registry
+    may_share: several clients may have one identity, for somebody else decides.
+    """
+
+    def __init__(
+        self, service: str, observer: Observer, registry: IdentityRegistry | None, *, may_share: bool = False
+    ) -> None:
+        self._service, self._observer, self._registry = service, observer, None if may_share else registry
+        self._may_share = may_share
         self._sessions: dict[bytes, Session] = {}
         self._pending: dict[bytes, Pending] = {}
         self._freed: dict[bytes, trio.Event] = {}
@@ -67,7 +74,7 @@ class IdentityTable:
         if not identity:
             return False
         self._pending[identity] = pending
-        return identity in self._sessions or self._registry is not None
+        return self._is_waited_for(identity) or self._registry is not None
 
     def settled(self, pending: Pending) -> None:
         """A client is pending no longer."""
@@ -76,8 +83,11 @@ class IdentityTable:
             del self._pending[identity]
 
     def begun(self, session: Session) -> None:
-        if session.who.identity:
-            self._sessions[session.who.identity] = session
+        identity = session.who.identity
+        if identity and not (
+            self._may_share and identity in self._sessions
+        ):  # of those that share one the first counts
+            self._sessions[identity] = session
 
     def ended(self, session: Session) -> None:
         identity = session.who.identity
@@ -95,11 +105,11 @@ class IdentityTable:
         if (older := self._sessions.get(identity)) is not None:
             if older.is_finishing:
                 older.hurry()
-            else:
+            elif not self._may_share:
                 older.abort(Closed.REPLACED)
                 if self._rivals.add(identity, trio.current_time()):
                     self._observer.rivals(older)
-        if (pending := self._pending.get(identity)) is not None:
+        if not self._may_share and (pending := self._pending.get(identity)) is not None:
             pending.cancel(RefusedError(Outcome.PEER_CLOSED, "it has come again"))
 
     async def claim(self, who: AdmittedClient) -> None:
@@ -112,9 +122,14 @@ class IdentityTable:
 
     async def _until_free(self, identity: bytes) -> None:
         """Wait until the session with this identity has ended and the service has noticed that."""
-        if identity in self._sessions:
+        if self._is_waited_for(identity):
             await self._freed.setdefault(identity, trio.Event()).wait()
             await trio.sleep(SETTLE_SECONDS)
+
+    def _is_waited_for(self, identity: bytes) -> bool:
+        """Whether a session with this identity has to end before another begins."""
+        session = self._sessions.get(identity)
+        return session is not None and (session.is_finishing or not self._may_share)
 
     def release(self, who: AdmittedClient) -> None:
         """Give back the identity of a client that has gone."""

@@ -69,7 +69,8 @@ class Service:
         self._resume_parked: Callable[[], None] = _nobody_waits
         self._is_leaving = False
         self._capacity, self._reactor, self._spawn = env.capacity, env.reactor, env.spawn
-        self._identities = IdentityTable(settings.name, observer, env.registry)
+        may_share = settings.egress is not None
+        self._identities = IdentityTable(settings.name, observer, env.registry, may_share=may_share)
         self._recovery = Recovery(observer, env.spawn, lambda: self._resume_parked())
         self._dialer = Dialer(settings, observer, env.reactor, env.spawn, env.make_room, self._recovery)
         throttle, traffic = self.sessions.throttle, self.sessions.traffic
@@ -168,7 +169,7 @@ class Service:
         """Why an applicant is not allowed; None when it is."""
         if (refusal := _not_allowed(applicant, self.settings, self.clients)) is not None:
             return refusal
-        key, identity = applicant.key, _identity_of(applicant, self.settings, self.clients)
+        key, identity = applicant.key, _identity_of(applicant, self.clients)
         if self._identities.is_of_another(identity, key):
             return RefusedError(Outcome.IDENTITY_IN_USE)
         if self._is_leaving:
@@ -187,7 +188,7 @@ class Service:
             applicant.address,
             applicant.key,
             applicant.server_key,
-            _identity_of(applicant, self.settings, self.clients),
+            _identity_of(applicant, self.clients),
             next(_NUMBERS),
             is_probe(applicant.metadata),
         )
@@ -270,12 +271,9 @@ def _name_of(applicant: Applicant, clients: AccessList) -> str:
     return clients.name(applicant.key) or z85.encode(applicant.key) or applicant.user or applicant.address
 
 
-def _identity_of(applicant: Applicant, settings: ServiceSettings, clients: AccessList) -> bytes:
-    """The identity that is a client's alone, and that its service is told. A probe has none: it replaces nobody.
-
-    Nor has a client of an egress: what it says of itself goes on, and the remote decides who may have it.
-    """
-    if settings.egress is not None or is_probe(applicant.metadata):
+def _identity_of(applicant: Applicant, clients: AccessList) -> bytes:
+    """The identity that a service is told. A probe has none: it replaces nobody."""
+    if is_probe(applicant.metadata):
         return b""
     return clients.identity(applicant.key, find(applicant.metadata, "Identity") or b"")
 

@@ -195,3 +195,38 @@ async def test_two_hosts_with_one_identity_are_reported_now_and_then(
     table.expire(trio.current_time())
     replace(9)
     assert observer.events == [], "what was long ago does not count"
+
+
+# --- where somebody else decides who has an identity
+
+
+@pytest.fixture
+def shared(observer: RecordingObserver) -> IdentityTable:
+    return IdentityTable("test", observer, RecordingRegistry(), may_share=True)
+
+
+async def test_clients_that_may_share_an_identity_leave_each_other_alone(shared: IdentityTable) -> None:
+    session, waiting = RecordingSession(admitted(b"me")), Waiting(admitted(b"me"))
+    shared.begun(session)
+    assert shared.expect(waiting) is shared.expect(Waiting(admitted(b"me"))) is False
+    shared.replace(b"me")
+    assert (session.calls, waiting.refusals) == ([], [])
+
+
+async def test_one_that_has_closed_is_waited_for_also_where_identities_are_shared(
+    shared: IdentityTable, nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
+) -> None:
+    closed = RecordingSession(admitted(b"me"), finishes=True)
+    shared.begun(closed)
+    assert shared.expect(Waiting(admitted(b"me"))) is True
+    shared.begun(RecordingSession(admitted(b"me")))  # one that was on its way before that
+
+    async def end() -> None:
+        await trio.sleep(3)
+        shared.ended(closed)
+
+    nursery.start_soon(end)
+    before = trio.current_time()
+    await shared.claim(admitted(b"me"))
+    assert trio.current_time() - before == pytest.approx(3 + SETTLE_SECONDS)
+    assert closed.calls == ["hurry"]

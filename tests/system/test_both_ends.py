@@ -1,9 +1,13 @@
 """What holds of a session holds of one between two curveproxies, in whichever form its messages go between them."""
 
+import fcntl
 import os
 import select
 import shutil
 import signal
+import socket
+import struct
+import termios
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from typing import Any
@@ -193,6 +197,35 @@ def test_who_has_an_identity_of_another_replaces_it(form: Form) -> None:
         older.close()
         assert answers(newer)
         newer.close()
+
+
+def test_one_that_comes_again_waits_until_what_it_has_said_is_there(form: Form) -> None:
+    with facing(messages=form) as pair:
+        first, busy = pair.driven(identity=b"me")
+        part, sent, read = bytes(100_000), 0, 0
+        while select.select([], [first.sock], [], 0.2)[1]:
+            first.send([part])
+            sent += 1
+        while unsent(first.sock):  # behind which its end would wait too
+            assert busy.recv() == [part]
+            read += 1
+        first.close()
+        second = pair.begun(identity=b"me")
+        for _ in range(sent - read):
+            assert busy.recv() == [part]
+        assert busy.recv_until_closed().octets == b""
+        busy.close()
+        with pair.service.accept().handshake() as behind:
+            second.recv_ready()
+            second.send([b"again"])
+            assert behind.recv() == [b"again"]
+        assert "replaced" not in [line.get("reason") for line in pair.ingress.log]
+        second.close()
+
+
+def unsent(sock: socket.socket) -> int:
+    """Octets that its system has not been rid of."""
+    return int(struct.unpack("i", fcntl.ioctl(sock, termios.TIOCOUTQ, bytes(4)))[0])
 
 
 # --- a proxy that leaves
