@@ -123,6 +123,7 @@ def test_messages_go_through_an_egress_of_either(client: str, kind: str) -> None
     assert all(spent.cpu > 0 and spent.clock > 0 for spent in found.values())
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize(("client", "kind"), [("PUSH", "PULL"), ("PULL", "PUSH")])
 def test_messages_go_through_two_ends_and_both_are_measured(client: str, kind: str) -> None:
     with lanes(client, kind, columns.two_ends()) as among:

@@ -194,7 +194,7 @@ def malformed_hellos() -> dict[tuple[str, str], bytes]:
         ("another server key", "hello_box"): curve.hello(TRANSIENT, STRANGER.public),
         ("a transient key of zeros", "hello_box"): curve.hello(TRANSIENT, server, public=bytes(32)),
         ("another transient key", "hello_box"): curve.hello(TRANSIENT, server, public=STRANGER.public),
-        ("the last octet of the box", "hello_box"): hello[:-1] + bytes([hello[-1] ^ 1]),
+        ("the last octet of the box", "hello_box"): zmtp.damaged(hello),
         ("INITIATE instead", "command"): initiate(),
     }
     frames = {flaw: zmtp.frame(body, COMMAND) for flaw, body in bodies.items()}
@@ -213,7 +213,7 @@ def malformed_initiates() -> dict[tuple[str, str], bytes]:
         ("4,097 octets", "initiate_too_large"): initiate(metadata=bytes(4097 - 257)),
         ("a cookie under another key", "cookie"): initiate(cookie=cookie(b"\x0d" * 32)),
         ("the first octet of the cookie", "cookie"): good[:9] + bytes([good[9] ^ 1]) + good[10:],
-        ("the last octet of the box", "initiate_box"): good[:-1] + bytes([good[-1] ^ 1]),
+        ("the last octet of the box", "initiate_box"): zmtp.damaged(good),
         ("a vouch for another transient key", "vouch"): initiate(vouch=vouch(transient=STRANGER)),
         ("a vouch for another server", "vouch"): initiate(vouch=vouch(server=STRANGER.public)),
         ("a vouch for a server of zeros", "vouch"): initiate(vouch=vouch(server=bytes(32))),
@@ -234,7 +234,7 @@ def malformed_messages() -> dict[tuple[str, str], bytes]:
     """(flaw, reason) -> a frame of the client, where the nonce 4 is the next."""
     good = curve.message(SESSION, FROM_CLIENT, 4, b"data")
     bodies = {
-        ("the last octet of the box", "box"): good[:-1] + bytes([good[-1] ^ 1]),
+        ("the last octet of the box", "box"): zmtp.damaged(good),
         ("the server's own direction", "box"): curve.message(SESSION, FROM_SERVER, 4, b"data"),
         ("a nonce again", "nonce"): curve.message(SESSION, FROM_CLIENT, 3, b"data"),
         ("a nonce left out", "gap"): curve.message(SESSION, FROM_CLIENT, 5, b"data"),

@@ -21,6 +21,11 @@ class Frame(NamedTuple):
     body: bytes
 
 
+def damaged(octets: bytes) -> bytes:
+    """The same but for one bit of the last octet."""
+    return octets[:-1] + bytes([octets[-1] ^ 1])
+
+
 def frame(body: bytes, flags: int = 0, *, long: bool | None = None, size: int | None = None) -> bytes:
     """One frame on the wire.
 

@@ -225,7 +225,7 @@ AT_READY: dict[str, tuple[Does, str]] = {
     "READY of 2^62": (body(ready_body, size=1 << 62), "ready"),
     "READY of 2^64 - 1": (body(ready_body, size=(1 << 64) - 1), "ready"),
     "READY of 29 octets": (body(lambda peer: ready_body(peer)[:29]), "ready"),
-    "READY with a changed octet": (body(lambda peer: ready_body(peer)[:-1] + b"\0"), "ready"),
+    "READY with a changed octet": (body(lambda peer: zmtp.damaged(ready_body(peer))), "ready"),
     "READY as a client seals": (body(swapped), "ready"),
 }
 

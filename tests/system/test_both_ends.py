@@ -55,6 +55,7 @@ def idle_after(side: str, seconds: int) -> dict[str, Any]:
     return {side: {"limits" if side == "egress" else "clients": {"idle_seconds": seconds}}}
 
 
+@pytest.mark.deep
 @ends
 def test_only_the_idle_end(form: Form, side: str) -> None:
     """One of them has stopped in the middle of a frame, of which half has gone on where there are records."""
@@ -98,6 +99,7 @@ def test_of_an_unfinished_frame_so_much_has_to_come(form: Form, side: str) -> No
         uploading.close()
 
 
+@pytest.mark.deep
 @ends
 def test_a_proxy_that_has_answered_and_is_stopped_is_dead_to_the_other(form: Form, side: str) -> None:
     tables = {"limits" if side == "egress" else "clients": {"heartbeat_seconds": 0.5}}
@@ -125,6 +127,7 @@ def test_a_proxy_that_has_answered_and_is_stopped_is_dead_to_the_other(form: For
 # --- what clients may take
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize(
     ("limit", "count", "size"),
     [({"messages_per_second_per_client": 50}, 300, 10), ({"bytes_per_second_per_client": 100_000}, 4, 99_999)],

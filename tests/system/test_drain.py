@@ -47,7 +47,7 @@ def test_those_who_stay_are_sent_away_one_after_the_other() -> None:
 def test_what_a_client_says_until_it_hears_of_it_is_delivered() -> None:
     with (
         RawService() as service,
-        Sidecar(backend=service.endpoint, clients={"allow": "any"}, process={"drain_seconds": 4.5}) as proxy,
+        Sidecar(backend=service.endpoint, clients={"allow": "any"}, process={"drain_seconds": 7.5}) as proxy,
         RawClient(proxy.public, proxy.server.public) as client,
     ):
         client.begin()
@@ -57,7 +57,7 @@ def test_what_a_client_says_until_it_hears_of_it_is_delivered() -> None:
             behind.send_raw(behind.seal(b"begun", more=True))
             assert client.open(client.recv_frame()) == (b"begun", True, False)
             proxy.signal()
-            time.sleep(3.6)  # it is in the middle of a message all the while it would be sent away
+            time.sleep(5.3)  # it is in the middle of a message all the while it would be sent away
             behind.send_raw(behind.seal(b"ended"))
             assert client.open(client.recv_frame()) == (b"ended", False, False)
             assert client.sock.recv(1) == b""
@@ -70,7 +70,7 @@ def test_what_a_client_says_until_it_hears_of_it_is_delivered() -> None:
 def test_a_request_without_its_reply_is_waited_for() -> None:
     with (
         RawService(socket_type="REP") as service,
-        Sidecar(backend=service.endpoint, clients={"allow": "any"}, process={"drain_seconds": 4.5}) as proxy,
+        Sidecar(backend=service.endpoint, clients={"allow": "any"}, process={"drain_seconds": 7.5}) as proxy,
         Libzmq() as z,
     ):
         client = z.connect(zmq.REQ, proxy.public, server=proxy.server.public)
@@ -79,7 +79,7 @@ def test_a_request_without_its_reply_is_waited_for() -> None:
             behind.handshake()
             assert behind.recv() == [b"", b"question"]
             proxy.signal()
-            time.sleep(3.6)
+            time.sleep(5.3)
             behind.send([b"", b"answer"])
             assert client.recv() == b"answer"
         assert proxy.wait() == 0
@@ -135,7 +135,7 @@ def asking(public: str, server: bytes | None, *others: Asker) -> Iterator[list[A
     assert not [asker.asked for asker in askers if asker.failed]
 
 
-@pytest.mark.parametrize("transport", ["tcp", "ipc"])
+@pytest.mark.parametrize("transport", ["tcp", pytest.param("ipc", marks=pytest.mark.deep)])
 def test_an_upgrade_in_place_fails_no_client(transport: str) -> None:
     with RawService(echo) as service, ExitStack() as stack:
         reuse = {"reuse_port": True, "drain_seconds": 3}

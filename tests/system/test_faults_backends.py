@@ -401,7 +401,9 @@ while True:
 """
 
 
-@pytest.mark.parametrize(("kind", "fitting"), [("REP", zmq.REQ), ("ROUTER", zmq.DEALER)])
+@pytest.mark.parametrize(
+    ("kind", "fitting"), [("REP", zmq.REQ), pytest.param("ROUTER", zmq.DEALER, marks=pytest.mark.deep)]
+)
 def test_two_hundred_sessions_come_back_when_their_service_is_killed_and_starts_again(kind: str, fitting: int) -> None:
     endpoint = f"tcp://127.0.0.1:{free_port()}"
 

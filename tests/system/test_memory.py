@@ -84,6 +84,7 @@ def at_most(proxy: Sidecar, ceiling: int) -> Iterator[None]:
     assert proxy.metric(CEILING) / 2 < max(seen) <= ceiling
 
 
+@pytest.mark.deep
 def test_five_hundred_slow_readers_stay_under_the_ceiling_and_get_everything(tmp_path: Path) -> None:
     ceiling = 16 * MIB
     with (

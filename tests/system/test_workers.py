@@ -124,6 +124,7 @@ def test_clients_are_dealt_out_and_what_is_seen_is_the_sum() -> None:
         assert proxy.metric("curveproxy_sessions_closed_total", reason="client_closed") == 40
 
 
+@pytest.mark.deep
 def test_one_that_does_not_answer_is_trouble_for_whoever_looks() -> None:
     with sidecar() as proxy:
         listed(proxy)
@@ -277,6 +278,7 @@ def test_one_identity_is_one_key_s_in_all_processes() -> None:
                 assert answers(heir.handshake())
 
 
+@pytest.mark.deep
 def test_of_many_that_come_at_once_with_one_identity_one_stays() -> None:
     def slow(peer: Peer) -> None:
         time.sleep(0.3)
@@ -375,6 +377,7 @@ def test_a_drain_serves_those_inside_and_takes_nobody_new(whom: str) -> None:
         assert not any(map(is_there, started))
 
 
+@pytest.mark.deep
 def test_a_drain_while_strangers_come_in_one_after_another_ends_no_session() -> None:
     over = threading.Event()
 
@@ -490,6 +493,7 @@ def test_a_port_in_use_is_an_error() -> None:
         assert answers_often(proxy)
 
 
+@pytest.mark.deep
 def test_a_session_of_any_worker_can_be_ended_on_the_page() -> None:
     admin = f"127.0.0.1:{free_port()}"
     with RawService(echo) as behind:

@@ -237,7 +237,7 @@ def test_nobody_can_say_initiate_before_welcome(listening: Listening) -> None:
 
 
 INITIATES: dict[str, tuple[Spoiled, Fault]] = {
-    "a spoiled cookie": (lambda client: client.initiate(cookie=client.cookie[:-1] + b"\0"), Fault.COOKIE),
+    "a spoiled cookie": (lambda client: client.initiate(cookie=zmtp.damaged(client.cookie)), Fault.COOKIE),
     "another server's cookie": (
         lambda client: client.initiate(cookie=curve.cookie(client.transient.public, bytes(32), bytes(32))),
         Fault.COOKIE,

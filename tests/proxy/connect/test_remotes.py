@@ -312,7 +312,7 @@ def spoiled_welcome(server: RawServer) -> None:
 
 def damaged_welcome(server: RawServer) -> None:
     takes_hello(server)
-    send, server.send_raw = server.send_raw, lambda octets: send(octets[:-1] + bytes([octets[-1] ^ 1]))  # type: ignore[method-assign]
+    send, server.send_raw = server.send_raw, lambda octets: send(zmtp.damaged(octets))  # type: ignore[method-assign]
     server.welcome()
     server.hold()
 

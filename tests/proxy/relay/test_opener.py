@@ -43,7 +43,7 @@ def turn(opens: Opener, octets: bytes) -> Transformed:
     [
         (sealed(3, b"x"), Invalid.GAP),
         (sealed(0, b"x"), Invalid.NONCE),
-        (sealed(1, b"x")[:-1] + b"\0", Invalid.BOX),
+        (zmtp.damaged(sealed(1, b"x")), Invalid.BOX),
         (zmtp.frame(curve.message(KEY, curve.FROM_CLIENT, 1, b"x"), zmtp.MORE), Invalid.OUTER_MORE),
     ],
     ids=["a gap", "a repetition", "damaged", "outer flags that claim more"],
