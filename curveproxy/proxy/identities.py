@@ -84,9 +84,8 @@ class IdentityTable:
 
     def begun(self, session: Session) -> None:
         identity = session.who.identity
-        if identity and not (
-            self._may_share and identity in self._sessions
-        ):  # of those that share one the first counts
+        is_shared = self._may_share and identity in self._sessions  # then the first one counts
+        if identity and not is_shared:
             self._sessions[identity] = session
 
     def ended(self, session: Session) -> None:

@@ -3,7 +3,6 @@
 import fcntl
 import os
 import select
-import shutil
 import signal
 import socket
 import struct
@@ -25,7 +24,7 @@ from support.service import echo
 from curveproxy.wire.codec.suites import available_suites
 from system.endings import ENDED, ending
 from system.facing import facing
-from system.test_drain import Asker, asking
+from system.test_drain import Asker, asking, upgrade
 
 Form = Mapping[str, object]
 
@@ -234,14 +233,6 @@ def unsent(sock: socket.socket) -> int:
 # --- a proxy that leaves
 
 
-def successor(old: Sidecar) -> Sidecar:
-    """One with the same keys and configuration."""
-    new = Sidecar(old.config.read_text(), clean=False)
-    shutil.copytree(old.directory, new.directory, dirs_exist_ok=True)
-    new.admin = old.admin
-    return new
-
-
 @pytest.mark.deep
 @pytest.mark.parametrize("side", ["egress", "ingress"])
 def test_an_upgrade_in_place_of_either_fails_no_client(form: Form, side: str) -> None:
@@ -258,17 +249,7 @@ def test_an_upgrade_in_place_of_either_fails_no_client(form: Form, side: str) ->
             for pause in (0, 0.001, 0.005)
         ]
         with asking(pair.egress.public, None, *busy) as askers:
-            wait_until(lambda: min(asker.asked for asker in askers) > 50, "they are answered")
-            new = stack.enter_context(successor(old))
-            old.clean = False  # who answers on the admin page from here on is the new one
-            old.signal()
-            assert old.wait() == 0
-            before = [asker.asked for asker in askers]
-            wait_until(
-                lambda: all(asker.asked > seen + 50 for asker, seen in zip(askers, before, strict=True)), "still"
-            )
-            new.clean = True
-            assert new.metric("curveproxy_handshakes_total", outcome="admitted") > 0
+            upgrade(old, stack, askers)
         assert "Traceback" not in old.stderr
 
 

@@ -1,10 +1,11 @@
 """A process that leaves: nobody is cut while there is time, and its successor stands beside it."""
 
 import select
+import shutil
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 import pytest
@@ -135,6 +136,22 @@ def asking(public: str, server: bytes | None, *others: Asker) -> Iterator[list[A
     assert not [asker.asked for asker in askers if asker.failed]
 
 
+def upgrade(old: Sidecar, stack: ExitStack, askers: Sequence[Asker]) -> None:
+    """Put one with the same keys and configuration in its place, which answers all as it did. stack: its own."""
+    wait_until(lambda: min(asker.asked for asker in askers) > 50, "they are answered")
+    new = Sidecar(old.config.read_text(), clean=False)
+    shutil.copytree(old.directory, new.directory, ignore=shutil.ignore_patterns("*.sock"), dirs_exist_ok=True)
+    new.admin = old.admin
+    stack.enter_context(new)
+    old.clean = False  # who answers on the admin page from here on is the new one
+    old.signal()
+    assert old.wait() == 0
+    before = [asker.asked for asker in askers]
+    wait_until(lambda: all(asker.asked > seen + 50 for asker, seen in zip(askers, before, strict=True)), "still")
+    new.clean = True
+    assert new.metric("curveproxy_handshakes_total", outcome="admitted") > 0
+
+
 @pytest.mark.parametrize("transport", ["tcp", pytest.param("ipc", marks=pytest.mark.deep)])
 def test_an_upgrade_in_place_fails_no_client(transport: str) -> None:
     with RawService(echo) as service, ExitStack() as stack:
@@ -152,20 +169,7 @@ def test_an_upgrade_in_place_fails_no_client(transport: str) -> None:
             for pause in pauses
         ]
         with asking(old.public, old.server.public, *busy) as askers:
-            wait_until(lambda: min(asker.asked for asker in askers) > 20, "they are answered")
-            new = Sidecar(old.config.read_text(), clean=False)
-            (new.directory / "server.key_secret").write_text((old.directory / "server.key_secret").read_text())
-            new.admin = old.admin
-            stack.enter_context(new)
-            old.clean = False  # who answers on the admin page from here on is the new one
-            old.signal()
-            assert old.wait() == 0
-            before = [asker.asked for asker in askers]
-            wait_until(
-                lambda: all(asker.asked > seen + 20 for asker, seen in zip(askers, before, strict=True)), "still"
-            )
-            new.clean = True
-            assert new.metric("curveproxy_handshakes_total", outcome="admitted") > 0
+            upgrade(old, stack, askers)
         assert "Traceback" not in old.stderr
 
 

@@ -10,13 +10,7 @@ from curveproxy.policy.circuit_breaker import REST_SECONDS
 from curveproxy.proxy.connect.address import Target, address_text
 from curveproxy.proxy.connect.approach import Approach, Judgement, Progress, Then, fault_of
 from curveproxy.proxy.connect.attempt import AttemptError
-from curveproxy.proxy.connect.failures import (
-    UNWANTED,
-    connect_failure,
-    exhausted,
-    furthest,
-    handshake_failure,
-)
+from curveproxy.proxy.connect.failures import UNWANTED, connect_failure, exhausted, furthest, handshake_failure
 from curveproxy.proxy.connect.service_type import ServiceType
 from curveproxy.proxy.errors import DialError, RefusedError
 from curveproxy.proxy.established import Established
