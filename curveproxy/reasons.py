@@ -336,6 +336,72 @@ class Invalid(Reasoned):
     )
 
 
+class CertificateFlaw(Reasoned):
+    """Why a certificate is not believed, or not for who presents it: the cheaper a check, the earlier it is."""
+
+    TOO_LARGE = (
+        "too_large",
+        "the certificate has more than 2,048 octets",
+        "sign it anew for fewer services or topics, or with shorter ones",
+    )
+    MALFORMED = (
+        "malformed",
+        "the certificate is not one by its grammar, or was changed on its way: the detail tells where",
+        "take the file as sign wrote it",
+    )
+    UNKNOWN_FIELD = (
+        "unknown_field",
+        "the certificate has a field that this curveproxy, or this kind of certificate, does not know: it may limit it",
+        "take a newer curveproxy here, or sign it without that field",
+    )
+    VERSION = "version", "the certificate is of another version than 1", "take a newer curveproxy here"
+    KIND = (
+        "kind",
+        "it is a server's certificate where a client's is wanted, or the other way round",
+        "sign the key anew, with --server for a server's and without it for a client's",
+    )
+    OTHER_KEY = (
+        "other_key",
+        "the certificate is of another key than the one that was proved",
+        "present it with the secret key that it belongs to",
+    )
+    AUTHORITY = (
+        "authority",
+        "the authority that the certificate names is not listed here",
+        "list its .authority file among the authorities here, or have the key signed by one that is",
+    )
+    BOUNDS = (
+        "bounds",
+        "its authority may not sign that name here, or not for so long: names and max_days where it is listed",
+        "sign it under another name or for fewer days, or change what is listed",
+    )
+    NOT_YET_VALID = (
+        "not_yet_valid",
+        "the certificate is not valid yet: the clock here, or that of its signer, is wrong",
+        "compare both clocks, and set the wrong one",
+    )
+    EXPIRED = (
+        "expired",
+        "the certificate has ended, or the clock here is ahead",
+        "have the key signed again; compare the clocks if it should still be valid",
+    )
+    REVOKED = (
+        "revoked",
+        "the certificate is on the revocation list: by its serial, its key, its name, or when it was signed",
+        "make a new key and have it signed, if its owner is still wanted",
+    )
+    SERVICE = (
+        "service",
+        "the certificate is not for that service, socket type or identity, or not for the name of that server",
+        "sign the key anew for what it is to be used for",
+    )
+    SIGNATURE = (
+        "signature",
+        "the signature is not of that text by that authority: the certificate was changed or forged",
+        "take the file as sign wrote it; find out who changed it",
+    )
+
+
 class BackendFailure(Reasoned):
     """Why a backend could not be used."""
 

@@ -2,13 +2,13 @@
 
 import pytest
 
-from curveproxy.reasons import BackendFailure, ClientFailure, EgressOutcome, Invalid, Outcome
+from curveproxy.reasons import BackendFailure, CertificateFlaw, ClientFailure, EgressOutcome, Invalid, Outcome
 
 
 def test_every_reason_that_is_told_has_a_hint_of_its_own() -> None:
     """Words come twice (a client's time-out, a backend's), hints must not."""
     outcomes = [outcome for outcome in [*Outcome, *EgressOutcome] if outcome != Outcome.ADMITTED]
-    refusals = [*BackendFailure, *ClientFailure, *outcomes]
+    refusals = [*BackendFailure, *ClientFailure, *CertificateFlaw, *outcomes]
     assert all(reason.cause and reason.remedy for reason in refusals)
     told = [*refusals, *Invalid]
     assert all(reason.hint for reason in told)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from curveproxy.reasons import BackendFailure, ClientFailure, EgressOutcome, Outcome, Reasoned
+from curveproxy.reasons import BackendFailure, CertificateFlaw, ClientFailure, EgressOutcome, Outcome, Reasoned
 
 TEXT = (Path(__file__).parent.parent / "docs" / "troubleshooting.md").read_text()
 
@@ -16,6 +16,7 @@ TEXT = (Path(__file__).parent.parent / "docs" / "troubleshooting.md").read_text(
         ("outcome", [outcome for outcome in Outcome if outcome != Outcome.ADMITTED]),
         ("outcome of an egress", [outcome for outcome in EgressOutcome if outcome != EgressOutcome.ADMITTED]),
         ("reason", list(BackendFailure)),
+        ("flaw", list(CertificateFlaw)),
     ],
 )
 def test_each_reason_stands_in_its_table_in_the_same_words(title: str, reasons: list[Reasoned]) -> None:

@@ -31,6 +31,12 @@ class Fault(StrEnum):
     # the handshakes of ZMTP 1.0 and 2.0
     OLD_HANDSHAKE = "old_handshake"  # a malformed identity or socket type
     SOCKET_TYPE = "socket_type"  # ZMTP 2.0 has no number for the socket type that we should announce
+    # a certificate, as it was presented; whether it is true is no fault of the wire
+    CERTIFICATE_TOO_LARGE = "certificate_too_large"
+    CERTIFICATE_MALFORMED = "certificate_malformed"
+    CERTIFICATE_FIELD = "certificate_field"  # one that is not known, or not for that kind
+    CERTIFICATE_VERSION = "certificate_version"
+    CERTIFICATE_KIND = "certificate_kind"
     # frames and records after the handshake; each but GAP has the name of a ``codec.state.Stop``
     FRAMING = "framing"
     OUTER_MORE = "outer_more"

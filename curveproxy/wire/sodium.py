@@ -12,6 +12,9 @@ from nacl.bindings import (
     crypto_scalarmult_base,
     crypto_secretbox_easy,
     crypto_secretbox_open_easy,
+    crypto_sign,
+    crypto_sign_open,
+    crypto_sign_seed_keypair,
     randombytes,
     sodium_memcmp,
 )
@@ -30,6 +33,7 @@ address = ffi.from_buffer
 AEGIS_SEAL, AEGIS_OPEN = "crypto_aead_aegis256_encrypt", "crypto_aead_aegis256_decrypt"
 BLAKE2B = "crypto_generichash_blake2b_salt_personal"
 _NO_SALT = bytes(16)
+SIGNATURE_SIZE = 64  # of Ed25519
 
 
 def address_of(function: str) -> int:
@@ -136,6 +140,29 @@ def open_secret(box: bytes, nonce: bytes, key: bytes) -> bytes:
     return plain
 
 
+def signing_pair(seed: bytes) -> tuple[bytes, bytes]:
+    """The pair of Ed25519 for a seed of 32 octets: public (32 octets), secret (64)."""
+    public, secret = crypto_sign_seed_keypair(seed)
+    return public, secret
+
+
+def sign(octets: bytes, secret: bytes) -> bytes:
+    """The signature of some octets, 64 octets."""
+    signed: bytes = crypto_sign(octets, secret)
+    return signed[:SIGNATURE_SIZE]
+
+
+def verifies(signature: bytes, octets: bytes, public: bytes) -> bool:
+    """Whether a signature is of these octets and by this key."""
+    if len(signature) != SIGNATURE_SIZE or len(public) != spec.KEY_SIZE:
+        raise ValueError("a signature has 64 octets, a key 32")
+    try:
+        crypto_sign_open(signature + octets, public)
+    except CryptoError:
+        return False
+    return True
+
+
 def equal(left: bytes, right: bytes) -> bool:
     """Whether two strings of octets are the same, in a time that does not tell where they differ."""
     same: bool = sodium_memcmp(left, right)
@@ -146,6 +173,7 @@ __all__ = [
     "AEGIS_OPEN",
     "AEGIS_SEAL",
     "BLAKE2B",
+    "SIGNATURE_SIZE",
     "BoxError",
     "address",
     "address_of",
@@ -165,4 +193,7 @@ __all__ = [
     "seal_at",
     "seal_secret",
     "shared_key",
+    "sign",
+    "signing_pair",
+    "verifies",
 ]

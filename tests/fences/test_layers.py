@@ -26,6 +26,15 @@ LAYERS: dict[str, set[str]] = {
     "wire.z85": set(),
     "wire.proxy_protocol": {"wire.errors", "wire.spec"},
     "wire.zmtp.frame": {"wire.zmtp.command", "wire.errors", "wire.spec"},
+    "wire.timestamp": set(),
+    "wire.certificate": {
+        "wire.errors",
+        "wire.sodium",
+        "wire.spec",
+        "wire.timestamp",
+        "wire.z85",
+        "wire.zmtp.metadata",  # by which the signed octets are encoded
+    },
     "wire.security": {"wire.zmtp.frame", "wire.spec"},
     "wire.initiator": {"wire.security", "wire.errors"},
     "wire.zmtp": {"wire.zmtp", "wire.errors", "wire.initiator", "wire.security", "wire.spec"},
@@ -44,6 +53,15 @@ LAYERS: dict[str, set[str]] = {
     "wire.codec": {"wire"},
     "wire": set(),
     # may they?; pure
+    # a certificate is judged as it is read: it is both octets, whose grammar is the wire's, and a right to come in
+    "policy.certificates": {
+        "policy",
+        "reasons",
+        "wire.certificate",
+        "wire.errors",
+        "wire.timestamp",
+        "wire.z85",
+    },
     "policy": {"policy", "reasons"},
     "reasons": set(),
     # sockets and deadlines: the stages of a connection, which do not know each other
@@ -83,6 +101,7 @@ LAYERS: dict[str, set[str]] = {
     | {"app.process", "app.admin", "app.watch", "app.observe", "app.config", "proxy", "curveproxy"},
     "app.commands": COMMON
     | {"app.commands", "app.process", "app.admin", "app.watch", "app.observe", "app.config", "app.terminal", "proxy"},
+    "app.cli_certificates": COMMON | {"app.commands", "app.config", "app.observe.text", "app.terminal"},
     "app.cli": COMMON | {"app", "proxy", "curveproxy"},
     "app.terminal": {"app.observe.text"},
     "app": set(),

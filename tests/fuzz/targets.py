@@ -47,7 +47,15 @@ def target(*covers: str) -> Callable[[Callable[[Material], None]], Callable[[Mat
 
 def all_targets() -> dict[str, Target]:
     """The whole table. What it drives is imported here, for a fuzzer may want to watch that."""
-    from fuzz import handshake, offers, plain_client, record_session, records, traffic  # noqa: F401  they fill it
+    from fuzz import (  # noqa: F401  they fill it
+        certificates,
+        handshake,
+        offers,
+        plain_client,
+        record_session,
+        records,
+        traffic,
+    )
 
     return dict(_TABLE)
 

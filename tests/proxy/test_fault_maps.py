@@ -8,10 +8,11 @@ import pytest
 from fuzz import faults
 
 import curveproxy
+from curveproxy.policy.certificates.judgement import FLAWS
 from curveproxy.proxy.accept.outcomes import OUTCOMES
 from curveproxy.proxy.connect.failures import CAUSES, FAILURES
 from curveproxy.proxy.relay.commands import INVALID
-from curveproxy.reasons import BackendFailure, ClientFailure, Invalid, Outcome
+from curveproxy.reasons import BackendFailure, CertificateFlaw, ClientFailure, Invalid, Outcome
 from curveproxy.wire.codec.state import Stop
 from curveproxy.wire.errors import Fault
 
@@ -27,6 +28,7 @@ SIDES: dict[str, tuple[Mapping[Fault, str], Set[Fault], str]] = {
     "connect": (FAILURES, faults.OF_A_SERVICE, "zmtp/frame zmtp/metadata zmtp/null zmtp/v1 zmtp/v2 zmtp/negotiation"),
     "egress": (CAUSES, faults.OF_A_SERVER, "zmtp/frame zmtp/metadata curve/client"),
     "relay": (INVALID, faults.OF_A_SESSION, "zmtp/command codec/resync"),
+    "certificates": (FLAWS, faults.OF_A_CERTIFICATE, "certificate"),
 }
 
 each_side = pytest.mark.parametrize(("names", "raised", "files"), SIDES.values(), ids=SIDES)
@@ -65,5 +67,6 @@ def test_every_stop_that_is_about_a_frame_is_a_fault() -> None:
 
 def test_a_map_gives_words_of_its_own_side() -> None:
     lists = {"accept": Outcome, "connect": BackendFailure, "egress": ClientFailure, "relay": Invalid}
+    lists["certificates"] = CertificateFlaw
     for side, (names, _, _) in SIDES.items():
         assert all(type(name) is lists[side] for name in names.values())

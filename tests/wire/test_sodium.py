@@ -95,3 +95,19 @@ def test_the_processor_is_asked_for_aes() -> None:
     wanted = all(f" {flag}" in flags for flag in ("aes", "avx", "pclmulqdq"))
     if "GenuineIntel" in flags or "AuthenticAMD" in flags:
         assert sodium.has_fast_aes() == wanted
+
+
+def test_a_signature_is_of_its_octets_and_its_key() -> None:
+    """The first vector of RFC 8032, and what is not it."""
+    seed = bytes.fromhex("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60")
+    public, secret = sodium.signing_pair(seed)
+    assert public.hex() == "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"
+    signature = sodium.sign(b"", secret)
+    assert signature.hex().startswith("e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e065224901555fb8")
+    assert sodium.verifies(signature, b"", public)
+    assert not sodium.verifies(signature, b"x", public)
+    assert not sodium.verifies(signature, b"", sodium.signing_pair(bytes(32))[0])
+    assert not sodium.verifies(bytes(64), b"", bytes(32))
+    for wrong in ((signature[:-1], public), (signature, public[:-1])):
+        with pytest.raises(ValueError):
+            sodium.verifies(wrong[0], b"", wrong[1])
