@@ -16,6 +16,7 @@ settings.load_profile("unhurried")
 TOOLS = {  # what a test needs beyond Python, by the marker it carries; each marker is declared in pyproject.toml
     "browser": ("chromium",),
     "compiler": ("gcc",),
+    "czmq": ("/usr/include/czmq.h",),
     "haproxy": ("haproxy",),
     "image": ("apt-get", "buildah", "debootstrap", "runc"),
     "java": ("java", "javac", "/usr/share/java/jeromq-0.3.6.jar"),

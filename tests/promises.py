@@ -22,7 +22,7 @@ from prometheus_client import Metric
 import curveproxy
 from curveproxy import reasons
 from curveproxy.app import cli
-from curveproxy.app.config import certificates
+from curveproxy.app.config import authorities, certificates
 from curveproxy.app.config.schema import TABLES
 from curveproxy.app.observe.metrics import Metrics
 from curveproxy.app.watch.clients import ASIDE, KNOWN, SUFFIXES
@@ -116,7 +116,14 @@ def metrics() -> Iterator[str]:
 def words() -> Iterator[str]:
     """Each word of each closed list with its hint."""
     backends = (reasons.BackendFailure, reasons.ClientFailure)
-    for kind in (reasons.Outcome, reasons.EgressOutcome, reasons.Closed, reasons.Invalid, *backends):
+    for kind in (
+        reasons.Outcome,
+        reasons.EgressOutcome,
+        reasons.Closed,
+        reasons.Invalid,
+        *backends,
+        reasons.CertificateFlaw,
+    ):
         for member in kind:
             yield f"{kind.__name__} {member}: {'; '.join(filter(None, (member.cause, member.remedy)))}".rstrip(" :")
 
@@ -292,16 +299,18 @@ def commands(command: click.Command, name: str) -> Iterator[str]:
 
 
 def key_files() -> Iterator[str]:
-    """The two files of a key pair, what a client's certificate may say, and which files count as one."""
+    """The two files of a key pair, and of an authority; what a client's may say, and which files count as one."""
     pair = KeyPair.generate()
     with tempfile.TemporaryDirectory() as directory:
         certificates.write_key_pair(Path(directory) / f"NAME{certificates.SECRET_SUFFIX}", pair)
+        authorities.write_authority(Path(directory), authorities.AuthorityFile.generate("NAME"))
         for path in sorted(Path(directory).iterdir()):
             mode = stat.S_IMODE(path.stat().st_mode)
             yield f"{path.name} {mode:o}:"
             for line in path.read_text().splitlines():
                 field, equals, value = line.partition(" = ")
-                yield f"    {field.partition(',')[0]}{equals}{'Z85' if value else ''}".rstrip()
+                shown = "Z85" if value and value != '"NAME"' else value
+                yield f"    {field.partition(',')[0]}{equals}{shown}".rstrip()
     yield f"metadata of a client's certificate: {' '.join(KNOWN)}"
     yield f"ends of a client's certificate: {' '.join(SUFFIXES)}"
     yield f"ends of what is set aside: {' '.join(ASIDE)}"

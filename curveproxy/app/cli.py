@@ -9,19 +9,13 @@ from typing import Any, NoReturn
 import click
 
 from curveproxy import __version__
+from curveproxy.app.cli_certificates import COMMANDS
 from curveproxy.app.observe.text import printable
-from curveproxy.app.terminal import fail, tell, unbuffer_stderr
+from curveproxy.app.terminal import Command, fail, tell, unbuffer_stderr
 from curveproxy.policy.socket_types import SOCKET_TYPES
 from curveproxy.wire.errors import CodecError
 
 # Modules are imported where they are needed: --version and keygen start quickly, and run loads nothing of the others.
-
-
-class Command(click.Command):
-    """A subcommand, whose summary is shown whole."""
-
-    def get_short_help_str(self, limit: int = 0) -> str:  # noqa: ARG002  lines are wrapped
-        return super().get_short_help_str(1000)
 
 
 class Group(click.Group):
@@ -251,3 +245,7 @@ def demo(once: bool) -> None:
     from curveproxy.app.commands.demo import demo as run_demo
 
     run_demo(once)
+
+
+for certificates in COMMANDS:
+    main.add_command(certificates)

@@ -1,11 +1,20 @@
-"""What a command says to the person at the terminal: on stderr, beside the data."""
+"""What a command says to the person at the terminal: its help, and on stderr, beside the data."""
 
 import io
 import sys
 from contextlib import suppress
 from typing import NoReturn
 
+import click
+
 from curveproxy.app.observe.text import printable
+
+
+class Command(click.Command):
+    """A subcommand, whose summary is shown whole."""
+
+    def get_short_help_str(self, limit: int = 0) -> str:  # noqa: ARG002  lines are wrapped
+        return super().get_short_help_str(1000)
 
 
 def unbuffer_stderr() -> None:

@@ -20,6 +20,8 @@ SECRET_SUFFIX = ".key_secret"  # noqa: S105  a suffix
 SECRET_MODE = 0o600
 PUBLIC_MODE = 0o644
 KEY_LETTERS = 40
+# The section of a signed certificate that no other has.
+SIGNED = "certificate"
 # A certificate has a few hundred octets. A file that is much larger is something else.
 LARGEST = 65536
 
@@ -37,12 +39,14 @@ class Certificate:
     """The content of a key file. public, secret: 32 octets each; metadata: of the section of that name.
 
     elsewhere: names of settings outside of ``metadata`` that are no keys of ``curve``.
+    is_signed: it is one of ``wire.certificate``, which is valid for a time, and for those who know its authority.
     """
 
     public: bytes
     secret: bytes | None = field(default=None, repr=False)
     metadata: dict[str, str] = field(factory=dict)
     elsewhere: frozenset[str] = frozenset()
+    is_signed: bool = False
 
 
 def read_certificate(path: Path) -> Certificate:
@@ -58,7 +62,7 @@ def read_certificate(path: Path) -> Certificate:
         raise NoCertificateError(f"{path} holds no public key: is it a certificate of CZMQ or zmq.auth")
     metadata = sections.pop("metadata", {})
     elsewhere = {name for section in sections.values() for name in section} - {"public-key", "secret-key"}
-    return Certificate(public, secret, metadata, frozenset(elsewhere))
+    return Certificate(public, secret, metadata, frozenset(elsewhere), is_signed=SIGNED in sections)
 
 
 def read_key_pair(path: Path) -> KeyPair:
@@ -136,13 +140,18 @@ def _write(path: Path, public: bytes, secret: bytes | None, mode: int) -> None:
     lines.append(f'    public-key = "{z85.encode(public)}"')
     if secret:
         lines.append(f'    secret-key = "{z85.encode(secret)}"')
+    write_new(path, "\n".join(lines) + "\n", mode)
+
+
+def write_new(path: Path, text: str, mode: int) -> None:
+    """Write a file that is not there yet, and its directory if need be. Raises KeyFileError."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # With its mode from the beginning, and never through a link.
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
         try:
             with os.fdopen(descriptor, "w") as file:
-                file.write("\n".join(lines) + "\n")
+                file.write(text)
         except OSError:
             path.unlink()
             raise

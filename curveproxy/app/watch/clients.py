@@ -67,6 +67,9 @@ def read_client(path: Path) -> Client:
     certificate = read_certificate(path)
     if certificate.secret is not None:
         raise KeyFileError(f"{path} holds a secret key: leave it to its owner, and put the public half here")
+    if certificate.is_signed:  # as a key without an end it would let its owner in for ever
+        hint = "this directory takes keys, and knows no authority: put the .key file here"
+        raise KeyFileError(f"{path} is a certificate that an authority has signed: {hint}")
     _check_names(path, certificate.metadata, certificate.elsewhere)
     lists = {name: text.replace(",", " ").split() for name, text in certificate.metadata.items()}
     identity = certificate.metadata.get("identity", "").encode()

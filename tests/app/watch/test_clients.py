@@ -13,9 +13,10 @@ import trio
 import zmq.auth
 from hypothesis import given
 from hypothesis import strategies as st
+from support.certificates import certificate
 
 from curveproxy.app.config.certificates import KeyFileError, write_key_pair
-from curveproxy.app.watch.clients import Client, Clients, read_client
+from curveproxy.app.watch.clients import UNREADABLE, Client, Clients, read_client
 from curveproxy.app.watch.files import Stamp
 from curveproxy.policy.access import AccessList
 from curveproxy.wire import z85
@@ -404,3 +405,15 @@ def test_an_empty_list_is_a_list_and_is_told(tmp_path: Path) -> None:
     assert not Clients(tmp_path, [], False, log).load().allows(A)
     assert log.lines == ["nobody can connect"]
     assert Clients(None, [], True, log).load().allows(A)
+
+
+@pytest.mark.parametrize("name", ["desk-7.cert", "desk-7.key", "desk-7"])
+def test_a_signed_certificate_is_no_key_without_an_end(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(certificate(identity="desk-7", services="orders"))
+    log = Log()
+    assert not Clients(tmp_path, [], False, log).load().names
+    assert log.lines[0] == UNREADABLE
+    with pytest.raises(KeyFileError, match="a certificate that an authority has signed: this directory takes keys"):
+        read_client(tmp_path / name)
+    written(tmp_path / "plain.cert")
+    assert set(Clients(tmp_path, [], False, log).load().names.values()) == {"plain"}
