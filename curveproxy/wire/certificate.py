@@ -44,10 +44,9 @@ NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 SERIAL = re.compile(r"[0-9a-f]{16}")
 SOCKET_TYPES, LIMITS = "socket-types", ("max-sessions", "messages-per-second", "bytes-per-second")
 
-_SECTION = re.compile(rb"metadata|curve|certificate")
-_LINE = re.compile(rb' {4}([a-z][a-z0-9-]{0,31}) = "([\x20\x21\x23-\x7e]{0,1024})"')
+_SECTIONS = frozenset({"metadata", "curve", "certificate"})
+_LINE = re.compile(r' {4}([a-z][a-z0-9-]{0,31}) = "([\x20\x21\x23-\x7e]{0,1024})"')
 _VALUE = re.compile(r"[\x20\x21\x23-\x7e]{0,1024}")
-_COMMENT = re.compile(rb"#[\x20-\x7e]*")
 _WORD = re.compile(r"(?:[^ %]|%[0-9A-Fa-f]{2})+")
 _OCTET = re.compile(rb"%([0-9A-Fa-f]{2})")
 _SOCKET_TYPE = re.compile(r"[A-Z]{1,16}")
@@ -165,14 +164,16 @@ def _malformed(detail: str) -> PeerError:
 
 def _fields(text: bytes) -> tuple[dict[str, str], bytes]:
     """The fields by their names, and the text without its comments."""
+    if not text.isascii():
+        raise _malformed("it has letters beyond ASCII")
     fields: dict[str, str] = {}
-    kept, sections, section = [], set(), b""
-    *lines, rest = text.split(b"\n")
+    kept, sections, section = [], set(), ""
+    *lines, rest = text.decode().split("\n")
     for number, line in enumerate(lines, 1):
-        if not line or _COMMENT.fullmatch(line):
+        if not line or (line[0] == "#" and line.isprintable()):
             continue
-        kept.append(line + b"\n")
-        if _SECTION.fullmatch(line):
+        kept.append(line)
+        if line in _SECTIONS:
             if line in sections:
                 raise _malformed(f"line {number}: a section comes twice")
             sections.add(section := line)
@@ -185,18 +186,18 @@ def _fields(text: bytes) -> tuple[dict[str, str], bytes]:
         raise _malformed("its last line has no end")
     if len(fields) > FIELDS_MAX:
         raise _malformed(f"it has more than {FIELDS_MAX} fields")
-    return fields, b"".join(kept)
+    return fields, "\n".join([*kept, ""]).encode()
 
 
-def _field(line: bytes, number: int, section: bytes) -> tuple[str, str]:
+def _field(line: str, number: int, section: str) -> tuple[str, str]:
     """A line's name and value. section: in which it stands."""
     found = _LINE.fullmatch(line)
     if found is None:
         raise _malformed(f"line {number} is none of a certificate's")
-    name, value = found[1].decode(), found[2].decode()
+    name, value = found.groups()
     if name not in _KNOWN and not name.startswith(_NOTE):
         raise PeerError(Fault.CERTIFICATE_FIELD, f"line {number}: a field that is not known")
-    if section != (b"curve" if name == _KEY else b"certificate"):
+    if section != ("curve" if name == _KEY else "certificate"):
         raise _malformed(f"line {number}: a field that stands in another section than its own")
     return name, value
 

@@ -3,6 +3,7 @@
 import hashlib
 import random
 import re
+import textwrap
 from collections.abc import Mapping
 
 import nacl.bindings
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from support import certificates
 from support.certificates import CLIENT, FROM_SECONDS, FULL, KEY, SERVER, UNTIL_SECONDS, certificate, signed, text_of
 from support.handshake import fault_of
+from support.process import ROOT
 from zmq.utils import z85
 
 from curveproxy.wire.certificate import FIELDS_MAX, MOST, read_untrusted, signed_octets, write
@@ -40,6 +42,14 @@ def test_the_vector_is_what_we_write() -> None:
     assert text.encode() == certificates.VECTOR_TEXT
     without = write(certificates.VECTOR, certificates.SEED)
     assert without.encode() == read_untrusted(certificates.VECTOR_TEXT).text
+
+
+def test_the_docs_show_that_one_and_every_field() -> None:
+    text = (ROOT / "docs" / "certificates.md").read_text()
+    [shown] = re.findall(r"(?m)^    #   signed by.*\n(?:    .*\n|\n)*?    certificate\n(?: {8}.*\n)*", text)
+    assert textwrap.dedent(shown).encode() == certificates.VECTOR_TEXT
+    rows = "".join(re.findall(r"(?m)^\| (`.*?`) \|", text.partition("| field |")[2]))
+    assert set(re.findall(r"`([a-z-]+)`", rows)) == {*FULL, *SERVER, "authority", "signature"} - {"note-of-ours"}
 
 
 def test_all_fields_of_a_client_are_read() -> None:

@@ -1,9 +1,12 @@
 """The revocation list: its four kinds of lines."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.certificates import CLIENT, FROM_SECONDS, KEY, OTHER_KEY, OTHER_SEED, authority_key, certificate
+from support.process import ROOT
 from zmq.utils import z85
 
 from curveproxy.policy.certificates.revocations import Revocations
@@ -40,6 +43,12 @@ def test_comments_and_blanks_are_passed_over_and_a_key_may_have_the_letter() -> 
     found = Revocations.read(text)
     assert found == Revocations(frozenset({"9f86d081884c7d65"}), frozenset({z85.decode(odd)}), frozenset({"lamp"}))
     assert found.count == 3
+
+
+def test_the_list_in_the_docs_is_one() -> None:
+    text = (ROOT / "docs" / "certificates.md").read_text()
+    found = Revocations.read("\n".join(re.findall(r"(?m)^    ((?:serial|key|name|before) .*)$", text)))
+    assert (found.count, found.serials, found.names) == (4, frozenset({"9f86d081884c7d65"}), frozenset({"desk-7"}))
 
 
 def test_what_stands_twice_counts_once() -> None:
