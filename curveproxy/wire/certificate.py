@@ -136,12 +136,12 @@ def write(fields: Mapping[str, str], seed: bytes, comments: Sequence[str] = ()) 
     fields: those of the document, as they are written; version, authority and signature are put in here.
     seed: of the authority, 32 octets; comments: one line each. Raises LocalError for what can not be read again.
     """
+    for name, value in fields.items():
+        if _VALUE.fullmatch(value) is None:
+            raise LocalError(f"its {name} has letters beyond ASCII, quotes, or more than 1,024: in words %XX is any")
     public, secret = sodium.signing_pair(seed)
     whole = {**fields, "version": VERSION, "authority": z85.encode(public)}
     whole["signature"] = z85.encode(sodium.sign(signed_octets(whole), secret))
-    for name, value in whole.items():
-        if _VALUE.fullmatch(value) is None:
-            raise LocalError(f"its {name} has letters beyond ASCII, quotes, or more than 1,024: in words %XX is any")
     lines = [f"#   {comment}" for comment in comments] + [""] * bool(comments)
     lines += ["metadata", "curve", _written(_KEY, whole), "certificate"]
     others = sorted(whole.keys() - {_KEY, *_FIRST, *_LAST})

@@ -132,6 +132,8 @@ def _key_to_sign(options: SignOptions) -> bytes:
     found = read_certificate(options.key)
     if found.secret is not None:
         raise KeyFileError(f"{options.key} holds a secret key, which its owner alone may have: name the .key file")
+    if found.is_signed:  # what it restricts would be lost as well
+        raise KeyFileError(f"{options.key} is a certificate already: name the .key file of that key")
     lost = sorted((found.metadata.keys() & set(KNOWN)) - options.of_a_client.keys())
     if lost and not options.server:
         hint = f"say --{lost[0]} here, or take it out of the file"

@@ -138,9 +138,10 @@ def test_nothing_is_overwritten(desk: Desk) -> None:
     assert desk.sign(out=desk.directory / "out" / "x.cert")[1].name == "desk-7"
 
 
-def test_a_certificate_is_signed_again_as_the_key_in_it(desk: Desk) -> None:
+def test_a_certificate_is_not_signed_again_for_its_restrictions_would_be_lost(desk: Desk) -> None:
     (old := desk.directory / "desk-8.cert").write_bytes(certificate())
-    assert desk.sign(key=old, out=desk.directory / "new.cert")[1].name == "desk-8"
+    with pytest.raises(KeyFileError, match="is a certificate already: name the"):
+        desk.sign(key=old, out=desk.directory / "new.cert")
 
 
 @pytest.mark.parametrize(
@@ -169,6 +170,7 @@ def test_options_that_do_not_go_together(options: Options, sentence: str) -> Non
         ({"services": "a  b"}, "its services: it is not made of words"),
         ({"services": 'a"b'}, "its services has letters beyond ASCII, quotes"),
         ({"services": "größe"}, "letters beyond ASCII"),
+        ({"services": "\udcff"}, "letters beyond ASCII"),
         ({"identity": "a b"}, "a space is %20"),
         ({"topics": "a *"}, "is %2A"),
         ({"topics": "t" * 1025}, "or more than 1,024"),
