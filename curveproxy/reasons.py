@@ -120,6 +120,21 @@ class Outcome(Reasoned):
             'libzmq gives up when it is refused, unless refusal = "close"'
         ),
     )
+    CERTIFICATE = (
+        "certificate",
+        "the client's certificate is not believed, or not for this: the detail begins with the flaw",
+        "look the flaw up, and have the key signed anew",
+    )
+    CERTIFICATE_EXPIRED = (
+        "certificate_expired",
+        "the client's certificate has ended, or has not begun, by the clock here",
+        "have its key signed again, or compare the clocks; the client comes again by itself",
+    )
+    CERTIFICATE_ASKED = (
+        "certificate_asked",
+        "an egress asked for the certificates of the server, and was given them: it comes again with CURVE",
+        "nothing: it is no failure",
+    )
     SOCKET_TYPE = (
         "socket_type",
         "the client's socket type does not fit the service's, as SUB does not fit ROUTER, or its certificate",
@@ -291,6 +306,11 @@ class Closed(Reasoned):
     IDLE = "idle"
     HEARTBEAT = "heartbeat"
     REVOKED = "revoked"
+    EXPIRED = (
+        "expired",
+        "its client's certificate has ended, and no other has come in its place",
+        "have its key signed again in time: into the clients directory here, or where the client presents it",
+    )
     REPLACED = (
         "replaced",
         "its client came again with the same identity: it had lost its network, or another host has its key file",
@@ -333,6 +353,11 @@ class Invalid(Reasoned):
         "not_subscribed",
         "a cancellation of what the subscriber has not subscribed to, of which old publishers die",
         "nothing, now and then: a subscriber may say so whose subscriptions were lost before they were sent",
+    )
+    TOPIC = (
+        "topic",
+        "a subscription, or a published message, of a topic that is not among those of the client's key",
+        "add its prefix to topics, or publish-topics, of its certificate or key file, if the client is to have it",
     )
 
 
@@ -528,6 +553,31 @@ class ClientFailure(Reasoned):
         "records",
         "records are required, and the server agrees to none: it is no curveproxy, or its settings do not fit",
         'put curveproxy before it, compare record_suites, or set records = "auto"',
+    )
+    CERTIFICATE = (
+        "certificate",
+        "the server's certificate is not believed here: the detail begins with the flaw",
+        "look the flaw up, and have the server's key signed anew, or list the authority that signed it",
+    )
+    CERTIFICATE_EXPIRED = (
+        "certificate_expired",
+        "the server's certificate has ended, or has not begun, by the clock here",
+        "have the server's key signed again there, or compare the clocks",
+    )
+    CERTIFICATE_NAME = (
+        "certificate_name",
+        "none of the server's certificates is for the server_name that is expected here",
+        "correct server_name, or have the server's key signed for that name",
+    )
+    CERTIFICATE_OLDER = (
+        "certificate_older",
+        "the server's certificate was signed before one that was seen there: an old one is passed off, or put back",
+        "put the newest certificate there; look who is between here and the server",
+    )
+    CERTIFICATE_NONE = (
+        "certificate_none",
+        "the server closes at the question for its certificates, is silent, or has none",
+        "set certificates at the service there, or name a file as server_certificate here",
     )
     SOCKET_TYPE = (
         "socket_type",

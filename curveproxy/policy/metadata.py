@@ -20,6 +20,9 @@ PROBE = "x-curveproxy-probe"
 # it announces ZMTP 3.0. (We announce that because a subscription is a message there.)
 ANSWERS_PING = "X-Curveproxy-Ping"
 
+# The certificate of the client's key, its whole text without comments.
+CERTIFICATE = "X-Curveproxy-Certificate"
+
 
 def is_safe_identity(identity: bytes | None) -> bool:
     """Whether an identity can do a service no harm.

@@ -6,8 +6,11 @@ from typing import Protocol
 
 from attrs import frozen
 
+from curveproxy.policy.access.terms import Bearer, Grant
+from curveproxy.policy.metadata import CERTIFICATE
 from curveproxy.proxy.established import Established
 from curveproxy.reasons import Outcome
+from curveproxy.wire.zmtp.metadata import find
 
 
 @frozen
@@ -30,12 +33,26 @@ class Applicant:
     user: str = ""
     has_records: bool = False
 
+    def bearer(self, service: str) -> Bearer:
+        """Who it is, to the list of clients of that service."""
+        said = self.metadata
+        return Bearer(self.key, service, find(said, "Socket-Type"), find(said, "Identity") or b"")
+
+    @property
+    def certificate(self) -> bytes | None:
+        """The text of the certificate that it presents."""
+        return find(self.metadata, CERTIFICATE)
+
 
 class Applying(Protocol):
     """The connection of an applicant. Either ``welcome`` or ``refuse`` is called, once."""
 
     @property
     def applicant(self) -> Applicant: ...
+
+    @property
+    def grant(self) -> Grant:
+        """On what grounds it may come in."""
 
     @property
     def socket(self) -> socket.socket: ...

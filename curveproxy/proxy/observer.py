@@ -132,6 +132,9 @@ class Observer(Protocol):
         client: of one that has proved its key, the operator's name for it, else the key in Z85; of an egress the user.
         """
 
+    def certificate_judged(self, result: str) -> None:
+        """A client's certificate was judged: ``valid``, ``cached``, or a word of ``CertificateFlaw``."""
+
     def admitted(self, session: SessionView, seconds: float) -> None:
         """READY has been written, ``seconds`` after accept."""
 

@@ -5,18 +5,18 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 
 import trio
 
-from curveproxy.policy.access import AccessList
+from curveproxy.policy.access.access_list import AccessList
 from curveproxy.proxy.accept.listener import Listener
 from curveproxy.proxy.accept.listeners import Listeners, Place, place_of
 from curveproxy.proxy.capacity import Capacity
 from curveproxy.proxy.drain import end_sessions
-from curveproxy.proxy.identities import IdentityRegistry
 from curveproxy.proxy.net.buffers import BufferPool
 from curveproxy.proxy.net.memory import MemoryBudget
 from curveproxy.proxy.net.reactor import FailsAlone, Reactor
 from curveproxy.proxy.observer import Observer, ServerFigures, ServiceFigures, SessionView
 from curveproxy.proxy.relay.session import Session
 from curveproxy.proxy.service import Service, ServiceEnv
+from curveproxy.proxy.sessions.identities import IdentityRegistry
 from curveproxy.proxy.settings import ServiceSettings
 
 # How many handlers are served in one turn. Sessions come first: a flood of new connections does not starve them.

@@ -1,5 +1,6 @@
 """A service decides who is let in, dials what lies behind it, and owns the sessions."""
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 from socket import socket
@@ -7,7 +8,8 @@ from socket import socket
 import trio
 from attrs import frozen
 
-from curveproxy.policy.access import AccessList
+from curveproxy.policy.access.access_list import AccessList
+from curveproxy.policy.access.terms import Grant
 from curveproxy.policy.metadata import ANSWERS_PING, for_service, is_probe
 from curveproxy.proxy.applying import Applicant, Applying
 from curveproxy.proxy.capacity import Capacity
@@ -16,20 +18,20 @@ from curveproxy.proxy.connect.dialer import Dialer
 from curveproxy.proxy.connect.recovery import Recovery
 from curveproxy.proxy.errors import RefusedError
 from curveproxy.proxy.established import Established
-from curveproxy.proxy.identities import IdentityRegistry, IdentityTable
 from curveproxy.proxy.net.buffers import BufferPool
 from curveproxy.proxy.net.endpoint import Endpoint
 from curveproxy.proxy.net.memory import MemoryBudget
 from curveproxy.proxy.net.reactor import Reactor, Spawn
 from curveproxy.proxy.observer import Observer, ServiceFigures
-from curveproxy.proxy.pending import PendingSession
 from curveproxy.proxy.relay.env import AdmittedClient, RelayEnv
 from curveproxy.proxy.relay.session import Session
-from curveproxy.proxy.sessions import SessionTable
+from curveproxy.proxy.sessions.authorizer import Authorizer, identity_of
+from curveproxy.proxy.sessions.identities import IdentityRegistry, IdentityTable
+from curveproxy.proxy.sessions.pending import PendingSession
+from curveproxy.proxy.sessions.table import SessionTable
 from curveproxy.proxy.settings import ServiceSettings
 from curveproxy.reasons import Closed, Outcome
 from curveproxy.wire import z85
-from curveproxy.wire.zmtp.metadata import find
 
 _NUMBERS = count(1)
 
@@ -44,6 +46,7 @@ class ServiceEnv:
     spawn: starts a task whose errors end its owner alone.
     make_room: frees a descriptor when there is none; False when it can not.
     registry: of identities, where other processes relay the same services.
+    wall_clock: Unix seconds, by which certificates are judged.
     """
 
     reactor: Reactor
@@ -53,28 +56,34 @@ class ServiceEnv:
     spawn: Spawn
     make_room: Callable[[], bool]
     registry: IdentityRegistry | None = None
+    wall_clock: Callable[[], float] = time.time
 
 
 class Service:
     """One ``[[service]]`` or ``[[egress]]`` at work.
 
-    settings, clients: as they are now; see ``configure`` and ``admit``.
+    settings: as they are now; see ``configure``.
     sessions: those that have begun and not ended.
     """
 
     def __init__(self, settings: ServiceSettings, clients: AccessList, observer: Observer, env: ServiceEnv) -> None:
-        self.settings, self.clients, self.observer = settings, clients, observer
-        self.sessions = SessionTable(settings, clients)
+        self.settings, self.observer = settings, observer
+        self.sessions = SessionTable(settings)
         self._pending: set[PendingSession] = set()
         self._resume_parked: Callable[[], None] = _nobody_waits
-        self._is_leaving = False
         self._capacity, self._reactor, self._spawn = env.capacity, env.reactor, env.spawn
         may_share = settings.egress is not None
         self._identities = IdentityTable(settings.name, observer, env.registry, may_share=may_share)
+        self._authorizer = Authorizer(settings, clients, observer, self._identities, self.sessions, env.wall_clock)
         self._recovery = Recovery(observer, env.spawn, lambda: self._resume_parked())
         self._dialer = Dialer(settings, observer, env.reactor, env.spawn, env.make_room, self._recovery)
         throttle, traffic = self.sessions.throttle, self.sessions.traffic
         self._relay_env = RelayEnv(env.reactor, env.pool, env.memory, throttle, traffic, observer, env.spawn)
+
+    @property
+    def clients(self) -> AccessList:
+        """The list of clients that is in force."""
+        return self._authorizer.clients
 
     # --- figures
 
@@ -120,13 +129,13 @@ class Service:
     def configure(self, settings: ServiceSettings) -> None:
         """Use other settings for new clients. The listener must be configured too."""
         self.settings = settings
+        self._authorizer.configure(settings)
         self._dialer.configure(settings)
         self.sessions.configure(settings)
 
     def admit(self, clients: AccessList) -> None:
         """Use another list of clients, and end the sessions of those that are no longer allowed."""
-        self.clients = clients
-        self.sessions.admit(clients)
+        self._authorizer.admit(clients)
 
     def share_clients(self, elsewhere: Mapping[bytes, int]) -> Mapping[bytes, int]:
         """Set how many sessions the clients with limits have in other processes. Returns how many they have here."""
@@ -134,7 +143,7 @@ class Service:
 
     def leave(self) -> None:
         """Refuse new clients, and those that are pending. Sessions stay."""
-        self._is_leaving = True
+        self._authorizer.leave()
         for pending in list(self._pending):
             pending.cancel(RefusedError(Outcome.SHUTDOWN))
 
@@ -154,43 +163,31 @@ class Service:
     # --- as the gate of a listener
 
     def name_of(self, applicant: Applicant) -> str:
-        return _name_of(applicant, self.clients)
+        return self.clients.name(applicant.key) or _without_name(applicant)
 
-    def objection(self, applicant: Applicant) -> RefusedError | None:
-        """Why an applicant is refused at once; None when its service may be dialled."""
-        if (refusal := self.check(applicant)) is not None:
-            return refusal
+    def judge(self, applicant: Applicant) -> Grant | RefusedError:
+        """On what grounds an applicant may come in, so that its service is dialled; or why it may not."""
+        grant = self._authorizer.judge(applicant)
         limit = self._capacity.sessions_limit(self.settings.admission.max_sessions)
-        if self.places_in_use >= limit or self._capacity.is_full:
+        if isinstance(grant, Grant) and (self.places_in_use >= limit or self._capacity.is_full):
             return RefusedError(Outcome.SESSIONS_LIMIT)
-        return None
+        return grant
 
-    def check(self, applicant: Applicant) -> RefusedError | None:
-        """Why an applicant is not allowed; None when it is."""
-        if (refusal := _not_allowed(applicant, self.settings, self.clients)) is not None:
-            return refusal
-        key, identity = applicant.key, _identity_of(applicant, self.clients)
-        if self._identities.is_of_another(identity, key):
-            return RefusedError(Outcome.IDENTITY_IN_USE)
-        if self._is_leaving:
-            return RefusedError(Outcome.SHUTDOWN)
-        # A client with the identity of a session replaces one of its own.
-        if not self._identities.has_session(identity) and self.sessions.is_full(key):
-            at_most = f"at most {self.sessions.limits(key).max_sessions}"
-            return RefusedError(Outcome.CLIENT_SESSIONS_LIMIT, at_most)
-        return None
+    def review(self, applicant: Applicant, grant: Grant) -> Grant | RefusedError:
+        return self._authorizer.review(applicant, grant)
 
     def apply(self, applying: Applying) -> None:
         """Make a pending session of an applicant."""
-        applicant = applying.applicant
+        applicant, grant = applying.applicant, applying.grant
         who = AdmittedClient(
-            _name_of(applicant, self.clients),
+            grant.name or _without_name(applicant),
             applicant.address,
             applicant.key,
             applicant.server_key,
-            _identity_of(applicant, self.clients),
+            identity_of(applicant, grant),
             next(_NUMBERS),
             is_probe(applicant.metadata),
+            grant,
         )
         pending = PendingSession(self, applying, who, self._reactor, self.observer, self._spawn)
         claims = self._identities.expect(pending)
@@ -254,28 +251,9 @@ class Service:
         self.observer.closed(session, session.reason or Closed.INTERNAL)
 
 
-def _not_allowed(applicant: Applicant, settings: ServiceSettings, clients: AccessList) -> RefusedError | None:
-    """Why a client may not come in whoever else is there; None when it may."""
-    if settings.egress is not None and not settings.egress.allows(applicant.user):
-        return RefusedError(Outcome.CLIENT_UNKNOWN, applicant.user)
-    said = applicant.metadata
-    objection = clients.check(applicant.key, find(said, "Socket-Type"), find(said, "Identity") or b"")
-    if objection is not None:
-        return RefusedError(*objection)
-    needs_records = settings.egress is None and settings.requires_records
-    return RefusedError(Outcome.RECORDS) if needs_records and not applicant.has_records else None
-
-
-def _name_of(applicant: Applicant, clients: AccessList) -> str:
-    """The operator's name for a client, else its key in Z85; of one without a key its user, or its address."""
-    return clients.name(applicant.key) or z85.encode(applicant.key) or applicant.user or applicant.address
-
-
-def _identity_of(applicant: Applicant, clients: AccessList) -> bytes:
-    """The identity that a service is told. A probe has none: it replaces nobody."""
-    if is_probe(applicant.metadata):
-        return b""
-    return clients.identity(applicant.key, find(applicant.metadata, "Identity") or b"")
+def _without_name(applicant: Applicant) -> str:
+    """What a client is called that has no name: its key in Z85; without a key its user, or its address."""
+    return z85.encode(applicant.key) or applicant.user or applicant.address
 
 
 def _told_of(who: AdmittedClient, settings: ServiceSettings) -> dict[str, bytes]:

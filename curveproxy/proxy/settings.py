@@ -5,6 +5,7 @@ from functools import cached_property
 
 from attrs import field, frozen
 
+from curveproxy.policy.access.authorities import Trust
 from curveproxy.policy.limits import (
     UNLIMITED,
     WHOLE,
@@ -45,6 +46,10 @@ class EgressSettings:
     remotes: CURVE servers, in the order in which they are tried, at least one.
     server_keys: their public keys, 32 octets each; any of them may have any.
     keys: who we are to them.
+    trust: whose certificates tell those keys, in place of ``server_keys``; None where keys are pinned.
+    server_name: what the servers must be called there; empty for the host of each endpoint.
+    server_certificate: the text that is taken in place of the question for it; empty where they are asked.
+    certificate: the text of ours, which they are presented; empty for none.
     client_socket_type: of local clients that can not tell theirs (ZMTP 1.0); empty where there are none.
     allow_uids: whose processes may connect to a Unix socket; empty for whoever its mode lets in.
     socket_mode: the permissions of that socket.
@@ -53,6 +58,10 @@ class EgressSettings:
     remotes: tuple[Endpoint, ...]
     server_keys: tuple[bytes, ...]
     keys: KeyPair
+    trust: Trust | None = None
+    server_name: str = ""
+    server_certificate: bytes = b""
+    certificate: bytes = b""
     client_socket_type: str = ""
     allow_uids: frozenset[int] = frozenset()
     socket_mode: int = 0o600
@@ -67,6 +76,7 @@ class ServiceSettings:
     """The settings of one service, or of one egress. A list of clients is not among them: it changes while it runs.
 
     server_keys: a client may use any of them; none for an egress, whose clients have no CURVE.
+    certificates: the texts of those of our server keys, for whoever asks; empty where nobody is told.
     egress: what an egress has; None for a service. Its ``backend`` is the first of its remotes.
     proxy_protocol_from: load balancers whose PROXY header is believed.
     xpub_messages: an XPUB is sent messages too, and not only subscriptions.
@@ -85,6 +95,7 @@ class ServiceSettings:
     zmtp1_identities: bool = False
     xpub_messages: bool = False
     proxy_protocol_from: tuple[Network, ...] = ()
+    certificates: tuple[bytes, ...] = ()
     admission: AdmissionLimits = field(factory=AdmissionLimits)
     messages: MessageLimits = field(factory=MessageLimits)
     client_limits: ClientLimits = UNLIMITED

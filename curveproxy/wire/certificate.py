@@ -23,9 +23,9 @@ begin with ``note-`` are signed, and mean nothing.
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from curveproxy.wire import sodium, spec, z85
 from curveproxy.wire.errors import Fault, LocalError, PeerError
@@ -67,7 +67,7 @@ _LAST = ("authority", "signature")
 
 @frozen
 class Certificate:
-    """What a text says, as its grammar has it. Whether it is true is for ``verifies`` and for ``policy.certificates``.
+    """What a text says, as its grammar has it. Whether it is true is for ``verifies`` and for ``policy.access``.
 
     key, authority: public keys of CURVE and of Ed25519, 32 octets each; signature: 64.
     kind: ``client`` or ``server``; names: what a server may be called, empty for a client.
@@ -101,6 +101,10 @@ class Certificate:
     def verifies(self) -> bool:
         """Whether the authority that it names has signed it."""
         return sodium.verifies(self.signature, self.signed, self.authority)
+
+    def without_text(self) -> Self:
+        """The same for one who only wants to know what it says."""
+        return evolve(self, text=b"", signed=b"", signature=b"")
 
 
 def read_untrusted(text: bytes) -> Certificate:

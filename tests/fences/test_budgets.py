@@ -24,7 +24,7 @@ from support.plain_steps import signature
 from support.process import free_port
 from support.service import RawService, echo
 
-from curveproxy.policy.access import AccessList
+from curveproxy.policy.access.access_list import AccessList
 from curveproxy.policy.limits import MessageLimits, RecordsMode
 from curveproxy.proxy.net.endpoint import Endpoint
 from curveproxy.proxy.server import Server

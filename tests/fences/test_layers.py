@@ -54,7 +54,7 @@ LAYERS: dict[str, set[str]] = {
     "wire": set(),
     # may they?; pure
     # a certificate is judged as it is read: it is both octets, whose grammar is the wire's, and a right to come in
-    "policy.certificates": {
+    "policy.access": {
         "policy",
         "reasons",
         "wire.certificate",
@@ -71,24 +71,24 @@ LAYERS: dict[str, set[str]] = {
     "proxy.established": {"wire"},
     "proxy.observer": {"reasons"},
     "proxy.capacity": {"policy", "proxy.net"},
-    "proxy.applying": {"proxy.errors", "proxy.established", "reasons"},
+    "proxy.applying": {"proxy.errors", "proxy.established", "policy", "reasons", "wire.zmtp.metadata"},
     "proxy.accept": STAGE | {"proxy.accept", "proxy.applying"},
     "proxy.connect": STAGE | {"proxy.connect"},
     "proxy.relay": STAGE | {"proxy.relay"},
-    "proxy.identities": STAGE | {"proxy.relay"},
-    "proxy.sessions": STAGE | {"proxy.relay"},
+    "proxy.sessions.identities": STAGE | {"proxy.relay"},
+    "proxy.sessions.table": STAGE | {"proxy.relay"},
     "proxy.drain": STAGE | {"proxy.relay"},
-    "proxy.pending": STAGE | {"proxy.applying", "proxy.connect", "proxy.relay"},
-    "proxy.service": STAGE
-    | {"proxy.applying", "proxy.connect", "proxy.identities", "proxy.pending", "proxy.relay", "proxy.sessions"},
+    "proxy.sessions.authorizer": STAGE | {"proxy.applying", "proxy.sessions.identities", "proxy.sessions.table"},
+    "proxy.sessions.pending": STAGE | {"proxy.applying", "proxy.connect", "proxy.relay"},
+    "proxy.service": STAGE | {"proxy.applying", "proxy.connect", "proxy.relay", "proxy.sessions"},
     "proxy.server": STAGE
     | {
         "proxy.accept",
         "proxy.connect",
         "proxy.relay",
-        "proxy.pending",
+        "proxy.sessions.pending",
         "proxy.service",
-        "proxy.identities",
+        "proxy.sessions.identities",
         "proxy.drain",
     },
     "proxy": set(),

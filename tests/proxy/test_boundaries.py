@@ -21,7 +21,7 @@ from support.peer import Refused
 from support.service import RawService, echo
 from support.tasks import until
 
-from curveproxy.policy.access import AccessList
+from curveproxy.policy.access.access_list import AccessList
 from curveproxy.proxy.accept.admission import Admission
 from curveproxy.proxy.accept.application import Application
 from curveproxy.proxy.accept.half_open import HalfOpen
@@ -30,11 +30,11 @@ from curveproxy.proxy.connect.attempt import DialAttempt
 from curveproxy.proxy.net.endpoint import Endpoint
 from curveproxy.proxy.net.linger import LingeringClose
 from curveproxy.proxy.net.reactor import READ
-from curveproxy.proxy.pending import PendingSession
 from curveproxy.proxy.relay.pump import Pump
 from curveproxy.proxy.relay.session import Session
 from curveproxy.proxy.server import Server
 from curveproxy.proxy.service import Service
+from curveproxy.proxy.sessions.pending import PendingSession
 from curveproxy.proxy.settings import ServiceSettings
 from curveproxy.wire.curve.keys import KeyPair
 from curveproxy.wire.zmtp.negotiation import PlainInitiator

@@ -8,7 +8,7 @@ import pytest
 from fuzz import faults
 
 import curveproxy
-from curveproxy.policy.certificates.judgement import FLAWS
+from curveproxy.policy.access.judgement import FLAWS
 from curveproxy.proxy.accept.outcomes import OUTCOMES
 from curveproxy.proxy.connect.failures import CAUSES, FAILURES
 from curveproxy.proxy.relay.commands import INVALID

@@ -18,7 +18,7 @@ from support.peer import Peer, Refused, connect
 from support.service import RawService, echo
 from support.tasks import until
 
-from curveproxy.policy.access import AccessList
+from curveproxy.policy.access.access_list import AccessList
 from curveproxy.policy.limits import RESERVED_DESCRIPTORS, AdmissionLimits
 from curveproxy.proxy.net.endpoint import Endpoint
 from curveproxy.proxy.net.linger import LINGER_SECONDS

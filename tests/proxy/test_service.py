@@ -25,13 +25,14 @@ from support.peer import Peer
 from support.service import RawService, echo, never_ready
 from support.tasks import spawner, until
 
-from curveproxy.policy.access import AccessList, KeyTerms
+from curveproxy.policy.access.access_list import AccessList
+from curveproxy.policy.access.terms import Grant, KeyTerms
 from curveproxy.policy.limits import RESERVED_DESCRIPTORS, AdmissionLimits, ClientLimits, MessageLimits, RecordsMode
 from curveproxy.proxy.applying import Applicant
 from curveproxy.proxy.capacity import Capacity
 from curveproxy.proxy.connect.dial_request import DialHandler
 from curveproxy.proxy.connect.dialer import Dialer
-from curveproxy.proxy.identities import IdentityRegistry
+from curveproxy.proxy.errors import RefusedError
 from curveproxy.proxy.net.buffers import BufferPool
 from curveproxy.proxy.net.endpoint import Endpoint
 from curveproxy.proxy.net.memory import MemoryBudget
@@ -39,6 +40,7 @@ from curveproxy.proxy.net.reactor import Reactor
 from curveproxy.proxy.observer import SessionView
 from curveproxy.proxy.relay.session import LINGER_SECONDS
 from curveproxy.proxy.service import Service, ServiceEnv
+from curveproxy.proxy.sessions.identities import IdentityRegistry
 from curveproxy.proxy.settings import EgressSettings, ServiceSettings
 from curveproxy.reasons import BackendFailure, Closed, Outcome
 from curveproxy.wire import z85
@@ -72,8 +74,9 @@ class AtWork:
     def apply(self, identity: bytes = b"", *, who: Applicant | None = None) -> RecordingApplying:
         """Somebody has proved its key, and there is no objection."""
         who = who or applicant(identity, accepted_at=trio.current_time())
-        assert self.service.objection(who) is None
-        applying = RecordingApplying(who)
+        grant = self.service.judge(who)
+        assert isinstance(grant, Grant)
+        applying = RecordingApplying(who, grant)
         self.applied.append(applying)
         self.service.apply(applying)
         return applying
@@ -92,8 +95,12 @@ class AtWork:
         assert self.observer.take() == list(events)
 
     def objects(self, who: Applicant) -> Outcome | None:
-        refusal = self.service.objection(who)
+        refusal = self.refusal(who)
         return None if refusal is None else refusal.outcome
+
+    def refusal(self, who: Applicant) -> RefusedError | None:
+        judged = self.service.judge(who)
+        return judged if isinstance(judged, RefusedError) else None
 
 
 @asynccontextmanager
@@ -152,7 +159,7 @@ async def test_whoever_is_not_listed_is_unknown_and_the_listed_have_names() -> N
 
 async def test_a_certificate_s_terms_hold() -> None:
     terms = KeyTerms(identity=b"me", socket_types=frozenset({b"DEALER"}))
-    async with at_work(clients=AccessList(allow_any=True, terms={CLIENT: terms})) as case:
+    async with at_work(clients=AccessList({CLIENT: None}, allow_any=True, terms={CLIENT: terms})) as case:
         assert case.objects(applicant(b"me")) is None
         assert case.objects(applicant()) is None
         assert case.objects(applicant(b"you")) == Outcome.METADATA
@@ -189,7 +196,7 @@ async def test_an_identity_belongs_to_the_key_that_is_about_to_have_it(silent: R
 
 async def test_an_identity_from_a_certificate_needs_no_claim(silent: RawService) -> None:
     async with at_work(silent.endpoint) as case:
-        case.service.admit(AccessList(allow_any=True, terms={CLIENT: KeyTerms(identity=b"me")}))
+        case.service.admit(AccessList({CLIENT: None}, terms={CLIENT: KeyTerms(identity=b"me")}))
         case.apply()
         case.service.admit(ANYBODY)
         assert case.objects(applicant(b"me", key=OTHER_CLIENT)) == Outcome.IDENTITY_IN_USE
@@ -217,7 +224,7 @@ async def test_the_descriptors_of_the_process_bound_all_services_together(silent
 async def test_a_client_has_so_many_sessions_and_may_replace_one_of_its_own(backend: RawService) -> None:
     async with at_work(backend.endpoint, client_limits=ClientLimits(max_sessions=1)) as case:
         await case.enter(b"me")
-        refusal = case.service.objection(applicant())
+        refusal = case.refusal(applicant())
         assert refusal is not None
         assert (refusal.outcome, refusal.detail) == (Outcome.CLIENT_SESSIONS_LIMIT, "at most 1")
         assert case.objects(applicant(key=OTHER_CLIENT)) is None
@@ -285,7 +292,7 @@ async def test_users_that_are_not_allowed_are_refused_and_the_sessions_of_those_
         case.service.configure(evolve(case.service.settings, egress=evolve(EGRESS, allow_uids=frozenset({1000, 0}))))
         assert case.objects(local()) is None
         assert case.objects(local(user="uid 0")) is None
-        refusal = case.service.objection(local(user="uid 100"))
+        refusal = case.refusal(local(user="uid 100"))
         assert refusal is not None
         assert (refusal.outcome, refusal.detail) == (Outcome.CLIENT_UNKNOWN, "uid 100")
         assert case.objects(local(user="")) is None, "the listener judges where no Unix socket tells it"

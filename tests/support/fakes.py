@@ -4,7 +4,8 @@ import socket
 from collections.abc import Callable, Mapping
 from math import inf
 
-from curveproxy.policy.access import AccessList
+from curveproxy.policy.access.access_list import AccessList
+from curveproxy.policy.access.terms import Grant
 from curveproxy.policy.quotas import Quota
 from curveproxy.proxy.applying import Applicant
 from curveproxy.proxy.established import Established
@@ -20,9 +21,16 @@ CLIENT, OTHER_CLIENT = b"c" * 32, b"o" * 32
 ANYBODY = AccessList(allow_any=True)
 
 
-def admitted(identity: bytes = b"", *, key: bytes = CLIENT, number: int = 1, is_probe: bool = False) -> AdmittedClient:
+def admitted(
+    identity: bytes = b"",
+    *,
+    key: bytes = CLIENT,
+    number: int = 1,
+    is_probe: bool = False,
+    grant: Grant | None = None,
+) -> AdmittedClient:
     """A client that is allowed."""
-    return AdmittedClient("alice", "192.0.2.1:4242", key, bytes(32), identity, number, is_probe)
+    return AdmittedClient("alice", "192.0.2.1:4242", key, bytes(32), identity, number, is_probe, grant or Grant())
 
 
 def applicant(
@@ -49,6 +57,7 @@ class RecordingSession(Session):
         self, who: AdmittedClient, *, finishes: bool = False, asks: bool = False, kind: bytes = b"REQ"
     ) -> None:
         self.who, self.reason, self.ends_by, self.form = who, None, inf, "message"
+        self.service = "test"
         self.finishes, self.asks, self.kind = finishes, asks, b"REQ"
         self.calls: list[object] = []
         self.quota: Quota[Session] | None = None
@@ -105,8 +114,8 @@ class RecordingApplying:
     welcomed: the metadata of its READY; refused: why it was not let in; error: what READY raises.
     """
 
-    def __init__(self, who: Applicant) -> None:
-        self.applicant = who
+    def __init__(self, who: Applicant, grant: Grant | None = None) -> None:
+        self.applicant, self.grant = who, grant or Grant()
         self.socket, self.client = socket.socketpair()
         self.socket.setblocking(False)
         self.client.settimeout(10)
@@ -165,6 +174,9 @@ class RecordingObserver:
     def refused(self, outcome: Outcome, peer: str, detail: str = "", client: str = "") -> None:
         assert peer
         self.events.append(("refused", outcome, detail, client))
+
+    def certificate_judged(self, result: str) -> None:
+        self.events.append(("certificate", result))
 
     def admitted(self, session: SessionView, seconds: float) -> None:
         self.seconds = seconds

@@ -6,6 +6,7 @@ from typing import Any
 import trio
 from attrs import evolve
 
+from curveproxy.policy.access.terms import ANYBODY, Grant
 from curveproxy.policy.limits import AdmissionLimits
 from curveproxy.proxy.accept.half_open import HalfOpen
 from curveproxy.proxy.applying import Applicant, Applying
@@ -71,9 +72,9 @@ class RecordingGate:
         assert len(applicant.key) in (0, 32)
         return "alice"
 
-    def objection(self, applicant: Applicant) -> RefusedError | None:
+    def judge(self, applicant: Applicant) -> Grant | RefusedError:
         assert len(applicant.key) in (0, 32)
-        return self.refusal
+        return self.refusal or ANYBODY
 
     def apply(self, applying: Applying) -> None:
         self.applied.append(applying)

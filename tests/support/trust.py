@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from curveproxy.policy.certificates.authorities import Authority, Trust
-from curveproxy.policy.certificates.judgement import Bearer, Finding, VerifiedTexts, judge_client
+from curveproxy.policy.access.authorities import Authority, Trust
+from curveproxy.policy.access.judgement import Finding, VerifiedTexts, judge_client
+from curveproxy.policy.access.terms import Bearer
 from support.certificates import FROM_SECONDS, KEY, authority_key
 
 AUTHORITY = Authority("plant-1", authority_key())

@@ -21,8 +21,8 @@ from curveproxy.app.config.certificates import (
 )
 from curveproxy.app.config.reading import read_file
 from curveproxy.app.watch.clients import KNOWN, client_name
-from curveproxy.policy.certificates.authorities import Authority, Trust
-from curveproxy.policy.certificates.judgement import FLAWS, Finding, VerifiedTexts, judge_client, judge_server
+from curveproxy.policy.access.authorities import Authority, Trust
+from curveproxy.policy.access.judgement import FLAWS, Finding, VerifiedTexts, judge_client, judge_server
 from curveproxy.policy.socket_types import SOCKET_TYPES
 from curveproxy.reasons import CertificateFlaw
 from curveproxy.wire import sodium, z85

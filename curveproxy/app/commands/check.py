@@ -16,7 +16,7 @@ from curveproxy.app.config.load import ConfigError, inspect, tables
 from curveproxy.app.config.places import is_here
 from curveproxy.app.config.schema import AllowMode, EgressConfig, ServiceConfig
 from curveproxy.app.watch.clients import UNREADABLE, Clients
-from curveproxy.policy.access import AccessList
+from curveproxy.policy.access.access_list import AccessList
 from curveproxy.policy.limits import BEFORE_HELLO, MessageLimits, OnInvalid, RecordsMode
 from curveproxy.policy.socket_types import DROPPING_HINT, HARMED_BY_DROPPING, PAIR, PAIR_HINT
 from curveproxy.proxy.net.endpoint import Endpoint

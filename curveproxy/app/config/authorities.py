@@ -21,7 +21,7 @@ from curveproxy.app.config.certificates import (
     write_new,
 )
 from curveproxy.app.config.reading import read_file
-from curveproxy.policy.certificates.revocations import Revocations
+from curveproxy.policy.access.revocations import Revocations
 from curveproxy.wire import sodium, z85
 from curveproxy.wire.certificate import NAME, Certificate
 

@@ -63,6 +63,9 @@ class ServiceObserver:
         else:
             self._log_limited(self._log.warning, "client refused", kind=outcome, **facts)
 
+    def certificate_judged(self, result: str) -> None:
+        self._metrics.certificate_judged(result)
+
     def admitted(self, session: SessionView, seconds: float) -> None:
         self._metrics.admitted(session, seconds)
         self.history.add("session opened", Outcome.ADMITTED, session.peer)

@@ -22,7 +22,16 @@ from prometheus_client.registry import Collector
 from curveproxy import __version__
 from curveproxy.app.observe.log import lost_lines
 from curveproxy.proxy.observer import ServerFigures, ServiceFigures, SessionView
-from curveproxy.reasons import BackendFailure, ClientFailure, Closed, DialFailure, EgressOutcome, Invalid, Outcome
+from curveproxy.reasons import (
+    BackendFailure,
+    CertificateFlaw,
+    ClientFailure,
+    Closed,
+    DialFailure,
+    EgressOutcome,
+    Invalid,
+    Outcome,
+)
 from curveproxy.wire.codec.select import CODEC
 
 HANDSHAKE_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
@@ -64,6 +73,12 @@ class Metrics:
             label,
             registry=registry,
             buckets=SESSION_BUCKETS,
+        )
+        self.certificates = Counter(
+            "curveproxy_certificates",
+            "Certificates of clients that were judged, by what was found: valid, cached, or a flaw",
+            ["service", "result"],
+            registry=registry,
         )
         self.invalid = Counter(
             "curveproxy_invalid_messages", "Invalid frames after the handshake", reason, registry=registry
@@ -133,6 +148,8 @@ class ServiceMetrics:
         self._handshake_seconds = metrics.handshake_seconds.labels(name)
         self._closed = {reason: metrics.closed.labels(name, reason) for reason in Closed}
         self._session_seconds = metrics.session_seconds.labels(name)
+        results = () if is_egress else ("valid", "cached", *CertificateFlaw)
+        self._certificates = {result: metrics.certificates.labels(name, result) for result in results}
         self._invalid = {reason: metrics.invalid.labels(name, reason) for reason in Invalid}
         self._dial_seconds = metrics.dial_seconds.labels(name)
         for reason in ClientFailure if is_egress else BackendFailure:
@@ -152,6 +169,9 @@ class ServiceMetrics:
     def refused(self, outcome: Outcome) -> None:
         counter = self._handshakes.get(outcome) or self._all_handshakes.labels(self._name, outcome)
         counter.inc()
+
+    def certificate_judged(self, result: str) -> None:
+        self._certificates[result].inc()
 
     def admitted(self, session: SessionView, seconds: float) -> None:
         if (key := self._keys.get(session.server_key)) is not None:  # else it was removed at this moment

@@ -17,8 +17,8 @@ from curveproxy.app.observe.overview import Overview
 from curveproxy.app.observe.status import Query, Status
 from curveproxy.app.process.services import Counts, ServiceManager
 from curveproxy.policy.limits import WHOLE, WorkerShare
-from curveproxy.proxy.identities import IdentityRegistry
 from curveproxy.proxy.server import Server
+from curveproxy.proxy.sessions.identities import IdentityRegistry
 
 SHORT, NOT_SHORT = "memory is short", "memory is no longer short"
 SHORT_HINT = (

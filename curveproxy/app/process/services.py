@@ -14,7 +14,7 @@ from curveproxy.app.observe.log import SILENT, Log
 from curveproxy.app.observe.metrics import Metrics
 from curveproxy.app.process.tables import EgressTable, ServiceTable, Table
 from curveproxy.app.watch.clients import Clients
-from curveproxy.policy.access import AccessList
+from curveproxy.policy.access.access_list import AccessList
 from curveproxy.policy.limits import WorkerShare
 from curveproxy.proxy.server import Server
 from curveproxy.proxy.service import Service

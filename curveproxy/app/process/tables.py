@@ -9,7 +9,7 @@ from curveproxy.app.watch.clients import Clients
 from curveproxy.app.watch.egress_keys import EgressKeys
 from curveproxy.app.watch.files import Watched
 from curveproxy.app.watch.server_keys import ServerKeys
-from curveproxy.policy.access import AccessList
+from curveproxy.policy.access.access_list import AccessList
 from curveproxy.policy.limits import WorkerShare
 from curveproxy.proxy.settings import EgressSettings, RefusalMode, ServiceKind, ServiceSettings
 from curveproxy.wire import z85

@@ -21,7 +21,8 @@ from curveproxy.app.observe.log import Notices
 from curveproxy.app.observe.text import suggestion
 from curveproxy.app.observe.troubles import NOBODY, NOBODY_HINT
 from curveproxy.app.watch.files import Files, Listing, Stamp, Watched
-from curveproxy.policy.access import NO_TERMS, AccessList, KeyTerms
+from curveproxy.policy.access.access_list import AccessList
+from curveproxy.policy.access.terms import NO_TERMS, KeyTerms
 from curveproxy.policy.limits import ClientLimits
 from curveproxy.policy.metadata import is_safe_identity
 from curveproxy.policy.socket_types import known

@@ -38,6 +38,7 @@ OWN_FAULT = frozenset(Outcome) - {
     Outcome.CLIENT_SESSIONS_LIMIT,
     Outcome.SERVICE_BUSY,
     Outcome.EVICTED,
+    Outcome.CERTIFICATE_ASKED,
     Outcome.PROBE,
     Outcome.SHUTDOWN,
     Outcome.INTERNAL,
@@ -227,13 +228,13 @@ class Admission:
             _user(half.socket),
             authenticated.has_records,
         )
-        if (objection := half.gate.objection(applicant)) is not None:
-            self._refuse(half, objection.outcome, objection.detail, applicant)
+        if isinstance(grant := half.gate.judge(applicant), RefusedError):
+            self._refuse(half, grant.outcome, grant.detail, applicant)
             return
         if half.source is not None:
             self._sources.record_success(half.source)
         self._forget(half)
-        half.gate.apply(Application(half.socket, applicant, authenticated, half.gate, self._refuser))
+        half.gate.apply(Application(half.socket, applicant, grant, authenticated, half.gate, self._refuser))
 
 
 def _measure_balancer(seen: Octets) -> tuple[int, int, int]:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 
 from attrs import frozen
 
+from curveproxy.policy.access.terms import Grant
 from curveproxy.policy.metadata import is_probe
 from curveproxy.proxy.accept.half_open import Authenticated, Gate
 from curveproxy.proxy.applying import Applicant
@@ -17,7 +18,7 @@ from curveproxy.reasons import Outcome
 
 # These do not change by waiting, so the client is told and libzmq gives up for good. After any other outcome the client
 # comes again: the holder of its identity may leave, a limit or a shutdown passes.
-FINAL = frozenset({Outcome.CLIENT_UNKNOWN, Outcome.METADATA, Outcome.SOCKET_TYPE, Outcome.RECORDS})
+FINAL = frozenset({Outcome.CLIENT_UNKNOWN, Outcome.CERTIFICATE, Outcome.METADATA, Outcome.SOCKET_TYPE, Outcome.RECORDS})
 # The status code of ZAP (RFC 27) that libzmq understands as a refusal.
 NOT_ALLOWED = "400"
 
@@ -48,6 +49,7 @@ class Application:
 
     socket: socket.socket
     applicant: Applicant
+    grant: Grant
     _authenticated: Authenticated
     _gate: Gate
     _refuser: Refuser

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from attrs import frozen
 
+from curveproxy.policy.access.terms import Grant
 from curveproxy.proxy.applying import Applicant, Applying
 from curveproxy.proxy.errors import RefusedError
 from curveproxy.proxy.net import sockets
@@ -36,8 +37,8 @@ class Gate(Protocol):
     def name_of(self, applicant: Applicant) -> str:
         """The operator's name for a client, else its public key in Z85; of one without a key its user or address."""
 
-    def objection(self, applicant: Applicant) -> RefusedError | None:
-        """Why an applicant is refused; None when nothing is known against it yet."""
+    def judge(self, applicant: Applicant) -> Grant | RefusedError:
+        """On what grounds an applicant may come in, as far as is known yet; or why it may not."""
 
     def apply(self, applying: Applying) -> None:
         """Take over an applicant: it is let in or refused later."""

@@ -2,6 +2,7 @@
 
 from attrs import define, field, frozen
 
+from curveproxy.policy.access.terms import ANYBODY, Grant
 from curveproxy.proxy.net.buffers import BufferPool
 from curveproxy.proxy.net.memory import MemoryBudget
 from curveproxy.proxy.net.reactor import Reactor, Spawn
@@ -64,6 +65,7 @@ class AdmittedClient:
     identity: the one that no other client has; empty where it has none, or the remote of an egress judges it.
     number: no other client of this process has it.
     is_probe: it only wants to see whether it would be let in.
+    grant: on what grounds it is in.
     """
 
     name: str
@@ -73,3 +75,4 @@ class AdmittedClient:
     identity: bytes
     number: int
     is_probe: bool = False
+    grant: Grant = ANYBODY

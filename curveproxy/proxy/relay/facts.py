@@ -3,6 +3,7 @@
 import trio
 from attrs import evolve
 
+from curveproxy.policy.access.terms import Bearer, Grant
 from curveproxy.policy.socket_types import REQ, known
 from curveproxy.proxy.relay.env import AdmittedClient, RelayEnv
 from curveproxy.proxy.relay.outbox import Labels
@@ -89,6 +90,21 @@ class SessionFacts:
     def claimed_type(self) -> bytes | None:
         """The socket type that the client says it is."""
         return self._downstream.socket_type
+
+    @property
+    def grant(self) -> Grant:
+        """On what grounds its client is in."""
+        return self.who.grant
+
+    def use_grant(self, grant: Grant) -> None:
+        """Its client is in on other grounds from now on."""
+        if grant != self.who.grant:
+            self.who = evolve(self.who, grant=grant)
+
+    @property
+    def bearer(self) -> Bearer:
+        """The client, to the list of those who may come in."""
+        return Bearer(self.who.key, self.service, self.claimed_type, self.who.identity)
 
     @property
     def socket_type(self) -> str:

@@ -18,7 +18,7 @@ from trio.testing import MockClock
 from curveproxy.app.admin import server as admin
 from curveproxy.app.observe.events import ServiceObserver
 from curveproxy.app.observe.metrics import Metrics
-from curveproxy.policy.access import AccessList
+from curveproxy.policy.access.access_list import AccessList
 from curveproxy.proxy.net.endpoint import Endpoint
 from curveproxy.proxy.server import Server
 from curveproxy.proxy.settings import ServiceSettings

@@ -25,7 +25,8 @@ from curveproxy.app.commands.certificates import SignOptions, look, read_signed,
 from curveproxy.app.commands.options import OptionsError
 from curveproxy.app.config.authorities import AuthorityFile, write_authority
 from curveproxy.app.config.certificates import KeyFileError, write_key_pair
-from curveproxy.policy.certificates.judgement import Bearer, VerifiedTexts, judge_client, judge_server
+from curveproxy.policy.access.judgement import VerifiedTexts, judge_client, judge_server
+from curveproxy.policy.access.terms import Bearer
 from curveproxy.wire.certificate import Certificate, read_untrusted
 from curveproxy.wire.curve.keys import KeyPair
 

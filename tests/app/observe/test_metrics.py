@@ -35,6 +35,7 @@ PROMISED = {
     "curveproxy_buffered_bytes_limit": ("gauge", set()),
     "curveproxy_buffered_waiting": ("gauge", set()),
     "curveproxy_invalid_messages": ("counter", {"service", "reason"}),
+    "curveproxy_certificates": ("counter", {"service", "result"}),
     "curveproxy_backend_connect_seconds": ("histogram", {"service"}),
     "curveproxy_backend_failures": ("counter", {"service", "reason"}),
     "curveproxy_backend_up": ("gauge", {"service"}),

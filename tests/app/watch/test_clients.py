@@ -18,7 +18,8 @@ from support.certificates import certificate
 from curveproxy.app.config.certificates import KeyFileError, write_key_pair
 from curveproxy.app.watch.clients import UNREADABLE, Client, Clients, read_client
 from curveproxy.app.watch.files import Stamp
-from curveproxy.policy.access import AccessList
+from curveproxy.policy.access.access_list import AccessList
+from curveproxy.policy.access.terms import Bearer
 from curveproxy.wire import z85
 from curveproxy.wire.curve.keys import KeyPair
 
@@ -402,9 +403,10 @@ async def test_a_listing_that_takes_long_is_told_once_and_waited_for(
 
 def test_an_empty_list_is_a_list_and_is_told(tmp_path: Path) -> None:
     log = Log()
-    assert not Clients(tmp_path, [], False, log).load().allows(A)
+    bearer = Bearer(A, "", b"REQ")
+    assert Clients(tmp_path, [], False, log).load().admit(bearer, None, 0.0).grant is None
     assert log.lines == ["nobody can connect"]
-    assert Clients(None, [], True, log).load().allows(A)
+    assert Clients(None, [], True, log).load().admit(bearer, None, 0.0).grant is not None
 
 
 @pytest.mark.parametrize("name", ["desk-7.cert", "desk-7.key", "desk-7"])

@@ -15,6 +15,7 @@ from attrs import define
 from support.loopback import tcp_pair
 from support.relaying import Relay
 
+from curveproxy.policy.access.terms import ANYBODY
 from curveproxy.proxy.accept.admission import Admission
 from curveproxy.proxy.accept.cookies import CookieKeys
 from curveproxy.proxy.accept.curve_mechanism import CurveMechanism
@@ -32,10 +33,10 @@ from curveproxy.proxy.net.deadlines import Count
 from curveproxy.proxy.net.endpoint import Endpoint
 from curveproxy.proxy.net.linger import LingeringClose, LingeringCloses
 from curveproxy.proxy.net.reactor import GONE, READ, WRITE, Reactor
-from curveproxy.proxy.pending import PendingSession
 from curveproxy.proxy.relay.env import AdmittedClient
 from curveproxy.proxy.relay.peer import Peer
 from curveproxy.proxy.relay.pump import Pump
+from curveproxy.proxy.sessions.pending import PendingSession
 from curveproxy.proxy.settings import ServiceSettings
 from curveproxy.reasons import Closed, Outcome
 from curveproxy.wire.curve.keys import KeyPair
@@ -217,7 +218,7 @@ def pending_session(stage: Stage) -> Case:
         def __init__(self) -> None:
             self.socket, _ = stage.pair()
             sockets.append(self.socket)
-            self.applicant = Applicant("here", 0.0, bytes(32), bytes(32), {})
+            self.applicant, self.grant = Applicant("here", 0.0, bytes(32), bytes(32), {}), ANYBODY
 
         def welcome(self, metadata: Mapping[str, bytes]) -> Established:
             raise AssertionError(metadata)

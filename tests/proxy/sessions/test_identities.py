@@ -7,8 +7,8 @@ from support.fakes import CLIENT, OTHER_CLIENT, RecordingObserver, RecordingRegi
 
 from curveproxy.policy.identities import RIVALS_REPLACE, RIVALS_SECONDS
 from curveproxy.proxy.errors import RefusedError
-from curveproxy.proxy.identities import SETTLE_SECONDS, IdentityTable
 from curveproxy.proxy.relay.env import AdmittedClient
+from curveproxy.proxy.sessions.identities import SETTLE_SECONDS, IdentityTable
 from curveproxy.reasons import Closed, Outcome
 
 

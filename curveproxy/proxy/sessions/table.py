@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator, Mapping
 
-from curveproxy.policy.access import AccessList
+from curveproxy.policy.access.access_list import AccessList
+from curveproxy.policy.access.terms import Grant
 from curveproxy.policy.limits import ClientLimits
 from curveproxy.policy.quotas import Quotas
 from curveproxy.proxy.relay.env import Traffic
@@ -20,13 +21,13 @@ class SessionTable:
     by_form: how many there are, by how their messages are sealed.
     """
 
-    def __init__(self, settings: ServiceSettings, clients: AccessList) -> None:
+    def __init__(self, settings: ServiceSettings) -> None:
         self.traffic, self.throttle = Traffic(), Throttle()
         self.by_form = dict.fromkeys(FORMS, 0)
         self._sessions: dict[Session, None] = {}  # the oldest first, as quotas want them
         self._lingering: set[Session] = set()
         self._quotas, self._maintenance = Quotas[Session](), Maintenance()
-        self._settings, self._clients = settings, clients
+        self._settings = settings
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -77,21 +78,23 @@ class SessionTable:
                 if not settings.egress.allows(session.who.name):
                     session.revoke()
 
-    def admit(self, clients: AccessList) -> None:
-        """Use another list of clients, and end the sessions of those that are no longer allowed."""
-        self._clients = clients
-        self._share_quotas()
+    def admit(self, clients: AccessList, now: float) -> None:
+        """Judge all sessions by another list, and end those whose clients are no longer allowed. now: Unix seconds."""
         for session in self:
-            if clients.check(session.who.key, session.claimed_type, session.who.identity) is not None:
+            decision = clients.review(session.bearer, session.grant, now)
+            if decision.grant is None or decision.grant.has_other_topics(session.grant):
                 session.revoke()
+            else:
+                session.use_grant(decision.grant)
+        self._share_quotas()
 
-    def limits(self, key: bytes) -> ClientLimits:
-        """The limits of a client's key."""
-        return self._clients.limits(key, self._settings.client_limits)
+    def limits(self, grant: Grant) -> ClientLimits:
+        """The limits of a client."""
+        return grant.limits(self._settings.client_limits)
 
-    def is_full(self, key: bytes) -> bool:
+    def is_full(self, key: bytes, grant: Grant) -> bool:
         """Whether there is no place for another session of this client."""
-        return self._quotas.is_full(key, self.limits(key))
+        return self._quotas.is_full(key, self.limits(grant))
 
     def share_clients(self, elsewhere: Mapping[bytes, int]) -> Mapping[bytes, int]:
         """Set how many sessions the clients with limits have in other processes. Returns how many they have here."""
@@ -106,7 +109,7 @@ class SessionTable:
 
     def _share_quota(self, session: Session) -> None:
         key = session.who.key
-        session.share(self._quotas.attach(key, self.limits(key), session))
+        session.share(self._quotas.attach(key, self.limits(session.grant), session))
 
     def _end_surplus(self) -> None:
         for session in self._quotas.surplus(self._settings.share):

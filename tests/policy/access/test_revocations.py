@@ -9,7 +9,7 @@ from support.certificates import CLIENT, FROM_SECONDS, KEY, OTHER_KEY, OTHER_SEE
 from support.process import ROOT
 from zmq.utils import z85
 
-from curveproxy.policy.certificates.revocations import Revocations
+from curveproxy.policy.access.revocations import Revocations
 from curveproxy.wire.certificate import read_untrusted
 
 AUTHORITY, OTHER_AUTHORITY = (z85.encode(key).decode() for key in (authority_key(), authority_key(OTHER_SEED)))

@@ -20,19 +20,18 @@ from support.certificates import (
 )
 from support.trust import AUTHORITY, DESK, NOW, TRUST, judged
 
-from curveproxy.policy.access import KeyTerms
-from curveproxy.policy.certificates.authorities import Authority, Trust
-from curveproxy.policy.certificates.judgement import (
+from curveproxy.policy.access.authorities import Authority, Trust
+from curveproxy.policy.access.judgement import (
     CLOCKS,
     FLAWS,
     REMEMBERED,
-    Bearer,
     Finding,
     VerifiedTexts,
     judge_server,
     terms_of,
 )
-from curveproxy.policy.certificates.revocations import Revocations
+from curveproxy.policy.access.revocations import Revocations
+from curveproxy.policy.access.terms import Bearer, KeyTerms
 from curveproxy.reasons import CertificateFlaw as Flaws
 from curveproxy.wire.certificate import MOST, read_untrusted
 
@@ -273,7 +272,7 @@ def test_any_text_is_judged(text: bytes) -> None:
 
 def test_terms_are_those_of_a_key_file() -> None:
     limits = {"max_sessions": 4, "messages_per_second": 100, "bytes_per_second": 0}
-    terms = KeyTerms(b"desk\x007", frozenset({b"DEALER", b"REQ"}), limits)
+    terms = KeyTerms(b"desk\x007", frozenset({b"DEALER", b"REQ"}), limits, (b"orders.", b"*", b"\xff"), None)
     assert terms_of(read_untrusted(certificate(FULL))) == terms
 
 

@@ -10,14 +10,15 @@ import trio
 from support.fakes import RecordingApplying, RecordingObserver, admitted, applicant
 from support.zmtp import metadata as encoded
 
+from curveproxy.policy.access.terms import Grant
 from curveproxy.proxy.applying import Applicant
 from curveproxy.proxy.connect.dial_request import DialHandler, DialRequest
 from curveproxy.proxy.errors import DialError, RefusedError
 from curveproxy.proxy.established import Established
 from curveproxy.proxy.net.reactor import WRITE, FailsAlone, Handler, Reactor
 from curveproxy.proxy.net.sockets import EXHAUSTED
-from curveproxy.proxy.pending import PendingSession
 from curveproxy.proxy.relay.env import AdmittedClient
+from curveproxy.proxy.sessions.pending import PendingSession
 from curveproxy.reasons import BackendFailure, Outcome
 from curveproxy.wire import spec
 from curveproxy.wire.security import Plain, Version
@@ -76,9 +77,9 @@ class Owner:
             return None
         return Dial(handler)
 
-    def check(self, applicant: Applicant) -> RefusedError | None:
-        self.calls.append("check")
-        return self.objection
+    def review(self, applicant: Applicant, grant: Grant) -> Grant | RefusedError:
+        self.calls.append("review")
+        return self.objection or grant
 
     def settled(self, pending: PendingSession) -> None:
         self.calls.append("settled")
@@ -148,7 +149,7 @@ async def test_an_identity_is_claimed_before_the_service_is_dialled(case: Case) 
 def test_the_service_is_there_a_session_begins_behind_ready(case: Case) -> None:
     case.pending.begin(claims=False)
     case.pending.connected(case.upstream)
-    assert case.owner.calls == ["dial", "settled", "check", "begin_session"]
+    assert case.owner.calls == ["dial", "settled", "review", "begin_session"]
     assert case.owner.session is not None
     downstream, upstream = case.owner.session
     assert (downstream.socket, upstream) == (case.applying.socket, case.upstream)
@@ -172,7 +173,7 @@ def test_whoever_is_not_allowed_any_more_when_the_service_is_there_gets_no_ready
     case.pending.begin(claims=False)
     case.owner.objection = RefusedError(Outcome.CLIENT_UNKNOWN)
     case.pending.connected(case.upstream)
-    assert case.owner.calls == ["dial", "settled", "check", "give_back"]
+    assert case.owner.calls == ["dial", "settled", "review", "give_back"]
     assert case.is_refused(Outcome.CLIENT_UNKNOWN)
     assert case.applying.welcomed is None
 

@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from enum import Enum, auto
 from typing import Protocol
 
+from attrs import evolve
+
+from curveproxy.policy.access.terms import Grant
 from curveproxy.policy.metadata import droppable, for_client
 from curveproxy.proxy.applying import Applicant, Applying
 from curveproxy.proxy.connect.dial_request import DialHandler, DialRequest
@@ -30,8 +33,8 @@ class PendingOwner(Protocol):
     def dial(self, handler: DialHandler, who: AdmittedClient, metadata: Mapping[str, bytes]) -> DialRequest | None:
         """Have the dialer fetch the service for a client."""
 
-    def check(self, applicant: Applicant) -> RefusedError | None:
-        """Why an applicant is not allowed; None when it is. Asked again at the end, for much may have changed."""
+    def review(self, applicant: Applicant, grant: Grant) -> Grant | RefusedError:
+        """On what grounds it may come in at the end, for much may have changed; or why it may not."""
 
     def settled(self, pending: "PendingSession") -> None:
         """It waits no longer, whatever becomes of it."""
@@ -109,8 +112,11 @@ class PendingSession:
     def connected(self, peer: Established) -> None:
         """The service has been greeted: answer READY and begin the session."""
         self._settle()
-        refusal, downstream = self._owner.check(self.applicant), None
-        if refusal is None:
+        grant, refusal, downstream = self._owner.review(self.applicant, self.who.grant), None, None
+        if isinstance(grant, RefusedError):
+            refusal = grant
+        else:
+            self.who = evolve(self.who, grant=grant)
             try:
                 # Registered before READY, which admits the client. No event comes before this turn is over.
                 self._reactor.register(self._applying.socket.fileno(), self, READ | WRITE)

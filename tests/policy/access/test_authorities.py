@@ -4,7 +4,7 @@ import pytest
 from support.certificates import CLIENT, OTHER_SEED, authority_key, certificate
 from support.trust import AUTHORITY, TRUST
 
-from curveproxy.policy.certificates.authorities import MAX_DAYS, Authority
+from curveproxy.policy.access.authorities import MAX_DAYS, Authority
 from curveproxy.wire.certificate import read_untrusted
 
 

@@ -5,7 +5,7 @@ from fnmatch import fnmatchcase
 
 from attrs import field, frozen
 
-from curveproxy.policy.certificates.revocations import NOTHING_REVOKED, Revocations
+from curveproxy.policy.access.revocations import NOTHING_REVOKED, Revocations
 from curveproxy.wire.certificate import BACKDATED, Certificate
 from curveproxy.wire.timestamp import DAY
 

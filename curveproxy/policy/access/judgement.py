@@ -9,8 +9,8 @@ from hashlib import blake2b
 
 from attrs import frozen
 
-from curveproxy.policy.access import KeyTerms
-from curveproxy.policy.certificates.authorities import Authority, Trust
+from curveproxy.policy.access.authorities import Authority, Trust
+from curveproxy.policy.access.terms import Bearer, KeyTerms
 from curveproxy.policy.socket_types import known
 from curveproxy.reasons import CertificateFlaw
 from curveproxy.wire.certificate import CLIENT, MOST, SERVER, Certificate, read_untrusted
@@ -29,19 +29,6 @@ _DIGEST_SIZE = 16
 # Who misses a date by less than that may have done nothing wrong.
 CLOSE_SECONDS = 3600
 CLOCKS = "its clock or ours"
-
-
-@frozen
-class Bearer:
-    """Who presents a client's certificate.
-
-    key: the one that it has proved, 32 octets; service: which it has come to; socket_type: None when it said none.
-    """
-
-    key: bytes
-    service: str
-    socket_type: bytes | None
-    identity: bytes = b""
 
 
 @frozen
@@ -108,7 +95,18 @@ def judge_server(text: bytes, server_name: str | None, trust: Trust, now: float,
 
 def terms_of(certificate: Certificate) -> KeyTerms:
     """What a client's certificate binds its key to, as a listed key's file does."""
-    return KeyTerms(certificate.identity, certificate.socket_types, certificate.limits)
+    return KeyTerms(
+        certificate.identity,
+        certificate.socket_types,
+        certificate.limits,
+        certificate.topics,
+        certificate.publish_topics,
+    )
+
+
+def flaw_now(certificate: Certificate, trust: Trust, now: float) -> CertificateFlaw | None:
+    """What is wrong by now with one that was found good before: what can change without it."""
+    return next((flaw for flaw, _ in _passing_flaws(certificate, trust, now)), None)
 
 
 @frozen
@@ -145,6 +143,15 @@ def _flaws(
         yield CertificateFlaw.KIND, f"it is a {certificate.kind}'s"
     if wanted.key not in (None, certificate.key):
         yield CertificateFlaw.OTHER_KEY, ""
+    yield from _passing_flaws(certificate, trust, now)
+    if (misfit := wanted.misfit(certificate)) is not None:
+        yield CertificateFlaw.SERVICE, misfit
+    if not cached and not certificate.verifies():
+        yield CertificateFlaw.SIGNATURE, ""
+
+
+def _passing_flaws(certificate: Certificate, trust: Trust, now: float) -> Iterator[tuple[CertificateFlaw, str]]:
+    """What is wrong with it by who is listed, by the time, and by the revocation list."""
     authority = trust.authority(certificate.authority)
     if authority is None:
         yield CertificateFlaw.AUTHORITY, ""
@@ -153,10 +160,6 @@ def _flaws(
     yield from _flaws_of_dates(certificate, trust.skew, now)
     if trust.revocations.revokes(certificate):
         yield CertificateFlaw.REVOKED, ""
-    if (misfit := wanted.misfit(certificate)) is not None:
-        yield CertificateFlaw.SERVICE, misfit
-    if not cached and not certificate.verifies():
-        yield CertificateFlaw.SIGNATURE, ""
 
 
 def _flaws_of_dates(certificate: Certificate, skew: float, now: float) -> Iterator[tuple[CertificateFlaw, str]]:

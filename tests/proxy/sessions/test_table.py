@@ -2,23 +2,25 @@
 
 import pytest
 from attrs import evolve
-from support.fakes import ANYBODY, CLIENT, OTHER_CLIENT, RecordingSession, admitted
+from support.fakes import CLIENT, OTHER_CLIENT, RecordingSession, admitted
 
-from curveproxy.policy.access import AccessList, KeyTerms
+from curveproxy.policy.access.access_list import AccessList
+from curveproxy.policy.access.terms import Grant, KeyTerms
 from curveproxy.policy.limits import ClientLimits, WorkerShare
 from curveproxy.proxy.net.endpoint import Endpoint
 from curveproxy.proxy.relay.session import IDLE_CHECKS
-from curveproxy.proxy.sessions import SessionTable
+from curveproxy.proxy.sessions.table import SessionTable
 from curveproxy.proxy.settings import EgressSettings, ServiceSettings
 from curveproxy.wire.curve.keys import KeyPair
 
 SETTINGS = ServiceSettings("test", Endpoint("ipc", "@a"), Endpoint("ipc", "@b"), ())
+GRANT, NOW = Grant(), 1_795_675_140.0  # Unix seconds
 TWO = evolve(SETTINGS, client_limits=ClientLimits(max_sessions=2))
 
 
 def with_sessions(settings: ServiceSettings, *keys: bytes) -> tuple[SessionTable, list[RecordingSession]]:
     """A table that has a session of each of these keys."""
-    table = SessionTable(settings, ANYBODY)
+    table = SessionTable(settings)
     sessions = [RecordingSession(admitted(key=key, number=number)) for number, key in enumerate(keys, 1)]
     for session in sessions:
         table.add(session)
@@ -53,25 +55,25 @@ def test_sessions_may_end_while_all_are_looked_at() -> None:
 def test_a_client_without_limits_has_no_quota() -> None:
     table, [session] = with_sessions(SETTINGS, CLIENT)
     assert session.quota is None
-    assert not table.is_full(CLIENT)
-    assert table.limits(CLIENT) == ClientLimits()
+    assert not table.is_full(CLIENT, GRANT)
+    assert table.limits(GRANT) == ClientLimits()
 
 
 def test_the_sessions_of_one_key_share_a_quota() -> None:
     table, [first, second, other] = with_sessions(TWO, CLIENT, CLIENT, OTHER_CLIENT)
     assert first.quota is second.quota is not None
     assert other.quota is not first.quota
-    assert (table.is_full(CLIENT), table.is_full(OTHER_CLIENT)) == (True, False)
+    assert (table.is_full(CLIENT, GRANT), table.is_full(OTHER_CLIENT, GRANT)) == (True, False)
     table.remove(first)
-    assert not table.is_full(CLIENT)
+    assert not table.is_full(CLIENT, GRANT)
 
 
 def test_a_certificate_s_limits_come_before_those_of_all() -> None:
-    table, _ = with_sessions(TWO, CLIENT)
-    table.admit(AccessList(allow_any=True, terms={CLIENT: KeyTerms(limits={"max_sessions": 1})}))
-    assert table.limits(CLIENT).max_sessions == 1
-    assert table.limits(OTHER_CLIENT).max_sessions == 2
-    assert table.is_full(CLIENT)
+    table, [session] = with_sessions(TWO, CLIENT)
+    table.admit(AccessList({CLIENT: "alice"}, terms={CLIENT: KeyTerms(limits={"max_sessions": 1})}), NOW)
+    assert table.limits(session.grant).max_sessions == 1
+    assert table.limits(GRANT).max_sessions == 2
+    assert table.is_full(CLIENT, session.grant)
 
 
 def test_a_lower_limit_ends_the_newest_sessions() -> None:
@@ -92,14 +94,14 @@ def test_sessions_in_other_processes_count() -> None:
     assert table.share_clients({CLIENT: 1}) == {CLIENT: 2, OTHER_CLIENT: 1}
     assert (first.calls, second.calls) == ([], ["end_over_limit"]), "this process has one of the two"
     assert table.share_clients({OTHER_CLIENT: 1}) == {CLIENT: 2, OTHER_CLIENT: 1}
-    assert table.is_full(OTHER_CLIENT)
+    assert table.is_full(OTHER_CLIENT, GRANT)
 
 
 def test_whoever_is_not_on_the_new_list_is_sent_away() -> None:
     table, [listed, unlisted] = with_sessions(SETTINGS, CLIENT, OTHER_CLIENT)
-    table.admit(AccessList({CLIENT: "alice"}))
+    table.admit(AccessList({CLIENT: "alice"}), NOW)
     assert (listed.calls, unlisted.calls) == ([], ["revoke"])
-    table.admit(AccessList({CLIENT: "alice"}, terms={CLIENT: KeyTerms(socket_types=frozenset({b"DEALER"}))}))
+    table.admit(AccessList({CLIENT: "alice"}, terms={CLIENT: KeyTerms(socket_types=frozenset({b"DEALER"}))}), NOW)
     assert listed.calls == ["revoke"], "it is a REQ"
 
 
@@ -136,14 +138,14 @@ def test_sessions_are_checked_as_the_settings_say(settings: ServiceSettings, che
 
 
 async def test_a_new_table_has_relayed_nothing_and_held_nobody_back() -> None:
-    table = SessionTable(SETTINGS, ANYBODY)
+    table = SessionTable(SETTINGS)
     assert table.throttled_seconds == 0
     assert (table.traffic.messages_in, table.traffic.octets_out, len(table)) == (0, 0, 0)
 
 
 def test_the_sessions_of_a_user_that_may_not_connect_to_an_egress_any_more_end() -> None:
     egress = EgressSettings((SETTINGS.backend,), (bytes(32),), KeyPair(bytes(32), bytes(32)))
-    table = SessionTable(evolve(SETTINGS, egress=egress), ANYBODY)
+    table = SessionTable(evolve(SETTINGS, egress=egress))
     sessions = [RecordingSession(evolve(admitted(), name=name)) for name in ("uid 1", "uid 10", "127.0.0.1:4242")]
     for session in sessions:
         table.add(session)

@@ -2,28 +2,27 @@
 
 import pytest
 
-from curveproxy.policy.access import AccessList, KeyTerms
-from curveproxy.policy.limits import ClientLimits
+from curveproxy.policy.access.access_list import AccessList, Decision
+from curveproxy.policy.access.terms import Bearer, Grant, KeyTerms
 from curveproxy.reasons import Outcome
 
 ALICE, BOB, CAROL = b"a" * 32, b"b" * 32, b"c" * 32
 
 
+def admitted(
+    clients: AccessList, key: bytes, socket_type: bytes | None = b"REQ", identity: bytes = b""
+) -> Grant | None:
+    return clients.admit(Bearer(key, "test", socket_type, identity), None, 0.0).grant
+
+
 def test_a_key_is_allowed_when_it_is_listed_or_all_are() -> None:
     listed = AccessList({b"a" * 32: "alice", b"b" * 32: None})
-    assert listed.allows(b"a" * 32)
-    assert listed.allows(b"b" * 32)
-    assert not listed.allows(b"c" * 32)
-    assert AccessList(allow_any=True).allows(b"c" * 32)
+    assert admitted(listed, b"a" * 32) == Grant("alice")
+    assert admitted(listed, b"b" * 32) == Grant()
+    assert admitted(listed, b"c" * 32) is None
+    assert admitted(AccessList(allow_any=True), b"c" * 32) == Grant()
     assert listed.name(b"a" * 32) == "alice"
     assert listed.name(b"b" * 32) is None
-
-
-def test_a_certificate_goes_before_the_service() -> None:
-    clients = AccessList(terms={ALICE: KeyTerms(limits={"max_sessions": 0, "bytes_per_second": 5})})
-    of_all = ClientLimits(1, 2, 3)
-    assert clients.limits(ALICE, of_all) == ClientLimits(0, 2, 5)
-    assert clients.limits(BOB, of_all) == of_all
 
 
 LIST = AccessList({ALICE: "alice", BOB: "bob"}, terms={ALICE: KeyTerms(b"desk-7", frozenset({b"REQ", b"DEALER"}), {})})
@@ -46,19 +45,12 @@ LIST = AccessList({ALICE: "alice", BOB: "bob"}, terms={ALICE: KeyTerms(b"desk-7"
 def test_a_key_connects_on_its_own_terms_and_with_nobody_elses_identity(
     key: bytes, socket_type: bytes | None, identity: bytes, outcome: Outcome | None
 ) -> None:
-    found = LIST.check(key, socket_type, identity)
-    assert (found and found[0]) == outcome
+    found = LIST.admit(Bearer(key, "test", socket_type, identity), None, 0.0)
+    assert (found.outcome if found.grant is None else None) == outcome
 
 
 def test_where_any_key_may_connect_an_identity_still_belongs_to_its_key() -> None:
     anybody = AccessList(allow_any=True, terms=LIST.terms)
-    assert anybody.check(CAROL, b"REQ", b"") is None
-    assert anybody.check(CAROL, b"REQ", b"desk-7") == (
-        Outcome.METADATA,
-        "the identity is bound to another client's key",
-    )
-
-
-def test_a_client_has_the_identity_of_its_certificate_else_the_one_that_it_claims() -> None:
-    assert LIST.identity(ALICE, b"") == b"desk-7"
-    assert LIST.identity(BOB, b"mine") == b"mine"
+    assert admitted(anybody, CAROL) == Grant()
+    found = anybody.admit(Bearer(CAROL, "test", b"REQ", b"desk-7"), None, 0.0)
+    assert found == Decision(outcome=Outcome.METADATA, detail="the identity is bound to another client's key")

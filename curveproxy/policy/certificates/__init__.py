@@ -1,1 +1,0 @@
-"""Who is believed by a certificate: the listed authorities, what was revoked, and the checks in their order."""

@@ -1,0 +1,88 @@
+"""Decides who may have a session of one service: by the list of clients, and by who has one already."""
+
+from collections.abc import Callable
+
+from curveproxy.policy.access.access_list import AccessList, Decision
+from curveproxy.policy.access.terms import Grant
+from curveproxy.policy.metadata import is_probe
+from curveproxy.proxy.applying import Applicant
+from curveproxy.proxy.errors import RefusedError
+from curveproxy.proxy.observer import Observer
+from curveproxy.proxy.sessions.identities import IdentityTable
+from curveproxy.proxy.sessions.table import SessionTable
+from curveproxy.proxy.settings import ServiceSettings
+from curveproxy.reasons import Outcome
+from curveproxy.wire.zmtp.metadata import find
+
+
+class Authorizer:
+    """clients: the list that is in force; is_leaving: nobody may come in any more.
+
+    wall_clock: Unix seconds, by which certificates are judged.
+    """
+
+    def __init__(
+        self,
+        settings: ServiceSettings,
+        clients: AccessList,
+        observer: Observer,
+        identities: IdentityTable,
+        sessions: SessionTable,
+        wall_clock: Callable[[], float],
+    ) -> None:
+        self.clients, self.is_leaving = clients, False
+        self._settings, self._observer, self._wall_clock = settings, observer, wall_clock
+        self._identities, self._sessions = identities, sessions
+
+    def configure(self, settings: ServiceSettings) -> None:
+        """Use other settings from now on."""
+        self._settings = settings
+
+    def admit(self, clients: AccessList) -> None:
+        """Use another list of clients, also for the sessions that have begun."""
+        self.clients = clients
+        self._sessions.admit(clients, self._wall_clock())
+
+    def leave(self) -> None:
+        """Refuse everybody from now on."""
+        self.is_leaving = True
+
+    def judge(self, applicant: Applicant) -> Grant | RefusedError:
+        """On what grounds an applicant may come in, or why it may not."""
+        bearer = applicant.bearer(self._settings.name)
+        decision = self.clients.admit(bearer, applicant.certificate, self._wall_clock())
+        if decision.result:
+            self._observer.certificate_judged(decision.result)
+        return self._checked(applicant, decision)
+
+    def review(self, applicant: Applicant, grant: Grant) -> Grant | RefusedError:
+        """The same of one that was let in and has no session yet."""
+        bearer = applicant.bearer(self._settings.name)
+        return self._checked(applicant, self.clients.review(bearer, grant, self._wall_clock()))
+
+    def _checked(self, applicant: Applicant, decision: Decision) -> Grant | RefusedError:
+        """The grant of a decision, if nothing else stands against the applicant."""
+        egress, grant = self._settings.egress, decision.grant
+        if egress is not None and not egress.allows(applicant.user):
+            return RefusedError(Outcome.CLIENT_UNKNOWN, applicant.user)
+        if grant is None:
+            return RefusedError(decision.outcome, decision.detail)
+        if egress is None and self._settings.requires_records and not applicant.has_records:
+            return RefusedError(Outcome.RECORDS)
+        key, identity = applicant.key, identity_of(applicant, grant)
+        if self._identities.is_of_another(identity, key):
+            return RefusedError(Outcome.IDENTITY_IN_USE)
+        if self.is_leaving:
+            return RefusedError(Outcome.SHUTDOWN)
+        # A client with the identity of a session replaces one of its own.
+        if not self._identities.has_session(identity) and self._sessions.is_full(key, grant):
+            at_most = f"at most {self._sessions.limits(grant).max_sessions}"
+            return RefusedError(Outcome.CLIENT_SESSIONS_LIMIT, at_most)
+        return grant
+
+
+def identity_of(applicant: Applicant, grant: Grant) -> bytes:
+    """The identity that a service is told. A probe has none: it replaces nobody."""
+    if is_probe(applicant.metadata):
+        return b""
+    return grant.identity(find(applicant.metadata, "Identity") or b"")
