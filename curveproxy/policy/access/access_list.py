@@ -14,6 +14,7 @@ from curveproxy.policy.access.authorities import Trust
 from curveproxy.policy.access.judgement import Finding, VerifiedTexts, flaw_now, judge_client, terms_of
 from curveproxy.policy.access.terms import ANYBODY, NO_TERMS, Bearer, Grant, KeyTerms
 from curveproxy.reasons import CertificateFlaw, Outcome
+from curveproxy.wire.certificate import read_untrusted
 
 # What the judgement of a good certificate is called in the metrics; of others it is their flaw.
 VALID, CACHED = "valid", "cached"
@@ -44,7 +45,7 @@ class AccessList:
         written without a name.
     allow_any: any key may connect, listed or not.
     terms: of those listed keys that have some.
-    certified: public key -> the texts of the certificates that lie among the keys.
+    certified: public key -> the texts of the certificates that lie among the keys, each by its grammar.
     trust: whose certificates are believed; without an authority none is looked at.
     verified: those found good of late; it is handed on from list to list.
     """
@@ -124,7 +125,8 @@ class AccessList:
 
     @cached_property
     def _bound_identities(self) -> frozenset[bytes]:
-        return frozenset(terms.identity for terms in self.terms.values()) - {b""}
+        lying = [read_untrusted(text).identity for texts in self.certified.values() for text in texts]
+        return frozenset([*(terms.identity for terms in self.terms.values()), *lying]) - {b""}
 
     def _certified(self, bearer: Bearer, found: Finding) -> Decision:
         if found.flaw is not None:

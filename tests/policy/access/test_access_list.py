@@ -1,6 +1,8 @@
 """Who may connect, as what, and with which limits."""
 
 import pytest
+from support.certificates import CLIENT, KEY, certificate
+from support.trust import NOW, TRUST
 
 from curveproxy.policy.access.access_list import AccessList, Decision
 from curveproxy.policy.access.terms import Bearer, Grant, KeyTerms
@@ -47,6 +49,16 @@ def test_a_key_connects_on_its_own_terms_and_with_nobody_elses_identity(
 ) -> None:
     found = LIST.admit(Bearer(key, "test", socket_type, identity), None, 0.0)
     assert (found.outcome if found.grant is None else None) == outcome
+
+
+def test_an_identity_of_a_certificate_among_the_keys_belongs_to_its_key() -> None:
+    text = certificate({**CLIENT, "identity": "desk-7"})
+    clients = AccessList({BOB: "bob"}, certified={KEY: [text]}, trust=TRUST)
+    found = clients.admit(Bearer(BOB, "test", b"REQ", b"desk-7"), None, NOW)
+    assert (found.grant, found.outcome) == (None, Outcome.METADATA)
+    own = clients.admit(Bearer(KEY, "test", b"REQ", b""), None, NOW).grant
+    assert own is not None
+    assert own.identity(b"") == b"desk-7"
 
 
 def test_where_any_key_may_connect_an_identity_still_belongs_to_its_key() -> None:
