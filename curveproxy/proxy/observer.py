@@ -36,6 +36,18 @@ class SessionView(Protocol):
         """The server's public key that the client uses."""
 
     @property
+    def serial(self) -> str:
+        """Of the client's certificate; empty where it has come in without."""
+
+    @property
+    def authority(self) -> str:
+        """What the one who signed it is called here: its file; empty where there is none."""
+
+    @property
+    def until(self) -> int | None:
+        """How long it is valid, in Unix seconds, as it says itself; None where there is none."""
+
+    @property
     def socket_type(self) -> str:
         """The client's, ``unknown`` for one that is in no list."""
 
@@ -73,6 +85,11 @@ class ServiceFigures:
     backend_up: how the last dial ended; None before the first.
     direction: ``ingress`` or ``egress``; of an egress, backend is all its remotes, and server_keys are theirs.
     client_keys: how many are on the list; None where any key will do.
+    certificate_sessions: how many clients are in by a certificate, by what its authority is called here, with each that
+        is listed.
+    revocations: how many lines of the revocation list are in force.
+    own_certificates: until when, in Unix seconds, each of our keys has a valid certificate, by kind: ``server`` for
+        clients that ask, ``client`` for the remotes of an egress. A kind without certificates is missing.
     throttled_seconds: how long sessions were not read, for a limit, all added up.
     by_form: how many sessions there are, by how their messages are sealed.
     records_in, records_out: of sessions with records; record_octets_in, record_octets_out: as they are on the wire.
@@ -100,6 +117,9 @@ class ServiceFigures:
     records_out: int = 0
     record_octets_in: int = 0
     record_octets_out: int = 0
+    certificate_sessions: Mapping[str, int] = field(factory=dict)
+    revocations: int = 0
+    own_certificates: Mapping[str, float] = field(factory=dict)
 
 
 @frozen

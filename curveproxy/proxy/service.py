@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 from socket import socket
+from typing import Any
 
 import trio
 from attrs import frozen
@@ -92,31 +93,16 @@ class Service:
 
         bound, addresses: where it listens; half_open: of the listener, as far as they count to this service.
         """
-        traffic, clients, limits = self.sessions.traffic, self.clients, self.settings.admission
-        egress = self.settings.egress
+        limits = self.settings.admission
         return ServiceFigures(
-            name=self.settings.name,
             endpoint=str(bound),
             addresses=addresses,
-            backend=", ".join(map(str, egress.remotes if egress else [self.settings.backend])),
             backend_up=self._recovery.up,
             half_open=half_open + len(self._pending),
             half_open_limit=self._capacity.half_open_limit(limits.max_half_open),
-            sessions=len(self.sessions),
             sessions_limit=self._capacity.sessions_limit(limits.max_sessions),
-            client_keys=None if clients.allow_any else len(clients.names),
-            server_keys=len((egress or self.settings).server_keys),
-            messages_in=traffic.messages_in,
-            messages_out=traffic.messages_out,
-            octets_in=traffic.octets_in,
-            octets_out=traffic.octets_out,
-            throttled_seconds=self.sessions.throttled_seconds,
-            direction=self.settings.kind,
-            by_form=dict(self.sessions.by_form),
-            records_in=traffic.records_in.records,
-            records_out=traffic.records_out.records,
-            record_octets_in=traffic.records_in.octets,
-            record_octets_out=traffic.records_out.octets,
+            **_as_configured(self.settings, self.clients),
+            **_as_relayed(self.sessions, self.clients),
         )
 
     @property
@@ -156,6 +142,7 @@ class Service:
         self._dialer.expire(now)
         self._identities.expire(now)
         self.sessions.expire(now)
+        self._authorizer.expire()
 
     def failed(self, error: Exception) -> None:
         self.observer.unexpected(error)
@@ -249,6 +236,41 @@ class Service:
             self._capacity.give_place_back()
         self._identities.ended(session)
         self.observer.closed(session, session.reason or Closed.INTERNAL)
+
+
+def _as_configured(settings: ServiceSettings, clients: AccessList) -> dict[str, Any]:
+    """Those figures of a service that only its files change."""
+    egress = settings.egress
+    trust = clients.trust if egress is None else egress.trust
+    return {
+        "name": settings.name,
+        "direction": settings.kind,
+        "backend": ", ".join(map(str, egress.remotes if egress else [settings.backend])),
+        "client_keys": clients.count,
+        "server_keys": len((egress or settings).server_keys),
+        "revocations": 0 if trust is None else trust.revocations.count,
+        "own_certificates": settings.own_certificates,
+    }
+
+
+def _as_relayed(sessions: SessionTable, clients: AccessList) -> dict[str, Any]:
+    """Those figures of a service that its sessions change."""
+    traffic = sessions.traffic
+    listed = {authority.file: 0 for authority in clients.trust.authorities}
+    return {
+        "sessions": len(sessions),
+        "messages_in": traffic.messages_in,
+        "messages_out": traffic.messages_out,
+        "octets_in": traffic.octets_in,
+        "octets_out": traffic.octets_out,
+        "throttled_seconds": sessions.throttled_seconds,
+        "by_form": dict(sessions.by_form),
+        "records_in": traffic.records_in.records,
+        "records_out": traffic.records_out.records,
+        "record_octets_in": traffic.records_in.octets,
+        "record_octets_out": traffic.records_out.octets,
+        "certificate_sessions": listed | sessions.by_authority,
+    }
 
 
 def _without_name(applicant: Applicant) -> str:

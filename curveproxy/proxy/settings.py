@@ -1,11 +1,13 @@
 """The part of a service's configuration that the proxy needs, already checked."""
 
+from collections.abc import Mapping
 from enum import StrEnum
 from functools import cached_property
 
 from attrs import field, frozen
 
 from curveproxy.policy.access.authorities import Trust
+from curveproxy.policy.access.judgement import last_ends
 from curveproxy.policy.limits import (
     UNLIMITED,
     WHOLE,
@@ -17,6 +19,7 @@ from curveproxy.policy.limits import (
     WorkerShare,
 )
 from curveproxy.proxy.net.endpoint import Endpoint, Network
+from curveproxy.wire.certificate import CLIENT, SERVER
 from curveproxy.wire.codec.suites import suites_named
 from curveproxy.wire.curve.keys import KeyPair
 from curveproxy.wire.offer import Terms
@@ -119,6 +122,12 @@ class ServiceSettings:
             return None
         suites = suites_named(messages.record_suites)
         return Terms(suites, messages.pad_to) if suites else None
+
+    @cached_property  # each look at the figures asks
+    def own_certificates(self) -> Mapping[str, float]:
+        """Until when our keys have valid certificates, in Unix seconds, by kind; see ``ServiceFigures``."""
+        texts = {SERVER: self.certificates, CLIENT: (self.egress.certificate,) if self.egress is not None else ()}
+        return {kind: min(ends.values()) for kind, mine in texts.items() if (ends := last_ends(mine))}
 
     @property
     def requires_records(self) -> bool:

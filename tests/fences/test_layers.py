@@ -67,7 +67,14 @@ LAYERS: dict[str, set[str]] = {
     # sockets and deadlines: the stages of a connection, which do not know each other
     "proxy.net": {"proxy.net", "wire.codec.state", "wire.spec"},
     "proxy.errors": {"reasons"},
-    "proxy.settings": {"policy", "proxy.net.endpoint", "wire.codec.suites", "wire.curve", "wire.offer"},
+    "proxy.settings": {
+        "policy",
+        "proxy.net.endpoint",
+        "wire.certificate",
+        "wire.codec.suites",
+        "wire.curve",
+        "wire.offer",
+    },
     "proxy.established": {"wire"},
     "proxy.observer": {"reasons"},
     "proxy.capacity": {"policy", "proxy.net"},

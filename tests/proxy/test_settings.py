@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 from attrs import evolve
+from support.certificates import OTHER_KEY, SERVER, UNTIL_SECONDS, certificate
+from zmq.utils import z85
 
 from curveproxy.policy.limits import RECORD_SUITES, MessageLimits, OnInvalid, RecordsMode
 from curveproxy.proxy.net.endpoint import Endpoint
@@ -69,3 +71,13 @@ def test_no_secret_key_is_in_the_text_of_settings() -> None:
     text = repr(evolve(SERVICE, egress=EGRESS))
     assert repr(PAIR.secret) not in text
     assert PAIR.secret.hex() not in text
+
+
+def test_until_when_our_keys_have_certificates_is_that_of_the_first_without() -> None:
+    other = {**SERVER, "public-key": z85.encode(OTHER_KEY).decode(), "valid-until": "2026-12-04T05:40:00Z"}
+    short = certificate(SERVER, valid_until="2026-11-27T05:40:00Z")
+    both = evolve(SERVICE, certificates=(certificate(SERVER), certificate(other), short))
+    assert both.own_certificates == {"server": UNTIL_SECONDS}
+    assert SERVICE.own_certificates == evolve(SERVICE, egress=EGRESS).own_certificates == {}
+    egress = evolve(EGRESS, certificate=certificate())
+    assert evolve(SERVICE, egress=egress).own_certificates == {"client": UNTIL_SECONDS}

@@ -81,8 +81,8 @@ class RecordingSession(Session):
     def hurry(self) -> None:
         self.calls.append("hurry")
 
-    def revoke(self) -> None:
-        self.calls.append("revoke")
+    def revoke(self, reason: Closed = Closed.REVOKED) -> None:
+        self.calls.append("revoke" if reason == Closed.REVOKED else reason)
 
     def end_over_limit(self) -> None:
         self.calls.append("end_over_limit")

@@ -45,6 +45,9 @@ class View:
     dialect: str = "3.1"
     form: str = "message"
     is_probe: bool = False
+    serial: str = ""
+    authority: str = ""
+    until: int | None = None
     messages_in: int = 0
     messages_out: int = 0
     octets_in: int = 0

@@ -5,7 +5,7 @@ that lie among the keys, then the one that is presented, then ``allow_any``. A c
 good, also where anybody may come: it may limit its bearer.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 from attrs import evolve, field, frozen
@@ -62,6 +62,12 @@ class AccessList:
         """Whether nobody can come in."""
         return not (self.allow_any or self.names or self.trust.authorities)
 
+    @property
+    def count(self) -> int | None:
+        """How many keys may come in without presenting anything; None where any may."""
+        certified = self.certified.keys() if self.trust.authorities else set[bytes]()
+        return None if self.allow_any else len(self.names.keys() | certified)
+
     def name(self, key: bytes) -> str | None:
         """The operator's name for a listed key."""
         return self.names.get(key)
@@ -70,11 +76,11 @@ class AccessList:
         """Judge a client that wants to come in. text: of the certificate that it presents; now: Unix seconds."""
         if bearer.key in self.names:
             return self._listed(bearer)
-        found = self._found(bearer, self.certified.get(bearer.key, ()), now)
+        found = self._found(bearer, now)
         if (found is None or found.flaw is not None) and text is not None and self.trust.authorities:
-            found = self._finding(bearer, text, now)
+            return self._certified(bearer, self._finding(bearer, text, now), is_presented=True)
         if found is not None:
-            return self._certified(bearer, found)
+            return self._certified(bearer, found, is_presented=False)
         if self.allow_any:
             return self._bound(bearer, ANYBODY)
         return Decision()
@@ -82,19 +88,16 @@ class AccessList:
     def review(self, bearer: Bearer, grant: Grant, now: float) -> Decision:
         """Judge one that has been admitted: by this list, which may be another, and at another time.
 
-        A better certificate among the keys prolongs it.
+        One that has presented its certificate goes on by that, or by one of the keys' that lasts as long.
         """
-        if bearer.key in self.names:
-            return self._listed(bearer)
-        found = self._found(bearer, self.certified.get(bearer.key, ()), now)
-        if found is not None and found.flaw is None and (better := self._prolonged(grant, found)) is not None:
-            return Decision(better)
-        if grant.certificate is not None:
-            flaw = flaw_now(grant.certificate, self.trust, now)
-            if flaw is None:
-                return self._bound(bearer, evolve(grant, ends_at=self._ends_at(grant.certificate.valid_until)))
-            return _refused(flaw, "")
-        return self.admit(bearer, None, now)
+        if grant.certificate is None or not grant.is_presented or bearer.key in self.names:
+            return self.admit(bearer, None, now)
+        flaw, ends_at = flaw_now(grant.certificate, self.trust, now), self._ends_at(grant.certificate.valid_until)
+        found = self._found(bearer, now)
+        better = self._prolonged(grant, found) if found is not None and found.flaw is None else None
+        if better is not None and (flaw is not None or better.ends_at >= ends_at):
+            return self._bound(bearer, better)
+        return _refused(flaw, "") if flaw is not None else self._bound(bearer, evolve(grant, ends_at=ends_at))
 
     def renew(self, bearer: Bearer, grant: Grant, text: bytes, now: float) -> Decision:
         """Judge another certificate that an admitted client presents. Without a grant the one it had stays."""
@@ -104,7 +107,7 @@ class AccessList:
         better = self._prolonged(grant, found)
         if better is None:
             return _refused(CertificateFlaw.SERVICE, OTHER_NAME)
-        return Decision(better, result=_result(found))
+        return Decision(evolve(better, is_presented=True), result=_result(found))
 
     # --- the grounds
 
@@ -125,13 +128,15 @@ class AccessList:
 
     @cached_property
     def _bound_identities(self) -> frozenset[bytes]:
-        lying = [read_untrusted(text).identity for texts in self.certified.values() for text in texts]
+        certified = self.certified.values() if self.trust.authorities else ()
+        lying = [read_untrusted(text).identity for texts in certified for text in texts]
         return frozenset([*(terms.identity for terms in self.terms.values()), *lying]) - {b""}
 
-    def _certified(self, bearer: Bearer, found: Finding) -> Decision:
+    def _certified(self, bearer: Bearer, found: Finding, *, is_presented: bool) -> Decision:
         if found.flaw is not None:
             return _refused(found.flaw, found.detail)
-        return evolve(self._bound(bearer, self._granted(found)), result=_result(found))
+        grant = evolve(self._granted(found), is_presented=is_presented)
+        return evolve(self._bound(bearer, grant), result=_result(found))
 
     def _granted(self, found: Finding) -> Grant:
         certificate, authority = found.certificate, found.authority
@@ -152,8 +157,9 @@ class AccessList:
     def _finding(self, bearer: Bearer, text: bytes, now: float) -> Finding:
         return judge_client(text, bearer, self.trust, now, self.verified)
 
-    def _found(self, bearer: Bearer, texts: Iterable[bytes], now: float) -> Finding | None:
-        """Of several certificates the good one that lasts longest, else what is wrong with the first."""
+    def _found(self, bearer: Bearer, now: float) -> Finding | None:
+        """Of the certificates among the keys the good one that lasts longest, else what is wrong with the first."""
+        texts = self.certified.get(bearer.key, ()) if self.trust.authorities else ()
         findings = [self._finding(bearer, text, now) for text in texts]
         good = [each for each in findings if each.flaw is None]
         return max(good, key=_valid_until) if good else next(iter(findings), None)

@@ -4,7 +4,7 @@ What is looked at each time: dates, revocation, and who is listed. That a text i
 remembered, of those that were good: whoever has no good one can not fill what is kept.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from hashlib import blake2b
 
 from attrs import frozen
@@ -107,6 +107,18 @@ def terms_of(certificate: Certificate) -> KeyTerms:
 def flaw_now(certificate: Certificate, trust: Trust, now: float) -> CertificateFlaw | None:
     """What is wrong by now with one that was found good before: what can change without it."""
     return next((flaw for flaw, _ in _passing_flaws(certificate, trust, now)), None)
+
+
+def last_ends(texts: Iterable[bytes]) -> Mapping[bytes, int]:
+    """Until when each key has a certificate among these that is valid, in Unix seconds. What is none is passed over."""
+    ends: dict[bytes, int] = {}
+    for text in texts:
+        try:
+            found = read_untrusted(text)
+        except PeerError:
+            continue
+        ends[found.key] = max(found.valid_until, ends.get(found.key, 0))
+    return ends
 
 
 @frozen

@@ -50,6 +50,7 @@ class Grant:
     name: the operator's, or the certificate's; None where there is none.
     certificate: without its text, for nobody needs that again; authority: what the one who signed it is called here.
     ends_at: Unix seconds, those included by which clocks may differ; infinite without a certificate.
+    is_presented: the certificate came from the client, and does not lie among the keys.
     """
 
     name: str | None = None
@@ -57,6 +58,17 @@ class Grant:
     certificate: Certificate | None = None
     authority: str = ""
     ends_at: float = inf
+    is_presented: bool = False
+
+    @property
+    def serial(self) -> str:
+        """Of the certificate; empty without one."""
+        return "" if self.certificate is None else self.certificate.serial
+
+    @property
+    def until(self) -> int | None:
+        """How long the certificate is valid, in Unix seconds; None without one."""
+        return None if self.certificate is None else self.certificate.valid_until
 
     def identity(self, claimed: bytes) -> bytes:
         """The identity that a service sees: the one it is bound to, else the one that the client claims."""

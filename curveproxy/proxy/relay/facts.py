@@ -107,8 +107,23 @@ class SessionFacts:
         return Bearer(self.who.key, self.service, self.claimed_type, self.who.identity)
 
     @property
+    def serial(self) -> str:
+        """Of the client's certificate; empty where it has come in without."""
+        return self.grant.serial
+
+    @property
+    def authority(self) -> str:
+        """What the one who signed it is called here; empty where there is none."""
+        return self.grant.authority
+
+    @property
+    def until(self) -> int | None:
+        """How long it is valid, in Unix seconds; None where there is none."""
+        return self.grant.until
+
+    @property
     def socket_type(self) -> str:
-        """The same, for the log."""
+        """The client's, for the log."""
         return known(self.claimed_type)
 
     @property

@@ -151,9 +151,9 @@ class Session(PumpPair):
 
     # --- the end
 
-    def revoke(self) -> None:
+    def revoke(self, reason: Closed = Closed.REVOKED) -> None:
         """Its client is no longer allowed: both directions end behind the message that has begun, or very soon."""
-        self._leave_at_once(Closed.REVOKED)
+        self._leave_at_once(reason)
 
     def dismiss(self) -> None:
         """It is a probe, which has its READY: both directions end at once, and nothing is relayed."""

@@ -43,6 +43,10 @@ class Authorizer:
         self.clients = clients
         self._sessions.admit(clients, self._wall_clock())
 
+    def expire(self) -> None:
+        """End the sessions whose certificates have ended."""
+        self._sessions.end_with_certificates(self.clients, self._wall_clock())
+
     def leave(self) -> None:
         """Refuse everybody from now on."""
         self.is_leaving = True

@@ -1,6 +1,8 @@
 """The sessions of one service, and the limits of their clients."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
+from math import inf
 
 from curveproxy.policy.access.access_list import AccessList
 from curveproxy.policy.access.terms import Grant
@@ -11,6 +13,7 @@ from curveproxy.proxy.relay.maintenance import Maintenance
 from curveproxy.proxy.relay.session import Session
 from curveproxy.proxy.relay.throttle import Throttle
 from curveproxy.proxy.settings import ServiceSettings
+from curveproxy.reasons import Closed, Outcome
 from curveproxy.wire.codec.suites import FORMS
 
 
@@ -19,11 +22,14 @@ class SessionTable:
 
     traffic: what all of them have relayed; throttle: their pumps that must not read now.
     by_form: how many there are, by how their messages are sealed.
+    by_authority: how many clients are in by a certificate, by what its authority is called here.
     """
 
     def __init__(self, settings: ServiceSettings) -> None:
         self.traffic, self.throttle = Traffic(), Throttle()
         self.by_form = dict.fromkeys(FORMS, 0)
+        self.by_authority = Counter[str]()
+        self._next_end = inf  # no certificate of a session ends earlier, by the wall clock
         self._sessions: dict[Session, None] = {}  # the oldest first, as quotas want them
         self._lingering: set[Session] = set()
         self._quotas, self._maintenance = Quotas[Session](), Maintenance()
@@ -44,12 +50,14 @@ class SessionTable:
     def add(self, session: Session) -> None:
         self._sessions[session] = None
         self.by_form[session.form] += 1
+        self._count(session.grant, 1)
         self._share_quota(session)
 
     def remove(self, session: Session) -> bool:
         """Forget a session that has ended; whether it was known."""
         was_here = session in self._sessions
         self.by_form[session.form] -= was_here
+        self._count(session.grant, -was_here)
         self._sessions.pop(session, None)
         self._lingering.discard(session)
         self._quotas.detach(session.who.key, session)
@@ -81,12 +89,50 @@ class SessionTable:
     def admit(self, clients: AccessList, now: float) -> None:
         """Judge all sessions by another list, and end those whose clients are no longer allowed. now: Unix seconds."""
         for session in self:
+            self._review(session, clients, now)
+        self._share_quotas()
+
+    def end_with_certificates(self, clients: AccessList, now: float) -> None:
+        """End the sessions whose certificates have ended, if the list has no other for them. now: Unix seconds."""
+        if now <= self._next_end:
+            return
+        for session in self:
+            if session.grant.ends_at < now:
+                self._review(session, clients, now)
+        self._next_end = min((each.grant.ends_at for each in self._sessions if each.grant.ends_at >= now), default=inf)
+        self._share_quotas()
+
+    def prolong(self, session: Session, grant: Grant) -> None:
+        """A client has presented another certificate."""
+        has_other_limits = grant.terms.limits != session.grant.terms.limits
+        self._use_grant(session, grant)
+        if has_other_limits:
+            self._share_quota(session)
+            self._end_surplus()
+
+    def _review(self, session: Session, clients: AccessList, now: float) -> None:
+        try:
             decision = clients.review(session.bearer, session.grant, now)
-            if decision.grant is None or decision.grant.has_other_topics(session.grant):
+            if decision.grant is None:
+                has_ended = decision.outcome == Outcome.CERTIFICATE_EXPIRED
+                session.revoke(Closed.EXPIRED if has_ended else Closed.REVOKED)
+            elif decision.grant.has_other_topics(session.grant):
                 session.revoke()
             else:
-                session.use_grant(decision.grant)
-        self._share_quotas()
+                self._use_grant(session, decision.grant)
+        except Exception as error:  # the boundary: one session ends, and the others are judged
+            session.failed(error)
+
+    def _use_grant(self, session: Session, grant: Grant) -> None:
+        self._count(session.grant, -1)
+        session.use_grant(grant)
+        self._count(grant, 1)
+
+    def _count(self, grant: Grant, more: int) -> None:
+        """Count sessions that have come in, or have left, on these grounds."""
+        if grant.certificate is not None:
+            self.by_authority[grant.authority] += more
+            self._next_end = min(self._next_end, grant.ends_at)
 
     def limits(self, grant: Grant) -> ClientLimits:
         """The limits of a client."""

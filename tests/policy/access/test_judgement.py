@@ -19,6 +19,7 @@ from support.certificates import (
     text_of,
 )
 from support.trust import AUTHORITY, DESK, NOW, TRUST, judged
+from zmq.utils import z85
 
 from curveproxy.policy.access.authorities import Authority, Trust
 from curveproxy.policy.access.judgement import (
@@ -28,6 +29,7 @@ from curveproxy.policy.access.judgement import (
     Finding,
     VerifiedTexts,
     judge_server,
+    last_ends,
     terms_of,
 )
 from curveproxy.policy.access.revocations import Revocations
@@ -285,3 +287,11 @@ def test_every_fault_of_a_text_has_its_flaw() -> None:
         "kind",
     }
     assert len(set(FLAWS.values())) == len(FLAWS)
+
+
+def test_a_key_has_a_certificate_until_the_last_of_its_own_ends() -> None:
+    other = {**CLIENT, "public-key": z85.encode(OTHER_KEY).decode()}
+    later = certificate(valid_until="2026-12-04T05:40:00Z")
+    texts = [later, certificate(), certificate(other, OTHER_SEED), certificate(SERVER), b"x"]
+    assert last_ends(texts) == {KEY: UNTIL_SECONDS + 86400, OTHER_KEY: UNTIL_SECONDS}
+    assert last_ends([]) == {}

@@ -1,9 +1,11 @@
 """What a grant says of its client: its identity, its limits, and whether its filters are those of another."""
 
 import pytest
+from support.certificates import UNTIL_SECONDS, certificate
 
 from curveproxy.policy.access.terms import Grant, KeyTerms
 from curveproxy.policy.limits import ClientLimits
+from curveproxy.wire.certificate import read_untrusted
 
 
 def test_own_limits_come_before_those_of_all_clients() -> None:
@@ -30,3 +32,9 @@ def test_a_bound_identity_comes_before_the_one_that_is_claimed() -> None:
 )
 def test_topics_are_compared_and_nothing_else(other: KeyTerms, differs: bool) -> None:
     assert Grant(terms=KeyTerms(topics=(b"a",))).has_other_topics(Grant(terms=other)) is differs
+
+
+def test_what_is_shown_of_a_certificate_is_nothing_where_there_is_none() -> None:
+    given = Grant(certificate=read_untrusted(certificate()))
+    assert (given.serial, given.until) == ("9f86d081884c7d65", UNTIL_SECONDS)
+    assert (Grant().serial, Grant().until) == ("", None)

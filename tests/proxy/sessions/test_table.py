@@ -2,15 +2,21 @@
 
 import pytest
 from attrs import evolve
+from support.certificates import CLIENT as FIELDS
+from support.certificates import KEY, OTHER_SEED, UNTIL_SECONDS, authority_key, certificate
 from support.fakes import CLIENT, OTHER_CLIENT, RecordingSession, admitted
+from support.trust import AUTHORITY, DESK, TRUST
 
 from curveproxy.policy.access.access_list import AccessList
+from curveproxy.policy.access.authorities import Authority, Trust
+from curveproxy.policy.access.revocations import Revocations
 from curveproxy.policy.access.terms import Grant, KeyTerms
 from curveproxy.policy.limits import ClientLimits, WorkerShare
 from curveproxy.proxy.net.endpoint import Endpoint
 from curveproxy.proxy.relay.session import IDLE_CHECKS
 from curveproxy.proxy.sessions.table import SessionTable
 from curveproxy.proxy.settings import EgressSettings, ServiceSettings
+from curveproxy.reasons import Closed
 from curveproxy.wire.curve.keys import KeyPair
 
 SETTINGS = ServiceSettings("test", Endpoint("ipc", "@a"), Endpoint("ipc", "@b"), ())
@@ -153,3 +159,144 @@ def test_the_sessions_of_a_user_that_may_not_connect_to_an_egress_any_more_end()
     assert [session.calls for session in sessions] == [[], [], []]
     table.configure(evolve(SETTINGS, egress=evolve(egress, allow_uids=frozenset({10}))))
     assert [session.calls for session in sessions] == [["revoke"], [], []]
+
+
+# --- certificates
+
+CERTIFICATE = dict(FIELDS)
+CERTIFIED = AccessList(trust=TRUST)
+END = UNTIL_SECONDS + 60.0  # of the certificate of whoever is ``certified``
+
+
+def certified(clients: AccessList = CERTIFIED, **changes: str) -> RecordingSession:
+    """A session of a client that has presented a certificate with these changes."""
+    grant = clients.admit(
+        DESK, certificate(CERTIFICATE | {name.replace("_", "-"): value for name, value in changes.items()}), NOW
+    ).grant
+    assert grant is not None
+    return RecordingSession(admitted(key=KEY, grant=grant))
+
+
+def table_of(*sessions: RecordingSession, settings: ServiceSettings = SETTINGS) -> SessionTable:
+    table = SessionTable(settings)
+    for session in sessions:
+        table.add(session)
+    return table
+
+
+def test_a_session_ends_with_its_certificate_and_no_other_does() -> None:
+    first, later = certified(), certified(valid_until="2026-12-04T05:40:00Z")
+    listed = RecordingSession(admitted(key=OTHER_CLIENT))
+    table, clients = table_of(first, later, listed), AccessList({OTHER_CLIENT: None}, trust=TRUST)
+    for now in (NOW, END - 1, END):
+        table.end_with_certificates(clients, now)
+        assert (first.calls, later.calls, listed.calls) == ([], [], [])
+    table.end_with_certificates(clients, END + 1)
+    assert (first.calls, later.calls, listed.calls) == ([Closed.EXPIRED], [], [])
+    table.end_with_certificates(clients, END + 2)
+    assert first.calls == [Closed.EXPIRED], "once, also while it is still here"
+    table.remove(first)
+    table.end_with_certificates(clients, END + 86400)
+    assert later.calls == []
+    table.end_with_certificates(clients, END + 86401)
+    assert (later.calls, listed.calls) == ([Closed.EXPIRED], [])
+
+
+def test_sessions_are_looked_at_only_when_one_may_have_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = table_of(certified(), certified(valid_until="2026-12-04T05:40:00Z"))
+    looked: list[float] = []
+    monkeypatch.setattr(table, "_review", lambda _session, _clients, now: looked.append(now))
+    monkeypatch.setattr(table, "_share_quotas", lambda: looked.append(0.0))
+    for now in (NOW, END, END + 1, END + 2, END + 86400):
+        table.end_with_certificates(CERTIFIED, now)
+    assert looked == [END + 1, 0.0]
+
+
+def test_a_clock_that_is_set_back_ends_nobody_and_the_end_is_found_again() -> None:
+    session = certified()
+    table = table_of(session)
+    table.end_with_certificates(CERTIFIED, NOW)
+    table.end_with_certificates(CERTIFIED, NOW - 1_000_000)
+    assert session.calls == []
+    table.end_with_certificates(CERTIFIED, END + 1)
+    assert session.calls == [Closed.EXPIRED]
+
+
+def test_one_among_the_keys_prolongs_a_session_at_its_end_and_its_authority_and_limits_are_the_new_ones() -> None:
+    session = certified()
+    table = table_of(session, settings=TWO)
+    both = Trust([AUTHORITY, Authority("plant-2", authority_key(OTHER_SEED))])
+    text = certificate(seed=OTHER_SEED, valid_until="2026-12-04T05:40:00Z", max_sessions="1")
+    clients = AccessList(certified={KEY: [text]}, trust=both)
+    table.end_with_certificates(clients, END + 1)
+    assert session.calls == []
+    assert (+table.by_authority, session.until) == ({"plant-2": 1}, UNTIL_SECONDS + 86400)
+    assert session.quota is not None
+    assert session.quota.limits.max_sessions == 1
+    table.end_with_certificates(clients, END + 86401)
+    assert session.calls == [Closed.EXPIRED]
+
+
+def test_another_certificate_prolongs_a_session_with_its_limits() -> None:
+    first, second = certified(max_sessions="2"), certified(max_sessions="2")
+    table = table_of(first, second)
+    newer = certified(valid_until="2026-12-04T05:40:00Z", max_sessions="1", serial="b" * 16).grant
+    table.prolong(first, newer)
+    assert (first.grant, first.serial, first.until) == (newer, "b" * 16, UNTIL_SECONDS + 86400)
+    assert (first.calls, second.calls) == ([], ["end_over_limit"]), "the newest"
+    table.end_with_certificates(CERTIFIED, END + 1)
+    assert (first.calls, second.calls[1:]) == ([], [Closed.EXPIRED])
+
+
+def test_a_certificate_may_be_changed_for_one_that_ends_sooner() -> None:
+    session = certified(valid_until="2026-12-04T05:40:00Z")
+    table = table_of(session)
+    table.end_with_certificates(CERTIFIED, NOW)
+    table.prolong(session, certified().grant)
+    table.end_with_certificates(CERTIFIED, END + 1)
+    assert session.calls == [Closed.EXPIRED]
+
+
+def test_another_list_ends_what_it_revokes_and_what_has_ended_by_their_names() -> None:
+    revoked, ended, stays = certified(serial="a" * 16), certified(), certified(valid_until="2026-12-04T05:40:00Z")
+    table = table_of(revoked, ended, stays)
+    listed = Trust([AUTHORITY], Revocations.read("serial " + "a" * 16))
+    table.admit(AccessList(trust=listed), NOW)
+    assert (revoked.calls, ended.calls, stays.calls) == (["revoke"], [], [])
+    table.admit(CERTIFIED, END + 1)
+    assert (ended.calls, stays.calls) == ([Closed.EXPIRED], [])
+    table.admit(AccessList(), NOW)
+    assert stays.calls == ["revoke"], "its authority is gone"
+
+
+def test_other_topics_are_another_session() -> None:
+    session, terms = RecordingSession(admitted()), KeyTerms(topics=(b"orders.",))
+    table = table_of(session)
+    table.admit(AccessList({CLIENT: "alice"}), NOW)
+    assert session.calls == []
+    table.admit(AccessList({CLIENT: "alice"}, terms={CLIENT: terms}), NOW)
+    assert session.calls == ["revoke"]
+
+
+def test_sessions_are_counted_by_the_authority_of_their_certificates() -> None:
+    sessions = certified(), certified(), RecordingSession(admitted())
+    table = table_of(*sessions)
+    assert table.by_authority == {"plant-1": 2}
+    table.admit(AccessList({KEY: "desk"}, trust=TRUST), NOW)
+    assert table.by_authority == {"plant-1": 0}, "a key that is listed is what the list says"
+    table.admit(CERTIFIED, NOW)
+    for session in sessions:
+        table.remove(session)
+        table.remove(session)
+    assert table.by_authority == {"plant-1": 0}
+
+
+def test_an_error_of_ours_ends_the_session_in_whose_judgement_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    broken, other = certified(), certified()
+    failures: list[Exception] = []
+    monkeypatch.setattr(broken, "revoke", lambda _: 1 / 0)
+    monkeypatch.setattr(broken, "failed", failures.append)
+    table = table_of(broken, other)
+    table.end_with_certificates(CERTIFIED, END + 1)
+    assert [type(each) for each in failures] == [ZeroDivisionError]
+    assert other.calls == [Closed.EXPIRED]
