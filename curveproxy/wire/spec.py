@@ -23,6 +23,7 @@ GREETING_SIZE: Final = 64
 MECHANISM_SIZE: Final = 20
 CURVE: Final = b"CURVE".ljust(MECHANISM_SIZE, b"\0")
 NULL: Final = b"NULL".ljust(MECHANISM_SIZE, b"\0")
+CURVE_CERTIFICATE: Final = b"CURVE-CERTIFICATE".ljust(MECHANISM_SIZE, b"\0")  # our own: see ``curve/asking.py``
 
 # Flags of a frame: bit 0 MORE, bit 1 LONG, bit 2 COMMAND, the others are reserved.
 MORE: Final = 0x01
@@ -59,6 +60,7 @@ INITIATE_NAME: Final = b"\x08INITIATE"
 READY_NAME: Final = b"\x05READY"
 ERROR_NAME: Final = b"\x05ERROR"
 MESSAGE_NAME: Final = b"\x07MESSAGE"
+CERTIFICATE_NAME: Final = b"\x0bCERTIFICATE"  # our own
 
 # Inside a MESSAGE box the first octet holds flags. RFC 26 knows MORE; libzmq >= 4.2 added COMMAND.
 INNER_MORE: Final = 0x01
@@ -86,6 +88,9 @@ SOCKET_TYPE_MAX: Final = 16
 
 # A SUBSCRIBE is the largest command. One that is a little too long is reported as such; what is larger is not read.
 COMMAND_MAX: Final = 2 * SUBSCRIPTION_MAX
+
+# The certificates of a server in one command: four of the longest.
+CERTIFICATES_MAX: Final = 8192
 
 # A backend's greeting and READY together: ample.
 BACKEND_HANDSHAKE_MAX: Final = 65536

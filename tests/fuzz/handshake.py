@@ -9,11 +9,13 @@ from typing import Any, Literal
 
 from attrs import evolve
 from support import curve, records, zmtp
+from support.certificates import answer
 from support.curve import Keys
 from support.zmtp import COMMAND, Malformed
 
 from curveproxy.wire import proxy_protocol, spec
 from curveproxy.wire.codec.suites import Suite
+from curveproxy.wire.curve.asking import CertificateQuestion
 from curveproxy.wire.curve.client import CurveInitiator, Stage
 from curveproxy.wire.curve.keys import KeyPair
 from curveproxy.wire.curve.server import (
@@ -32,7 +34,7 @@ from curveproxy.wire.offer import Terms
 from curveproxy.wire.security import Curve, Negotiated, Plain, Records
 from curveproxy.wire.zmtp import metadata as properties_of
 from curveproxy.wire.zmtp.frame import Dialect, Due, read_command_untrusted
-from curveproxy.wire.zmtp.greeting import check_client_untrusted, check_greeting_untrusted
+from curveproxy.wire.zmtp.greeting import check_client_untrusted, check_greeting_untrusted, check_server_untrusted
 from curveproxy.wire.zmtp.negotiation import PlainInitiator
 from curveproxy.wire.zmtp.null import Pacing
 from fuzz import faults
@@ -128,10 +130,14 @@ def balancer(material: Material) -> None:
         assert refused(found) or found is None
 
 
-@target("wire.zmtp.greeting.check_greeting_untrusted", "wire.zmtp.greeting.check_client_untrusted")
+@target(
+    "wire.zmtp.greeting.check_greeting_untrusted",
+    "wire.zmtp.greeting.check_client_untrusted",
+    "wire.zmtp.greeting.check_server_untrusted",
+)
 def greeting(material: Material) -> None:
     """A greeting, octet by octet."""
-    ours, theirs = (material.pick([b"CURVE", b"NULL", b"PLAIN"]) for _ in range(2))
+    ours, theirs = (material.pick([b"CURVE", b"NULL", b"PLAIN", b"CURVE-CERTIFICATE"]) for _ in range(2))
     octets = zmtp.greeting(
         theirs,
         as_server=material.number(1),
@@ -144,8 +150,12 @@ def greeting(material: Material) -> None:
     def check(seen: bytes) -> int:
         return check_greeting_untrusted(seen, ours.ljust(20, b"\0"))
 
+    def check_server(seen: bytes) -> int:
+        return check_server_untrusted(seen, ours.ljust(20, b"\0"))
+
     for verdict, mechanism, is_client in (
         (marks(check, octets, faults.GREETING), ours, True),
+        (marks(check_server, octets, faults.GREETING), ours, True),
         (marks(check_client_untrusted, octets, faults.GREETING | {Fault.ROLE}), b"CURVE", octets[32:33] == b"\0"),
     ):
         accepted = not isinstance(verdict, PeerError) and verdict <= len(octets)
@@ -414,6 +424,44 @@ def check_agreed(found: Negotiated, initiate: bytes, ready: bytes, terms: Terms 
     root = records.root(shared, initiate, ready, C.public, S.public, answer[2])
     ours, theirs = (records.derived(root, text) for text in (b"client to server", b"server to client"))
     assert found.security == Records(answer[2], ours, theirs, bool(answer[1] & 1), terms.pad_to)
+
+
+@target(
+    "wire.initiator.Initiator.receive_untrusted",
+    "wire.curve.asking.CertificateQuestion._advance_untrusted",
+    "wire.curve.asking.CertificateQuestion._greeting_untrusted",
+    "wire.curve.asking.read_answer_untrusted",
+)
+def question(material: Material) -> None:
+    """Our question for certificates, whatever is answered and however it is cut."""
+    texts = [material.octets(40) for _ in range(1 + material.number(2))]
+    more = material.filled(material.pick([0, 1, 8140, 8192]))
+    mechanism = material.pick([b"CURVE-CERTIFICATE", b"CURVE", b"NULL"])
+    pieces = [
+        zmtp.greeting(mechanism, as_server=1 - material.number(1), version=(3, material.number(255))),
+        material.damaged(answer(*texts))[64:],
+        more,
+    ]
+    stream = material.damaged(b"".join(pieces))
+
+    def feed(ends: list[int]) -> tuple[tuple[bytes, bytes] | None, list[bytes], bool, Negotiated | None]:
+        asking = CertificateQuestion()
+        assert asking.start() == zmtp.greeting(b"CURVE-CERTIFICATE")
+        result = fed(asking, stream, ends, faults.OF_A_QUESTION)
+        return result, asking.texts, asking.is_curve, without_leftover(asking)
+
+    whole = feed([len(stream)])
+    cut = feed(material.cuts(len(stream)))
+    assert cut[0] == whole[0]
+    result, found, _, negotiated = whole
+    if result is None or negotiated is None:
+        return
+    assert cut == whole
+    sent, behind = result
+    assert sent == b""
+    [said] = zmtp.read_frames(stream[64 : len(stream) - len(behind)])
+    assert (said.flags, len(said.body) <= 8192) == (COMMAND, True)
+    assert said.body == zmtp.read_frames(answer(*found)[64:])[0].body
 
 
 @target(

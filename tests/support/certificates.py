@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from nacl.bindings import crypto_sign, crypto_sign_seed_keypair
 from zmq.utils import z85
 
+from support import zmtp
+
 SEED, OTHER_SEED = bytes(range(32)), bytes(range(32, 64))
 KEY, OTHER_KEY = (hashlib.sha256(word).digest() for word in (b"key", b"other key"))
 FROM, UNTIL = "2026-11-26T05:39:00Z", "2026-12-03T05:40:00Z"
@@ -114,3 +116,9 @@ def certificate(fields: Mapping[str, str] = CLIENT, seed: bytes = SEED, **change
     """The text of a certificate with some fields that are otherwise; _ stands for -, and nothing for left out."""
     altered = {**fields, **{name.replace("_", "-"): value for name, value in changes.items()}}
     return text_of(signed({name: value for name, value in altered.items() if value}, seed))
+
+
+def answer(*texts: bytes) -> bytes:
+    """What a server says to whoever asks for its certificates."""
+    data = b"".join(struct.pack(">H", len(text)) + text for text in texts)
+    return zmtp.greeting(b"CURVE-CERTIFICATE", as_server=1) + zmtp.command_frame(b"CERTIFICATE", data)

@@ -6,11 +6,13 @@ import pytest
 from attrs import evolve, frozen
 from hypothesis import given
 from hypothesis import strategies as st
+from support.certificates import answer
 from support.zmtp import command_frame
 
 from curveproxy.wire import sodium, spec
 from curveproxy.wire.curve import box
 from curveproxy.wire.curve import server as curve_server
+from curveproxy.wire.curve.asking import CertificateQuestion
 from curveproxy.wire.curve.client import CurveInitiator
 from curveproxy.wire.curve.keys import KeyPair
 from curveproxy.wire.errors import LocalError, PeerError
@@ -52,6 +54,7 @@ V3_SAID = greeting(spec.NULL, as_server=False) + command_frame(b"READY", encode(
 V1_FOUND = Negotiated({"Identity": b"name"}, Version(Dialect.V1, 0), Plain())
 V2_FOUND = Negotiated({**THEIRS, "Identity": b"name"}, Version(Dialect.V2, 0), Plain())
 V3_FOUND = Negotiated(THEIRS, Version(Dialect.V3, spec.MINOR), Plain())
+QUESTION_FOUND = Negotiated({}, Version(Dialect.V3, spec.MINOR), Plain())
 CURVE_FOUND = Negotiated(
     THEIRS,
     Version(Dialect.V3, spec.MINOR),
@@ -71,6 +74,7 @@ CASES["CURVE, stepwise"] = evolve(
     CASES["CURVE"],
     make=lambda: CurveInitiator(SERVER.public, CLIENT, TRANSIENT, bytes(16), OURS, stepwise=True),
 )
+CASES["a question"] = Case(CertificateQuestion, answer(b"a text", b"another"), QUESTION_FOUND)
 for _pacing in Pacing:
     CASES[f"NULL, {_pacing.name}"] = Case(lambda pacing=_pacing: NullInitiator(OURS, pacing), V3_SAID, V3_FOUND)  # type: ignore[misc]
     CASES[f"plain, {_pacing.name}"] = Case(lambda pacing=_pacing: PlainInitiator(OURS, pacing), V3_SAID, V3_FOUND)  # type: ignore[misc]

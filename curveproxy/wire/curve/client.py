@@ -17,7 +17,7 @@ from curveproxy.wire.offer import Agreement, Terms, read_answer_untrusted, with_
 from curveproxy.wire.security import Curve, Negotiated, Records, Version
 from curveproxy.wire.zmtp import metadata
 from curveproxy.wire.zmtp.frame import Dialect, Due, frame, read_command_untrusted, read_header
-from curveproxy.wire.zmtp.greeting import MAJOR_END, MINOR_AT, check_greeting_untrusted, greeting
+from curveproxy.wire.zmtp.greeting import MAJOR_END, MINOR_AT, check_server_untrusted, greeting
 
 GREETING = greeting(spec.CURVE, as_server=False)
 
@@ -29,9 +29,6 @@ _READY_DUE = Due(spec.READY_NAME, spec.READY_OVERHEAD, READY_MAX, Fault.READY, F
 
 # We number our commands and messages from one on.
 HELLO_NONCE, INITIATE_NONCE = 1, 2
-
-# Other protocols that may answer on a port, by their first octets.
-_FAMILIAR = {b"HTTP/": "HTTP", b"\x15\x03": "TLS", b"\x16\x03": "TLS", b"SSH-": "SSH"}
 
 # What may come where another command is due: HELLO from another client, ERROR from a server that refuses. JeroMQ sends
 # it for a HELLO that it can not open, where others close.
@@ -111,12 +108,7 @@ class CurveInitiator(Initiator):
 
     def _greeting_untrusted(self) -> bool:
         """Whether the server's greeting is whole."""
-        for sign, protocol in _FAMILIAR.items():
-            if self._seen.startswith(sign):
-                raise PeerError(Fault.NOT_ZMTP, f"it looks like {protocol}")
-            if sign.startswith(self._seen):
-                return False
-        mark = check_greeting_untrusted(self._seen[: spec.GREETING_SIZE], spec.CURVE)
+        mark = check_server_untrusted(self._seen[: spec.GREETING_SIZE], spec.CURVE)
         if len(self._seen) < mark:
             return False
         self.minor = self._seen[MINOR_AT]

@@ -29,6 +29,9 @@ SIGNATURE = bytes([SIGNATURE_FIRST, *bytes(8), SIGNATURE_LAST])
 # reads.
 V1_FLAGS = (0x00, 0x7E)
 
+# Other protocols that may answer on a port, by their first octets.
+_FAMILIAR = {b"HTTP/": "HTTP", b"\x15\x03": "TLS", b"\x16\x03": "TLS", b"SSH-": "SSH"}
+
 _KNOWN = {name.ljust(spec.MECHANISM_SIZE, b"\0"): name.decode() for name in (b"NULL", b"CURVE", b"PLAIN")}
 
 
@@ -81,3 +84,17 @@ def check_client_untrusted(seen: spec.Octets) -> int:
     if len(seen) >= ROLE_END and seen[ROLE_AT]:
         raise PeerError(Fault.ROLE)
     return mark
+
+
+def check_server_untrusted(seen: spec.Octets, mechanism: bytes) -> int:
+    """Judge as much of the greeting of a server that we connect to as has come; see ``check_greeting_untrusted``.
+
+    Raises PeerError: not_zmtp, with the protocol's name where it is a familiar one, zmtp_version, mechanism.
+    """
+    have = bytes(seen)
+    for sign, protocol in _FAMILIAR.items():
+        if have.startswith(sign):
+            raise PeerError(Fault.NOT_ZMTP, f"it looks like {protocol}")
+        if sign.startswith(have):
+            return len(have) + 1
+    return check_greeting_untrusted(seen, mechanism)

@@ -4,7 +4,7 @@ import pytest
 
 from curveproxy.wire import spec
 from curveproxy.wire.errors import Fault, PeerError
-from curveproxy.wire.zmtp.greeting import check_client_untrusted, greeting
+from curveproxy.wire.zmtp.greeting import check_client_untrusted, check_server_untrusted, greeting
 
 GOOD = greeting(spec.CURVE, as_server=False)
 
@@ -69,3 +69,21 @@ def test_the_offered_mechanism_is_named_only_when_it_is_a_known_one() -> None:
     with pytest.raises(PeerError) as caught:
         check_client_untrusted(GOOD[:12] + b"<script>".ljust(20, b"\0") + GOOD[32:])
     assert caught.value.detail == ""
+
+
+@pytest.mark.parametrize(
+    ("octets", "protocol"), [(b"HTTP/1.1 400", "HTTP"), (b"\x15\x03\x03", "TLS"), (b"SSH-2.0", "SSH")]
+)
+def test_a_familiar_protocol_where_a_server_is_wanted_is_named_when_it_is_certain(octets: bytes, protocol: str) -> None:
+    with pytest.raises(PeerError, match=protocol):
+        check_server_untrusted(octets, spec.CURVE)
+    assert check_server_untrusted(octets[:1], spec.CURVE) == 2
+
+
+def test_a_server_s_greeting_is_of_the_one_mechanism_that_is_wanted() -> None:
+    for mechanism in (spec.CURVE, spec.CURVE_CERTIFICATE):
+        assert check_server_untrusted(greeting(mechanism, as_server=True), mechanism) == 64
+    with pytest.raises(PeerError, match="CURVE"):
+        check_server_untrusted(GOOD, spec.CURVE_CERTIFICATE)
+    with pytest.raises(PeerError):
+        check_server_untrusted(greeting(spec.CURVE_CERTIFICATE, as_server=True), spec.CURVE)
