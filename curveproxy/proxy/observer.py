@@ -162,7 +162,10 @@ class Observer(Protocol):
         """A session that was admitted has ended."""
 
     def invalid(self, session: SessionView, reason: Invalid, detail: str = "") -> None:
-        """A frame after the handshake was invalid, or a command was dropped."""
+        """A frame after the handshake was invalid, or a command was dropped, or a message was left out."""
+
+    def repeated(self, reason: Invalid, count: int) -> None:
+        """So many more of a kind of which the same session was told before: they are counted, and that is all."""
 
     def backend_up(self, seconds: float) -> None:
         """A backend, or a remote of an egress, has been dialled and greeted within ``seconds``."""

@@ -42,6 +42,7 @@ BACKDATED = 60
 
 NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 SERIAL = re.compile(r"[0-9a-f]{16}")
+ANY_TOPIC = "*"
 SOCKET_TYPES, LIMITS = "socket-types", ("max-sessions", "messages-per-second", "bytes-per-second")
 
 _SECTIONS = frozenset({"metadata", "curve", "certificate"})
@@ -53,7 +54,6 @@ _SOCKET_TYPE = re.compile(r"[A-Z]{1,16}")
 _LIMIT = re.compile(r"[0-9]{1,18}")
 _NOTE = "note-"
 _KEY = "public-key"
-_ANY = "*"
 
 _MUST = ("version", "kind", "serial", "name", "valid-from", "valid-until", "authority", "signature")
 _MAY = ("renewable-until",)
@@ -266,10 +266,11 @@ def _texts(text: str) -> tuple[str, ...]:
         raise ValueError("a word that is not UTF-8") from None
 
 
-def _topics(text: str) -> tuple[bytes, ...] | None:
-    if text == _ANY:
+def read_topics(text: str) -> tuple[bytes, ...] | None:
+    """Prefixes of topics, from words with one space between them; None for any. Raises ValueError."""
+    if text == ANY_TOPIC:
         return None
-    if _ANY in text.split(" "):
+    if ANY_TOPIC in text.split(" "):
         raise ValueError("* stands for anything, and not beside others: the topic of that name is %2A")
     return tuple(_words(text))
 
@@ -304,8 +305,8 @@ _READERS: Mapping[str, Callable[[str], Any]] = {
     "services": lambda text: frozenset(_texts(text)),
     SOCKET_TYPES: _socket_types,
     "identity": _identity,
-    "topics": _topics,
-    "publish-topics": _topics,
+    "topics": read_topics,
+    "publish-topics": read_topics,
     "authority": _octets(spec.KEY_SIZE),
     "signature": _octets(sodium.SIGNATURE_SIZE),
 }

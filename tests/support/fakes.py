@@ -188,6 +188,9 @@ class RecordingObserver:
     def invalid(self, session: SessionView, reason: Invalid, detail: str = "") -> None:
         self.events.append(("invalid", reason, detail))
 
+    def repeated(self, reason: Invalid, count: int) -> None:
+        self.events.append(("repeated", reason, count))
+
     def backend_up(self, seconds: float) -> None:
         self.seconds = seconds
         self.events.append(("backend_up",))

@@ -4,6 +4,7 @@ Either side may be the one that speaks CURVE. The buffers may be made small, so 
 """
 
 import socket
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from types import SimpleNamespace
@@ -12,6 +13,7 @@ from typing import Any, Self, cast
 import trio
 from attrs import define, evolve, field
 
+from curveproxy.policy.access.terms import NO_TERMS, Grant, KeyTerms
 from curveproxy.policy.limits import MessageLimits
 from curveproxy.proxy.established import Established
 from curveproxy.proxy.net.buffers import BufferPool
@@ -124,25 +126,34 @@ class Relay:
         kinds: tuple[bytes, bytes] = (b"DEALER", b"ROUTER"),
         versions: tuple[Version, Version] = (V31, V31),
         skip: int = 0,
+        terms: KeyTerms = NO_TERMS,
+        xpub_messages: bool = False,
         **messages: Any,
     ) -> None:
-        """boxed: the side that speaks CURVE; kinds, versions: of downstream and upstream; skip: see ``Established``."""
+        """boxed: the side that speaks CURVE; kinds, versions: of downstream and upstream; skip: see ``Established``.
+
+        terms: of the client's key.
+        """
         drop: dict[str, Any] = {"on_invalid": "disconnect" if self.suite else "drop", "max_invalid_per_minute": 10**6}
         limits = MessageLimits(**{"max_message_bytes": LIMIT} | drop | messages)
         self.invalid: list[Invalid] = []
         self.details: list[str] = []  # of what was invalid: who has sent it
+        self.again = Counter[Invalid]()  # what was left out and not told of each
         self.errors: list[BaseException] = []
         self.ended: Closed | None = None
         self.room, self.pool, self.memory = Room(), pool(), MemoryBudget()
         self.jobs = list[Callable[[], Awaitable[None]]]()
-        observer = SimpleNamespace(invalid=self.note_invalid, unexpected=self.errors.append)
+        observer = SimpleNamespace(
+            invalid=self.note_invalid, repeated=self.note_repeated, unexpected=self.errors.append
+        )
         self.client, near = socket.socketpair()
         self.service, far = socket.socketpair()
         for sock in (self.client, near, self.service, far):
             sock.setblocking(False)
         behind = Endpoint("ipc", "b")
         egress = EgressSettings((behind,), (bytes(32),), KeyPair(bytes(32), bytes(32))) if boxed == "upstream" else None
-        settings = ServiceSettings("s", Endpoint("ipc", "a"), behind, (), messages=limits, egress=egress)
+        service: dict[str, Any] = {"messages": limits, "egress": egress, "xpub_messages": xpub_messages}
+        settings = ServiceSettings("s", Endpoint("ipc", "a"), behind, (), **service)
         reactor: Any = self.room
         told = cast("Any", observer)
         env = RelayEnv(reactor, self.pool, self.memory, Throttle(), Traffic(), told, self.spawn)
@@ -161,7 +172,7 @@ class Relay:
             for sock, kind, version, security in zip((near, far), kinds, versions, sides, strict=True)
         )
         downstream = evolve(downstream, skip=skip)
-        client = AdmittedClient("a", "b", bytes(32), bytes(32), b"", 1)
+        client = AdmittedClient("a", "b", bytes(32), bytes(32), b"", 1, grant=Grant(terms=terms))
         self.session = Session(client, downstream, upstream, settings, env, self)
         self.session.begin()
         self.near: Peer = self.room.handlers[near.fileno()]
@@ -176,6 +187,10 @@ class Relay:
         """As of an observer."""
         self.invalid.append(reason)
         self.details.append(detail)
+
+    def note_repeated(self, reason: Invalid, count: int) -> None:
+        """As of an observer."""
+        self.again[reason] += count
 
     def session_lingers(self, session: Session) -> None:
         """As of a service."""

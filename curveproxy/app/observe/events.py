@@ -94,6 +94,9 @@ class ServiceObserver:
         facts = {"reason": str(reason), **_who(session), **_detail(detail), "hint": reason.hint}
         self._log_limited(self._log.warning, "invalid message", kind=reason, **facts)
 
+    def repeated(self, reason: Invalid, count: int) -> None:
+        self._metrics.invalid(reason, count)
+
     def backend_up(self, seconds: float) -> None:
         self._metrics.backend_up(seconds)
 

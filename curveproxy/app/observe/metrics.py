@@ -183,8 +183,8 @@ class ServiceMetrics:
         self._closed[reason].inc()
         self._session_seconds.observe(session.seconds)
 
-    def invalid(self, reason: Invalid) -> None:
-        self._invalid[reason].inc()
+    def invalid(self, reason: Invalid, count: int = 1) -> None:
+        self._invalid[reason].inc(count)
 
     def backend_up(self, seconds: float) -> None:
         self._dial_seconds.observe(seconds)

@@ -1,14 +1,15 @@
 """The allow-list: a directory of certificates, and the keys of the configuration beside it.
 
 Any file there may be a certificate, for CZMQ gives them any name; but not one whose name says that it is a backup.
-A certificate's metadata may restrict its key: ``identity``, ``socket-types``, ``services``, and limits of its own. A
-name there that is nearly one of these refuses the certificate: a misspelled restriction must not let anybody in.
+A certificate's metadata may restrict its key: ``identity``, ``socket-types``, ``services``, ``topics``,
+``publish-topics``, and limits of its own. A name there that is nearly one of these refuses the certificate: a
+misspelled restriction must not let anybody in.
 """
 
 import difflib
 import os
 import stat
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -26,6 +27,7 @@ from curveproxy.policy.access.terms import NO_TERMS, KeyTerms
 from curveproxy.policy.limits import ClientLimits
 from curveproxy.policy.metadata import is_safe_identity
 from curveproxy.policy.socket_types import known
+from curveproxy.wire.certificate import ANY_TOPIC, read_topics
 
 # Regular files, and those whose error says why they can not be read.
 FILES = {stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK}
@@ -35,7 +37,8 @@ UNREADABLE = "client key can not be read"
 DIGITS = 18
 LIMITS = {name.replace("_", "-"): name for name in attrs.fields_dict(ClientLimits)}
 # The names in a certificate's metadata that mean something here.
-KNOWN = ("identity", "socket-types", "services", *LIMITS)
+TOPICS = ("topics", "publish-topics")
+KNOWN = ("identity", "socket-types", "services", *TOPICS, *LIMITS)
 # How much alike a misspelled name and a known one are, as difflib counts.
 ALIKE = 0.75
 # Ends of file names: of certificates, which are no part of the client's name; of secret keys, as CZMQ and zmq.auth name
@@ -85,9 +88,18 @@ def read_client(path: Path) -> Client:
         if not (text.isascii() and text.isdecimal() and len(text) <= DIGITS):
             raise KeyFileError(f"{path}: its {name} is not a whole number of at most {DIGITS} digits")
         limits[LIMITS[name]] = int(text)
-    terms = KeyTerms(identity, socket_types, limits)
+    topics, publish_topics = (_topics(path, name, certificate.metadata) for name in TOPICS)
+    terms = KeyTerms(identity, socket_types, limits, topics, publish_topics)
     unknown = frozenset(certificate.metadata.keys() - set(KNOWN))
     return Client(certificate.public, terms, frozenset(lists.get("services", ())), unknown)
+
+
+def _topics(path: Path, name: str, metadata: Mapping[str, str]) -> Sequence[bytes] | None:
+    """Prefixes of topics; None for any. Raises KeyFileError."""
+    try:
+        return read_topics(metadata.get(name, ANY_TOPIC))
+    except ValueError as error:
+        raise KeyFileError(f"{path}: its {name}: {error}") from None
 
 
 def _check_names(path: Path, metadata: Mapping[str, str], elsewhere: Collection[str]) -> None:

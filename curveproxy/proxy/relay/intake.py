@@ -229,6 +229,8 @@ class Intake(Outbox):
                 self._to_skip = result.skip
             for reason in result.invalid:
                 self._owner.invalid(reason, self._labels.detail)
+            if result.off_topic:
+                self._owner.repeated(Invalid.TOPIC, result.off_topic)
             if result.fatal is not None:
                 self._abort(self._labels.over_limit if result.fatal == Invalid.TOO_LARGE else Closed.INVALID_MESSAGE)
             if result.reply:

@@ -85,7 +85,9 @@ class Filtering(Transform):
         """Where ``frames[:end]`` end once what the sink must not be sent has been taken out."""
         end, flaws = the_filter.filter_untrusted(frames, end)
         for flaw in flaws:
-            if flaw == Invalid.TOO_LARGE:
+            if flaw == Invalid.TOPIC:  # a right that its client has not: it may go on trying
+                result.leave_out_topic(is_first=the_filter.is_first_off_topic())
+            elif flaw == Invalid.TOO_LARGE:
                 if not self._survives(result, flaw, clock):
                     break
             elif not self._within_budget(result, flaw, clock):  # a newer sink would ignore it, unless there is too much

@@ -69,6 +69,9 @@ class PumpOwner(Protocol):
     def invalid(self, reason: Invalid, detail: str) -> None:
         """Something was not relayed."""
 
+    def repeated(self, reason: Invalid, count: int) -> None:
+        """So much more of the same kind was not relayed."""
+
     def progress(self) -> None:
         """Something was written, or we keep a pump from writing."""
 

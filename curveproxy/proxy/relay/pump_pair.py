@@ -38,6 +38,7 @@ class PumpPair(SessionFacts, PumpOwner):
             settings.messages,
             env.traffic,
             xpub_messages=settings.xpub_messages,
+            terms=client.grant.terms,
         )
         self._to_upstream = Pump(self, UPWARDS, below, above, upwards, downstream.leftover)
         labels = DOWNWARDS if settings.egress is None else FROM_REMOTE
@@ -94,6 +95,9 @@ class PumpPair(SessionFacts, PumpOwner):
 
     def invalid(self, reason: Invalid, detail: str = "") -> None:
         self.env.observer.invalid(self, reason, detail)
+
+    def repeated(self, reason: Invalid, count: int) -> None:
+        self.env.observer.repeated(reason, count)
 
     def _other(self, pump: Outbox) -> Pump:
         return self._to_downstream if pump is self._to_upstream else self._to_upstream

@@ -1,5 +1,6 @@
 """Chooses what turns the frames of a session: by which side speaks CURVE, whichever of them connected."""
 
+from curveproxy.policy.access.terms import NO_TERMS, KeyTerms
 from curveproxy.policy.limits import MessageLimits, OnInvalid
 from curveproxy.proxy.relay.env import RecordCount, Traffic
 from curveproxy.proxy.relay.filters.backend_filter import filter_for
@@ -19,33 +20,47 @@ Side = tuple[Security, Capabilities]
 
 
 def transforms(
-    downstream: Side, upstream: Side, limits: MessageLimits, traffic: Traffic, *, xpub_messages: bool
+    downstream: Side,
+    upstream: Side,
+    limits: MessageLimits,
+    traffic: Traffic,
+    *,
+    xpub_messages: bool,
+    terms: KeyTerms = NO_TERMS,
 ) -> tuple[Transform, Transform]:
     """What turns downstream's frames into upstream's, and the reverse. Raises LocalError.
 
     traffic: where records are counted. xpub_messages: an XPUB is sent messages too, and not only subscriptions.
+    terms: of the client's key, which is downstream's.
     """
-    match downstream[0], upstream[0]:
+    (below, client), (above, service) = downstream, upstream
+
+    def filtered(plain: Capabilities, *, drops: bool, terms: KeyTerms = NO_TERMS) -> Filter | None:
+        return filter_for(plain, drops=drops, xpub_messages=xpub_messages, terms=terms)
+
+    drops = limits.on_invalid == OnInvalid.DROP
+    match below, above:
         case Curve() as curve, Plain():
-            return _open_and_seal(curve, downstream[1], upstream[1], limits, xpub_messages)
+            return _open_and_seal(curve, client, service, limits, filtered(service, drops=drops, terms=terms))
         case Plain(), Curve() as curve:
-            opener, sealer = _open_and_seal(curve, upstream[1], downstream[1], limits, xpub_messages)
+            opener, sealer = _open_and_seal(curve, service, client, limits, filtered(client, drops=drops))
             return sealer, opener
         case Records() as records, Plain():
             counts = traffic.records_in, traffic.records_out
-            return _open_and_seal_records(records, downstream[1], upstream[1], counts, limits, xpub_messages)
+            the_filter = filtered(service, drops=False, terms=terms)
+            return _open_and_seal_records(records, client, service, counts, limits, the_filter)
         case Plain(), Records() as records:
             counts = traffic.records_out, traffic.records_in
-            opener, sealer = _open_and_seal_records(records, upstream[1], downstream[1], counts, limits, xpub_messages)
+            the_filter = filtered(client, drops=False)
+            opener, sealer = _open_and_seal_records(records, service, client, counts, limits, the_filter)
             return sealer, opener
     raise LocalError("one side of a session speaks CURVE, and one does not")
 
 
 def _open_and_seal(
-    curve: Curve, boxed: Capabilities, plain: Capabilities, limits: MessageLimits, xpub_messages: bool
+    curve: Curve, boxed: Capabilities, plain: Capabilities, limits: MessageLimits, the_filter: Filter | None
 ) -> tuple[Transform, Transform]:
     drops = limits.on_invalid == OnInvalid.DROP
-    the_filter = filter_for(plain, drops=drops, xpub_messages=xpub_messages)
     # What a SubscriptionSink keeps to itself need not be in the sink's dialect.
     dialect = the_filter.dialect if the_filter is not None else plain.dialect
     opening = CodecState(
@@ -87,11 +102,10 @@ def _open_and_seal_records(
     plain: Capabilities,
     counts: tuple[RecordCount, RecordCount],
     limits: MessageLimits,
-    xpub_messages: bool,
+    the_filter: Filter | None,
 ) -> tuple[Transform, Transform]:
     """The same with records, where an invalid message always ends the session. counts: of those opened, and sealed."""
     opened, sealed = counts
-    the_filter = filter_for(plain, drops=False, xpub_messages=xpub_messages)
     dialect = the_filter.dialect if the_filter is not None else plain.dialect
     suite, limit, padded = records.suite, limits.max_message_bytes, int(records.peer_pads)
     opening = RecordState(records.open_chain, suite, limit, dialect, padded, BATCH_OF_STREAM)

@@ -30,12 +30,14 @@ class Transformed:
     stop: why the batch ended. probed: what is known of the frame that ended it.
     skip: octets of a dropped frame that have not come yet.
     invalid: what was left out. fatal: for which of them the session has to end.
+    off_topic: how much more was left out for its topic, behind the first of its session.
     reply: body of a command for the source.
     """
 
     skip = 0
     invalid: Sequence[Invalid] = ()
     fatal: Invalid | None = None
+    off_topic = 0
     reply = b""
 
     def __init__(self, batch: Batch, target: Buffer, frames: int, probed: Probed | None = None) -> None:
@@ -67,6 +69,13 @@ class Transformed:
     def leave_out(self, reason: Invalid) -> None:
         """Count something that does not go on."""
         self.invalid = (*self.invalid, reason)
+
+    def leave_out_topic(self, *, is_first: bool) -> None:
+        """Count something of a topic that does not go on. Of a session's only the first is told."""
+        if is_first:
+            self.leave_out(Invalid.TOPIC)
+        else:
+            self.off_topic += 1
 
     def end_session(self, reason: Invalid) -> None:
         """The session has to end for this; the first reason counts."""

@@ -200,6 +200,16 @@ def test_restrictions_of_a_key_file_are_not_lost_unnoticed(desk: Desk) -> None:
     assert desk.sign(server=True, names="x")[1].kind == "server"
 
 
+@pytest.mark.parametrize("name", ["topics", "publish-topics"])
+def test_nor_are_topics(desk: Desk, name: str) -> None:
+    desk.key.write_text(key_text(f'    {name} = "a %20"\n'))
+    with pytest.raises(KeyFileError, match=f"restricts its key by {name}, which .* say --{name} here"):
+        desk.sign()
+    option = name.replace("-", "_")
+    given: dict[str, Any] = {option: "a %20"}
+    assert getattr(desk.sign(**given)[1], option) == (b"a", b" ")
+
+
 def test_a_secret_key_is_not_signed(desk: Desk) -> None:
     desk.key = desk.directory / "mine.key_secret"
     write_key_pair(desk.key, KeyPair.generate())

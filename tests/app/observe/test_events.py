@@ -123,6 +123,14 @@ async def test_the_life_of_a_session(told: Told, autojump_clock: MockClock) -> N
     assert told.count("invalid_messages_total", service="orders", reason="box") == 1
 
 
+async def test_what_was_told_of_a_session_before_is_counted_and_told_no_more(told: Told) -> None:
+    told.observer.invalid(session(), Invalid.TOPIC)
+    told.observer.repeated(Invalid.TOPIC, 41)
+    (line,) = told.lines()
+    assert (line["reason"], line["hint"], line["client"]) == ("topic", Invalid.TOPIC.hint, "alice")
+    assert told.count("invalid_messages_total", service="orders", reason="topic") == 42
+
+
 async def test_the_suite_of_records_is_told_where_there_are_records(told: Told) -> None:
     for form in ("message", "aegis-256"):
         told.observer.admitted(evolve(session(), form=form), 0.002)

@@ -19,7 +19,7 @@ from curveproxy.app.config.certificates import KeyFileError, write_key_pair
 from curveproxy.app.watch.clients import UNREADABLE, Client, Clients, read_client
 from curveproxy.app.watch.files import Stamp
 from curveproxy.policy.access.access_list import AccessList
-from curveproxy.policy.access.terms import Bearer
+from curveproxy.policy.access.terms import NO_TERMS, Bearer, KeyTerms
 from curveproxy.wire import z85
 from curveproxy.wire.curve.keys import KeyPair
 
@@ -244,6 +244,12 @@ def written(path: Path, metadata: str = "", *, secret: str = "", start: str = ""
         ('Metadata\n    services = "orders"\n', "its services is not in the section metadata"),
         ('    socket-types = ""\n', "its socket-types is empty"),
         ("    services = # all\n", "its services is empty"),
+        ('    topic = "a"\n', "no topic is known: did you mean topics"),
+        ('    Topics = "a"\n', "no Topics is known: did you mean topics"),
+        ('    publish_topics = "a"\n', "no publish_topics is known: did you mean publish-topics"),
+        ('    topics = ""\n', "its topics is empty"),
+        ('    publish-topics = " "\n', "its publish-topics is empty"),
+        ('topics = "a"\n', "its topics is not in the section metadata"),
         ("    identity\n        desk-7\n", "its identity is empty"),
     ],
 )
@@ -253,6 +259,22 @@ def test_a_restriction_that_would_be_none_refuses_the_certificate(
     written(tmp_path / "alice.key", metadata)
     with pytest.raises(KeyFileError, match=re.escape(complaint)):
         read_client(tmp_path / "alice.key")
+
+
+def test_topics_in_a_certificate_are_prefixes_as_in_a_signed_one(tmp_path: Path) -> None:
+    def terms(*lines: str) -> KeyTerms:
+        written(tmp_path / "alice.key", "".join(f"    {line}\n" for line in lines))
+        return read_client(tmp_path / "alice.key").terms
+
+    assert (terms().topics, terms().publish_topics) == (None, None)
+    found = terms('topics = "orders.eu. a,b %FF%20 %2A"', "publish-topics = desk-7. # no other")
+    assert (found.topics, found.publish_topics) == ((b"orders.eu.", b"a,b", b"\xff ", b"*"), (b"desk-7.",))
+    assert terms('topics = "*"') == NO_TERMS
+    for wrong in ("a  b", " a", "a ", "%", "a%2", "%GG", "a *", "\u00e9 *"):
+        for name in ("topics", "publish-topics"):
+            with pytest.raises(KeyFileError, match=f"its {name}: "):
+                terms(f'{name} = "{wrong}"')
+    assert terms('topics = "\u00e9"').topics == ("\u00e9".encode(),), "a key file is in UTF-8"
 
 
 def test_what_others_write_into_certificates_binds_nothing_and_is_told_once(tmp_path: Path) -> None:

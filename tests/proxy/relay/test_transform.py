@@ -3,18 +3,22 @@
 import pytest
 from support import curve
 
+from curveproxy.policy.access.terms import KeyTerms
 from curveproxy.policy.limits import MessageLimits, OnInvalid
 from curveproxy.proxy.relay.env import Traffic
 from curveproxy.proxy.relay.filters.legacy_pubsub import PublisherFilter
 from curveproxy.proxy.relay.opener import FilteringOpener, Opener
 from curveproxy.proxy.relay.peer import Capabilities
+from curveproxy.proxy.relay.records import FilteringRecordOpener, RecordOpener
 from curveproxy.proxy.relay.sealer import Sealer
 from curveproxy.proxy.relay.transform import transforms
+from curveproxy.wire.codec.suites import available_suites
 from curveproxy.wire.errors import LocalError
-from curveproxy.wire.security import Curve, Plain
+from curveproxy.wire.security import Curve, Plain, Records
 from curveproxy.wire.zmtp.frame import Dialect
 
 BOXED = Curve(bytes(range(32)), curve.FROM_SERVER, 1, curve.FROM_CLIENT, 2)
+SEALED = Records(next(iter(available_suites())), bytes(32), bytes(range(32)), False, 0)
 CLIENT = Capabilities(1, b"DEALER")
 
 
@@ -47,3 +51,14 @@ def test_an_old_publisher_is_filtered_both_ways() -> None:
 def test_exactly_one_side_speaks_curve(security: Curve | Plain) -> None:
     with pytest.raises(LocalError):
         transforms((security, CLIENT), (security, CLIENT), MessageLimits(), Traffic(), xpub_messages=False)
+
+
+@pytest.mark.parametrize("security", [BOXED, SEALED], ids=["messages", "records"])
+def test_topics_of_a_key_are_for_the_way_from_its_client_to_the_service(security: Curve | Records) -> None:
+    limits, terms = MessageLimits(), KeyTerms(publish_topics=(b"a",))
+    plain = (Plain(), Capabilities(1, b"SUB"))
+    opens, _ = transforms((security, CLIENT), plain, limits, Traffic(), xpub_messages=False, terms=terms)
+    assert isinstance(opens, FilteringOpener | FilteringRecordOpener)
+    _, opens = transforms(plain, (security, CLIENT), limits, Traffic(), xpub_messages=False, terms=terms)
+    assert isinstance(opens, Opener | RecordOpener)
+    assert not opens.filters

@@ -1,4 +1,6 @@
-"""Which messages a plain side may be sent, by its socket type and its version of ZMTP. Nothing else decides that.
+"""Which messages a plain side may be sent, by its socket type, its version of ZMTP, and the topics of its client's key.
+
+Nothing else decides that.
 
 All messages on their way to a plain side pass the session's filter, and so do those that a command becomes
 (``commands.py``). Sides that survive whatever they are sent have no filter.
@@ -21,12 +23,17 @@ What is left out, as read in the sources of libzmq. Attacks were tried behind th
 
 Elsewhere: identities, properties (``policy/metadata.py``), PINGs and groups (``wire/zmtp/command.py``), and that a
 PAIR of 2.x has one connection (``connect/connections.py``).
+
+A client whose key is for some topics only subscribes to no other at a PUB or XPUB, and publishes no other to a SUB or
+XSUB. What it may not is left out, and the session goes on.
 """
 
-from curveproxy.policy.socket_types import PUBLISHERS, REP, REQ, SENDERS, XPUB
+from curveproxy.policy.access.terms import NO_TERMS, KeyTerms
+from curveproxy.policy.socket_types import PUBLISHERS, REP, REQ, SENDERS, SUBSCRIBERS, XPUB
 from curveproxy.policy.subscriptions import Subscriptions
+from curveproxy.policy.topics import Prefixes
 from curveproxy.proxy.relay.filters.legacy_pubsub import SubscriptionSink
-from curveproxy.proxy.relay.filters.message_filter import Filter, SubscriptionFilter
+from curveproxy.proxy.relay.filters.message_filter import Filter, PublicationFilter, SubscriptionFilter
 from curveproxy.proxy.relay.peer import Capabilities
 from curveproxy.reasons import Invalid
 from curveproxy.wire.codec.state import Buffer
@@ -58,14 +65,17 @@ class ToOldReplier(Filter):
         return None if more or was_delimited else Invalid.NOT_ACCEPTED
 
 
-def filter_for(service: Capabilities, *, drops: bool, xpub_messages: bool) -> Filter | None:
-    """The filter on the way to this side; None where anything may pass."""
+def filter_for(service: Capabilities, *, drops: bool, xpub_messages: bool, terms: KeyTerms = NO_TERMS) -> Filter | None:
+    """The filter on the way to this side; None where anything may pass. terms: of the key of who sends."""
     kind, dialect = service.socket_type, service.dialect
     if kind in PUBLISHERS:
+        allowed = Prefixes.of(terms.topics)
         if dialect == Dialect.V1:
-            return SubscriptionSink(Dialect.V3, drops=drops, topics=Subscriptions())
+            return SubscriptionSink(Dialect.V3, drops=drops, topics=Subscriptions(), allowed=allowed)
         takes_messages, topics = kind == XPUB and xpub_messages, Subscriptions() if service.minor < 1 else None
-        return SubscriptionFilter(dialect, drops=drops, takes_messages=takes_messages, topics=topics)
+        return SubscriptionFilter(dialect, drops=drops, takes_messages=takes_messages, topics=topics, allowed=allowed)
+    if kind in SUBSCRIBERS and terms.publish_topics is not None:
+        return PublicationFilter(dialect, drops=drops, allowed=Prefixes(terms.publish_topics))
     if kind in SENDERS:
         return ToSender(dialect, drops=drops)
     if dialect == Dialect.V1 and kind == REQ:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from curveproxy.policy.access.terms import NO_TERMS, KeyTerms
 from curveproxy.proxy.relay.filters.backend_filter import filter_for
 from curveproxy.proxy.relay.filters.legacy_pubsub import SubscriptionSink
 from curveproxy.proxy.relay.filters.message_filter import Filter
@@ -13,6 +14,7 @@ from curveproxy.wire.zmtp.frame import Dialect
 
 V1, V2, V3 = Dialect.V1, Dialect.V2, Dialect.V3
 NOT_ACCEPTED, NOT_SUBSCRIBED, TOO_LARGE = Invalid.NOT_ACCEPTED, Invalid.NOT_SUBSCRIBED, Invalid.TOO_LARGE
+TOPIC = Invalid.TOPIC
 LONGEST = b"\1" + bytes(4095)
 
 Message = list[bytes]
@@ -20,9 +22,11 @@ AGES = {"2.x": (V1, 0), "3.2": (V2, 0), "4.0 to 4.3.2": (V3, 0), "4.3.3": (V3, 1
 each_age = pytest.mark.parametrize("age", AGES)
 
 
-def filter_of(kind: bytes, age: str, *, drops: bool = False, xpub_messages: bool = False) -> Filter:
+def filter_of(
+    kind: bytes, age: str, *, drops: bool = False, xpub_messages: bool = False, terms: KeyTerms = NO_TERMS
+) -> Filter:
     dialect, minor = AGES[age]
-    found = filter_for(Capabilities(minor, kind, dialect), drops=drops, xpub_messages=xpub_messages)
+    found = filter_for(Capabilities(minor, kind, dialect), drops=drops, xpub_messages=xpub_messages, terms=terms)
     assert found is not None
     return found
 
@@ -169,3 +173,54 @@ def test_a_request_to_an_old_replier_has_an_empty_part_and_something_behind_it()
     assert run(the_filter, plain_frame(1, b"hop", V1))[1] == []
     assert run(the_filter, plain_frame(0, b"ask", V1)) == (b"", [NOT_ACCEPTED])
     assert the_filter.has_ended
+
+
+# --- clients whose keys are for some topics only
+
+LIMITED = KeyTerms(topics=(b"a", b"bc"), publish_topics=(b"a", b"bc"))
+
+
+@pytest.mark.parametrize("age", list(AGES)[1:])
+@pytest.mark.parametrize("drops", [False, True])
+def test_a_subscription_begins_with_one_of_its_prefixes(age: str, drops: bool) -> None:
+    the_filter = filter_of(b"PUB", age, drops=drops, terms=LIMITED)
+    found = passes(
+        the_filter, [b"\1a"], [b"\1bcd"], [b"\1"], [b"\1b"], [b"\0b"], [b"\0"], [b"\0a"], [b"x"], [b"\1a", b""]
+    )
+    assert found == [None, None, TOPIC, TOPIC, TOPIC, TOPIC, None, NOT_ACCEPTED, NOT_ACCEPTED]
+    assert not the_filter.has_ended
+
+
+def test_a_publisher_of_2_x_keeps_no_subscription_to_another_topic() -> None:
+    the_filter = filter_of(b"XPUB", "2.x", terms=LIMITED)
+    assert isinstance(the_filter, SubscriptionSink)
+    assert run(the_filter, frames(V3, [b"\1ab"], [b"\1b"], [b"\1"], [b"\0b"])) == (b"", [TOPIC] * 3)
+    assert [topic in the_filter.topics for topic in (b"ab", b"b", b"")] == [True, False, False]
+
+
+def test_a_subscription_that_is_too_large_ends_the_session_whatever_its_topic() -> None:
+    the_filter = filter_of(b"PUB", "4.3.3", terms=LIMITED)
+    assert passes(the_filter, [LONGEST + b"x"]) == [TOO_LARGE]
+    assert the_filter.has_ended
+
+
+@each_age
+@pytest.mark.parametrize("kind", [b"SUB", b"XSUB"])
+@pytest.mark.parametrize("drops", [False, True])
+def test_a_publication_begins_with_one_of_its_prefixes(age: str, kind: bytes, drops: bool) -> None:
+    the_filter = filter_of(kind, age, drops=drops, terms=LIMITED)
+    found = passes(the_filter, [b"a"], [b"bcd", b"zoo"], [b""], [b"b"], [b"zoo", b"a"], [b"\1a"], [b"ab", b"", b"x"])
+    assert found == [None, None, TOPIC, TOPIC, TOPIC, TOPIC, None]
+    assert not the_filter.has_ended
+
+
+def test_of_what_is_left_out_for_its_topic_there_is_one_first() -> None:
+    the_filter = filter_of(b"SUB", "4.3.3", terms=LIMITED)
+    assert [the_filter.is_first_off_topic() for _ in range(3)] == [True, False, False]
+
+
+@each_age
+def test_who_may_publish_anything_is_not_looked_at(age: str) -> None:
+    dialect, minor = AGES[age]
+    side, terms = Capabilities(minor, b"SUB", dialect), KeyTerms(topics=(b"a",))
+    assert filter_for(side, drops=False, xpub_messages=False, terms=terms) is None
