@@ -12,6 +12,10 @@ import trio
 import trio.testing
 from attrs import evolve
 from support import curve
+from support.certificates import CLIENT as FIELDS
+from support.certificates import KEY as CERTIFIED_KEY
+from support.certificates import SERVER as SERVER_FIELDS
+from support.certificates import UNTIL_SECONDS, certificate
 from support.fakes import (
     ANYBODY,
     CLIENT,
@@ -24,10 +28,13 @@ from support.fakes import (
 from support.peer import Peer
 from support.service import RawService, echo, never_ready
 from support.tasks import spawner, until
+from support.trust import NOW, TRUST
 
 from curveproxy.policy.access.access_list import AccessList
+from curveproxy.policy.access.revocations import Revocations
 from curveproxy.policy.access.terms import Grant, KeyTerms
 from curveproxy.policy.limits import RESERVED_DESCRIPTORS, AdmissionLimits, ClientLimits, MessageLimits, RecordsMode
+from curveproxy.policy.metadata import CERTIFICATE
 from curveproxy.proxy.applying import Applicant
 from curveproxy.proxy.capacity import Capacity
 from curveproxy.proxy.connect.dial_request import DialHandler
@@ -54,7 +61,7 @@ PROBE = {"X-Curveproxy-Probe": b""}
 
 
 class AtWork:
-    """One service with all that it stands on, and who has applied to it."""
+    """One service with all that it stands on, and who has applied to it. now: Unix seconds, by its clock."""
 
     def __init__(
         self,
@@ -65,8 +72,16 @@ class AtWork:
         registry: IdentityRegistry | None,
     ) -> None:
         self.observer, self.reactor, self.capacity = RecordingObserver(), Reactor(16), Capacity(descriptors)
+        self.now = NOW
         env = ServiceEnv(
-            self.reactor, BufferPool(), MemoryBudget(), self.capacity, spawner(nursery), lambda: False, registry
+            self.reactor,
+            BufferPool(),
+            MemoryBudget(),
+            self.capacity,
+            spawner(nursery),
+            lambda: False,
+            registry,
+            lambda: self.now,
         )
         self.service = Service(settings, clients, self.observer, env)
         self.applied: list[RecordingApplying] = []
@@ -141,8 +156,8 @@ def silent() -> Iterator[RawService]:
         yield service
 
 
-def ask(applying: RecordingApplying, nonce: int, data: bytes) -> None:
-    frame = curve.message(KEY, curve.FROM_CLIENT, nonce, data)
+def ask(applying: RecordingApplying, nonce: int, data: bytes, *, more: bool = False) -> None:
+    frame = curve.message(KEY, curve.FROM_CLIENT, nonce, data, more)
     applying.client.sendall(bytes([0, len(frame)]) + frame)
 
 
@@ -440,6 +455,77 @@ async def test_an_error_in_what_is_done_for_all_is_reported() -> None:
     async with at_work() as case:
         case.service.failed(ValueError("ours"))
         assert case.observer.take() == [("unexpected", "ours")]
+
+
+# --- certificates
+
+BEARER = applicant(key=CERTIFIED_KEY, more={CERTIFICATE: certificate()})
+REVOCATIONS = Revocations.read("name lamp-1\nserial " + "0" * 16)
+
+
+def by_certificate() -> AccessList:
+    """A list of one authority, which has verified nothing yet."""
+    return AccessList(trust=evolve(TRUST, revocations=REVOCATIONS))
+
+
+async def test_who_presents_a_certificate_is_known_by_its_name_and_the_service_is_told_nothing_else_of_it() -> None:
+    told: list[dict[str, bytes]] = []
+
+    def remember(peer: Peer) -> None:
+        told.append(peer.handshake().theirs)
+        peer.hold()
+
+    with RawService(remember) as backend:
+        async with at_work(backend.endpoint, by_certificate(), forward_identity=True) as case:
+            case.apply(who=BEARER)
+            await case.wait(("certificate", "valid"), ("backend_up",), ("admitted", "desk-7"))
+            await until(lambda: told)
+            assert told[0]["User-Id"] == b"desk-7"
+            assert not [name for name in told[0] if name.lower().startswith("x-curveproxy-")]
+            [session] = case.service.sessions
+            assert (session.serial, session.authority, session.until) == (FIELDS["serial"], "plant-1", UNTIL_SECONDS)
+            figures = case.service.figures(LISTEN, [], 0)
+            assert (figures.certificate_sessions, figures.revocations, figures.client_keys) == ({"plant-1": 1}, 2, 0)
+
+
+async def test_a_session_ends_behind_the_message_begun_when_its_certificate_does(backend: RawService) -> None:
+    async with at_work(backend.endpoint, by_certificate()) as case:
+        applying = await case.enter(who=BEARER)
+        [session] = case.service.sessions
+        ask(applying, 3, b"begun", more=True)
+        await until(lambda: session.octets_in)
+        case.now = UNTIL_SECONDS + 60
+        case.service.expire(trio.current_time())
+        assert session.reason is None
+        case.now += 1
+        case.service.expire(trio.current_time())
+        assert (await trio.to_thread.run_sync(applying.client.recv, 100)) == b"", "nothing is owed to the client"
+        ask(applying, 4, b"ended")
+        await case.wait(("closed", Closed.EXPIRED))
+        assert (session.messages_in, session.octets_in) == (1, 10), "it was delivered whole"
+        assert case.service.figures(LISTEN, [], 0).certificate_sessions == {"plant-1": 0}
+
+
+async def test_a_certificate_that_ends_while_the_service_is_dialled_lets_nobody_in(backend: RawService) -> None:
+    async with at_work(backend.endpoint, by_certificate()) as case:
+        applying = case.apply(who=BEARER)
+        case.now = UNTIL_SECONDS + 61
+        await case.wait(
+            ("certificate", "valid"),
+            ("backend_up",),
+            ("refused", Outcome.CERTIFICATE_EXPIRED, "expired", "desk-7"),
+        )
+        assert applying.refused == [Outcome.CERTIFICATE_EXPIRED]
+
+
+async def test_figures_tell_of_our_own_certificates_and_of_the_revocations_of_an_egress() -> None:
+    async with at_work(certificates=(certificate(SERVER_FIELDS),)) as case:
+        assert case.service.figures(LISTEN, [], 0).own_certificates == {"server": UNTIL_SECONDS}
+    egress = evolve(EGRESS, certificate=certificate(), trust=by_certificate().trust)
+    async with at_work(egress=egress) as case:
+        figures = case.service.figures(LISTEN, [], 0)
+        assert (figures.own_certificates, figures.revocations) == ({"client": UNTIL_SECONDS}, 2)
+        assert figures.certificate_sessions == {}
 
 
 # --- changes
