@@ -47,7 +47,7 @@ class Finding:
 
 
 class VerifiedTexts:
-    """The certificates whose signatures were found good of late, by their texts."""
+    """The certificates whose signatures were found good of late, by their texts, which are not kept themselves."""
 
     def __init__(self, most: int = REMEMBERED) -> None:
         self._most = most
@@ -141,7 +141,7 @@ def _judge(text: bytes, wanted: _Wanted, trust: Trust, now: float, verified: Ver
     authority = trust.authority(certificate.authority)
     flaw, detail = next(_flaws(certificate, wanted, trust, now, cached=cached), (None, ""))
     if flaw is None and not cached:
-        verified.add(text, certificate)
+        verified.add(text, certificate.without_text())  # thousands are kept
     return Finding(certificate, authority, flaw, detail, cached)
 
 

@@ -295,3 +295,12 @@ def test_a_key_has_a_certificate_until_the_last_of_its_own_ends() -> None:
     texts = [later, certificate(), certificate(other, OTHER_SEED), certificate(SERVER), b"x"]
     assert last_ends(texts) == {KEY: UNTIL_SECONDS + 86400, OTHER_KEY: UNTIL_SECONDS}
     assert last_ends([]) == {}
+
+
+def test_no_text_is_kept_of_what_is_remembered() -> None:
+    verified = VerifiedTexts()
+    for _ in range(2):
+        assert judged(certificate(), verified=verified).flaw is None
+    kept = verified.find(certificate())
+    assert kept == read_untrusted(certificate()).without_text()
+    assert kept.without_text() is kept, "so that all sessions have the same"
