@@ -427,6 +427,21 @@ class CertificateFlaw(Reasoned):
     )
 
 
+class ClockJump(Reasoned):
+    """How the wall clock was set, by which certificates are judged."""
+
+    FORWARD = (
+        "forward",
+        "the clock was set forward: it is ahead now, so that certificates end early, or it was behind before",
+        "compare it with another one, and find out who sets it",
+    )
+    BACK = (
+        "back",
+        "the clock was set back: it is behind now, so that certificates that have ended are believed, or was ahead",
+        "compare it with another one, and find out who set it back",
+    )
+
+
 class BackendFailure(Reasoned):
     """Why a backend could not be used."""
 

@@ -123,6 +123,7 @@ def words() -> Iterator[str]:
         reasons.Invalid,
         *backends,
         reasons.CertificateFlaw,
+        reasons.ClockJump,
     ):
         for member in kind:
             yield f"{kind.__name__} {member}: {'; '.join(filter(None, (member.cause, member.remedy)))}".rstrip(" :")

@@ -2,7 +2,15 @@
 
 import pytest
 
-from curveproxy.reasons import BackendFailure, CertificateFlaw, ClientFailure, EgressOutcome, Invalid, Outcome
+from curveproxy.reasons import (
+    BackendFailure,
+    CertificateFlaw,
+    ClientFailure,
+    ClockJump,
+    EgressOutcome,
+    Invalid,
+    Outcome,
+)
 
 
 def test_every_reason_that_is_told_has_a_hint_of_its_own() -> None:
@@ -10,7 +18,7 @@ def test_every_reason_that_is_told_has_a_hint_of_its_own() -> None:
     outcomes = [outcome for outcome in [*Outcome, *EgressOutcome] if outcome != Outcome.ADMITTED]
     refusals = [*BackendFailure, *ClientFailure, *CertificateFlaw, *outcomes]
     assert all(reason.cause and reason.remedy for reason in refusals)
-    told = [*refusals, *Invalid]
+    told = [*refusals, *Invalid, *ClockJump]
     assert all(reason.hint for reason in told)
     assert len({reason.hint for reason in told}) == len(told)
 

@@ -4,7 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from curveproxy.reasons import BackendFailure, CertificateFlaw, ClientFailure, EgressOutcome, Outcome, Reasoned
+from curveproxy.reasons import (
+    BackendFailure,
+    CertificateFlaw,
+    ClientFailure,
+    ClockJump,
+    EgressOutcome,
+    Outcome,
+    Reasoned,
+)
 
 TEXT = (Path(__file__).parent.parent / "docs" / "troubleshooting.md").read_text()
 
@@ -17,6 +25,7 @@ TEXT = (Path(__file__).parent.parent / "docs" / "troubleshooting.md").read_text(
         ("outcome of an egress", [outcome for outcome in EgressOutcome if outcome != EgressOutcome.ADMITTED]),
         ("reason", list(BackendFailure)),
         ("flaw", list(CertificateFlaw)),
+        ("set", list(ClockJump)),
     ],
 )
 def test_each_reason_stands_in_its_table_in_the_same_words(title: str, reasons: list[Reasoned]) -> None:

@@ -14,6 +14,7 @@ import attrs
 
 from curveproxy.app.observe.status import SORTS, Count, Level, Query, ServiceStatus, SessionStatus, Status, Trouble
 from curveproxy.app.observe.text import duration, short
+from curveproxy.wire.timestamp import write_time
 
 STYLE, SCRIPT = (files("curveproxy.app.admin").joinpath(name).read_text() for name in ("page.css", "page.js"))
 # The page may load these two and nothing else. By their hashes, for a nonce would be another one at each refresh.
@@ -162,15 +163,22 @@ def _service(service: ServiceStatus) -> list[Content]:
     else:
         keys = "any key" if service.client_keys is None else f"{service.client_keys:,} client keys"
     now = history.messages[-1] if history.messages else 0.0
+    by_certificate = [f"{count:,} by {authority}" for authority, count in service.certificate_sessions.items()]
     return [
         _lines(
             element("a", service.name, href=f"/?{urlencode({'service': service.name})}"),
             service.direction,
             service.endpoint,
             keys,
+            *_certificates(service),
         ),
         _lines(up, service.backend),
-        _lines(_level(service.sessions), _meter(service.sessions), _spark(history.sessions, "sessions")),
+        _lines(
+            _level(service.sessions),
+            _meter(service.sessions),
+            _spark(history.sessions, "sessions"),
+            *by_certificate,
+        ),
         _lines(_level(service.half_open), _meter(service.half_open), _spark(history.half_open, "half-open")),
         _lines(element("b", short(now)), _spark(history.messages, "messages a second")),
         _lines(
@@ -182,6 +190,16 @@ def _service(service: ServiceStatus) -> list[Content]:
             _spark(history.refusals, "refused a second"),
         ),
     ]
+
+
+def _certificates(service: ServiceStatus) -> list[str]:
+    """What a service has to do with certificates."""
+    told = []
+    if service.certificate_sessions:
+        told.append(f"authorities: {', '.join(service.certificate_sessions)}")
+    if service.revocations:
+        told.append(f"{service.revocations:,} revoked")
+    return told + [f"own certificate until {write_time(int(until))}" for until in service.own_certificates.values()]
 
 
 def _unknown_keys(services: Sequence[ServiceStatus]) -> Element:
@@ -279,8 +297,8 @@ def _select(name: str, options: dict[str, str], chosen: str) -> Element:
 
 
 def _sessions(status: Status, query: Query, token: str) -> Element:
-    columns = ["client", "service", "address", "age", "type", "form", "ZMTP", "messages in", "out", "bytes in", "out"]
-    columns += [""] if token else []
+    columns = ["client", "service", "address", "age", "until", "type", "form", "ZMTP"]
+    columns += ["messages in", "out", "bytes in", "out", *([""] if token else [])]
     here = urlencode(attrs.asdict(query))
     rows = [[*_session(session), *([_end(session, here, token)] if token else [])] for session in status.sessions]
     shown = f"{len(rows):,} of {status.matching:,} shown"
@@ -294,6 +312,7 @@ def _session(session: SessionStatus) -> list[Content | None]:
         session.service,
         session.peer,
         duration(session.seconds),
+        session.end or None,
         session.socket_type,
         session.short_form,
         session.zmtp,

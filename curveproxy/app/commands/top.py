@@ -160,7 +160,20 @@ def _screen(status: Status, console: Console) -> RenderableType:
         "",
         _table(
             console,
-            (shown, "service", "address", "age", "messages in", "out", "bytes in", "out", "type", "form", "ZMTP"),
+            (
+                shown,
+                "service",
+                "address",
+                "age",
+                "messages in",
+                "out",
+                "bytes in",
+                "out",
+                "type",
+                "form",
+                "until",
+                "ZMTP",
+            ),
             (_session(session) for session in status.sessions),
         ),
     )
@@ -226,5 +239,6 @@ def _session(session: SessionStatus) -> list[Text | str]:
         short(session.octets_out, "B"),
         session.socket_type,
         session.short_form,
+        session.end,
         session.zmtp,
     ]

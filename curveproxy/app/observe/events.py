@@ -7,20 +7,27 @@ from collections.abc import Callable, Mapping
 
 import trio
 
-from curveproxy.app.observe.history import RIVALS, EventHistory
+from curveproxy.app.observe.clock import WallClock
+from curveproxy.app.observe.hints import hint_of
+from curveproxy.app.observe.history import JUMPED, RIVALS, EventHistory
 from curveproxy.app.observe.log import Log
 from curveproxy.app.observe.metrics import Metrics, ServiceMetrics
 from curveproxy.policy.log_limit import LogLimit
 from curveproxy.proxy.observer import SessionView
-from curveproxy.reasons import Closed, DialFailure, EgressOutcome, Invalid, Outcome
+from curveproxy.reasons import ClockJump, Closed, DialFailure, EgressOutcome, Invalid, Outcome
 from curveproxy.wire.codec.suites import MESSAGE
+from curveproxy.wire.timestamp import write_time
 
 # Of each kind of line that anybody can cause: how many at once, and how many a second from then on.
 BURST = 10
 LINES_PER_SECOND = 0.5
 SUMMARY_SECONDS = 10.0
+# How often the wall clock is looked at.
+CLOCK_SECONDS = 5.0
 FAULT = "a fault of curveproxy: please report it"
 
+# What is nobody's failure: a health check, and an egress that asks who the server is.
+EXPECTED = (Outcome.PROBE, Outcome.CERTIFICATE_ASKED)
 # What the outcomes of an egress mean.
 OF_EGRESS: Mapping[str, EgressOutcome] = {str(outcome): outcome for outcome in EgressOutcome}
 
@@ -37,6 +44,7 @@ class ServiceObserver:
         self._is_egress = is_egress
         self.history = EventHistory()
         self._limit, self._allow_any = LogLimit(BURST, LINES_PER_SECOND), False
+        self._clock = WallClock()
 
     def configure(self, server_keys: Mapping[bytes, str], *, allow_any: bool) -> None:
         """Set the server's public keys with their names for the metrics.
@@ -56,9 +64,8 @@ class ServiceObserver:
         if outcome == Outcome.CLIENT_UNKNOWN and not self._is_egress:
             self.history.add_unknown(client, peer)
         who = {"client": client} if client else {}
-        facts = {"outcome": str(outcome), **who, "peer": peer, **_detail(detail), "hint": meant.hint}
-        if outcome == Outcome.PROBE:
-            # A load balancer checks the port: no warning, and not counted among suppressed lines.
+        facts = {"outcome": str(outcome), **who, "peer": peer, **_detail(detail), "hint": hint_of(meant, detail)}
+        if outcome in EXPECTED:  # no warning, and not counted among suppressed lines
             self._log.debug("client refused", **facts)
         else:
             self._log_limited(self._log.warning, "client refused", kind=outcome, **facts)
@@ -72,6 +79,7 @@ class ServiceObserver:
         facts = _who(session) | {"socket_type": session.socket_type, "handshake_seconds": round(seconds, 6)}
         if session.form != MESSAGE:
             facts["records"] = session.form
+        facts |= _certificate(session)
         self._log_session(session, "session opened", kind="", **facts)
 
     def closed(self, session: SessionView, reason: Closed) -> None:
@@ -103,7 +111,7 @@ class ServiceObserver:
     def backend_failed(self, reason: DialFailure, detail: str = "") -> None:
         self._metrics.backend_failed(reason)
         self.history.add("backend failed", reason, detail=detail)
-        facts = {"reason": str(reason), **_detail(detail), "hint": reason.hint}
+        facts = {"reason": str(reason), **_detail(detail), "hint": hint_of(reason, detail)}
         self._log_limited(self._log.warning, "backend failed", kind=reason, **facts)
 
     def rivals(self, session: SessionView) -> None:
@@ -141,9 +149,33 @@ class ServiceObserver:
             for (event, kind), count in self._limit.pop_suppressed().items():
                 self._log.warning("lines suppressed", of=event, kind=kind, suppressed=count)
 
+    async def watch_clock(self, skew: Callable[[], float | None]) -> None:
+        """Warn for ever when the wall clock was set by more than clocks may differ.
+
+        skew: in seconds; None while nothing is judged by that clock.
+        """
+        while True:
+            await trio.sleep(CLOCK_SECONDS)
+            most = skew()
+            by = self._clock.jump(most or 0.0)
+            if most is None or not by:
+                continue
+            reason, detail = ClockJump.FORWARD if by > 0 else ClockJump.BACK, f"by {by:+.0f} s"
+            self.history.add(JUMPED, reason, detail=detail)
+            self._log_limited(
+                self._log.warning, JUMPED, kind=reason, reason=str(reason), detail=detail, hint=reason.hint
+            )
+
 
 def _who(session: SessionView) -> dict[str, object]:
     return {"client": session.client, "peer": session.peer}
+
+
+def _certificate(session: SessionView) -> dict[str, object]:
+    """The client's certificate, of one that has come in by it."""
+    if session.until is None:
+        return {}
+    return {"certificate": session.serial, "authority": session.authority, "until": write_time(session.until)}
 
 
 def _detail(detail: str) -> dict[str, object]:

@@ -22,14 +22,16 @@ UNKNOWN_MAX = 10
 
 # Two hosts with one key and identity.
 RIVALS = "clients replace each other"
+# Of the wall clock.
+JUMPED = "the clock was set"
 
 # An event of the log with its outcome or reason. A time-out is a reason both of a client and of a backend.
 EventKey = tuple[str, Reasoned]
 
 
 def is_refusal(key: EventKey) -> bool:
-    """Whether a client was refused. A load balancer that checks the port is no client."""
-    return key[0] == "client refused" and key[1] != Outcome.PROBE
+    """Whether a client was refused. Who checks the port, or asks for certificates, is no client yet."""
+    return key[0] == "client refused" and key[1] not in (Outcome.PROBE, Outcome.CERTIFICATE_ASKED)
 
 
 @frozen

@@ -240,6 +240,7 @@ def _of_services(services: Sequence[ServiceFigures]) -> Iterable[Metric]:
     yield gauge("sessions_limit", "How many there may be", lambda s: s.sessions_limit)
     # Where any key is let in there is no list, which is another thing than an empty one.
     yield gauge("client_keys", "Keys on the list", lambda s: s.client_keys)
+    yield gauge("revocations", "Lines of the revocation list in force", lambda s: s.revocations)
     yield gauge("backend_up", "Whether the last dial worked", lambda s: s.backend_up)
     labels = ["service", "direction"]
     info = GaugeMetricFamily(
@@ -252,6 +253,16 @@ def _of_services(services: Sequence[ServiceFigures]) -> Iterable[Metric]:
     )
     records = CounterMetricFamily("curveproxy_records", "Records that went to or came from others", labels=labels)
     record_octets = CounterMetricFamily("curveproxy_record_bytes", "Octets of records on the wire", labels=labels)
+    certified = GaugeMetricFamily(
+        "curveproxy_certificate_sessions",
+        "Sessions by a certificate, by the file of its authority",
+        labels=["service", "authority"],
+    )
+    own = GaugeMetricFamily(
+        "curveproxy_own_certificate_expiry_timestamp_seconds",
+        "When the first of our own keys has no valid certificate any more, by their kind: server, or client of remotes",
+        labels=["service", "kind"],
+    )
     throttled = CounterMetricFamily(
         "curveproxy_throttled_seconds", "How long ways of sessions were not read, for a limit", labels=["service"]
     )
@@ -268,6 +279,10 @@ def _of_services(services: Sequence[ServiceFigures]) -> Iterable[Metric]:
         record_octets.add_metric([service.name, "in"], service.record_octets_in)
         record_octets.add_metric([service.name, "out"], service.record_octets_out)
         throttled.add_metric([service.name], service.throttled_seconds)
+        for authority, count in service.certificate_sessions.items():
+            certified.add_metric([service.name, authority], count)
+        for kind, until in service.own_certificates.items():
+            own.add_metric([service.name, kind], until)
     yield info
     yield messages
     yield octets
@@ -275,3 +290,5 @@ def _of_services(services: Sequence[ServiceFigures]) -> Iterable[Metric]:
     yield records
     yield record_octets
     yield throttled
+    yield certified
+    yield own

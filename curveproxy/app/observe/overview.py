@@ -3,12 +3,14 @@
 import heapq
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from operator import add
+from typing import Any, Protocol, TypeVar
 
 import trio
 from attrs import define, evolve, field
 
 from curveproxy import __version__
+from curveproxy.app.observe.hints import hint_of
 from curveproxy.app.observe.history import UNKNOWN_MAX, EventHistory, EventKey, is_refusal, joined
 from curveproxy.app.observe.log import lost_lines
 from curveproxy.app.observe.status import (
@@ -26,6 +28,7 @@ from curveproxy.proxy.observer import ServerFigures, ServiceFigures, SessionView
 from curveproxy.reasons import Outcome
 from curveproxy.wire.codec.select import CODEC
 
+Number = TypeVar("Number", int, float)
 # Figures of a service that are added up over several processes.
 ADDED = ("messages_in", "messages_out", "octets_in", "octets_out", "admitted", "refused")
 
@@ -56,7 +59,7 @@ class Overview:
             version=__version__,
             codec=CODEC,
             seconds=time.monotonic() - self._began,
-            troubles=all_troubles(services, descriptors),
+            troubles=all_troubles(services, descriptors, time.time()),
             services=services,
             matching=len(matching),
             sessions=[_session(session) for session in shown],
@@ -89,13 +92,17 @@ def _service(figures: ServiceFigures, history: EventHistory) -> ServiceStatus:
             for key, each in reversed(history.unknown.items())
         ],
         direction=str(figures.direction),
+        certificate_sessions=dict(figures.certificate_sessions),
+        revocations=figures.revocations,
+        own_certificates=dict(figures.own_certificates),
     )
 
 
 def _count(key: EventKey, history: EventHistory) -> Count:
     (event, reason), last = key, history.last[key]
     ago = trio.current_time() - last.at
-    return Count(event, reason, reason.hint, history.counts[key], history.recent(key), last.peer, last.detail, ago)
+    hint = hint_of(reason, last.detail)
+    return Count(event, reason, hint, history.counts[key], history.recent(key), last.peer, last.detail, ago)
 
 
 def _session(session: SessionView) -> SessionStatus:
@@ -112,6 +119,9 @@ def _session(session: SessionView) -> SessionStatus:
         octets_in=session.octets_in,
         octets_out=session.octets_out,
         form=session.form,
+        certificate=session.serial,
+        authority=session.authority,
+        until=session.until,
     )
 
 
@@ -134,7 +144,7 @@ def merged(found: Sequence[Status], query: Query) -> Status:
         version=__version__,
         codec=CODEC,
         seconds=max((status.seconds for status in found), default=0.0),
-        troubles=all_troubles(services, descriptors),
+        troubles=all_troubles(services, descriptors, time.time()),
         services=services,
         matching=sum(status.matching for status in found),
         sessions=heapq.nsmallest(query.sessions, sessions, key=SORTS[query.sort]),
@@ -160,7 +170,18 @@ def _merged_service(parts: Sequence[ServiceStatus]) -> ServiceStatus:
         counts=_by_importance([_merged_count(alike) for alike in counts.values()]),
         history=joined([part.history for part in parts]),
         unknown_keys=_merged_keys([key for part in parts for key in part.unknown_keys]),
+        certificate_sessions=_joined([part.certificate_sessions for part in parts], add),
+        revocations=min(part.revocations for part in parts),
+        own_certificates=_joined([part.own_certificates for part in parts], min),
     )
+
+
+def _joined(parts: Sequence[Mapping[str, Number]], join: Callable[[Number, Number], Number]) -> dict[str, Number]:
+    """What several processes have under one name, as one figure."""
+    found: dict[str, Number] = {}
+    for name, value in (pair for part in parts for pair in part.items()):
+        found[name] = join(found[name], value) if name in found else value
+    return found
 
 
 def _merged_level(levels: Sequence[Level]) -> Level:

@@ -13,6 +13,7 @@ from attrs import Factory, field, fields, frozen
 
 from curveproxy.app.observe.history import Series
 from curveproxy.wire.codec.suites import MESSAGE
+from curveproxy.wire.timestamp import write_time
 
 # How many sessions a query may ask for, and how it writes that.
 MOST_SESSIONS, SESSIONS = 1000, re.compile(r"[0-9]{1,18}")
@@ -144,6 +145,8 @@ class ServiceStatus:
 
     direction: ``ingress`` or ``egress``; of an egress, backend and server_keys are its remotes and their keys.
     admitted, refused: in the last two minutes; unknown_keys: the last that were refused, the newest first.
+    certificate_sessions: those by a certificate, for each authority that is listed; revocations: lines in force.
+    own_certificates: until when, in Unix seconds, all keys of a kind have one: ``server``, or ``client`` of remotes.
     """
 
     name: str
@@ -164,6 +167,9 @@ class ServiceStatus:
     history: Series
     unknown_keys: list[UnknownKey] = field(factory=list)
     direction: str = INGRESS
+    certificate_sessions: dict[str, int] = field(factory=dict)
+    revocations: int = 0
+    own_certificates: dict[str, float] = field(factory=dict)
 
     @property
     def is_egress(self) -> bool:
@@ -176,6 +182,8 @@ class SessionStatus:
 
     seconds: its age; zmtp: the version that its plain side speaks.
     form: how its messages are sealed: ``message``, or the suite of records, as ``aegis-256``.
+    certificate, authority, until: the serial of what the client has come in by, the file of who signed it, and its end
+        in Unix seconds; empty and None without.
     """
 
     id: int
@@ -190,6 +198,14 @@ class SessionStatus:
     octets_in: int
     octets_out: int
     form: str = MESSAGE
+    certificate: str = ""
+    authority: str = ""
+    until: int | None = None
+
+    @property
+    def end(self) -> str:
+        """Until when its client's certificate is valid; empty without."""
+        return "" if self.until is None else write_time(self.until)
 
     @property
     def short_form(self) -> str:

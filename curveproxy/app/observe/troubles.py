@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from curveproxy.app.observe.history import RIVALS
+from curveproxy.app.observe.history import JUMPED, RIVALS
 from curveproxy.app.observe.status import Count, Level, ServiceStatus, Trouble
 from curveproxy.app.observe.text import duration
 from curveproxy.reasons import ClientFailure, Closed, EgressOutcome, Outcome, Reasoned
@@ -13,15 +13,19 @@ NOBODY, NOBODY_HINT = "nobody can connect", "put the clients' .key files into th
 DESCRIPTORS_HINT = (
     "all services share them: raise the hard limit (LimitNOFILE, ulimit -n), or find out who holds so many connections"
 )
+# A certificate of ours ends soon: as the alert has it.
+SOON_SECONDS = 2 * 86400
+OWN_HINT = "have the key signed again, and put the certificate in its place: it is read within a second"
 # Events shown as trouble when recent.
-TROUBLING = {"client refused", "invalid message", "unexpected error", RIVALS}
-# A load balancer that checks the port, and what an operator does.
-EXPECTED: set[Reasoned] = {Outcome.PROBE, Outcome.SHUTDOWN}
+TROUBLING = {"client refused", "invalid message", "unexpected error", JUMPED, RIVALS}
+# A load balancer that checks the port, an egress that asks who the server is, and what an operator does.
+EXPECTED: set[Reasoned] = {Outcome.PROBE, Outcome.CERTIFICATE_ASKED, Outcome.SHUTDOWN}
 
 
-def all_troubles(services: Sequence[ServiceStatus], descriptors: Level) -> list[Trouble]:
-    """All that is wrong, the worst first."""
+def all_troubles(services: Sequence[ServiceStatus], descriptors: Level, now: float) -> list[Trouble]:
+    """All that is wrong, the worst first. now: Unix seconds."""
     troubles = [trouble for service in services for trouble in _troubles(service)]
+    troubles += [trouble for service in services for trouble in _own_certificates(service, now)]
     if descriptors.limit and descriptors.is_near:
         what = f"{descriptors.value:,} of {descriptors.limit:,} descriptors are in use, of all services together"
         troubles.append(Trouble("curveproxy", False, what, "descriptors", DESCRIPTORS_HINT))
@@ -43,7 +47,7 @@ def _troubles(service: ServiceStatus) -> Iterator[Trouble]:
         yield trouble(NO_REMOTE_KEY, ClientFailure.KEYS, NO_REMOTE_KEY_HINT, bad=True)
     elif not service.server_keys:
         yield trouble(NO_KEY, Outcome.HELLO_BOX, NO_KEY_HINT, bad=True)
-    if service.client_keys == 0:
+    if service.client_keys == 0 and not service.certificate_sessions:
         yield trouble(NOBODY, Outcome.CLIENT_UNKNOWN, NOBODY_HINT, bad=True)
     for level, of, word in (
         (service.sessions, "sessions", Outcome.SESSIONS_LIMIT),
@@ -58,6 +62,15 @@ def _troubles(service: ServiceStatus) -> Iterator[Trouble]:
         if count.recent and is_troubling and count.word not in EXPECTED:
             is_bad = count.word == Outcome.INTERNAL
             yield Trouble(service.name, is_bad, _sentence(count), count.word, count.hint, is_down=False)
+
+
+def _own_certificates(service: ServiceStatus, now: float) -> Iterator[Trouble]:
+    """Those that end soon. Who knows the key itself still comes in, so that nobody need be turned away."""
+    for kind, until in service.own_certificates.items():
+        if until - now < SOON_SECONDS:
+            how = f"ends in {duration(until - now)}" if until > now else f"has ended {duration(now - until)} ago"
+            what, word = f"our certificate as {kind} {how}", ClientFailure.CERTIFICATE_EXPIRED
+            yield Trouble(service.name, until <= now, what, word, OWN_HINT, is_down=False)
 
 
 def _sentence(count: Count) -> str:

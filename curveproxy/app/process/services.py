@@ -48,6 +48,13 @@ class RunningService:
     clients: AccessList
     scope: trio.CancelScope = field(factory=trio.CancelScope)
 
+    @property
+    def skew(self) -> float | None:
+        """By how many seconds clocks may differ; None where no authority is listed."""
+        egress = self.settings.egress
+        trust = self.clients.trust if egress is None else egress.trust
+        return trust.skew if trust is not None and trust.authorities else None
+
     def use_clients(self, clients: AccessList) -> None:
         """Put a list of clients in force."""
         self.clients = clients
@@ -154,6 +161,8 @@ class ServiceManager:
         with each.scope:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(each.observer.summarise)
+                if self._share.index == 0:
+                    nursery.start_soon(each.observer.watch_clock, lambda: each.skew)
                 nursery.start_soon(each.observer.history.keep, partial(self._server.figures_of, each.service))
                 apply_keys = partial(self._apply_keys, each)
                 nursery.start_soon(each.table.key_files.watch, partial(self._guarded, each, apply_keys))

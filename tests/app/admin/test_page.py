@@ -49,6 +49,16 @@ def test_an_egress_is_shown_with_its_direction_and_without_keys_of_clients() -> 
     assert "any key" not in page.texts
 
 
+def test_certificates_are_shown_where_there_are_some() -> None:
+    found = whole(certificate_sessions={"plant-1": 3}, revocations=1200, own_certificates={"server": 1796276400.0})
+    sessions = [attrs.evolve(found.sessions[0], until=1796276400), *found.sessions[1:]]
+    page = Texts(render(attrs.evolve(found, sessions=sessions), Query(), ""))
+    until = "2026-12-03T05:40:00Z"
+    shown = {"authorities: plant-1", "1,200 revoked", f"own certificate until {until}", "3 by plant-1", until}
+    assert shown <= set(page.texts)
+    assert not shown & set(Texts(render(whole(), Query(), "")).texts)
+
+
 @pytest.mark.parametrize("text", ["<script>alert(1)</script>", '"><b>', "&lt;"])
 def test_no_text_is_markup(text: str) -> None:
     page = Texts(render(whole(name=text, backend=text), Query(filter=text), ""))

@@ -12,11 +12,14 @@ from attrs import evolve
 from support.figures import View
 from trio.testing import MockClock
 
-from curveproxy.app.observe.events import BURST, SUMMARY_SECONDS, ServiceObserver
-from curveproxy.app.observe.history import UNKNOWN_MAX
+from curveproxy.app.observe import events
+from curveproxy.app.observe.clock import WallClock
+from curveproxy.app.observe.events import BURST, CLOCK_SECONDS, SUMMARY_SECONDS, ServiceObserver
+from curveproxy.app.observe.history import UNKNOWN_MAX, is_refusal
 from curveproxy.app.observe.log import open_log
 from curveproxy.app.observe.metrics import Metrics
-from curveproxy.reasons import BackendFailure, ClientFailure, Closed, EgressOutcome, Invalid, Outcome
+from curveproxy.policy.access.access_list import CACHED, VALID
+from curveproxy.reasons import BackendFailure, CertificateFlaw, ClientFailure, Closed, EgressOutcome, Invalid, Outcome
 
 FLOOD = 1000
 
@@ -57,7 +60,8 @@ async def test_a_refusal_is_counted_and_told_with_its_hint(told: Told, outcome: 
     told.new("debug").refused(outcome, "192.0.2.1:4242", "our own words")
     (line,) = told.lines()
     assert line["event"] == "client refused"
-    assert line["level"] == ("debug" if outcome == Outcome.PROBE else "warning")
+    expected = outcome in (Outcome.PROBE, Outcome.CERTIFICATE_ASKED)
+    assert line["level"] == ("debug" if expected else "warning")
     assert (line["service"], line["outcome"], line["peer"]) == ("orders", outcome, "192.0.2.1:4242")
     assert (line["detail"], line["hint"]) == ("our own words", outcome.hint)
     assert told.count("handshakes_total", service="orders", outcome=outcome) == 1
@@ -137,6 +141,73 @@ async def test_the_suite_of_records_is_told_where_there_are_records(told: Told) 
     one_by_one, in_records = told.lines()
     assert "records" not in one_by_one
     assert in_records["records"] == "aegis-256"
+
+
+@pytest.mark.parametrize("flaw", CertificateFlaw)
+async def test_a_certificate_that_is_not_believed_is_told_with_the_hint_of_its_flaw(
+    told: Told, flaw: CertificateFlaw
+) -> None:
+    told.observer.refused(Outcome.CERTIFICATE, "192.0.2.1:1", str(flaw), client="a key")
+    (line,) = told.lines()
+    assert (line["outcome"], line["detail"], line["hint"]) == ("certificate", flaw, flaw.hint)
+
+
+async def test_a_certificate_of_a_remote_is_told_alike(told: Told) -> None:
+    detail = "tcp://a.example:1: expired: its clock or ours"
+    told.new(is_egress=True).backend_failed(ClientFailure.CERTIFICATE_EXPIRED, detail)
+    (line,) = told.lines()
+    assert (line["reason"], line["detail"]) == ("certificate_expired", detail)
+    assert line["hint"] == CertificateFlaw.EXPIRED.hint
+
+
+async def test_by_what_certificate_a_client_has_come_in_is_told(told: Told) -> None:
+    certified = evolve(session(), serial="9f86d081884c7d65", authority="plant-1", until=1796276400)
+    for client in (session(), certified):
+        told.observer.admitted(client, 0.002)
+    listed, by_certificate = told.lines()
+    assert not {"certificate", "authority", "until"} & listed.keys()
+    assert by_certificate["certificate"] == "9f86d081884c7d65"
+    assert by_certificate["authority"] == "plant-1"
+    assert by_certificate["until"] == "2026-12-03T05:40:00Z"
+
+
+@pytest.mark.parametrize("result", [VALID, CACHED, *CertificateFlaw])
+async def test_each_judgement_is_counted(told: Told, result: str) -> None:
+    told.observer.certificate_judged(result)
+    assert told.count("certificates_total", service="orders", result=result) == 1
+
+
+async def test_who_asks_for_certificates_is_no_warning_and_no_refusal(told: Told) -> None:
+    for _ in range(FLOOD):
+        told.observer.refused(Outcome.CERTIFICATE_ASKED, "192.0.2.1:4242")
+    assert told.lines() == []
+    assert not any(map(is_refusal, told.observer.history.counts))
+    assert told.count("handshakes_total", service="orders", outcome="certificate_asked") == FLOOD
+
+
+@pytest.mark.parametrize(
+    ("skew", "by", "word"), [(60, 61, "forward"), (60, -61, "back"), (60, 59, None), (None, 999, None)]
+)
+async def test_a_wall_clock_that_is_set_is_told_where_certificates_are_judged_by_it(
+    told: Told,
+    autojump_clock: MockClock,
+    monkeypatch: pytest.MonkeyPatch,
+    skew: float | None,
+    by: float,
+    word: str | None,
+) -> None:
+    offset = 0.0
+    monkeypatch.setattr(events, "WallClock", lambda: WallClock(lambda: trio.current_time() + offset, trio.current_time))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(told.observer.watch_clock, lambda: skew)
+        await trio.sleep(3 * CLOCK_SECONDS)
+        assert told.lines() == []
+        offset = by
+        await trio.sleep(3 * CLOCK_SECONDS)
+        nursery.cancel_scope.cancel()
+    found = [(line["event"], line["reason"], line["detail"], line["level"]) for line in told.lines()]
+    assert found == ([("the clock was set", word, f"by {by:+} s", "warning")] if word else [])
+    assert [reason for event, reason in told.observer.history.counts] == ([word] if word else [])
 
 
 async def test_a_flood_is_counted_whole_and_told_in_part(told: Told, autojump_clock: MockClock) -> None:

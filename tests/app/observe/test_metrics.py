@@ -10,7 +10,7 @@ from support.process import Sidecar, wait_until
 
 from curveproxy.app.observe.metrics import Metrics, ServiceMetrics
 from curveproxy.proxy.observer import ServerFigures
-from curveproxy.reasons import BackendFailure, ClientFailure, Closed, EgressOutcome, Invalid, Outcome
+from curveproxy.reasons import BackendFailure, CertificateFlaw, ClientFailure, Closed, EgressOutcome, Invalid, Outcome
 
 PROMISED = {
     "curveproxy_build_info": ("gauge", {"version", "codec"}),
@@ -35,11 +35,14 @@ PROMISED = {
     "curveproxy_buffered_bytes_limit": ("gauge", set()),
     "curveproxy_buffered_waiting": ("gauge", set()),
     "curveproxy_invalid_messages": ("counter", {"service", "reason"}),
-    "curveproxy_certificates": ("counter", {"service", "result"}),
     "curveproxy_backend_connect_seconds": ("histogram", {"service"}),
     "curveproxy_backend_failures": ("counter", {"service", "reason"}),
     "curveproxy_backend_up": ("gauge", {"service"}),
     "curveproxy_client_keys": ("gauge", {"service"}),
+    "curveproxy_certificates": ("counter", {"service", "result"}),
+    "curveproxy_certificate_sessions": ("gauge", {"service", "authority"}),
+    "curveproxy_own_certificate_expiry_timestamp_seconds": ("gauge", {"service", "kind"}),
+    "curveproxy_revocations": ("gauge", {"service"}),
     "curveproxy_service_info": ("gauge", {"service", "direction"}),
     "curveproxy_server_key_handshakes": ("counter", {"service", "key"}),
     "curveproxy_reloads": ("counter", {"result"}),
@@ -73,7 +76,7 @@ def test_names_types_and_labels_are_those_that_were_promised(proxy: Sidecar) -> 
 
 
 def test_every_reason_has_its_series_from_the_start(proxy: Sidecar) -> None:
-    shown = {name: set[str]() for name in ("outcome", "closed", "invalid", "backend")}
+    shown = {name: set[str]() for name in ("outcome", "closed", "invalid", "backend", "certificate")}
     for name, labels in proxy.metrics():
         found = dict(labels)
         if name == "curveproxy_handshakes_total":
@@ -84,11 +87,14 @@ def test_every_reason_has_its_series_from_the_start(proxy: Sidecar) -> None:
             shown["invalid"].add(found["reason"])
         elif name == "curveproxy_backend_failures_total":
             shown["backend"].add(found["reason"])
+        elif name == "curveproxy_certificates_total":
+            shown["certificate"].add(found["result"])
     assert shown == {
         "outcome": {str(outcome) for outcome in Outcome},
         "closed": {str(reason) for reason in Closed},
         "invalid": {str(reason) for reason in Invalid},
         "backend": {str(reason) for reason in BackendFailure},
+        "certificate": {"valid", "cached", *map(str, CertificateFlaw)},
     }
 
 
@@ -129,6 +135,28 @@ def test_sessions_are_counted_by_form_and_records_by_direction() -> None:
         labels = {"service": "orders", "direction": direction}
         assert value("curveproxy_records_total", labels) == records
         assert value("curveproxy_record_bytes_total", labels) == octets
+
+
+def test_certificates_are_counted_by_authority_and_ours_have_an_end() -> None:
+    given = {
+        "certificate_sessions": {"plant-1": 3, "plant-2": 0},
+        "revocations": 5,
+        "own_certificates": {"server": 1796276400.0},
+    }
+    figures = ServerFigures(services=[service_figures(**given), service_figures(name="plain")])
+    found = {
+        (sample.name.removeprefix("curveproxy_"), *sample.labels.values()): sample.value
+        for family in Metrics(lambda: figures).registry.collect()
+        for sample in family.samples
+        if "certificate" in sample.name or "revocations" in sample.name
+    }
+    assert found == {
+        ("certificate_sessions", "orders", "plant-1"): 3,
+        ("certificate_sessions", "orders", "plant-2"): 0,
+        ("own_certificate_expiry_timestamp_seconds", "orders", "server"): 1796276400,
+        ("revocations", "orders"): 5,
+        ("revocations", "plain"): 0,
+    }
 
 
 def test_the_backend_is_neither_up_nor_down_before_the_first_dial(proxy: Sidecar) -> None:

@@ -42,5 +42,17 @@ def test_a_key_that_several_processes_have_refused_is_one() -> None:
     ]
 
 
+def test_certificates_of_several_processes_are_those_of_one() -> None:
+    def one(sessions: dict[str, int], revocations: int, until: float) -> Status:
+        found = status(True, 1)
+        [service] = found.services
+        given = {"certificate_sessions": sessions, "revocations": revocations, "own_certificates": {"server": until}}
+        return attrs.evolve(found, services=[attrs.evolve(service, **given)])  # type: ignore[arg-type]
+
+    [orders] = merged([one({"plant-1": 2}, 7, 4e9), one({"plant-1": 1, "plant-2": 0}, 6, 3e9)], Query()).services
+    assert orders.certificate_sessions == {"plant-1": 3, "plant-2": 0}
+    assert (orders.revocations, orders.own_certificates) == (6, {"server": 3e9})
+
+
 def test_nobody_answering_is_nothing_to_see() -> None:
     assert merged([], Query()).services == []

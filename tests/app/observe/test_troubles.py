@@ -7,7 +7,7 @@ from support.overview import count, status
 from curveproxy.app.admin.page import render
 from curveproxy.app.observe.overview import merged
 from curveproxy.app.observe.status import Level, Query, Trouble
-from curveproxy.app.observe.troubles import NO_REMOTE_KEY_HINT
+from curveproxy.app.observe.troubles import NO_REMOTE_KEY_HINT, all_troubles
 from curveproxy.reasons import EgressOutcome, Outcome
 
 
@@ -47,6 +47,36 @@ def test_one_pool_of_descriptors_that_is_nearly_empty_is_one_trouble(used: tuple
     whole = merged(parts, Query())
     assert whole.descriptors == Level(sum(used), 2000)
     assert [trouble.word for trouble in whole.troubles] == told
+
+
+@pytest.mark.parametrize(
+    ("left", "what"),
+    [
+        (-90, "our certificate as server has ended 1 min 30 s ago"),
+        (2 * 86400 - 1, "our certificate as server ends in 1 d 23 h"),
+        (2 * 86400, None),
+    ],
+)
+def test_a_certificate_of_ours_that_ends_soon_is_trouble_and_turns_nobody_away(left: int, what: str | None) -> None:
+    [service] = status(True, 1).services
+    troubles = all_troubles([attrs.evolve(service, own_certificates={"server": 1000 + left})], Level(0, 0), 1000)
+    assert [(each.what, each.word, each.is_bad, each.is_down) for each in troubles] == (
+        [(what, "certificate_expired", left < 0, False)] if what else []
+    )
+
+
+def test_an_empty_list_is_no_trouble_where_an_authority_is_listed() -> None:
+    [service] = status(True, 1).services
+    for authorities, told in (({}, ["client_unknown"]), ({"plant-1": 0}, [])):
+        found = attrs.evolve(service, client_keys=0, certificate_sessions=authorities)
+        assert [each.word for each in all_troubles([found], Level(0, 0), 0)] == told
+
+
+def test_who_asks_for_certificates_is_no_trouble_and_a_clock_that_was_set_is() -> None:
+    asked, jumped = count("certificate_asked", 3, 3, 1), count("back", 1, 1, 2, "the clock was set")
+    [trouble] = merged([status(True, 1, asked, jumped)], Query()).troubles
+    assert (trouble.word, trouble.is_bad) == ("back", False)
+    assert trouble.what.startswith("the clock was set, 1 in two minutes")
 
 
 def test_an_unexpected_error_is_bad_and_turns_nobody_away() -> None:
