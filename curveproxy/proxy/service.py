@@ -160,8 +160,8 @@ class Service:
             return RefusedError(Outcome.SESSIONS_LIMIT)
         return grant
 
-    def review(self, applicant: Applicant, grant: Grant) -> Grant | RefusedError:
-        return self._authorizer.review(applicant, grant)
+    def review(self, applicant: Applicant, grant: Grant, upstream: Established) -> Grant | RefusedError:
+        return self._authorizer.review(applicant, grant, upstream)
 
     def apply(self, applying: Applying) -> None:
         """Make a pending session of an applicant."""

@@ -25,6 +25,11 @@ class KeyTerms:
     topics: Sequence[bytes] | None = None
     publish_topics: Sequence[bytes] | None = None
 
+    @property
+    def has_topics(self) -> bool:
+        """Whether there are topics that its key may not have."""
+        return self.topics is not None or self.publish_topics is not None
+
 
 NO_TERMS = KeyTerms()
 

@@ -7,12 +7,16 @@ from curveproxy.policy.access.terms import Grant
 from curveproxy.policy.metadata import is_probe
 from curveproxy.proxy.applying import Applicant
 from curveproxy.proxy.errors import RefusedError
+from curveproxy.proxy.established import Established
 from curveproxy.proxy.observer import Observer
 from curveproxy.proxy.sessions.identities import IdentityTable
 from curveproxy.proxy.sessions.table import SessionTable
 from curveproxy.proxy.settings import ServiceSettings
 from curveproxy.reasons import Outcome
+from curveproxy.wire.zmtp.frame import Dialect
 from curveproxy.wire.zmtp.metadata import find
+
+TYPE_UNKNOWN = "its key is for some topics only, and the service does not tell its type: set backend_socket_type"
 
 
 class Authorizer:
@@ -59,10 +63,18 @@ class Authorizer:
             self._observer.certificate_judged(decision.result)
         return self._checked(applicant, decision)
 
-    def review(self, applicant: Applicant, grant: Grant) -> Grant | RefusedError:
-        """The same of one that was let in and has no session yet."""
+    def review(self, applicant: Applicant, grant: Grant, upstream: Established) -> Grant | RefusedError:
+        """The same of one that was let in and has no session yet. upstream: the service, which has been greeted."""
         bearer = applicant.bearer(self._settings.name)
-        return self._checked(applicant, self.clients.review(bearer, grant, self._wall_clock()))
+        grounds = self._checked(applicant, self.clients.review(bearer, grant, self._wall_clock()))
+        if isinstance(grounds, Grant) and grounds.terms.has_topics and not self._knows_type(upstream):
+            return RefusedError(Outcome.SOCKET_TYPE, TYPE_UNKNOWN)
+        return grounds
+
+    def _knows_type(self, upstream: Established) -> bool:
+        """Whether a service's type is known by the service or the operator, and not by a client's word."""
+        is_told = bool(upstream.socket_type) and upstream.version.dialect != Dialect.V1
+        return is_told or bool(self._settings.backend_socket_type)
 
     def _checked(self, applicant: Applicant, decision: Decision) -> Grant | RefusedError:
         """The grant of a decision, if nothing else stands against the applicant."""

@@ -33,8 +33,11 @@ class PendingOwner(Protocol):
     def dial(self, handler: DialHandler, who: AdmittedClient, metadata: Mapping[str, bytes]) -> DialRequest | None:
         """Have the dialer fetch the service for a client."""
 
-    def review(self, applicant: Applicant, grant: Grant) -> Grant | RefusedError:
-        """On what grounds it may come in at the end, for much may have changed; or why it may not."""
+    def review(self, applicant: Applicant, grant: Grant, upstream: Established) -> Grant | RefusedError:
+        """On what grounds it may come in at the end, for much may have changed; or why it may not.
+
+        upstream: the service, which has been greeted.
+        """
 
     def settled(self, pending: "PendingSession") -> None:
         """It waits no longer, whatever becomes of it."""
@@ -112,7 +115,7 @@ class PendingSession:
     def connected(self, peer: Established) -> None:
         """The service has been greeted: answer READY and begin the session."""
         self._settle()
-        grant, refusal, downstream = self._owner.review(self.applicant, self.who.grant), None, None
+        grant, refusal, downstream = self._owner.review(self.applicant, self.who.grant, peer), None, None
         if isinstance(grant, RefusedError):
             refusal = grant
         else:

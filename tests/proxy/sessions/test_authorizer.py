@@ -1,5 +1,8 @@
 """Who may have a session: by the list, by the clock, and by who has one already."""
 
+from typing import Any, cast
+
+import pytest
 from attrs import evolve
 from support.certificates import CLIENT as FIELDS
 from support.certificates import FROM_SECONDS, KEY, UNTIL_SECONDS, certificate
@@ -8,16 +11,19 @@ from support.trust import TRUST
 
 from curveproxy.policy.access.access_list import AccessList
 from curveproxy.policy.access.authorities import Trust
-from curveproxy.policy.access.terms import Grant
+from curveproxy.policy.access.terms import Grant, KeyTerms
 from curveproxy.policy.limits import ClientLimits
 from curveproxy.policy.metadata import CERTIFICATE
 from curveproxy.proxy.errors import RefusedError
+from curveproxy.proxy.established import Established
 from curveproxy.proxy.net.endpoint import Endpoint
 from curveproxy.proxy.sessions.authorizer import Authorizer
 from curveproxy.proxy.sessions.identities import IdentityTable
 from curveproxy.proxy.sessions.table import SessionTable
 from curveproxy.proxy.settings import ServiceSettings
 from curveproxy.reasons import Outcome
+from curveproxy.wire.security import Plain, Version
+from curveproxy.wire.zmtp.frame import Dialect
 
 SETTINGS = ServiceSettings("orders", Endpoint("ipc", "@a"), Endpoint("ipc", "@b"), ())
 CERTIFIED = AccessList(trust=TRUST)
@@ -40,6 +46,12 @@ class Case:
         return grant
 
 
+def service(kind: bytes | None = b"ROUTER", dialect: Dialect = Dialect.V3) -> Established:
+    """One that has been greeted. Its socket is not looked at."""
+    told = {} if kind is None else {"Socket-Type": kind}
+    return Established(cast("Any", None), told, Version(dialect, 0), Plain())
+
+
 def outcome(judged: Grant | RefusedError) -> Outcome | None:
     return judged.outcome if isinstance(judged, RefusedError) else None
 
@@ -48,7 +60,7 @@ def test_a_certificate_lets_its_bearer_in_under_its_name_and_is_counted_once() -
     case = Case(CERTIFIED)
     grant = case.grant()
     assert (grant.name, grant.authority, grant.ends_at) == ("desk-7", "plant-1", UNTIL_SECONDS + TRUST.skew)
-    assert case.authorizer.review(WITH_CERTIFICATE, grant) == grant
+    assert case.authorizer.review(WITH_CERTIFICATE, grant, service()) == grant
     case.grant()
     assert case.observer.take() == [("certificate", "valid"), ("certificate", "cached")]
 
@@ -57,7 +69,7 @@ def test_what_ends_while_a_client_waits_is_seen_at_the_end() -> None:
     case = Case(CERTIFIED)
     grant = case.grant()
     case.now = UNTIL_SECONDS + 61
-    assert outcome(case.authorizer.review(WITH_CERTIFICATE, grant)) == Outcome.CERTIFICATE_EXPIRED
+    assert outcome(case.authorizer.review(WITH_CERTIFICATE, grant, service())) == Outcome.CERTIFICATE_EXPIRED
 
 
 def test_a_list_without_authorities_looks_at_no_certificate() -> None:
@@ -91,3 +103,28 @@ def test_nobody_comes_in_any_more_once_it_leaves() -> None:
     case = Case(CERTIFIED)
     case.authorizer.leave()
     assert outcome(case.authorizer.judge(WITH_CERTIFICATE)) == Outcome.SHUTDOWN
+
+
+@pytest.mark.parametrize(
+    ("kind", "dialect", "configured", "is_known"),
+    [
+        (b"PUB", Dialect.V3, "", True),
+        (b"ROUTER", Dialect.V2, "", True),
+        (None, Dialect.V3, "", False),
+        (b"PUB", Dialect.V1, "", False),
+        (b"PUB", Dialect.V1, "PUB", True),
+    ],
+    ids=["told in 3.x", "told in 2.0", "untold", "taken from its client", "configured"],
+)
+@pytest.mark.parametrize("named", ["topics", "publish_topics"])
+def test_a_key_for_some_topics_is_let_in_where_the_type_of_the_service_is_known(
+    kind: bytes | None, dialect: Dialect, configured: str, is_known: bool, named: str
+) -> None:
+    asks, given = applicant(key=KEY), dict[str, Any]({named: (b"a",)})
+    for restricted in (KeyTerms(), KeyTerms(**given)):
+        case = Case(AccessList({KEY: "desk-7"}, terms={KEY: restricted}))
+        case.authorizer.configure(evolve(SETTINGS, backend_socket_type=configured))
+        grant = case.authorizer.judge(asks)
+        assert isinstance(grant, Grant)
+        reviewed = case.authorizer.review(asks, grant, service(kind, dialect))
+        assert outcome(reviewed) == (None if is_known or not restricted.has_topics else Outcome.SOCKET_TYPE)

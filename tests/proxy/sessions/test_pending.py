@@ -77,7 +77,7 @@ class Owner:
             return None
         return Dial(handler)
 
-    def review(self, applicant: Applicant, grant: Grant) -> Grant | RefusedError:
+    def review(self, applicant: Applicant, grant: Grant, upstream: Established) -> Grant | RefusedError:
         self.calls.append("review")
         return self.objection or grant
 
