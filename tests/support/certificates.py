@@ -1,7 +1,10 @@
 """Certificates written by an authority of our own, by the document alone: nothing of ``curveproxy`` is used."""
 
 import hashlib
+import math
+import secrets
 import struct
+import time
 from collections.abc import Mapping
 
 from nacl.bindings import crypto_sign, crypto_sign_seed_keypair
@@ -122,3 +125,32 @@ def answer(*texts: bytes) -> bytes:
     """What a server says to whoever asks for its certificates."""
     data = b"".join(struct.pack(">H", len(text)) + text for text in texts)
     return zmtp.greeting(b"CURVE-CERTIFICATE", as_server=1) + zmtp.command_frame(b"CERTIFICATE", data)
+
+
+def issued(
+    key: bytes, name: str = "desk-7", seed: bytes = SEED, *, seconds: float = 3600, since: float = -60, **changes: str
+) -> bytes:
+    """A client's certificate of its own, valid by this machine's clock. since, seconds: from now on; changes: as above.
+
+    It ends with a whole second, the next one if need be.
+    """
+    now = time.time()
+    fields = {
+        **CLIENT,
+        "public-key": z85.encode(key).decode(),
+        "serial": secrets.token_hex(8),
+        "name": name,
+        "valid-from": written(now + since),
+        "valid-until": written(math.ceil(now + seconds)),
+    }
+    return certificate(fields, seed, **changes)
+
+
+def written(seconds: float) -> str:
+    """Unix seconds as certificates write a time."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+
+
+def authority_text(name: str, seed: bytes = SEED) -> str:
+    """The public file of an authority."""
+    return f'authority\n    name = "{name}"\n    authority-key = "{z85.encode(authority_key(seed)).decode()}"\n'
