@@ -33,10 +33,13 @@ class Refuser:
     def refuse(self, sock: socket.socket, gate: Gate, outcome: Outcome, applicant: Applicant | None) -> None:
         """Tell the peer, if it is to know, and close. applicant: who it is, if it has proved its key.
 
-        A probe that has proved its key is told the outcome, unless its key is not on the list.
+        A probe that has proved its key is told the outcome, unless its key is not on the list. Who has asked for
+        certificates has been told them.
         """
         if applicant is not None and is_probe(applicant.metadata) and outcome != Outcome.CLIENT_UNKNOWN:
             self._lingering.begin(sock, self._error(outcome), gate.observer.unexpected)
+        elif outcome == Outcome.CERTIFICATE_ASKED:
+            self._lingering.begin(sock, b"", gate.observer.unexpected)
         elif outcome in FINAL and gate.settings.refusal == RefusalMode.ERROR:
             self._lingering.begin(sock, self._error(NOT_ALLOWED), gate.observer.unexpected)
         else:

@@ -45,11 +45,11 @@ def has_version(seen: spec.Octets) -> bool:
     return bool(seen[SIGNATURE_LAST_AT] & 1)
 
 
-def check_greeting_untrusted(seen: spec.Octets, mechanism: bytes) -> int:
+def check_greeting_untrusted(seen: spec.Octets, *mechanisms: bytes) -> int:
     """Judge as much of a greeting as has come.
 
     seen: the first octets of the connection, up to 64.
-    mechanism: the only one that is acceptable (20 octets).
+    mechanisms: those that are acceptable (20 octets each).
     Returns how many octets there must be before there is more to say; 64 for a whole and good greeting.
     Raises PeerError: not_zmtp, zmtp_version, mechanism. As-server is judged by ``check_client_untrusted``.
     """
@@ -69,18 +69,19 @@ def check_greeting_untrusted(seen: spec.Octets, mechanism: bytes) -> int:
     if seen[MAJOR_AT] < spec.MAJOR:
         raise PeerError(Fault.ZMTP_VERSION, "ZMTP 2.0")
     field = bytes(seen[MECHANISM_AT:MECHANISM_END])
-    if not mechanism.startswith(field):
+    if not any(mechanism.startswith(field) for mechanism in mechanisms):
         raise PeerError(Fault.MECHANISM, f"it offers {_KNOWN[field]}" if field in _KNOWN else "")
     return ROLE_END if have < ROLE_END else spec.GREETING_SIZE
 
 
-def check_client_untrusted(seen: spec.Octets) -> int:
+def check_client_untrusted(seen: spec.Octets, *others: bytes) -> int:
     """Judge as much of a CURVE client's greeting as has come; see ``check_greeting_untrusted``.
 
+    others: mechanisms that are acceptable beside CURVE.
     Raises PeerError: not_zmtp, zmtp_version, mechanism, role. RFC 25 has the client write as-server 0, and
     all known clients do; 1 means that two servers face each other.
     """
-    mark = check_greeting_untrusted(seen, spec.CURVE)
+    mark = check_greeting_untrusted(seen, spec.CURVE, *others)
     if len(seen) >= ROLE_END and seen[ROLE_AT]:
         raise PeerError(Fault.ROLE)
     return mark

@@ -1,6 +1,7 @@
 """Admission: from accept to an applicant, and the one outcome of everybody else."""
 
 import errno
+import gc
 import os
 import socket
 import struct
@@ -17,17 +18,20 @@ import trio.testing
 from attrs import evolve
 from support import old, plain_steps, zmtp
 from support.accepting import accepting
+from support.certificates import SERVER, certificate
 from support.gates import RecordingGate, egress
 from support.loopback import tcp_pair
-from support.peer import Peer, Refused
+from support.peer import Ending, Peer, Refused
 from support.tasks import until
 
 from curveproxy.proxy.accept.half_open import HalfOpen
 from curveproxy.proxy.errors import RefusedError
 from curveproxy.proxy.net.endpoint import Endpoint, Network
+from curveproxy.proxy.net.linger import LINGER_SECONDS
 from curveproxy.proxy.net.sockets import source_of
 from curveproxy.proxy.settings import RefusalMode
 from curveproxy.reasons import Outcome
+from curveproxy.wire.curve import asking
 
 ACCEPTED = ("accepted",)
 
@@ -366,6 +370,83 @@ async def test_a_balancer_that_speaks_for_itself_counts_to_no_source() -> None:
             assert [event[0] for event in gate.observer.events] == ["accepted"] * 2
         await until(lambda: len(gate.observer.events) == 4)
         assert gate.observer.events[2:] == [refused(Outcome.PROBE)] * 2
+
+
+# --- certificates
+
+
+ASKS = zmtp.greeting(b"CURVE-CERTIFICATE")
+TEXTS = (certificate(SERVER), certificate(SERVER, serial="0123456789abcdef"))
+TOLD = asking.answer(TEXTS)
+
+
+def telling(**limits: Any) -> RecordingGate:
+    """A service that tells its certificates."""
+    gate = RecordingGate(**limits)
+    gate.settings = evolve(gate.settings, certificates=TEXTS)
+    return gate
+
+
+async def test_who_asks_for_certificates_is_told_and_closed_and_has_failed_at_nothing() -> None:
+    gate = telling(handshakes_per_second_per_source=4)
+    async with accepting(gate) as at_work:
+        for _ in range(3):  # a failure would leave half of the four
+            with at_work.client() as client:
+                client.send_raw(ASKS)
+                assert await trio.to_thread.run_sync(client.recv_until_closed) == Ending(TOLD, reset=False)
+                assert gate.observer.take() == [ACCEPTED, refused(Outcome.CERTIFICATE_ASKED)]
+                assert at_work.admission.half_open == 0
+        with at_work.client() as client:
+            await at_work.applies(client)
+            await until(lambda: gate.applied)
+        await until(lambda: not at_work.lingering)
+
+
+async def test_behind_a_balancer_the_question_comes_after_its_header() -> None:
+    gate = telling(balancers=(Network.parse("127.0.0.1"),))
+    async with accepting(gate) as at_work:
+        with at_work.client() as client:
+            client.send_raw(balanced("192.0.2.1", 4242) + ASKS)
+            assert await trio.to_thread.run_sync(client.recv_until_closed) == Ending(TOLD, reset=False)
+            assert gate.observer.take() == [ACCEPTED, refused(Outcome.CERTIFICATE_ASKED)]
+
+
+async def test_who_has_closed_its_half_behind_the_question_is_told_too() -> None:
+    async with accepting(telling()) as at_work:
+        with at_work.client() as client:
+            client.send_raw(ASKS)
+            client.sock.shutdown(socket.SHUT_WR)
+            assert await trio.to_thread.run_sync(client.recv_until_closed) == Ending(TOLD, reset=False)
+
+
+async def test_who_asks_and_reads_nothing_is_not_waited_for_for_long() -> None:
+    async with accepting(telling()) as at_work:
+        with at_work.client() as client:
+            client.send_raw(ASKS)
+            await until(lambda: len(at_work.lingering) == 1)
+            at_work.lingering.expire(trio.current_time() + LINGER_SECONDS + 1)
+            assert len(at_work.lingering) == 0
+            assert await trio.to_thread.run_sync(client.recv_until_closed) == Ending(TOLD, reset=False)
+
+
+async def test_askers_leave_nothing_behind() -> None:
+    """As many as make a leak of one object each be seen, each with all that it is told."""
+    gate = telling(handshakes_per_second_per_source=1_000_000)
+    async with accepting(gate) as at_work:
+
+        async def ask(times: int) -> int:
+            for _ in range(times):
+                with at_work.client() as client:
+                    client.send_raw(ASKS)
+                    assert await trio.to_thread.run_sync(client.recv_exactly, len(TOLD)) == TOLD
+            await until(lambda: not at_work.lingering)
+            gate.observer.take()
+            gc.collect()
+            return len(gc.get_objects())
+
+        await ask(10)
+        before = await ask(10)
+        assert await ask(200) < before + 100
 
 
 # --- errors and changes

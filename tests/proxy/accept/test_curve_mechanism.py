@@ -1,11 +1,14 @@
 """CURVE's units, by an independent client whose octets come one by one; and each near-miss gets its own reason."""
 
-from collections.abc import Callable, Iterator
+import struct
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
 from attrs import evolve
 from support import curve, records, zmtp
+from support.certificates import SERVER as SERVER_FIELDS
+from support.certificates import certificate
 from support.curve import Keys
 from support.curve_steps import CurveSteps
 from support.gates import RecordingGate
@@ -306,6 +309,80 @@ def test_a_refusal_is_an_error_that_any_client_reads(listening: Listening) -> No
     [frame] = zmtp.read_frames(listening.mechanism.error("400"))
     assert frame.flags == COMMAND
     assert zmtp.read_error(frame.body) == b"400"
+
+
+# --- certificates
+
+
+TEXTS = (certificate(SERVER_FIELDS), certificate(SERVER_FIELDS, serial="0123456789abcdef"))
+ASKS = zmtp.greeting(b"CURVE-CERTIFICATE")
+
+
+def told(*texts: bytes) -> bytes:
+    """All that who asks is told, by the document."""
+    body = zmtp.command(b"CERTIFICATE", b"".join(struct.pack(">H", len(text)) + text for text in texts))
+    return zmtp.greeting(b"CURVE-CERTIFICATE", as_server=1) + zmtp.frame(body, COMMAND)
+
+
+def telling(listening: Listening, first: Sequence[bytes], second: Sequence[bytes] = ()) -> None:
+    """These are the certificates of the two services."""
+    for gate, texts in ((listening.first, first), (listening.second, second)):
+        gate.settings = evolve(gate.settings, certificates=tuple(texts))
+    listening.mechanism.configure([listening.first, listening.second])
+
+
+def heard(walk: Walk, octets: bytes, size: int) -> bytes:
+    """What is answered until nothing more is wanted."""
+    with pytest.raises(RefusedError) as error:
+        walk.feed(octets, size)
+    assert (error.value.outcome, error.value.detail) == (Outcome.CERTIFICATE_ASKED, "")
+    return walk.far.recv(1 << 16)
+
+
+@pytest.mark.parametrize("size", [1, 7, 10_000], ids=["octet by octet", "by sevens", "in one piece"])
+def test_who_asks_is_told_the_certificates_of_all_services_once(listening: Listening, size: int) -> None:
+    telling(listening, TEXTS, TEXTS[:1])
+    assert heard(listening.walk(), ASKS, size) == told(*TEXTS)
+
+
+def test_who_asks_may_do_so_of_any_version_and_says_no_more(listening: Listening) -> None:
+    telling(listening, (), TEXTS[1:])
+    asks = zmtp.greeting(b"CURVE-CERTIFICATE", version=(3, 7))
+    assert heard(listening.walk(), asks + b"more", 10_000) == told(TEXTS[1])
+
+
+def test_where_certificates_are_told_a_client_of_curve_goes_on_as_ever(listening: Listening) -> None:
+    telling(listening, TEXTS)
+    walk, client = listening.welcomed()
+    walk.feed(client.initiate())
+    assert walk.authenticated is not None
+
+
+@SIZES
+def test_without_certificates_the_question_is_another_mechanism(listening: Listening, size: int) -> None:
+    why = "it asks for certificates, and none are set here"
+    assert fault_of(listening.walk(), ASKS, size) == (Outcome.MECHANISM, why)
+    telling(listening, TEXTS)
+    walk = listening.walk()
+    walk.feed(ASKS[:-1])
+    telling(listening, ())
+    assert fault_of(walk, ASKS[-1:], size) == (Outcome.MECHANISM, why)
+
+
+@SIZES
+@pytest.mark.parametrize(
+    ("greeting", "fault"),
+    [
+        (zmtp.greeting(b"CURVE-CERTIFICATE", as_server=1), Fault.ROLE),
+        (zmtp.greeting(b"CURVE-CERTIFICATES"), Fault.MECHANISM),
+        (zmtp.greeting(b"CURVE-"), Fault.MECHANISM),
+        (zmtp.greeting(b"NULL-CERTIFICATE"), Fault.MECHANISM),
+    ],
+    ids=["a server", "a longer name", "a shorter name", "NULL"],
+)
+def test_a_question_with_one_thing_wrong(listening: Listening, greeting: bytes, fault: Fault, size: int) -> None:
+    telling(listening, TEXTS)
+    assert fault_of(listening.walk(), greeting, size)[0] == fault
 
 
 # --- records

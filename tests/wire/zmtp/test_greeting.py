@@ -87,3 +87,13 @@ def test_a_server_s_greeting_is_of_the_one_mechanism_that_is_wanted() -> None:
         check_server_untrusted(GOOD, spec.CURVE_CERTIFICATE)
     with pytest.raises(PeerError):
         check_server_untrusted(greeting(spec.CURVE_CERTIFICATE, as_server=True), spec.CURVE)
+
+
+def test_another_mechanism_is_welcome_where_it_is_said_to_be() -> None:
+    asks = greeting(spec.CURVE_CERTIFICATE, as_server=False)
+    assert refusal(asks) == (Fault.MECHANISM, 18), "behind CURVE"
+    assert check_client_untrusted(asks, spec.CURVE_CERTIFICATE) == 64
+    assert check_client_untrusted(GOOD, spec.CURVE_CERTIFICATE) == 64
+    for spoiled in (asks.replace(b"CERTIFICATE\0", b"CERTIFICATES"), asks.replace(b"CURVE-", b"CURVE_")):
+        with pytest.raises(PeerError):
+            check_client_untrusted(spoiled, spec.CURVE_CERTIFICATE)
