@@ -15,7 +15,7 @@ from curveproxy.policy.metadata import ANSWERS_PING, for_service, is_probe
 from curveproxy.proxy.applying import Applicant, Applying
 from curveproxy.proxy.capacity import Capacity
 from curveproxy.proxy.connect.dial_request import DialHandler, DialRequest
-from curveproxy.proxy.connect.dialer import Dialer
+from curveproxy.proxy.connect.dialer import DialEnv, Dialer
 from curveproxy.proxy.connect.recovery import Recovery
 from curveproxy.proxy.errors import RefusedError
 from curveproxy.proxy.established import Established
@@ -77,7 +77,8 @@ class Service:
         self._identities = IdentityTable(settings.name, observer, env.registry, may_share=may_share)
         self._authorizer = Authorizer(settings, clients, observer, self._identities, self.sessions, env.wall_clock)
         self._recovery = Recovery(observer, env.spawn, lambda: self._resume_parked())
-        self._dialer = Dialer(settings, observer, env.reactor, env.spawn, env.make_room, self._recovery)
+        dial_env = DialEnv(env.reactor, env.spawn, env.make_room, env.wall_clock)
+        self._dialer = Dialer(settings, observer, dial_env, self._recovery)
         throttle, traffic = self.sessions.throttle, self.sessions.traffic
         self._relay_env = RelayEnv(env.reactor, env.pool, env.memory, throttle, traffic, observer, env.spawn)
 

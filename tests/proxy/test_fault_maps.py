@@ -10,7 +10,7 @@ from fuzz import faults
 import curveproxy
 from curveproxy.policy.access.judgement import FLAWS
 from curveproxy.proxy.accept.outcomes import OUTCOMES
-from curveproxy.proxy.connect.failures import CAUSES, FAILURES
+from curveproxy.proxy.connect.failures import ASKED, CAUSES, FAILURES
 from curveproxy.proxy.relay.commands import INVALID
 from curveproxy.reasons import BackendFailure, CertificateFlaw, ClientFailure, Invalid, Outcome
 from curveproxy.wire.codec.state import Stop
@@ -27,6 +27,7 @@ SIDES: dict[str, tuple[Mapping[Fault, str], Set[Fault], str]] = {
     ),
     "connect": (FAILURES, faults.OF_A_SERVICE, "zmtp/frame zmtp/metadata zmtp/null zmtp/v1 zmtp/v2 zmtp/negotiation"),
     "egress": (CAUSES, faults.OF_A_SERVER, "zmtp/frame zmtp/metadata curve/client"),
+    "question": (ASKED, faults.OF_A_QUESTION, "zmtp/frame zmtp/greeting curve/asking"),
     "relay": (INVALID, faults.OF_A_SESSION, "zmtp/command codec/resync"),
     "certificates": (FLAWS, faults.OF_A_CERTIFICATE, "certificate"),
 }
@@ -67,6 +68,6 @@ def test_every_stop_that_is_about_a_frame_is_a_fault() -> None:
 
 def test_a_map_gives_words_of_its_own_side() -> None:
     lists = {"accept": Outcome, "connect": BackendFailure, "egress": ClientFailure, "relay": Invalid}
-    lists["certificates"] = CertificateFlaw
+    lists |= {"question": ClientFailure, "certificates": CertificateFlaw}
     for side, (names, _, _) in SIDES.items():
         assert all(type(name) is lists[side] for name in names.values())

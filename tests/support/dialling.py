@@ -6,7 +6,7 @@ from typing import Any
 
 import trio
 
-from curveproxy.proxy.connect.dialer import Dialer
+from curveproxy.proxy.connect.dialer import DialEnv, Dialer
 from curveproxy.proxy.connect.recovery import Recovery
 from curveproxy.proxy.errors import DialError, RefusedError
 from curveproxy.proxy.established import Established
@@ -15,6 +15,7 @@ from curveproxy.proxy.net.reactor import Reactor
 from curveproxy.proxy.settings import ServiceSettings
 from support.fakes import RecordingObserver
 from support.tasks import spawner, until
+from support.trust import NOW
 
 DEALER, SUB, PAIR = ({"Socket-Type": kind} for kind in (b"DEALER", b"SUB", b"PAIR"))
 
@@ -36,17 +37,19 @@ class Wanting:
 
 
 class Dialling:
-    """A dialer in a reactor that runs."""
+    """A dialer in a reactor that runs. wall_time: Unix seconds."""
 
     def __init__(self, backend: str, nursery: trio.Nursery, **more: Any) -> None:
         self.observer, self.reactor, self.recovered = RecordingObserver(), Reactor(8), 0
+        self.wall_time = NOW
         self.room = 0  # how often a descriptor can be freed
         self.settings = ServiceSettings("test", Endpoint("tcp", "*"), Endpoint.parse(backend), (), **more)
 
         spawn = spawner(nursery)
 
         self.recovery = Recovery(self.observer, spawn, self._has_recovered)
-        self.dialer = Dialer(self.settings, self.observer, self.reactor, spawn, self._make_room, self.recovery)
+        env = DialEnv(self.reactor, spawn, self._make_room, lambda: self.wall_time)
+        self.dialer = Dialer(self.settings, self.observer, env, self.recovery)
 
     def _has_recovered(self) -> None:
         self.recovered += 1

@@ -29,7 +29,9 @@ class Then(Enum):
     """What follows a failed attempt."""
 
     AGAIN = auto()  # another at the same address, with the next initiator
+    AFRESH = auto()  # another at the same address, when what it needs is known
     NEXT = auto()  # the next address, and behind the last the next target
+    LEAVE = auto()  # the next target
     END = auto()
 
 
@@ -56,6 +58,16 @@ class Approach(ABC):
         self.failures: list[tuple[Address, DialError]] = []
         self.is_of_a_name = target.fixed is None
         self._target = target
+
+    @property
+    def is_prepared(self) -> bool:
+        """Whether all is known that an attempt needs."""
+        return bool(self.addresses)
+
+    async def prepare(self) -> Judgement | None:
+        """Find out what an attempt needs. Returns a judgement where there is nothing to be tried."""
+        await self.resolve()
+        return None if self.addresses else Judgement(self.conclude(), Then.LEAVE)
 
     async def resolve(self) -> None:
         """Find the addresses of a name."""

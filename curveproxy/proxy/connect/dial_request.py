@@ -39,7 +39,7 @@ class DialHandler(Protocol):
 class DialOwner(Protocol):
     """A dialer, to its dials."""
 
-    def new_attempt(self, dial: "DialRequest", initiator: Initiator) -> DialAttempt:
+    def new_attempt(self, owner: "DialRequest", initiator: Initiator, /) -> DialAttempt:
         """Make an attempt by an initiator."""
 
     def close(self, sock: socket.socket) -> None:
@@ -107,19 +107,19 @@ class DialRequest(Deadline):
 
     def begin(self) -> None:
         """Begin with the first target."""
-        if self.approach.addresses:
+        if self.approach.is_prepared:
             self._try_address()
         else:
-            self._owner.spawn(self, partial(self._resolve, self.approach))
+            self._owner.spawn(self, partial(self._prepare, self.approach))
 
-    async def _resolve(self, approach: Approach) -> None:
-        await approach.resolve()
+    async def _prepare(self, approach: Approach) -> None:
+        judgement = await approach.prepare()
         if not self._owner.is_under_way(self) or self.approach is not approach:
             return  # it took too long
-        if approach.addresses:
+        if judgement is None:
             self._try_address()
         else:
-            self._leave_target(approach.conclude())
+            self._go_on(judgement)
 
     def _try_address(self) -> None:
         address = self.approach.addresses[0]
@@ -187,11 +187,7 @@ class DialRequest(Deadline):
         self._leave_address()
         sock = None if attempt is None else attempt.release()
         assert sock is not None
-        metadata = negotiated.metadata
-        if socket_type and not find(metadata, "Socket-Type"):
-            metadata = {"Socket-Type": socket_type, **metadata}
-        peer = Established(sock, metadata, negotiated.version, negotiated.security, negotiated.leftover)
-        self._owner.dial_succeeded(self, peer)
+        self._owner.dial_succeeded(self, _established(sock, negotiated, socket_type))
 
     def attempt_failed(self, error: AttemptError) -> None:
         """Try once more, or the next address, or the next target, or end."""
@@ -201,14 +197,19 @@ class DialRequest(Deadline):
         found, then = judgement
         if isinstance(found, RefusedError):
             self.refuse(found)
-        elif then == Then.AGAIN:
+            return
+        if then == Then.AGAIN:
             self._close_attempt()
             self._try()
+            return
+        self._leave_address()
+        if then == Then.AFRESH:
+            self._owner.spawn(self, partial(self._prepare, self.approach))
         elif then == Then.NEXT:
-            self._leave_address()
             self._try_next(found)
+        elif then == Then.LEAVE:
+            self._leave_target(found)
         else:
-            self._leave_address()
             self._owner.dial_failed(self, found)
 
     def _try_next(self, error: DialError) -> None:
@@ -262,3 +263,11 @@ class DialRequest(Deadline):
         attempt, self._attempt = self._attempt, None
         if attempt is not None and (sock := attempt.release()) is not None:
             self._owner.close(sock)
+
+
+def _established(sock: socket.socket, negotiated: Negotiated, socket_type: bytes | None) -> Established:
+    """A service that was greeted. socket_type: what it is, whether it has said so or not."""
+    metadata = negotiated.metadata
+    if socket_type and not find(metadata, "Socket-Type"):
+        metadata = {"Socket-Type": socket_type, **metadata}
+    return Established(sock, metadata, negotiated.version, negotiated.security, negotiated.leftover)

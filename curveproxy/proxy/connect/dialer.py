@@ -2,21 +2,23 @@
 
 import errno
 import socket
+import time
 from collections.abc import Callable, Mapping
 from functools import partial
 
 import trio
+from attrs import frozen
 
 from curveproxy.policy.metadata import says_more
 from curveproxy.policy.socket_types import known
 from curveproxy.proxy.connect.approach import Destination
-from curveproxy.proxy.connect.attempt import DialAttempt
+from curveproxy.proxy.connect.attempt import AttemptOwner, DialAttempt
 from curveproxy.proxy.connect.backend import Backend
 from curveproxy.proxy.connect.connections import Connections
 from curveproxy.proxy.connect.dial_request import DialHandler, DialRequest
 from curveproxy.proxy.connect.failures import UNWANTED, furthest
 from curveproxy.proxy.connect.recovery import Recovery
-from curveproxy.proxy.connect.remotes import Remotes
+from curveproxy.proxy.connect.remotes.remotes import Remotes
 from curveproxy.proxy.errors import DialError, RefusedError
 from curveproxy.proxy.established import Established
 from curveproxy.proxy.net import sockets
@@ -29,6 +31,22 @@ from curveproxy.wire.initiator import Initiator
 from curveproxy.wire.zmtp.frame import Dialect
 from curveproxy.wire.zmtp.metadata import find
 
+
+@frozen
+class DialEnv:
+    """What the dialers of a process share.
+
+    spawn: starts a task whose errors end its owner alone.
+    make_room: frees a descriptor when there is none; False when it can not.
+    wall_clock: Unix seconds, by which certificates are judged.
+    """
+
+    reactor: Reactor
+    spawn: Spawn
+    make_room: Callable[[], bool]
+    wall_clock: Callable[[], float] = time.time
+
+
 NO_DESCRIPTOR = (errno.EMFILE, errno.ENFILE)
 
 
@@ -36,29 +54,21 @@ class Dialer:
     """The dialer of one service.
 
     recovery: is told how the dials end.
-    spawn: starts a task whose errors end its owner alone.
-    make_room: frees a descriptor when there is none; False when it can not.
     """
 
-    def __init__(
-        self,
-        settings: ServiceSettings,
-        observer: Observer,
-        reactor: Reactor,
-        spawn: Spawn,
-        make_room: Callable[[], bool],
-        recovery: Recovery,
-    ) -> None:
-        self.spawn = spawn
-        self._observer, self._reactor, self._make_room = observer, reactor, make_room
-        self._recovery = recovery
+    def __init__(self, settings: ServiceSettings, observer: Observer, env: DialEnv, recovery: Recovery) -> None:
+        self.spawn = env.spawn
+        self._observer, self._reactor, self._make_room = observer, env.reactor, env.make_room
+        self._wall_clock, self._recovery = env.wall_clock, recovery
         self._dials: DeadlineQueue[DialRequest] = DeadlineQueue()
-        self._connections = Connections(reactor, partial(spawn, self), self.failed)
+        self._connections = Connections(env.reactor, partial(env.spawn, self), self.failed)
         self._served: set[str] = set()  # the socket types of clients that have fitted it
         self._settings, self._destination = settings, self._destination_of(settings)
 
     def _destination_of(self, settings: ServiceSettings) -> Destination:
-        return (Backend if settings.egress is None else Remotes)(settings, self._observer)
+        if settings.egress is None:
+            return Backend(settings, self._observer)
+        return Remotes(settings, self._observer, self, self._wall_clock)
 
     def configure(self, settings: ServiceSettings) -> None:
         """Use other settings from the next dial on."""
@@ -114,13 +124,13 @@ class Dialer:
         self._connections.take_back(sock)
 
     def failed(self, error: Exception) -> None:
-        """Report an error of ours in a task of the dialer."""
+        """Report an error of ours that ends no dial."""
         self._observer.unexpected(error)
 
-    # --- as the owner of its dials
+    # --- as the owner of its dials, and for remotes
 
-    def new_attempt(self, dial: DialRequest, initiator: Initiator) -> DialAttempt:
-        return DialAttempt(initiator, self._reactor, self._new_socket, dial)
+    def new_attempt(self, owner: AttemptOwner, initiator: Initiator, /) -> DialAttempt:
+        return DialAttempt(initiator, self._reactor, self._new_socket, owner)
 
     def _new_socket(self, family: int) -> socket.socket:
         """Make a socket; when no descriptor is left, a half-open connection has to end. Raises OSError."""
@@ -132,7 +142,7 @@ class Dialer:
                 if error.errno not in NO_DESCRIPTOR or not self._make_room():
                     raise
 
-    def close(self, sock: socket.socket) -> None:
+    def close(self, sock: socket.socket, /) -> None:
         self._connections.close(sock)
 
     def is_under_way(self, dial: DialRequest) -> bool:

@@ -3,6 +3,7 @@
 import errno
 from collections.abc import Mapping, Sequence
 
+from curveproxy.policy.access.judgement import FLAWS
 from curveproxy.proxy.connect.address import Address, address_text
 from curveproxy.proxy.errors import DialError, RefusedError
 from curveproxy.proxy.net.sockets import EXHAUSTED
@@ -33,6 +34,20 @@ CAUSES: Mapping[Fault, ClientFailure] = {
     Fault.REFUSED: ClientFailure.REFUSED,
 }
 
+# What a fault of whoever was asked for certificates is called.
+ASKED: Mapping[Fault, ClientFailure] = {
+    Fault.NOT_ZMTP: ClientFailure.NOT_ZMTP,
+    Fault.ZMTP_VERSION: ClientFailure.ZMTP_VERSION,
+    Fault.MECHANISM: ClientFailure.MECHANISM,
+    Fault.ROLE: ClientFailure.ROLE,
+    Fault.COMMAND: ClientFailure.COMMAND,
+    Fault.CERTIFICATE_TOO_LARGE: ClientFailure.CERTIFICATE,
+    Fault.CERTIFICATE_MALFORMED: ClientFailure.CERTIFICATE,
+}
+
+# Errors of a connection that stood, if only for a moment.
+CLOSED = (errno.ECONNRESET, errno.EPIPE)
+
 _ERRNO = {
     errno.ECONNREFUSED: BackendFailure.REFUSED,
     errno.ENOENT: BackendFailure.REFUSED,  # the path of a Unix socket: its service has not started
@@ -60,6 +75,11 @@ _FURTHEST = (
     ClientFailure.WELCOME,
     ClientFailure.WELCOME_TIMEOUT,
     ClientFailure.WELCOME_CLOSED,
+    ClientFailure.CERTIFICATE,
+    ClientFailure.CERTIFICATE_EXPIRED,
+    ClientFailure.CERTIFICATE_OLDER,
+    ClientFailure.CERTIFICATE_NAME,
+    ClientFailure.CERTIFICATE_NONE,
     ClientFailure.COMMAND,
     ClientFailure.ROLE,
     ClientFailure.MECHANISM,
@@ -77,6 +97,9 @@ _FURTHEST = (
 
 # A server that closes later than that, awaited for WELCOME, has not closed because of what HELLO said.
 AT_ONCE_SECONDS = 3.0
+
+# Of a server that closes when it is asked for certificates, as all do that do not know the question.
+NO_ANSWER = "it closes when it is asked"
 
 # How servers refuse a socket type, as they refuse a key.
 UNWANTED = (ClientFailure.READY_CLOSED, ClientFailure.REFUSED)
@@ -132,6 +155,20 @@ def handshake_failure(error: PeerError | OSError | EOFError, stage: str, seconds
     late = isinstance(error, OSError) and error.errno == errno.ETIMEDOUT
     late |= stage == "welcome" and seconds > AT_ONCE_SECONDS
     return DialError(ClientFailure(f"{stage}_timeout" if late else f"{stage}_closed"))
+
+
+def question_failure(error: PeerError | OSError | EOFError, *, is_curve: bool) -> DialError:
+    """The failure of a question for certificates, to an egress and to ``probe``.
+
+    is_curve: what the question has seen of a greeting says CURVE.
+    """
+    if not isinstance(error, PeerError):
+        return DialError(ClientFailure.CERTIFICATE_NONE, NO_ANSWER)
+    if error.fault == Fault.MECHANISM and is_curve:
+        return DialError(ClientFailure.CERTIFICATE_NONE, NO_ANSWER)
+    failure = ASKED[error.fault]
+    flaw = f"{FLAWS[error.fault]}: " if failure == ClientFailure.CERTIFICATE else ""
+    return DialError(failure, flaw + error.detail)
 
 
 def _text(error: OSError) -> str:

@@ -7,13 +7,17 @@ import socket
 import pytest
 
 from curveproxy.proxy.connect.failures import (
+    ASKED,
     AT_ONCE_SECONDS,
     CAUSES,
     FAILURES,
+    NO_ANSWER,
     failure_of,
+    furthest,
     handshake_failure,
     nearest,
     nobody_listens,
+    question_failure,
 )
 from curveproxy.proxy.errors import DialError, RefusedError
 from curveproxy.reasons import BackendFailure, ClientFailure, Outcome
@@ -97,3 +101,27 @@ def test_an_error_that_answers_hello_means_another_key_and_behind_initiate_only_
     assert (found.failure, found.detail) == (ClientFailure.WELCOME_CLOSED, "it said ERROR")
     found = handshake_failure(PeerError(Fault.REFUSED, "a_word"), "ready", 0.0)
     assert (found.failure, found.detail) == (ClientFailure.REFUSED, "")
+
+
+# --- the question for certificates
+
+
+def test_who_closes_at_the_question_has_no_answer() -> None:
+    for closed in (EOFError(), OSError(errno.ECONNRESET, "reset"), PeerError(Fault.MECHANISM, "it offers CURVE")):
+        found = question_failure(closed, is_curve=True)
+        assert (found.failure, found.detail) == (ClientFailure.CERTIFICATE_NONE, NO_ANSWER)
+    found = question_failure(PeerError(Fault.MECHANISM, "it offers NULL"), is_curve=False)
+    assert (found.failure, found.detail) == (ClientFailure.MECHANISM, "it offers NULL")
+
+
+@pytest.mark.parametrize("fault", ASKED)
+def test_a_fault_of_an_answer_keeps_its_detail_behind_the_flaw_if_it_is_one(fault: Fault) -> None:
+    found = question_failure(PeerError(fault, "why"), is_curve=False)
+    flaw = f"{fault}: ".removeprefix("certificate_") if found.failure == ClientFailure.CERTIFICATE else ""
+    assert (found.failure, found.detail) == (ASKED[fault], f"{flaw}why")
+    assert not nobody_listens(found.failure)
+
+
+@pytest.mark.parametrize("failure", ClientFailure)
+def test_of_any_two_failures_of_remotes_one_came_nearer(failure: ClientFailure) -> None:
+    assert furthest([DialError(ClientFailure.KEYS), DialError(failure)]).failure == failure

@@ -25,7 +25,7 @@ from curveproxy.proxy.applying import Applicant
 from curveproxy.proxy.capacity import Capacity
 from curveproxy.proxy.connect.attempt import DialAttempt
 from curveproxy.proxy.connect.connections import Connections, FinishingConnection
-from curveproxy.proxy.connect.dialer import Dialer
+from curveproxy.proxy.connect.dialer import DialEnv, Dialer
 from curveproxy.proxy.connect.recovery import Recovery
 from curveproxy.proxy.errors import RefusedError
 from curveproxy.proxy.established import Established
@@ -164,7 +164,7 @@ class Wanting:
 def dial_attempt(stage: Stage) -> Case:
     settings = ServiceSettings("test", stage.settings.listen, stage.service(), stage.settings.server_keys)
     recovery = Recovery(stage.observer, stage.spawn, lambda: None)
-    dialer = Dialer(settings, stage.observer, stage.reactor, stage.spawn, lambda: False, recovery)
+    dialer = Dialer(settings, stage.observer, DialEnv(stage.reactor, stage.spawn, lambda: False), recovery)
     dials = [dialer.dial(Wanting(stage), {"Socket-Type": b"DEALER"}) for _ in range(2)]
     handler, other = stage.reactor.registered
     assert isinstance(handler, DialAttempt)

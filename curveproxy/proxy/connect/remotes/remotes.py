@@ -1,16 +1,16 @@
 """The remotes of an egress, which speak CURVE: which is tried when, with which of their keys, and what went wrong."""
 
-import errno
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import inf
 
 import trio
 
-from curveproxy.policy.circuit_breaker import REST_SECONDS
-from curveproxy.proxy.connect.address import Target, address_text
+from curveproxy.proxy.connect.address import address_text
 from curveproxy.proxy.connect.approach import Approach, Judgement, Progress, Then, fault_of
 from curveproxy.proxy.connect.attempt import AttemptError
-from curveproxy.proxy.connect.failures import UNWANTED, connect_failure, exhausted, furthest, handshake_failure
+from curveproxy.proxy.connect.failures import CLOSED, UNWANTED, connect_failure, exhausted, furthest, handshake_failure
+from curveproxy.proxy.connect.remotes.inquiry import Connector, Inquiry
+from curveproxy.proxy.connect.remotes.remote import Remote
 from curveproxy.proxy.connect.service_type import ServiceType
 from curveproxy.proxy.errors import DialError, RefusedError
 from curveproxy.proxy.established import Established
@@ -27,49 +27,20 @@ from curveproxy.wire.security import Negotiated, Records
 from curveproxy.wire.zmtp.frame import Dialect
 from curveproxy.wire.zmtp.metadata import find
 
-# A remote that has failed rests so many times as long as that took: who waits for its time-out is one of many.
-REST_FACTOR = 4
 # The status of ZAP (RFC 27) with which a server refuses a client for good.
 NOT_ALLOWED = "400"
 NO_ROOM = "the identity and properties leave no room for the offer of records, which are required"
-# Errors of a connection that stood, if only for a moment.
-_CLOSED = (errno.ECONNRESET, errno.EPIPE)
 # What a server does that has another key than HELLO was sealed to: libzmq and curveproxy close, JeroMQ says ERROR, who
 # claims a key that it has not sends a WELCOME that does not open. Silence is none of it: so is a proxy whose service
 # is down, which leaves HELLO unread. There another key changes nothing, and takes a part of the time to wait.
 _ANOTHER_KEY = (ClientFailure.WELCOME, ClientFailure.WELCOME_CLOSED)
 
 
-class Remote:
-    """One CURVE server, and what is remembered of it.
-
-    server_key: the one that worked last, socket_type: what it said then; nothing before.
-    """
-
-    def __init__(self, endpoint: Endpoint) -> None:
-        self.target = Target(endpoint, allow_remote=True)
-        self.server_key = self.socket_type = b""
-        self._failed, self._rests_until = False, -inf
-
-    def rests(self, now: float) -> bool:
-        """Whether it has failed, and others are tried first: one dial at a time finds out whether that has passed."""
-        return self._failed and now < self._rests_until
-
-    def begun(self, ends: float) -> None:
-        """A dial begins with it, which must have ended then."""
-        self._rests_until = ends
-
-    def failed(self, now: float, seconds: float) -> None:
-        """A dial has come to nothing here, after ``seconds``."""
-        self._failed, self._rests_until = True, now + max(REST_SECONDS, REST_FACTOR * seconds)
-
-    def succeeded(self, server_key: bytes, socket_type: bytes) -> None:
-        """It has taken a handshake with this key of its own, and has said this type."""
-        self._failed, self.server_key, self.socket_type = False, server_key, socket_type
-
-
 class RemoteApproach(Approach):
-    """How one remote is greeted for one client: with each of the server keys, the one that worked last first."""
+    """How one remote is greeted for one client: with each of the server keys, the one that worked last first.
+
+    Where keys are told by certificates there is one, and no HELLO before it is believed.
+    """
 
     hurries = True
 
@@ -82,15 +53,67 @@ class RemoteApproach(Approach):
         self._remote = remote
         self._keys, self._type, self._metadata = egress.keys, kind, metadata
         self._terms, self._needs_records = settings.record_terms, settings.requires_records
-        self._server_keys = sorted(egress.server_keys, key=lambda each: each != remote.server_key)
+        self._egress, self._seconds = egress, settings.admission.backend_connect_seconds
+        self._server_keys = self._known_keys()
+        self._inquiry: Inquiry | None = None  # that it waits for
+        self._refused: DialError | None = None  # its key was not taken, and it is asked whether it has another
         self._initiator: CurveInitiator | None = None
         self._started, self._began = inf, -inf
         self._tried = 0  # server keys that this address does not have
         self._unexplained: DialError | None = None  # it closed inside its greeting, and we look why
 
-    async def resolve(self) -> None:
+    def _known_keys(self) -> list[bytes]:
+        """Those that are pinned, or the one that is certified, if there is one."""
+        if self._egress.trust is None:
+            return sorted(self._egress.server_keys, key=lambda each: each != self._remote.server_key)
+        key = self._remote.certified_key(self._egress)
+        return [key] if isinstance(key, bytes) else []
+
+    @property
+    def is_prepared(self) -> bool:
+        return super().is_prepared and bool(self._server_keys)
+
+    async def prepare(self) -> Judgement | None:
+        """Find the remote's key: by the text that is at hand, or it is asked at its addresses."""
         self._start()
-        await super().resolve()
+        if self._egress.server_certificate and not self._server_keys:
+            return Judgement(self._unbelieved(), Then.LEAVE)
+        if not self.addresses and (unresolved := await super().prepare()) is not None:
+            return unresolved
+        if self._server_keys and self._refused is None:
+            return None
+        inquiry = self._inquiry = self._remote.ask(self.addresses, self._egress, self._seconds)
+        await inquiry.wait()
+        self._inquiry = None
+        return self._learned(inquiry)
+
+    def _learned(self, inquiry: Inquiry) -> Judgement | None:
+        """What follows when it was asked."""
+        if inquiry.refusal is not None:
+            return Judgement(inquiry.refusal, Then.END)
+        refused, self._refused = self._refused, None
+        if self._has_another_key():
+            self.addresses.sort(key=lambda each: each != inquiry.address)
+            return None
+        if refused is not None:
+            return Judgement(refused, Then.NEXT if self._known_keys() else Then.LEAVE)
+        if inquiry.address is not None:
+            return Judgement(self._unbelieved(), Then.LEAVE)
+        self.failures += inquiry.failures
+        return Judgement(self.conclude(), Then.LEAVE)
+
+    def _has_another_key(self) -> bool:
+        """Whether its certificate tells another key than the one that was tried, if any was."""
+        keys = self._known_keys()
+        if not keys or keys == self._server_keys:
+            return False
+        self._server_keys, self._unexplained = keys, None
+        return True
+
+    def _unbelieved(self) -> DialError:
+        """Why no key is known."""
+        found = self._remote.certified_key(self._egress)
+        return found if isinstance(found, DialError) else DialError(ClientFailure.CERTIFICATE_NONE)
 
     def _start(self) -> None:
         self._started = min(self._started, trio.current_time())
@@ -127,7 +150,7 @@ class RemoteApproach(Approach):
     def judge(self, error: AttemptError, progress: Progress) -> Judgement:
         if (refusal := exhausted(error)) is not None:
             return Judgement(refusal, Then.END)
-        if progress == Progress.CONNECTING and isinstance(error, OSError) and error.errno not in _CLOSED:
+        if progress == Progress.CONNECTING and isinstance(error, OSError) and error.errno not in CLOSED:
             found = connect_failure(error)
         else:
             found = handshake_failure(error, self._stage, trio.current_time() - self._began)
@@ -139,10 +162,23 @@ class RemoteApproach(Approach):
                 return Judgement(found, Then.AGAIN)
             if found.failure in _ANOTHER_KEY and self._tried:
                 found = DialError(found.failure, f"none of {len(self._server_keys)} server keys")
+            if found.failure in _ANOTHER_KEY and (then := self._after_refusal(found)) is not None:
+                return Judgement(found, then)
             if found.failure in UNWANTED and (misfit := self._misfit()) is not None:
                 return Judgement(misfit, Then.END)
         is_final = found.failure == ClientFailure.REFUSED and found.detail == NOT_ALLOWED
         return Judgement(found, Then.END if is_final else Then.NEXT)
+
+    def _after_refusal(self, found: DialError) -> Then | None:
+        """What follows when the key that its certificate tells was not taken: it may have another by now."""
+        if self._egress.trust is None:
+            return None
+        if self._has_another_key():
+            return Then.AGAIN
+        if self._egress.server_certificate or not self._remote.may_be_asked:
+            return None
+        self._refused, self._unexplained = found, None
+        return Then.AFRESH
 
     def _misfit(self) -> RefusedError | None:
         """Whether the client does not fit what the remote was the last time: then that is why it is not wanted."""
@@ -155,6 +191,8 @@ class RemoteApproach(Approach):
         return Stage.GREETING if self._initiator is None else self._initiator.stage
 
     def late(self, progress: Progress) -> DialError:
+        if self._inquiry is not None:
+            return self._inquiry.late()
         if progress == Progress.RESOLVING:
             return DialError(ClientFailure.RESOLVE_TIMEOUT)
         if progress == Progress.CONNECTING:
@@ -176,6 +214,8 @@ class RemoteApproach(Approach):
         self._target.answered(self.addresses[0])
         self._remote.succeeded(self._server_keys[self._tried], peer.socket_type or b"")
         self._type.connected(peer.socket_type, peer.version)
+        if self._egress.trust is not None:
+            self._remote.ask_if_due(self.addresses[0], self._egress, self._seconds)
 
     def failed(self) -> None:
         now = trio.current_time()
@@ -183,12 +223,18 @@ class RemoteApproach(Approach):
 
 
 class Remotes:
-    """Those of one egress, in the order of its settings."""
+    """Those of one egress, in the order of its settings. wall_clock: Unix seconds."""
 
-    def __init__(self, settings: ServiceSettings, observer: Observer) -> None:
+    def __init__(
+        self, settings: ServiceSettings, observer: Observer, connector: Connector, wall_clock: Callable[[], float]
+    ) -> None:
         assert settings.egress is not None
         self._type, self._settings = ServiceType(settings, observer), settings
-        self._remotes = [Remote(endpoint) for endpoint in settings.egress.remotes]
+        self._observer, self._connector, self._wall_clock = observer, connector, wall_clock
+        self._remotes = [self._new_remote(endpoint) for endpoint in settings.egress.remotes]
+
+    def _new_remote(self, endpoint: Endpoint) -> Remote:
+        return Remote(endpoint, self._observer, self._connector, self._wall_clock)
 
     def configure(self, settings: ServiceSettings) -> bool:
         """Use other settings from the next dial on. Returns whether they may answer otherwise than before."""
@@ -196,7 +242,7 @@ class Remotes:
         before, self._settings = self._settings, settings
         self._type.configure(settings)
         known = {each.target.endpoint: each for each in self._remotes}
-        self._remotes = [known.get(endpoint) or Remote(endpoint) for endpoint in settings.egress.remotes]
+        self._remotes = [known.get(endpoint) or self._new_remote(endpoint) for endpoint in settings.egress.remotes]
         return _asked(before) != _asked(settings)
 
     def misfit(self, metadata: Mapping[str, bytes]) -> RefusedError | None:
@@ -222,4 +268,5 @@ def _asked(settings: ServiceSettings) -> tuple[object, ...]:
     """What decides how a dial ends."""
     egress, messages = settings.egress, settings.messages
     assert egress is not None
-    return egress.remotes, egress.server_keys, egress.keys, messages.records, messages.record_suites
+    certified = egress.trust, egress.server_name, egress.server_certificate
+    return egress.remotes, egress.server_keys, certified, egress.keys, messages.records, messages.record_suites

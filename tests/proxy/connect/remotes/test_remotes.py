@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from time import time
 from typing import Any
 
 import pytest
@@ -29,7 +30,8 @@ from curveproxy.proxy.connect.attempt import AttemptError
 from curveproxy.proxy.connect.dial_request import DialRequest
 from curveproxy.proxy.connect.failures import AT_ONCE_SECONDS, UNWANTED
 from curveproxy.proxy.connect.recovery import EXCUSED_MAX
-from curveproxy.proxy.connect.remotes import REST_FACTOR, RemoteApproach, Remotes
+from curveproxy.proxy.connect.remotes.remote import REST_FACTOR
+from curveproxy.proxy.connect.remotes.remotes import RemoteApproach, Remotes
 from curveproxy.proxy.errors import DialError, RefusedError
 from curveproxy.proxy.established import Established
 from curveproxy.proxy.net.endpoint import Endpoint
@@ -734,7 +736,8 @@ async def test_a_service_may_become_an_egress_and_back() -> None:
 def remotes(*keys: KeyPair, number: int = 1, **more: Any) -> Remotes:
     places = [f"tcp://127.0.0.1:{port}" for port in range(1, number + 1)]
     settings = ServiceSettings("test", Endpoint("tcp", "*"), Endpoint.parse(places[0]), (), **more)
-    return Remotes(evolve(settings, egress=egress(*places, keys=keys or (SERVER,))), RecordingObserver())
+    nobody: Any = None  # who is pinned is not asked
+    return Remotes(evolve(settings, egress=egress(*places, keys=keys or (SERVER,))), RecordingObserver(), nobody, time)
 
 
 def approach_of(behind: Remotes) -> RemoteApproach:
