@@ -83,7 +83,8 @@ class ServiceFigures:
 
     endpoint: where it listens; addresses: each of the sockets of that.
     backend_up: how the last dial ended; None before the first.
-    direction: ``ingress`` or ``egress``; of an egress, backend is all its remotes, and server_keys are theirs.
+    direction: ``ingress`` or ``egress``; of an egress, backend is all its remotes, and server_keys are theirs, or
+        the authorities that tell them.
     client_keys: how many are on the list; None where any key will do.
     certificate_sessions: how many clients are in by a certificate, by what its authority is called here, with each that
         is listed.

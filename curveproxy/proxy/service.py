@@ -248,7 +248,7 @@ def _as_configured(settings: ServiceSettings, clients: AccessList) -> dict[str, 
         "direction": settings.kind,
         "backend": ", ".join(map(str, egress.remotes if egress else [settings.backend])),
         "client_keys": clients.count,
-        "server_keys": len((egress or settings).server_keys),
+        "server_keys": len(settings.server_keys) if egress is None else egress.key_count,
         "revocations": 0 if trust is None else trust.revocations.count,
         "own_certificates": settings.own_certificates,
     }

@@ -69,6 +69,11 @@ class EgressSettings:
     allow_uids: frozenset[int] = frozenset()
     socket_mode: int = 0o600
 
+    @property
+    def key_count(self) -> int:
+        """How many keys of the servers are pinned, or how many authorities tell them."""
+        return len(self.server_keys) if self.trust is None else len(self.trust.authorities)
+
     def allows(self, user: str) -> bool:
         """Whether the processes of a user, as ``uid 1000``, may be connected; of anybody who is known by no number."""
         return not self.allow_uids or not user.startswith(UID) or user.removeprefix(UID) in map(str, self.allow_uids)

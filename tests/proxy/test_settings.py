@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 from attrs import evolve
-from support.certificates import OTHER_KEY, SERVER, UNTIL_SECONDS, certificate
+from support.certificates import KEY, OTHER_KEY, SERVER, UNTIL_SECONDS, certificate
+from support.trust import TRUST
 from zmq.utils import z85
 
 from curveproxy.policy.limits import RECORD_SUITES, MessageLimits, OnInvalid, RecordsMode
@@ -81,3 +82,9 @@ def test_until_when_our_keys_have_certificates_is_that_of_the_first_without() ->
     assert SERVICE.own_certificates == evolve(SERVICE, egress=EGRESS).own_certificates == {}
     egress = evolve(EGRESS, certificate=certificate())
     assert evolve(SERVICE, egress=egress).own_certificates == {"client": UNTIL_SECONDS}
+
+
+def test_where_authorities_tell_the_keys_of_servers_they_are_what_is_counted() -> None:
+    pinned = evolve(EGRESS, server_keys=(KEY, OTHER_KEY))
+    assert pinned.key_count == 2
+    assert evolve(pinned, trust=TRUST).key_count == 1
