@@ -65,8 +65,13 @@ class Authorizer:
 
     def review(self, applicant: Applicant, grant: Grant, upstream: Established) -> Grant | RefusedError:
         """The same of one that was let in and has no session yet. upstream: the service, which has been greeted."""
-        bearer = applicant.bearer(self._settings.name)
-        grounds = self._checked(applicant, self.clients.review(bearer, grant, self._wall_clock()))
+        bearer, now = applicant.bearer(self._settings.name), self._wall_clock()
+        decision = self.clients.review(bearer, grant, now)
+        if decision.grant is None and grant.certificate is None:  # was listed, so that what it presents was not judged
+            presented = self.clients.admit(bearer, applicant.certificate, now)
+            if presented.grant is not None and presented.grant.name == grant.name:  # which the service has been told
+                decision = presented
+        grounds = self._checked(applicant, decision)
         if isinstance(grounds, Grant) and grounds.terms.has_topics and not self._knows_type(upstream):
             return RefusedError(Outcome.SOCKET_TYPE, TYPE_UNKNOWN)
         return grounds

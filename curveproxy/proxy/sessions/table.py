@@ -96,11 +96,12 @@ class SessionTable:
         """End the sessions whose certificates have ended, if the list has no other for them. now: Unix seconds."""
         if now <= self._next_end:
             return
-        for session in self:
-            if session.grant.ends_at < now:
-                self._review(session, clients, now)
+        due = [session for session in self._sessions if session.grant.ends_at < now]
+        for session in due:
+            self._review(session, clients, now)
         self._next_end = min((each.grant.ends_at for each in self._sessions if each.grant.ends_at >= now), default=inf)
-        self._share_quotas()
+        if any(session.grant.ends_at >= now for session in due):  # by another certificate, with limits of its own
+            self._share_quotas()
 
     def prolong(self, session: Session, grant: Grant) -> None:
         """A client has presented another certificate."""

@@ -72,6 +72,17 @@ def test_what_ends_while_a_client_waits_is_seen_at_the_end() -> None:
     assert outcome(case.authorizer.review(WITH_CERTIFICATE, grant, service())) == Outcome.CERTIFICATE_EXPIRED
 
 
+def test_who_is_struck_off_while_it_waits_is_let_in_by_the_certificate_that_it_presents_under_the_same_name() -> None:
+    for name, expected in (("desk-7", None), ("alice", Outcome.CLIENT_UNKNOWN)):
+        case = Case(AccessList({KEY: name}, trust=TRUST))
+        grant = case.grant()
+        assert grant == Grant(name)
+        case.authorizer.admit(CERTIFIED)
+        reviewed = case.authorizer.review(WITH_CERTIFICATE, grant, service())
+        assert outcome(reviewed) == expected, "the service was told the other name"
+        assert outcome(case.authorizer.review(applicant(key=KEY), grant, service())) == Outcome.CLIENT_UNKNOWN
+
+
 def test_a_list_without_authorities_looks_at_no_certificate() -> None:
     case = Case(AccessList())
     assert outcome(case.authorizer.judge(WITH_CERTIFICATE)) == Outcome.CLIENT_UNKNOWN

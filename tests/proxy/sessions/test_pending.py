@@ -40,7 +40,8 @@ class Dial(DialRequest):
 class Owner:
     """A service, as its pending sessions know it: it keeps what they ask of it, in its order.
 
-    objection: what ``check`` says; claim_error: what a claim raises; refuses: what a dial comes to at once.
+    objection, grant: what ``review`` says, if it is another than before; claim_error: what a claim raises.
+    refuses: what a dial comes to at once.
     """
 
     def __init__(self) -> None:
@@ -48,6 +49,7 @@ class Owner:
         self.work: list[tuple[FailsAlone, Callable[[], Awaitable[None]]]] = []
         self.metadata: Mapping[str, bytes] = {}
         self.objection: RefusedError | None = None
+        self.grant: Grant | None = None
         self.claim_error: Exception | None = None
         self.refuses: DialError | RefusedError | None = None
         self.session: tuple[Established, Established] | None = None
@@ -79,7 +81,7 @@ class Owner:
 
     def review(self, applicant: Applicant, grant: Grant, upstream: Established) -> Grant | RefusedError:
         self.calls.append("review")
-        return self.objection or grant
+        return self.objection or self.grant or grant
 
     def settled(self, pending: PendingSession) -> None:
         self.calls.append("settled")
@@ -156,6 +158,14 @@ def test_the_service_is_there_a_session_begins_behind_ready(case: Case) -> None:
     assert case.applying.welcomed == PROPERTIES
     assert case.observer.events == [], "that it is admitted, the service reports"
     assert len(case.reactor) == 1, "its socket is registered before the client is in"
+
+
+def test_a_session_begins_on_the_grounds_of_the_moment_when_the_service_is_there(case: Case) -> None:
+    case.owner.grant = Grant("alice", ends_at=5.0)
+    case.pending.begin(claims=False)
+    assert case.pending.who.grant == Grant()
+    case.pending.connected(case.upstream)
+    assert case.pending.who.grant == case.owner.grant
 
 
 def test_a_service_s_metadata_is_cut_to_what_any_client_takes(case: Case) -> None:
