@@ -151,7 +151,7 @@ class Service:
     # --- as the gate of a listener
 
     def name_of(self, applicant: Applicant) -> str:
-        return self.clients.name(applicant.key) or _without_name(applicant)
+        return self.clients.name(applicant.key, applicant.certificate) or _without_name(applicant)
 
     def judge(self, applicant: Applicant) -> Grant | RefusedError:
         """On what grounds an applicant may come in, so that its service is dialled; or why it may not."""
@@ -270,7 +270,7 @@ def _as_relayed(sessions: SessionTable, clients: AccessList) -> dict[str, Any]:
         "records_out": traffic.records_out.records,
         "record_octets_in": traffic.records_in.octets,
         "record_octets_out": traffic.records_out.octets,
-        "certificate_sessions": listed | sessions.by_authority,
+        "certificate_sessions": listed | +sessions.by_authority,
     }
 
 

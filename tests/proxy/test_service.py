@@ -516,6 +516,7 @@ async def test_a_certificate_that_ends_while_the_service_is_dialled_lets_nobody_
             ("refused", Outcome.CERTIFICATE_EXPIRED, "expired", "desk-7"),
         )
         assert applying.refused == [Outcome.CERTIFICATE_EXPIRED]
+        assert case.service.name_of(BEARER) == "desk-7", "its signature was good"
 
 
 async def test_figures_tell_of_our_own_certificates_and_of_the_revocations_of_an_egress() -> None:

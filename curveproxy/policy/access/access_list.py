@@ -68,9 +68,16 @@ class AccessList:
         certified = self.certified.keys() if self.trust.authorities else set[bytes]()
         return None if self.allow_any else len(self.names.keys() | certified)
 
-    def name(self, key: bytes) -> str | None:
-        """The operator's name for a listed key."""
-        return self.names.get(key)
+    def name(self, key: bytes, text: bytes | None = None) -> str | None:
+        """The operator's name for a key, else that of its certificate, once its signature has been found good.
+
+        text: of the certificate that it presents.
+        """
+        if (listed := self.names.get(key)) is not None:
+            return listed
+        texts = [*self.certified.get(key, ()), *([] if text is None else [text])]
+        found = [each for each in map(self.verified.find, texts) if each is not None and each.key == key]
+        return next((each.name for each in found if self.trust.authority(each.authority) is not None), None)
 
     def admit(self, bearer: Bearer, text: bytes | None, now: float) -> Decision:
         """Judge a client that wants to come in. text: of the certificate that it presents; now: Unix seconds."""

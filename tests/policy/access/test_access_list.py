@@ -422,3 +422,16 @@ def test_a_file_among_the_keys_takes_nothing_from_the_days_of_what_was_presented
     revoked = granted(certificate(serial="a" * 16, valid_until=LATER))
     found = beside_the_keys(certificate(), trust=gone).review(DESK, revoked, NOW).grant
     assert serial(found) == "9f86d081884c7d65"
+
+
+def test_who_is_refused_has_the_name_of_its_certificate_once_that_has_verified() -> None:
+    clients = AccessList(trust=TRUST)
+    assert clients.name(KEY, certificate()) is None
+    clients.admit(DESK, certificate(), NOW)
+    assert clients.name(KEY, certificate()) == "desk-7"
+    assert clients.name(KEY) is None
+    assert clients.name(OTHER_KEY, certificate()) is None, "whoever else presents it"
+    assert evolve(clients, certified={KEY: [certificate()]}).name(KEY) == "desk-7"
+    assert evolve(clients, names={KEY: "alice"}).name(KEY, certificate()) == "alice"
+    assert evolve(clients, trust=Trust([OTHER_AUTHORITY])).name(KEY, certificate()) is None
+    assert clients.name(KEY, certificate(seed=OTHER_SEED)) is None
