@@ -141,6 +141,7 @@ class Relay:
         self.again = Counter[Invalid]()  # what was left out and not told of each
         self.errors: list[BaseException] = []
         self.ended: Closed | None = None
+        self.presented: list[bytes] = []  # certificates, to its service
         self.room, self.pool, self.memory = Room(), pool(), MemoryBudget()
         self.jobs = list[Callable[[], Awaitable[None]]]()
         observer = SimpleNamespace(
@@ -194,6 +195,10 @@ class Relay:
 
     def session_lingers(self, session: Session) -> None:
         """As of a service."""
+
+    def session_renews(self, session: Session, certificate: bytes) -> None:
+        """As of a service."""
+        self.presented.append(certificate)
 
     def session_ended(self, session: Session, upstream: socket.socket) -> None:
         """As of a service."""

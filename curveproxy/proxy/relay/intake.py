@@ -235,6 +235,8 @@ class Intake(Outbox):
                 self._abort(self._labels.over_limit if result.fatal == Invalid.TOO_LARGE else Closed.INVALID_MESSAGE)
             if result.reply:
                 self._owner.reply(self, result.reply)
+            if result.certificate:
+                self._owner.presented(result.certificate)
         if self._quota is not None:
             messages = weight(result.messages + (result.stop > _FULL), result.frames)
             self._quota.spend(messages, result.start - begin, trio.current_time())

@@ -93,6 +93,9 @@ class PumpOwner(Protocol):
     def reply(self, pump: "Outbox", command: bytes) -> None:
         """Send a command to this pump's source."""
 
+    def presented(self, certificate: bytes) -> None:
+        """The client has presented another certificate: its text."""
+
     def may_finish(self) -> bool:
         """Whether a pump that finishes may end here, between two whole messages."""
 
@@ -112,7 +115,7 @@ class PumpOwner(Protocol):
 
 
 class Outbox:
-    """Octets that the sink has not taken, and one command that is sent at the next boundary of frames.
+    """Octets that the sink has not taken, and commands that are sent at the next boundary of frames.
 
     moved: octets that were read and written since the session began.
     """
@@ -124,7 +127,7 @@ class Outbox:
         "_labels",
         "_owed",
         "_owner",
-        "_pending_command",
+        "_pending_commands",
         "_sink",
         "_sink_gone",
         "_transform",
@@ -135,7 +138,7 @@ class Outbox:
         self._owner, self._env, self._labels = owner, owner.env, labels
         self._sink, self._transform = sink, transform
         self._owed = NOTHING  # turned and not written
-        self._pending_command = b""
+        self._pending_commands: tuple[bytes, ...] = ()  # at most one of a name
         self._sink_gone = False  # what comes is thrown away
         self._finishing = False  # ends behind the message that has begun
         self.moved = 0
@@ -198,18 +201,18 @@ class Outbox:
         self._owner.failed(error)
 
     def _flush(self) -> bool:
-        """Write what is owed, and the command; False when some is still owed."""
+        """Write what is owed, and the commands; False when some is still owed."""
         if self._owed and not self._write(self._owed):
             return False
         if self._may_say_more:
-            command, self._pending_command = self._transform.command(self._pending_command), b""
-            return self._write(memoryview(command))
+            commands, self._pending_commands = self._pending_commands, ()
+            return self._write(memoryview(b"".join(map(self._transform.command, commands))))
         return True
 
     @property
     def _may_say_more(self) -> bool:
         """Whether there is a command, and it may be sent behind what is owed."""
-        return bool(self._pending_command) and self._transform.is_between_frames
+        return bool(self._pending_commands) and self._transform.is_between_frames
 
     def _write(self, octets: memoryview, *, is_ours: bool = False, is_last: bool = False) -> bool:
         """Write, or throw away for a sink that is gone. False when some is owed.

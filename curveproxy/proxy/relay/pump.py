@@ -33,6 +33,7 @@ from curveproxy.proxy.relay.outbox import (
     Blocked,
 )
 from curveproxy.wire.codec.state import Stop
+from curveproxy.wire.zmtp import command
 
 # Above this a frame is opened or sealed in a thread: it takes longer, over a millisecond, than others should wait.
 THREAD_SIZE = 2 * 1024 * 1024
@@ -85,14 +86,16 @@ class Pump(Intake):
             self._env.reactor.schedule(self)
 
     def send_command(self, body: bytes) -> None:
-        """Send one command to the sink at the next boundary of frames. A newer one replaces it."""
-        if not self._pending_command:
+        """Send a command to the sink at the next boundary of frames. A newer one of the same name replaces it."""
+        if not self._pending_commands:
             self._env.reactor.schedule(self)
-        self._pending_command = body
+        name = command.name_in(body)
+        others = (each for each in self._pending_commands if not each.startswith(name))
+        self._pending_commands = (*others, body)
 
     def try_send_command(self, body: bytes) -> bool:
         """Send a command, or leave it out while the sink takes none. Whether it is sent."""
-        if self._pending_command or self._blocked is ON_SINK or not self._transform.is_between_frames:
+        if self._pending_commands or self._blocked is ON_SINK or not self._transform.is_between_frames:
             return False
         self.send_command(body)
         return True
@@ -141,7 +144,7 @@ class Pump(Intake):
 
     def _exchange(self) -> Blocked:
         """Do all that can be done now."""
-        flushed = not (self._owed or self._pending_command) or self._flush()
+        flushed = not (self._owed or self._pending_commands) or self._flush()
         if self._large is not None:
             self._give_back_large()
         if not flushed:
@@ -177,7 +180,7 @@ class Pump(Intake):
             end += got
             full = end == reach
         is_last = self._source_gone and not full and sockets.nothing_has_come(self._source.socket)
-        if self._pending_command or (self._finishing and self._owner.may_finish()):
+        if self._pending_commands or (self._finishing and self._owner.may_finish()):
             transform.seek_boundary()
         frames, judged = 0, 0
         while True:

@@ -10,6 +10,8 @@ from curveproxy.proxy.relay.pump import Pump
 from curveproxy.proxy.relay.transform import transforms
 from curveproxy.proxy.settings import ServiceSettings
 from curveproxy.reasons import Closed, Invalid
+from curveproxy.wire.codec.suites import MESSAGE
+from curveproxy.wire.zmtp import command
 from curveproxy.wire.zmtp.frame import Dialect
 
 SUBSCRIBE_TO_ALL = b"\1"
@@ -57,6 +59,11 @@ class PumpPair(SessionFacts, PumpOwner):
             self.env.reactor.hand_over(peer.socket.fileno(), peer)
         self._to_upstream.begin()
         self._to_downstream.begin()
+
+    def present(self, certificate: bytes) -> None:
+        """Present another certificate of ours to the remote, where it is a curveproxy: others do not know that."""
+        if self.form != MESSAGE and not self._to_upstream.opens:
+            self._to_upstream.send_command(command.body_of(command.CERTIFICATE, certificate))
 
     @property
     def dialect(self) -> str:

@@ -7,6 +7,7 @@ be found.
 """
 
 from abc import abstractmethod
+from math import inf
 
 from curveproxy.policy.limits import MessageLimits
 from curveproxy.proxy.relay.env import RecordCount
@@ -22,7 +23,12 @@ from curveproxy.wire.codec.record_state import RECORD_WEIGHT, RecordCall
 from curveproxy.wire.codec.select import RecordState, open_records, seal_octets, seal_records
 from curveproxy.wire.codec.state import BATCH_FRAMES_IN_PYTHON, Batch, Buffer, Stop
 from curveproxy.wire.spec import RECORD_HEADER, RECORD_MAX
+from curveproxy.wire.zmtp import command
 from curveproxy.wire.zmtp.frame import Dialect, read_header
+
+# With this a command begins that presents another certificate. One is judged in so many seconds, others are left out.
+CERTIFICATE = command.body_of(command.CERTIFICATE, b"")
+RENEWAL_SECONDS = 10.0
 
 
 class RecordTransform(Transform):
@@ -142,8 +148,23 @@ class RecordSealer(RecordTransform):
 class RecordOpener(RecordTransform):
     """Opens, and lets go on what is in order, whole frames or not."""
 
-    __slots__ = ()
+    __slots__ = ("_renewable_at",)
     opens = keeps = True
+
+    def __init__(
+        self,
+        state: RecordState,
+        source: Capabilities,
+        sink: Capabilities,
+        limits: MessageLimits,
+        count: RecordCount,
+    ) -> None:
+        super().__init__(state, source, sink, limits, count)
+        self._renewable_at = inf  # when the source may present another certificate
+
+    def allow_renewals(self) -> None:
+        """The source is a client, which may present another certificate than that with which it came."""
+        self._renewable_at = -inf
 
     def frame_size(self, source: Buffer, start: int, end: int) -> int:
         """Octets of the record."""
@@ -163,6 +184,13 @@ class RecordOpener(RecordTransform):
 
     def resolve(self, result: Transformed, source: Buffer, end: int, clock: Clock) -> None:  # noqa: ARG002
         self._decide(result, self._command(result), end, clock)
+
+    def _resolve_command(self, result: Transformed, body: bytes, clock: Clock) -> bytes | Invalid:
+        if body.startswith(CERTIFICATE) and len(body) > len(CERTIFICATE) and (now := clock()) >= self._renewable_at:
+            self._renewable_at = now + RENEWAL_SECONDS
+            result.present(body[len(CERTIFICATE) :])
+            return b""
+        return super()._resolve_command(result, body, clock)
 
     def command(self, body: bytes) -> bytes:
         return plain_frame(spec.COMMAND, body, self._state.dialect)

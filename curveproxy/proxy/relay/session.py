@@ -41,6 +41,9 @@ class SessionOwner(Protocol):
     def session_lingers(self, session: "Session") -> None:
         """It is ending: close it when ``ends_by`` has come."""
 
+    def session_renews(self, session: "Session", certificate: bytes) -> None:
+        """Its client has presented another certificate: its text."""
+
     def session_ended(self, session: "Session", upstream: socket.socket) -> None:
         """It has ended, and the connection to the service is given back."""
 
@@ -119,6 +122,9 @@ class Session(PumpPair):
             reader.await_sign(asked=writer.try_send_command(OUR_PING))
 
     # --- told by the pumps
+
+    def presented(self, certificate: bytes) -> None:
+        self._owner.session_renews(self, certificate)
 
     def count(self, labels: Labels, messages: int, octets: int) -> None:
         if messages:

@@ -48,7 +48,9 @@ def transforms(
         case Records() as records, Plain():
             counts = traffic.records_in, traffic.records_out
             the_filter = filtered(service, drops=False, terms=terms)
-            return _open_and_seal_records(records, client, service, counts, limits, the_filter)
+            opener, sealer = _open_and_seal_records(records, client, service, counts, limits, the_filter)
+            opener.allow_renewals()
+            return opener, sealer
         case Plain(), Records() as records:
             counts = traffic.records_out, traffic.records_in
             the_filter = filtered(client, drops=False)
@@ -103,7 +105,7 @@ def _open_and_seal_records(
     counts: tuple[RecordCount, RecordCount],
     limits: MessageLimits,
     the_filter: Filter | None,
-) -> tuple[Transform, Transform]:
+) -> tuple[RecordOpener, RecordSealer]:
     """The same with records, where an invalid message always ends the session. counts: of those opened, and sealed."""
     opened, sealed = counts
     dialect = the_filter.dialect if the_filter is not None else plain.dialect

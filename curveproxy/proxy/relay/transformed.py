@@ -32,13 +32,14 @@ class Transformed:
     invalid: what was left out. fatal: for which of them the session has to end.
     off_topic: how much more was left out for its topic, behind the first of its session.
     reply: body of a command for the source.
+    certificate: the text of another one that the source presents.
     """
 
     skip = 0
     invalid: Sequence[Invalid] = ()
     fatal: Invalid | None = None
     off_topic = 0
-    reply = b""
+    reply = certificate = b""
 
     def __init__(self, batch: Batch, target: Buffer, frames: int, probed: Probed | None = None) -> None:
         self.start, self.at, self.messages, self.octets, self.stop = batch
@@ -84,6 +85,10 @@ class Transformed:
     def answer(self, body: bytes) -> None:
         """Send the source a command."""
         self.reply = body
+
+    def present(self, certificate: bytes) -> None:
+        """Let the text of another certificate be judged."""
+        self.certificate = certificate
 
 
 class Transform(ABC):

@@ -1,6 +1,7 @@
 """Commands after the handshake: a name with its length before it, then data (RFC 37, section "Commands").
 
 # PING: 04 "PING" ttl[2] context[0..16]   PONG: 04 "PONG" context   SUBSCRIBE: 09 "SUBSCRIBE" topic
+# CERTIFICATE: 0B "CERTIFICATE" text         between two curveproxies only
 """
 
 from curveproxy.wire import spec
@@ -12,6 +13,7 @@ SUBSCRIBE = b"SUBSCRIBE"
 CANCEL = b"CANCEL"
 JOIN = b"JOIN"
 LEAVE = b"LEAVE"
+CERTIFICATE = b"CERTIFICATE"
 
 _NAME_AT = 1
 
@@ -23,6 +25,11 @@ def split_command_untrusted(body: bytes) -> tuple[bytes, bytes]:
         raise PeerError(Fault.COMMAND, "its name is cut short")
     data_at = _NAME_AT + size
     return body[_NAME_AT:data_at], body[data_at:]
+
+
+def name_in(body: bytes) -> bytes:
+    """The name in a command of our own, with its length before it."""
+    return body[: _NAME_AT + body[0]]
 
 
 def check_ping_untrusted(data: bytes) -> bytes:

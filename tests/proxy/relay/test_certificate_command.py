@@ -1,0 +1,195 @@
+"""The command CERTIFICATE: it goes out between two frames and is not lost, and is taken from who may present one."""
+
+from collections.abc import Iterator
+
+import pytest
+import trio
+from support import zmtp
+from support.ends import FORMS, End, ends
+from support.relaying import Relay
+
+from curveproxy.proxy.net.reactor import WRITE
+from curveproxy.proxy.relay.commands import OUR_PING
+from curveproxy.proxy.relay.pump import Pump
+from curveproxy.proxy.relay.records import RENEWAL_SECONDS
+from curveproxy.reasons import Closed, Invalid
+
+TEXT = b"certificate\n" * 100
+COMMAND = zmtp.command(b"CERTIFICATE", TEXT)
+PONG = zmtp.command(b"PONG", b"x")
+SEALED = {word: suite for word, suite in FORMS.items() if suite}
+
+
+class Clock:
+    """The time that sessions see."""
+
+    now = 1000.0
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(trio, "current_time", lambda: clock.now)
+    return clock
+
+
+@pytest.fixture(params=SEALED)
+def suite(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Of records."""
+    number = SEALED[request.param]
+    monkeypatch.setattr(Relay, "suite", number)
+    return number
+
+
+@pytest.fixture
+def outward(suite: int) -> Iterator[tuple[Relay, End, End]]:
+    """Of an egress: a local client, and a remote with records."""
+    with Relay(boxed="upstream") as relay:
+        yield relay, *ends(relay, "upstream")
+
+
+@pytest.fixture
+def inward(suite: int) -> Iterator[tuple[Relay, End, End]]:
+    """Of a service: a client with records, and a plain service."""
+    with Relay() as relay:
+        yield relay, *ends(relay, "downstream")
+
+
+def to_remote(relay: Relay) -> Pump:
+    writer = relay.far.on_writable
+    assert isinstance(writer, Pump)
+    return writer
+
+
+def test_it_goes_to_the_remote_between_two_frames(outward: tuple[Relay, End, End]) -> None:
+    relay, client, remote = outward
+    frame = zmtp.frame(bytes(1000))
+    client.send(frame[:500])
+    relay.session.present(TEXT)
+    relay.go_on()
+    client.send(frame[500:])
+    client.send_messages([[b"behind"]])
+    assert list(remote.hear()) == [
+        zmtp.Frame(0, bytes(1000)),
+        zmtp.Frame(zmtp.COMMAND, COMMAND),
+        zmtp.Frame(0, b"behind"),
+    ]
+
+
+def test_it_follows_a_frame_behind_which_nothing_comes(outward: tuple[Relay, End, End]) -> None:
+    relay, client, remote = outward
+    frame = zmtp.frame(bytes(1000))
+    client.send(frame[:500])
+    relay.session.present(TEXT)
+    relay.go_on()
+    client.send(frame[500:])
+    assert list(remote.hear()) == [zmtp.Frame(0, bytes(1000)), zmtp.Frame(zmtp.COMMAND, COMMAND)]
+
+
+def test_no_other_command_takes_its_place(outward: tuple[Relay, End, End]) -> None:
+    relay, client, remote = outward
+    client.send(zmtp.frame(bytes(1000))[:500])
+    pump = to_remote(relay)
+    for command in (OUR_PING, PONG):
+        pump.send_command(command)
+    relay.session.present(b"one that is not said yet")
+    pump.send_command(PONG)
+    relay.session.present(TEXT)
+    pump.send_command(OUR_PING)
+    client.send(zmtp.frame(bytes(1000))[500:])
+    assert list(remote.hear()) == [
+        zmtp.Frame(0, bytes(1000)),
+        *(zmtp.Frame(zmtp.COMMAND, each) for each in (PONG, COMMAND, OUR_PING)),
+    ]
+
+
+def test_it_waits_until_the_remote_takes_something(outward: tuple[Relay, End, End]) -> None:
+    relay, client, remote = outward
+    came: list[zmtp.Frame] = []
+    pump, sent = to_remote(relay), 0
+    while not pump.is_blocked_on_sink:
+        client.send_messages([[bytes(1900)]])
+        sent += 1
+    relay.session.present(TEXT)
+    relay.go_on()
+    pump.send_command(PONG)
+    while len(came) < sent + 2:
+        came += remote.hear()
+        relay.far.ready(WRITE)
+        relay.go_on()
+    assert [each.body for each in came[-2:]] == [COMMAND, PONG]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_only_a_remote_with_records_is_presented_another(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Relay, "suite", FORMS[form])
+    for boxed in ("upstream", "downstream"):
+        with Relay(boxed=boxed, on_invalid="disconnect") as relay:
+            _, upstream = ends(relay, boxed)
+            relay.session.present(TEXT)
+            relay.go_on()
+            told = [zmtp.Frame(zmtp.COMMAND, COMMAND)] if FORMS[form] and boxed == "upstream" else []
+            assert list(upstream.hear()) == told
+
+
+def test_a_client_with_records_presents_one_in_so_many_seconds(inward: tuple[Relay, End, End], clock: Clock) -> None:
+    relay, client, service = inward
+    presents = client.frame(COMMAND, command=True)
+    client.send(presents)
+    clock.now += RENEWAL_SECONDS - 0.001
+    client.send(client.frame(zmtp.command(b"CERTIFICATE", b"too soon"), command=True))
+    assert (relay.presented, relay.invalid) == ([TEXT], [Invalid.COMMAND])
+    clock.now += 0.001
+    client.send(client.frame(b"part", more=True))
+    client.send(client.frame(zmtp.command(b"CERTIFICATE", b"other"), command=True))
+    client.send(client.frame(b"end"))
+    assert (relay.presented, relay.invalid) == ([TEXT, b"other"], [Invalid.COMMAND])
+    assert service.messages() == [[b"part", b"end"]]
+    assert relay.session.reason is None
+
+
+def test_those_that_come_too_soon_spend_what_a_session_may_send_of_invalid_ones(suite: int) -> None:
+    with Relay(max_invalid_per_minute=3) as relay:
+        client, _ = ends(relay, "downstream")
+        for _ in range(4):
+            client.send(client.frame(COMMAND, command=True))
+        assert relay.session.reason is None
+        client.send(client.frame(COMMAND, command=True))
+        assert relay.session.reason == Closed.INVALID_MESSAGE
+        assert relay.presented == [TEXT]
+
+
+def test_one_without_a_text_is_a_command_cut_short(inward: tuple[Relay, End, End]) -> None:
+    relay, client, _ = inward
+    client.send(client.frame(zmtp.command(b"CERTIFICATE"), command=True))
+    assert (relay.presented, relay.invalid) == ([], [Invalid.COMMAND])
+    assert relay.session.reason == Closed.INVALID_MESSAGE
+
+
+@pytest.mark.parametrize("filtered", [False, True], ids=["a ROUTER", "an XPUB, which is not sent everything"])
+def test_it_is_taken_whatever_the_service_is_sent(suite: int, filtered: bool) -> None:
+    with Relay(kinds=(b"XSUB", b"XPUB") if filtered else (b"DEALER", b"ROUTER")) as relay:
+        client, service = ends(relay, "downstream")
+        client.send_messages([[b"\1topic"]])
+        client.send(client.frame(COMMAND, command=True))
+        client.send_messages([[b"\1other"]])
+        assert (relay.presented, relay.invalid) == ([TEXT], [])
+        assert service.messages() == [[b"\1topic"], [b"\1other"]]
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("boxed", ["downstream", "upstream"])
+def test_from_anybody_else_it_is_a_command_that_nobody_knows(
+    form: str, boxed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Relay, "suite", FORMS[form])
+    for sender in ("downstream", "upstream"):
+        with Relay(boxed=boxed, on_invalid="disconnect") as relay:
+            both = dict(zip(("downstream", "upstream"), ends(relay, boxed), strict=True))
+            if FORMS[form] and sender == boxed == "downstream":
+                continue
+            source, sink = both[sender], both["upstream" if sender == "downstream" else "downstream"]
+            source.send(source.frame(COMMAND, command=True))
+            source.send_messages([[b"behind"]])
+            assert (relay.presented, relay.invalid, relay.session.reason) == ([], [Invalid.COMMAND], None)
+            assert sink.messages() == [[b"behind"]]
