@@ -29,6 +29,7 @@ from curveproxy.proxy.relay.session import Session
 from curveproxy.proxy.sessions.authorizer import Authorizer, identity_of
 from curveproxy.proxy.sessions.identities import IdentityRegistry, IdentityTable
 from curveproxy.proxy.sessions.pending import PendingSession
+from curveproxy.proxy.sessions.renewal import OurCertificate
 from curveproxy.proxy.sessions.table import SessionTable
 from curveproxy.proxy.settings import ServiceSettings
 from curveproxy.reasons import Closed, Outcome
@@ -69,7 +70,7 @@ class Service:
 
     def __init__(self, settings: ServiceSettings, clients: AccessList, observer: Observer, env: ServiceEnv) -> None:
         self.settings, self.observer = settings, observer
-        self.sessions = SessionTable(settings)
+        self.sessions, self._our_certificate = SessionTable(settings), OurCertificate(settings)
         self._pending: set[PendingSession] = set()
         self._resume_parked: Callable[[], None] = _nobody_waits
         self._capacity, self._reactor, self._spawn = env.capacity, env.reactor, env.spawn
@@ -119,6 +120,8 @@ class Service:
         self._authorizer.configure(settings)
         self._dialer.configure(settings)
         self.sessions.configure(settings)
+        self._our_certificate.configure(settings)
+        self._our_certificate.tell(self.sessions)
 
     def admit(self, clients: AccessList) -> None:
         """Use another list of clients, and end the sessions of those that are no longer allowed."""
@@ -144,6 +147,7 @@ class Service:
         self._identities.expire(now)
         self.sessions.expire(now)
         self._authorizer.expire()
+        self._our_certificate.tell(self.sessions)
 
     def failed(self, error: Exception) -> None:
         self.observer.unexpected(error)
@@ -221,6 +225,7 @@ class Service:
         try:
             self.observer.admitted(session, max(0.0, trio.current_time() - pending.applicant.accepted_at))
             session.begin()
+            self._our_certificate.begun(session, pending.applicant.accepted_at)
             if pending.who.is_probe:
                 session.dismiss()
         except Exception as error:  # the boundary: the client is admitted, so that the session ends
@@ -230,6 +235,9 @@ class Service:
 
     def session_lingers(self, session: Session) -> None:
         self.sessions.linger(session)
+
+    def session_renews(self, session: Session, certificate: bytes) -> None:
+        self._authorizer.renew(session, certificate)
 
     def session_ended(self, session: Session, upstream: socket) -> None:
         self._dialer.take_back(upstream)

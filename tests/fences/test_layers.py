@@ -85,7 +85,15 @@ LAYERS: dict[str, set[str]] = {
     "proxy.sessions.identities": STAGE | {"proxy.relay"},
     "proxy.sessions.table": STAGE | {"proxy.relay"},
     "proxy.drain": STAGE | {"proxy.relay"},
-    "proxy.sessions.authorizer": STAGE | {"proxy.applying", "proxy.sessions.identities", "proxy.sessions.table"},
+    "proxy.sessions.renewal": STAGE | {"proxy.relay"},
+    "proxy.sessions.authorizer": STAGE
+    | {
+        "proxy.applying",
+        "proxy.relay",
+        "proxy.sessions.identities",
+        "proxy.sessions.renewal",
+        "proxy.sessions.table",
+    },
     "proxy.sessions.pending": STAGE | {"proxy.applying", "proxy.connect", "proxy.relay"},
     "proxy.service": STAGE | {"proxy.applying", "proxy.connect", "proxy.relay", "proxy.sessions"},
     "proxy.server": STAGE

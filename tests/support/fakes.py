@@ -81,6 +81,9 @@ class RecordingSession(Session):
     def hurry(self) -> None:
         self.calls.append("hurry")
 
+    def present(self, certificate: bytes) -> None:
+        self.calls.append(certificate)
+
     def revoke(self, reason: Closed = Closed.REVOKED) -> None:
         self.calls.append("revoke" if reason == Closed.REVOKED else reason)
 

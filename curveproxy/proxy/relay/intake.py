@@ -193,10 +193,8 @@ class Intake(Outbox):
         """Read what has come of a frame that is dropped, and of nothing behind it."""
         pool = self._env.pool
         got = self._read(pool.source.view[: min(self._to_skip, pool.read_size)])
-        if got is None:
-            return ON_SOURCE
         if not got:
-            return self._end_sink()
+            return ON_SOURCE if got is None else self._end_sink()
         self._to_skip -= got
         if self._quota is not None:
             self._quota.spend(0, got, trio.current_time())

@@ -207,7 +207,7 @@ class Pump(Intake):
             return YIELDED
         if start < end and (size := transform.frame_size(source, start, end)) > pool.read_size:
             self._begin_large(size)
-        return YIELDED if full or self._source_gone else ON_SOURCE
+        return YIELDED if full or self._source_gone or self._may_say_more else ON_SOURCE
 
     def _read_large(self, large: LargeFrame) -> Blocked:
         """Read what has come of a large frame, and of nothing behind it."""

@@ -135,8 +135,7 @@ class Session(PumpPair):
 
     def end(self, reason: Closed) -> None:
         """The session is ending: whatever is still owed must move, or is given up after a while."""
-        if self.reason is None:
-            self.reason = reason
+        self.reason = self.reason or reason
         self.linger()
 
     def linger(self) -> None:
@@ -225,14 +224,12 @@ class Session(PumpPair):
 
     def abort(self, reason: Closed) -> None:
         """End at once, whatever is owed."""
-        if self.reason is None:
-            self.reason = reason
+        self.reason = self.reason or reason
         self.close()
 
     def expire(self) -> None:
         """Nothing has moved for too long since it began to end: one side takes no more, and the other has gone."""
-        if self.reason is None:
-            self.reason = self._who_has_gone()
+        self.reason = self.reason or self._who_has_gone()
         self.close()
 
     def failed(self, error: Exception) -> None:

@@ -9,7 +9,9 @@ from curveproxy.proxy.applying import Applicant
 from curveproxy.proxy.errors import RefusedError
 from curveproxy.proxy.established import Established
 from curveproxy.proxy.observer import Observer
+from curveproxy.proxy.relay.session import Session
 from curveproxy.proxy.sessions.identities import IdentityTable
+from curveproxy.proxy.sessions.renewal import renewed
 from curveproxy.proxy.sessions.table import SessionTable
 from curveproxy.proxy.settings import ServiceSettings
 from curveproxy.reasons import Outcome
@@ -46,6 +48,12 @@ class Authorizer:
         """Use another list of clients, also for the sessions that have begun."""
         self.clients = clients
         self._sessions.admit(clients, self._wall_clock())
+
+    def renew(self, session: Session, certificate: bytes) -> None:
+        """A client presents another certificate than that by which it is in."""
+        grant = renewed(session, certificate, self.clients, self._observer, self._wall_clock())
+        if grant is not None:
+            self._sessions.prolong(session, grant)
 
     def expire(self) -> None:
         """End the sessions whose certificates have ended."""

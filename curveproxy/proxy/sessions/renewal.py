@@ -25,11 +25,11 @@ def renewed(session: Session, certificate: bytes, clients: AccessList, observer:
     """
     if session.grant.certificate is None:
         return None
-    verdict = clients.renew(session.bearer, session.grant, certificate, now)
-    observer.certificate_judged(verdict.result)
-    if verdict.grant is None:
-        observer.notice(NOT_TAKEN, client=session.client, peer=session.peer, detail=verdict.detail, hint=KEPT)
-    return verdict.grant
+    decision = clients.renew(session.bearer, session.grant, certificate, now)
+    observer.certificate_judged(decision.result)
+    if decision.grant is None:
+        observer.notice(NOT_TAKEN, client=session.client, peer=session.peer, detail=decision.detail, hint=KEPT)
+    return decision.grant
 
 
 class OurCertificate:

@@ -21,7 +21,7 @@ from curveproxy.proxy.sessions.authorizer import Authorizer
 from curveproxy.proxy.sessions.identities import IdentityTable
 from curveproxy.proxy.sessions.table import SessionTable
 from curveproxy.proxy.settings import ServiceSettings
-from curveproxy.reasons import Outcome
+from curveproxy.reasons import Closed, Outcome
 from curveproxy.wire.security import Plain, Version
 from curveproxy.wire.zmtp.frame import Dialect
 
@@ -139,3 +139,18 @@ def test_a_key_for_some_topics_is_let_in_where_the_type_of_the_service_is_known(
         assert isinstance(grant, Grant)
         reviewed = case.authorizer.review(asks, grant, service(kind, dialect))
         assert outcome(reviewed) == (None if is_known or not restricted.has_topics else Outcome.SOCKET_TYPE)
+
+
+def test_a_session_goes_on_by_another_certificate_that_its_client_presents() -> None:
+    case = Case(CERTIFIED)
+    session = RecordingSession(admitted(key=KEY, grant=case.grant()))
+    session.service = "orders"
+    case.sessions.add(session)
+    case.authorizer.renew(session, b"no certificate")
+    case.authorizer.renew(session, certificate(FIELDS, valid_until="2026-12-10T05:40:00Z"))
+    case.now = UNTIL_SECONDS + 3600.0
+    case.authorizer.expire()
+    assert session.calls == []
+    case.now += 7 * 86400.0
+    case.authorizer.expire()
+    assert session.calls == [Closed.EXPIRED]
