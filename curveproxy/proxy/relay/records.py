@@ -29,6 +29,7 @@ from curveproxy.wire.zmtp.frame import Dialect, read_header
 # With this a command begins that presents another certificate. One is judged in so many seconds, others are left out.
 CERTIFICATE = command.body_of(command.CERTIFICATE, b"")
 RENEWAL_SECONDS = 10.0
+_AT_ONCE = -inf  # one object for all sessions
 
 
 class RecordTransform(Transform):
@@ -164,7 +165,7 @@ class RecordOpener(RecordTransform):
 
     def allow_renewals(self) -> None:
         """The source is a client, which may present another certificate than that with which it came."""
-        self._renewable_at = -inf
+        self._renewable_at = _AT_ONCE
 
     def frame_size(self, source: Buffer, start: int, end: int) -> int:
         """Octets of the record."""
