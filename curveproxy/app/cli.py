@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 import click
 
 from curveproxy import __version__
-from curveproxy.app.cli_certificates import COMMANDS
+from curveproxy.app.cli_certificates import COMMANDS, FILE
 from curveproxy.app.observe.text import printable
 from curveproxy.app.terminal import Command, fail, tell, unbuffer_stderr
 from curveproxy.policy.socket_types import SOCKET_TYPES
@@ -213,8 +213,11 @@ def top(config: Path | None, admin: str | None, once: bool) -> None:
 
 @main.command()
 @click.argument("endpoint")
-@click.option("--server-key", metavar="KEY", required=True, help="The server's public key: Z85, or its .key file.")
-@click.option("--secret-key", metavar="FILE", type=click.Path(path_type=Path), help="The client's; fresh without it.")
+@click.option("--server-key", metavar="KEY", help="The server's public key: Z85, or its .key file.")
+@click.option("--authority", metavar="FILE", multiple=True, type=FILE, help="Whose certificate tells it instead.")
+@click.option("--server-name", metavar="NAME", help="What that must call the server.  [the endpoint's host]")
+@click.option("--secret-key", metavar="FILE", type=FILE, help="The client's; fresh without it.")
+@click.option("--certificate", metavar="FILE", type=FILE, help="The client's, to be presented.")
 @click.option(
     "--socket-type",
     default="DEALER",
@@ -223,19 +226,22 @@ def top(config: Path | None, admin: str | None, once: bool) -> None:
     help="What to come as: the counterpart of the service's.  [DEALER]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Tell it as one JSON object.")
-def probe(endpoint: str, server_key: str, secret_key: Path | None, socket_type: str, as_json: bool) -> None:
+def probe(endpoint: str, as_json: bool, **options: Any) -> None:
     """Do a handshake with the server at ENDPOINT, and tell where it fails and why: exit 0 or 1.
 
     It sends no message. A service that deals messages out, as PUSH does, may deal it one, which is lost.
     """
     from curveproxy.app.commands.probe import probe as look
+    from curveproxy.app.commands.probe_sides import ProbeOptions
     from curveproxy.proxy.net.endpoint import Endpoint
 
     try:
-        where = Endpoint.parse(endpoint)
+        given = ProbeOptions(Endpoint.parse(endpoint), **options)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
-    sys.exit(0 if look(where, server_key, secret_key, socket_type, as_json=as_json) else 1)
+    if (sentence := given.objection) is not None:
+        raise click.UsageError(sentence)
+    sys.exit(0 if look(given, as_json=as_json) else 1)
 
 
 @main.command()

@@ -3,11 +3,10 @@
 It sends no message, and leaves as soon as it has READY. What it writes holds no secret.
 """
 
-import os
 import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Any
 
 import trio
@@ -15,14 +14,18 @@ from attrs import evolve
 from rich.console import Console
 
 from curveproxy.app.commands.probe_report import NO_RECORDS, Failure, Report, Step, conclude, show_step
-from curveproxy.app.config.certificates import KeyFileError, parse_key, read_certificate, read_key_pair, reason
+from curveproxy.app.commands.probe_sides import ProbeOptions, Sides, read_sides
+from curveproxy.app.config.certificates import KeyFileError, reason
+from curveproxy.policy.access.known_server import Disbelief
+from curveproxy.policy.metadata import CERTIFICATE as CERTIFICATE_PROPERTY
 from curveproxy.policy.metadata import PROBE, for_client
 from curveproxy.policy.socket_types import fits, known
-from curveproxy.proxy.connect.failures import handshake_failure
+from curveproxy.proxy.connect.failures import handshake_failure, question_failure
 from curveproxy.proxy.net.endpoint import Endpoint
 from curveproxy.reasons import ClientFailure, Outcome
 from curveproxy.wire import sodium, spec, z85
 from curveproxy.wire.codec.suites import Suite, available_suites
+from curveproxy.wire.curve.asking import CertificateQuestion
 from curveproxy.wire.curve.client import READY_MAX, CurveInitiator, Stage
 from curveproxy.wire.curve.keys import KeyPair
 from curveproxy.wire.errors import Fault, PeerError
@@ -34,6 +37,10 @@ SECONDS = 10.0
 # How long we wait for the mechanism of a server that did not like ours.
 ASK_SECONDS = 2.0
 CHUNK = READY_MAX + spec.LONG_HEADER
+
+CERTIFICATE = "certificate"  # the step
+SILENT = "it is silent when it is asked"
+ITS_LOG = "it stands in the log there"
 
 Address = tuple[socket.AddressFamily, Any]
 
@@ -47,19 +54,15 @@ class ProbeError(Exception):
         self.detail = detail
 
 
-def probe(endpoint: Endpoint, server_key: str, secret_key: Path | None, socket_type: str, *, as_json: bool) -> bool:
-    """Probe, and show what was found. Returns whether the client is let in.
-
-    server_key: Z85 or a file; secret_key: the client's file, None for a fresh key.
-    """
+def probe(options: ProbeOptions, *, as_json: bool) -> bool:
+    """Probe, and show what was found. Returns whether the client is let in."""
     console = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)  # keys look like all of these
     steps_console = Console(quiet=True) if as_json else console
     try:
-        keys = KeyPair.generate() if secret_key is None else _client_keys(secret_key)
-        server = _server_key(server_key, keys)
+        sides = read_sides(options)
     except KeyFileError as error:
         failure = Failure("keys", 0.0, ClientFailure.KEYS, str(error))
-        report = Report(str(endpoint), socket_type, failure=failure)
+        report = Report(str(options.endpoint), options.socket_type, failure=failure)
     else:
         steps: list[Step] = []
 
@@ -67,8 +70,8 @@ def probe(endpoint: Endpoint, server_key: str, secret_key: Path | None, socket_t
             steps.append(step)
             show_step(steps_console, step)
 
-        report = Report(str(endpoint), socket_type, z85.encode(keys.public), steps)
-        found = trio.run(_Probe(endpoint, server, keys, socket_type, done).run)
+        report = Report(str(options.endpoint), options.socket_type, z85.encode(sides.keys.public), steps)
+        found = trio.run(_Probe(options.endpoint, sides, options.socket_type, done).run)
         if isinstance(found, Failure):
             report = evolve(report, failure=found)
         else:
@@ -76,37 +79,8 @@ def probe(endpoint: Endpoint, server_key: str, secret_key: Path | None, socket_t
     if as_json:
         console.out(report.as_json())
     else:
-        conclude(console, report, fresh_key=secret_key is None)
+        conclude(console, report, fresh_key=options.secret_key is None)
     return report.ok
-
-
-# --- keys: what is wrong with them is a finding too
-
-
-def _server_key(text: str, keys: KeyPair) -> bytes:
-    """The server's public key. A file of that name wins, because a path may be 40 letters of Z85, as a key is.
-
-    Raises KeyFileError, which does not repeat what may be a secret.
-    """
-    if os.path.lexists(text):
-        key = read_certificate(Path(text)).public
-    else:
-        try:
-            key = parse_key(text)
-        except ValueError as error:
-            raise KeyFileError(f"the server key is no file, and as a key it is {error}") from None
-    if key == keys.public:
-        raise KeyFileError("the server key is the client's own public key")
-    if key == keys.secret:
-        raise KeyFileError("the server key is the client's secret key")
-    return key
-
-
-def _client_keys(path: Path) -> KeyPair:
-    """The client's key pair. Raises KeyFileError, which does not repeat what may be a secret."""
-    if not os.path.lexists(path):
-        raise KeyFileError("there is no such file as --secret-key names")
-    return read_key_pair(path)
 
 
 # --- the handshake
@@ -115,10 +89,8 @@ def _client_keys(path: Path) -> KeyPair:
 class _Probe:
     """One handshake. done: is called after each step."""
 
-    def __init__(
-        self, endpoint: Endpoint, server: bytes, keys: KeyPair, socket_type: str, done: Callable[[Step], None]
-    ) -> None:
-        self._endpoint, self._server, self._keys = endpoint, server, keys
+    def __init__(self, endpoint: Endpoint, sides: Sides, socket_type: str, done: Callable[[Step], None]) -> None:
+        self._endpoint, self._sides, self._server = endpoint, sides, sides.server or b""
         self._socket_type, self._done = socket_type.encode(), done
         self._step, self._began = "resolve", 0.0
 
@@ -128,13 +100,15 @@ class _Probe:
             with trio.fail_after(SECONDS):
                 return await self._handshake()
         except trio.TooSlowError:
+            if self._step == CERTIFICATE:
+                return self._failure(ClientFailure.CERTIFICATE_NONE, SILENT)
             return self._failure(ClientFailure(f"{self._step}_timeout"))
         except ProbeError as error:
             return self._failure(error.failure, error.detail)
         except (PeerError, EOFError) as error:
             told = error.detail if isinstance(error, PeerError) and error.fault == Fault.REFUSED else ""
             if told in list(Outcome):  # a proxy of ours tells a probe why
-                return self._failure(Outcome(told))
+                return self._failure(Outcome(told), ITS_LOG if told == Outcome.CERTIFICATE else "")
             found = handshake_failure(error, self._step, self._seconds)
             assert isinstance(found.failure, ClientFailure)
             return self._failure(found.failure, found.detail)
@@ -162,6 +136,11 @@ class _Probe:
         with self._timed("connect") as shown:
             stream, address = await _connect(addresses)
             shown.append(_text(address))
+        if self._sides.server is None:
+            async with stream:
+                await self._learn_key(stream)
+            self._step, self._began = "greeting", trio.current_time()
+            stream, _ = await _connect([address])
         async with stream:
             peer = self._client()
             with self._timed("greeting") as shown:
@@ -182,10 +161,28 @@ class _Probe:
                     raise ProbeError(ClientFailure.SOCKET_TYPE, detail)
         return peer.negotiated
 
+    async def _learn_key(self, stream: trio.SocketStream) -> None:
+        """Ask for the server's certificates, and take its key from the one that is believed. Raises ProbeError."""
+        question = CertificateQuestion()
+        with self._timed(CERTIFICATE) as shown:
+            try:
+                await _ask(stream, question)
+            except (PeerError, EOFError) as error:
+                failure = question_failure(error, is_curve=question.is_curve)
+                assert isinstance(failure.failure, ClientFailure)
+                raise ProbeError(failure.failure, failure.detail) from None
+            found = self._sides.learn(question.texts, time.time())
+            if isinstance(found, Disbelief):
+                raise ProbeError(found.failure, found.detail)
+            self._server = found.key
+            shown += found.words
+
     def _client(self, *, stepwise: bool = False) -> CurveInitiator:
         properties = {"Socket-Type": self._socket_type, PROBE.title(): b""}
+        if self._sides.certificate:
+            properties[CERTIFICATE_PROPERTY] = self._sides.certificate
         transient, nonce = KeyPair.generate(), sodium.randombytes(16)
-        peer = CurveInitiator(self._server, self._keys, transient, nonce, properties, stepwise=stepwise)
+        peer = CurveInitiator(self._server, self._sides.keys, transient, nonce, properties, stepwise=stepwise)
         peer.offer_records(Terms(available_suites()))
         return peer
 
@@ -245,6 +242,15 @@ async def _connect(addresses: list[Address]) -> tuple[trio.SocketStream, Address
         else:
             return trio.SocketStream(sock), (family, address)
     raise failure
+
+
+async def _ask(stream: trio.SocketStream, question: CertificateQuestion) -> None:
+    """Have a question answered. Raises PeerError, EOFError."""
+    await _send(stream, question.start())
+    while not question.done:
+        if not (octets := await _receive(stream, CHUNK)):
+            raise EOFError
+        question.receive_untrusted(octets)
 
 
 async def _send(stream: trio.SocketStream, octets: bytes) -> None:

@@ -95,5 +95,6 @@ def conclude(console: Console, report: Report, *, fresh_key: bool) -> None:
 
 
 def _print_line(console: Console, style: str, step: str, seconds: float, detail: str) -> None:
-    console.print(f"{step:{TITLE}}", style=style, end="")
-    console.print(f"{seconds * 1000:9.1f} ms  {printable(detail)}".rstrip())
+    title, time = f"{step:{TITLE - 1}} ", f"{seconds * 1000:.1f} ms"
+    console.print(title, style=style, end="")
+    console.print(f"{time:>{INDENT - 2 - len(title)}}  {printable(detail)}".rstrip())

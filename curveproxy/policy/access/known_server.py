@@ -53,6 +53,11 @@ class KnownServer:
         self._certificate, self._newest = newest, newest.valid_from
         return None
 
+    @property
+    def certificate(self) -> Certificate | None:
+        """The newest one that was believed."""
+        return self._certificate
+
     def key(self, trust: Trust, now: float) -> bytes | None:
         """Its key, while the certificate that has told it is believed. now: Unix seconds."""
         certificate = self._certificate

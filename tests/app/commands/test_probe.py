@@ -9,10 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from attrs import evolve
 from support import zmtp
+from support.certificates import answer, authority_text, issued
+from support.process import certificate as key_files
 
+from curveproxy.app.commands import probe as probe_module
 from curveproxy.app.commands.probe import probe
+from curveproxy.app.commands.probe_sides import ProbeOptions
 from curveproxy.proxy.net.endpoint import Endpoint
+from curveproxy.reasons import Outcome
 from curveproxy.wire import sodium, spec, z85
 from curveproxy.wire.codec.suites import Suite, available_suites
 from curveproxy.wire.curve import server as curve_server
@@ -21,6 +27,7 @@ from curveproxy.wire.offer import Terms
 
 SERVER, COOKIE_KEY = KeyPair.from_secret(bytes(range(32))), bytes(32)
 Answer = Callable[[curve_server.Initiate], bytes]
+Serve = Callable[[socket.socket], None]
 
 
 def received(sock: socket.socket, mark: Callable[[bytes], tuple[int, int, int]]) -> bytes:
@@ -44,17 +51,18 @@ def shake_hands(sock: socket.socket, answer: Answer) -> None:
 
 
 @contextmanager
-def serving(serve: Callable[[socket.socket], None], directory: Path) -> Iterator[Endpoint]:
-    """One connection is served in a thread."""
+def serving(serve: Serve, directory: Path, *then: Serve) -> Iterator[Endpoint]:
+    """One connection is served in a thread, and others in turn. then: how those are."""
     path = directory / "s"
     with closing(socket.socket(socket.AF_UNIX)) as listening:
         listening.bind(str(path))
         listening.listen()
 
         def run() -> None:
-            sock, _ = listening.accept()
-            with sock:
-                serve(sock)
+            for each in (serve, *then):
+                sock, _ = listening.accept()
+                with sock:
+                    each(sock)
 
         thread = threading.Thread(target=run)
         thread.start()
@@ -64,7 +72,8 @@ def serving(serve: Callable[[socket.socket], None], directory: Path) -> Iterator
 
 def found(endpoint: Endpoint, capsys: pytest.CaptureFixture[str], server_key: bytes = SERVER.public) -> dict[str, Any]:
     """What the probe reports, as JSON."""
-    ok = probe(endpoint, z85.encode(server_key), None, "REQ", as_json=True)
+    options = ProbeOptions(endpoint, "REQ", z85.encode(server_key))
+    ok = probe(options, as_json=True)
     report: dict[str, Any] = json.loads(capsys.readouterr().out)
     assert report["ok"] is ok
     return report
@@ -121,6 +130,122 @@ def test_the_answer_to_initiate_has_its_reason(
     assert (failure["step"], failure["reason"], failure["detail"]) == ("ready", reason, detail)
 
 
+# --- certificates
+
+
+def says(*texts: bytes) -> Serve:
+    """Answers the question for certificates, and closes."""
+
+    def serve(sock: socket.socket) -> None:
+        asked = sock.recv(spec.GREETING_SIZE, socket.MSG_WAITALL)
+        assert asked == zmtp.greeting(b"CURVE-CERTIFICATE")
+        sock.sendall(answer(*texts))
+
+    return serve
+
+
+def by_authority(endpoint: Endpoint, directory: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    """What the probe reports that knows the server by an authority."""
+    (file := directory / "plant-1.authority").write_text(authority_text("plant-1"))
+    ok = probe(ProbeOptions(endpoint, "REQ", authority=[file], server_name="orders"), as_json=True)
+    report: dict[str, Any] = json.loads(capsys.readouterr().out)
+    assert report["ok"] is ok
+    return report
+
+
+def test_who_knows_an_authority_asks_for_the_key_before_it_greets(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = issued(SERVER.public, "server-1", kind="server", names="orders", valid_until="2099-01-02T03:04:05Z")
+    with serving(says(text), tmp_path, lambda sock: shake_hands(sock, ready)) as endpoint:
+        report = by_authority(endpoint, tmp_path, capsys)
+    assert report["ok"]
+    steps = {step["step"]: step["detail"] for step in report["steps"]}
+    assert list(steps) == ["resolve", "connect", "certificate", "greeting", "welcome", "ready"]
+    assert steps["certificate"] == "server-1, until 2099-01-02, signed by plant-1"
+
+
+def greets(mechanism: bytes) -> Serve:
+    """Says what it speaks, and closes."""
+
+    def serve(sock: socket.socket) -> None:
+        sock.sendall(zmtp.greeting(mechanism, as_server=1))
+        sock.recv(spec.GREETING_SIZE, socket.MSG_WAITALL)
+
+    return serve
+
+
+NAMELESS = issued(SERVER.public, kind="server", names="prices")
+
+
+@pytest.mark.parametrize(
+    ("serve", "reason", "detail"),
+    [
+        (says(), "certificate_none", "it has none"),
+        (says(NAMELESS), "certificate_name", "they are of other servers"),
+        (says(b"garbage"), "certificate", "malformed: its last line has no end"),
+        (lambda sock: sock.sendall(answer()[:-1]), "certificate_none", "it closes when it is asked"),
+        (lambda sock: None, "certificate_none", "it closes when it is asked"),
+        (greets(b"CURVE"), "certificate_none", "it closes when it is asked"),
+        (greets(b"NULL"), "mechanism", "it offers NULL"),
+        (lambda sock: sock.sendall(b"HTTP/1.1 400"), "not_zmtp", "it looks like HTTP"),
+    ],
+    ids=["none", "of others", "garbage", "half an answer", "closed", "CURVE", "NULL", "HTTP"],
+)
+def test_without_a_certificate_that_is_believed_nobody_is_greeted(
+    serve: Serve, reason: str, detail: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with serving(serve, tmp_path) as endpoint:
+        failure = by_authority(endpoint, tmp_path, capsys)["failure"]
+    assert (failure["step"], failure["reason"], failure["detail"]) == ("certificate", reason, detail)
+
+
+def test_a_server_that_is_silent_at_the_question_has_no_certificates(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(probe_module, "SECONDS", 0.2)
+    with serving(lambda sock: drained(sock), tmp_path) as endpoint:
+        failure = by_authority(endpoint, tmp_path, capsys)["failure"]
+    assert failure["reason"] == "certificate_none"
+    assert failure["detail"] == "it is silent when it is asked"
+
+
+def drained(sock: socket.socket) -> None:
+    while sock.recv(1000):
+        pass
+
+
+def test_a_certificate_is_presented_to_the_server_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    keys = key_files(tmp_path, "desk-7")
+    (file := tmp_path / "desk-7.cert").write_bytes(issued(keys.public))
+    told: list[dict[str, bytes]] = []
+
+    def noting(initiate: curve_server.Initiate) -> bytes:
+        told.append(initiate.properties)
+        return ready(initiate)
+
+    with serving(lambda sock: shake_hands(sock, noting), tmp_path) as endpoint:
+        options = ProbeOptions(endpoint, "REQ", z85.encode(SERVER.public), secret_key=tmp_path / "desk-7.key_secret")
+        assert probe(evolve(options, certificate=file), as_json=True)
+    capsys.readouterr()
+    assert told[0]["X-Curveproxy-Certificate"] == file.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("outcome", "detail"), [("certificate", "it stands in the log there"), ("certificate_expired", "")]
+)
+def test_a_proxy_tells_what_it_finds_of_the_certificate(
+    outcome: str, detail: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with serving(lambda sock: shake_hands(sock, lambda _: curve_server.error(outcome)), tmp_path) as endpoint:
+        failure = found(endpoint, capsys)["failure"]
+    assert (failure["step"], failure["reason"], failure["detail"]) == ("ready", outcome, detail)
+    assert failure["cause"].startswith(Outcome(outcome).cause)
+
+
+# --- where there is no handshake
+
+
 def test_a_server_of_another_protocol_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with serving(lambda sock: sock.sendall(b"SSH-2.0-OpenSSH"), tmp_path) as endpoint:
         failure = found(endpoint, capsys)["failure"]
@@ -134,5 +259,5 @@ def test_nobody_listens(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
 
 @pytest.mark.parametrize("key", ["x" * 39, "nobody.key"])
 def test_a_key_that_can_not_be_used_is_a_finding(key: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert not probe(Endpoint("tcp", "127.0.0.1", 1), key, None, "REQ", as_json=False)
+    assert not probe(ProbeOptions(Endpoint("tcp", "127.0.0.1", 1), "REQ", key), as_json=False)
     assert "the server key" in capsys.readouterr().out

@@ -54,6 +54,13 @@ def test_steps_are_lines_with_their_milliseconds() -> None:
     assert text.endswith("it is let in\n")
 
 
+def test_a_step_with_a_long_name_stands_in_the_same_columns() -> None:
+    steps = [STEP, Step("certificate", 0.0013, "orders, until 2027-02-24"), Step("certificate", 10.0, "late")]
+    lines = shown(Report("tcp://host:1", "REQ", "key", steps)).splitlines()[:3]
+    assert lines[:2] == ["connect        1.5 ms  127.0.0.1:1", "certificate    1.3 ms  orders, until 2027-02-24"]
+    assert lines[2] == "certificate 10000.0 ms  late"
+
+
 @pytest.mark.parametrize("form", ["aegis-256", "none"])
 def test_the_suite_of_records_stands_below_what_the_service_says(form: str) -> None:
     lines = shown(Report("tcp://host:1", "REQ", "key", [STEP], {"Socket-Type": "REP"}, records=form)).splitlines()

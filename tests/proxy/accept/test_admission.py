@@ -18,7 +18,7 @@ import trio.testing
 from attrs import evolve
 from support import old, plain_steps, zmtp
 from support.accepting import accepting
-from support.certificates import SERVER, certificate
+from support.certificates import SERVER, answer, certificate
 from support.gates import RecordingGate, egress
 from support.loopback import tcp_pair
 from support.peer import Ending, Peer, Refused
@@ -31,7 +31,6 @@ from curveproxy.proxy.net.linger import LINGER_SECONDS
 from curveproxy.proxy.net.sockets import source_of
 from curveproxy.proxy.settings import RefusalMode
 from curveproxy.reasons import Outcome
-from curveproxy.wire.curve import asking
 
 ACCEPTED = ("accepted",)
 
@@ -377,7 +376,7 @@ async def test_a_balancer_that_speaks_for_itself_counts_to_no_source() -> None:
 
 ASKS = zmtp.greeting(b"CURVE-CERTIFICATE")
 TEXTS = (certificate(SERVER), certificate(SERVER, serial="0123456789abcdef"))
-TOLD = asking.answer(TEXTS)
+TOLD = answer(*TEXTS)
 
 
 def telling(**limits: Any) -> RecordingGate:

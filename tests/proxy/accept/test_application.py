@@ -62,8 +62,9 @@ async def test_where_the_operator_wants_it_nobody_is_told() -> None:
 
 
 @pytest.mark.parametrize("mode", RefusalMode)
-async def test_a_probe_is_told_the_outcome(mode: RefusalMode) -> None:
-    assert str(Outcome.SESSIONS_LIMIT) in await answer(Outcome.SESSIONS_LIMIT, mode, probes=True)
+@pytest.mark.parametrize("outcome", [Outcome.SESSIONS_LIMIT, Outcome.CERTIFICATE, Outcome.CERTIFICATE_EXPIRED])
+async def test_a_probe_is_told_the_outcome(outcome: Outcome, mode: RefusalMode) -> None:
+    assert str(outcome) in await answer(outcome, mode, probes=True)
 
 
 async def test_a_probe_that_is_not_on_the_list_hears_no_more_than_others() -> None:

@@ -1,6 +1,5 @@
 """CURVE's units, by an independent client whose octets come one by one; and each near-miss gets its own reason."""
 
-import struct
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -8,7 +7,7 @@ import pytest
 from attrs import evolve
 from support import curve, records, zmtp
 from support.certificates import SERVER as SERVER_FIELDS
-from support.certificates import certificate
+from support.certificates import answer, certificate
 from support.curve import Keys
 from support.curve_steps import CurveSteps
 from support.gates import RecordingGate
@@ -318,12 +317,6 @@ TEXTS = (certificate(SERVER_FIELDS), certificate(SERVER_FIELDS, serial="01234567
 ASKS = zmtp.greeting(b"CURVE-CERTIFICATE")
 
 
-def told(*texts: bytes) -> bytes:
-    """All that who asks is told, by the document."""
-    body = zmtp.command(b"CERTIFICATE", b"".join(struct.pack(">H", len(text)) + text for text in texts))
-    return zmtp.greeting(b"CURVE-CERTIFICATE", as_server=1) + zmtp.frame(body, COMMAND)
-
-
 def telling(listening: Listening, first: Sequence[bytes], second: Sequence[bytes] = ()) -> None:
     """These are the certificates of the two services."""
     for gate, texts in ((listening.first, first), (listening.second, second)):
@@ -342,13 +335,13 @@ def heard(walk: Walk, octets: bytes, size: int) -> bytes:
 @pytest.mark.parametrize("size", [1, 7, 10_000], ids=["octet by octet", "by sevens", "in one piece"])
 def test_who_asks_is_told_the_certificates_of_all_services_once(listening: Listening, size: int) -> None:
     telling(listening, TEXTS, TEXTS[:1])
-    assert heard(listening.walk(), ASKS, size) == told(*TEXTS)
+    assert heard(listening.walk(), ASKS, size) == answer(*TEXTS)
 
 
 def test_who_asks_may_do_so_of_any_version_and_says_no_more(listening: Listening) -> None:
     telling(listening, (), TEXTS[1:])
     asks = zmtp.greeting(b"CURVE-CERTIFICATE", version=(3, 7))
-    assert heard(listening.walk(), asks + b"more", 10_000) == told(TEXTS[1])
+    assert heard(listening.walk(), asks + b"more", 10_000) == answer(TEXTS[1])
 
 
 def test_where_certificates_are_told_a_client_of_curve_goes_on_as_ever(listening: Listening) -> None:
