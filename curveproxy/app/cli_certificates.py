@@ -102,9 +102,9 @@ def show(certificate: Path, authority: tuple[Path, ...]) -> None:
 @click.option("--list", "list_file", metavar="FILE", required=True, type=FILE, help="The list; made if missing.")
 def revoke(certificate: Path, list_file: Path) -> None:
     """Put the serial of a CERTIFICATE on a revocation list."""
-    from curveproxy.app.commands.certificates import read_signed
     from curveproxy.app.config.authorities import add_revocation
     from curveproxy.app.config.certificates import KeyFileError
+    from curveproxy.app.config.signed import read_signed
 
     try:
         revoked = read_signed(certificate)

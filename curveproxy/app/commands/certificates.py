@@ -16,17 +16,16 @@ from curveproxy.app.config.certificates import (
     KeyFileError,
     others_may_read,
     read_certificate,
-    reason,
     write_new,
 )
-from curveproxy.app.config.reading import read_file
+from curveproxy.app.config.signed import read_text
 from curveproxy.app.watch.clients import KNOWN, client_name
 from curveproxy.policy.access.authorities import Authority, Trust
 from curveproxy.policy.access.judgement import FLAWS, Finding, VerifiedTexts, judge_client, judge_server
 from curveproxy.policy.socket_types import SOCKET_TYPES
 from curveproxy.reasons import CertificateFlaw
 from curveproxy.wire import sodium, z85
-from curveproxy.wire.certificate import BACKDATED, CLIENT, MOST, NAME, SERVER, Certificate, read_untrusted, write
+from curveproxy.wire.certificate import BACKDATED, CLIENT, NAME, SERVER, Certificate, read_untrusted, write
 from curveproxy.wire.errors import LocalError, PeerError
 from curveproxy.wire.timestamp import DAY, write_time
 
@@ -141,17 +140,6 @@ def _key_to_sign(options: SignOptions) -> bytes:
     return found.public
 
 
-def read_signed(path: Path) -> Certificate:
-    """Read a certificate whose signature is of its text, whoever's it is. Raises KeyFileError."""
-    try:
-        certificate = read_untrusted(_text(path))
-    except PeerError as error:
-        raise KeyFileError(f"{path}: {FLAWS[error.fault]}: {error.detail}") from None
-    if not certificate.verifies():
-        raise KeyFileError(f"{path}: {CertificateFlaw.SIGNATURE}: {CertificateFlaw.SIGNATURE.hint}")
-    return certificate
-
-
 @frozen
 class Seen:
     """What a look at a certificate has shown. lines: names and values; flaw: why it is not valid, empty if it is."""
@@ -168,7 +156,7 @@ def look(path: Path, authorities: Sequence[Path], now: float) -> Seen:
     Raises KeyFileError for files that can not be read.
     """
     listed = [read_authority(file) for file in authorities]
-    text = _text(path)
+    text = read_text(path)
     try:
         certificate = read_untrusted(text)
     except PeerError as error:
@@ -197,10 +185,3 @@ def _fields(certificate: Certificate) -> list[tuple[str, str]]:
     """The fields with their values, in the order of the text."""
     lines = [line.partition(" = ") for line in certificate.text.decode().splitlines()]
     return [(name.strip(), value.strip('"')) for name, equals, value in lines if equals]
-
-
-def _text(path: Path) -> bytes:
-    try:
-        return read_file(path, MOST + 1)
-    except (OSError, ValueError) as error:
-        raise KeyFileError(f"{path} can not be read: {reason(error)}") from error

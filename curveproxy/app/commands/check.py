@@ -6,6 +6,7 @@ Warnings of a running proxy are found by the same code, which here gets ``Findin
 import errno
 import os
 import stat
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,15 +15,21 @@ from attrs import define, field
 from curveproxy.app.config.certificates import warn_of_open_secret
 from curveproxy.app.config.load import ConfigError, inspect, tables
 from curveproxy.app.config.places import is_here
-from curveproxy.app.config.schema import AllowMode, EgressConfig, ServiceConfig
+from curveproxy.app.config.schema import AllowMode, AuthorityConfig, EgressConfig, ServiceConfig
 from curveproxy.app.watch.clients import UNREADABLE, Clients
+from curveproxy.app.watch.own_certificates import ENDED, CertificateFiles
+from curveproxy.app.watch.trust import TrustFiles
 from curveproxy.policy.access.access_list import AccessList
+from curveproxy.policy.access.judgement import VerifiedTexts, judge_server
 from curveproxy.policy.limits import BEFORE_HELLO, MessageLimits, OnInvalid, RecordsMode
 from curveproxy.policy.socket_types import DROPPING_HINT, HARMED_BY_DROPPING, PAIR, PAIR_HINT
 from curveproxy.proxy.net.endpoint import Endpoint
 from curveproxy.proxy.net.listening import INTERFACE, BindError, is_interface, try_to_bind
+from curveproxy.reasons import CertificateFlaw
 from curveproxy.wire.codec.suites import Suite, suites_named
 
+# The warnings of a running proxy that are errors here: what is written is not what it would do.
+ERRORS = (UNREADABLE, ENDED)
 USES_KEY = "uses our key at the remote"
 # What of a mode has no meaning without the right to write.
 OTHERS_MAY = stat.S_IRGRP | stat.S_IXGRP | stat.S_IROTH | stat.S_IXOTH
@@ -33,13 +40,15 @@ PUBLIC_ACTIONS = "whoever reaches the port can end sessions, and so can any site
 class Findings:
     """errors: why the proxy would not start, or not do what is written; warnings: what the operator may want so.
 
-    services, clients, egresses: how many there are; place: of what is checked now, for the log that this stands for.
+    services, clients, authorities, egresses: how many there are.
+    place: of what is checked now, for the log that this stands for.
     """
 
     errors: list[str] = field(factory=list)
     warnings: list[str] = field(factory=list)
     services: int = 0
     clients: int = 0
+    authorities: int = 0
     egresses: int = 0
     place: str = ""
 
@@ -48,6 +57,8 @@ class Findings:
         """What there is, for who reads it."""
         parts = [(self.services, "service", "services"), (self.clients, "client key", "client keys")]
         shown = parts if self.services else []
+        if self.authorities:
+            shown.append((self.authorities, "authority", "authorities"))
         if self.egresses:
             shown.append((self.egresses, "egress", "egresses"))
         return ", ".join(f"{number} {one if number == 1 else several}" for number, one, several in shown)
@@ -56,7 +67,7 @@ class Findings:
         """Add what a running proxy would log."""
         hint, detail = facts.pop("hint"), facts.pop("detail", "")
         what = detail or " ".join([event, *(str(value) for value in facts.values())])
-        (self.errors if event == UNREADABLE else self.warnings).append(f"{self.place}: {what}: {hint}")
+        (self.errors if event in ERRORS else self.warnings).append(f"{self.place}: {what}: {hint}")
 
     def info(self, event: str, **facts: object) -> None:
         """Ignore it: nobody has to act on it."""
@@ -72,6 +83,10 @@ class Findings:
     def count(self, clients: AccessList) -> None:
         """Add the clients of a service."""
         self.clients += len(clients.names)
+
+    def count_authorities(self, authorities: Sequence[AuthorityConfig]) -> None:
+        """Add those of a service, or of an egress."""
+        self.authorities += len(authorities)
 
 
 def check(path: Path) -> Findings:
@@ -105,6 +120,9 @@ def check(path: Path) -> Findings:
 def _check_egress(egress: EgressConfig, found: Findings) -> None:
     if egress.secret_key is not None and egress.secret_key.file is not None:
         warn_of_open_secret(egress.secret_key.file, found.warning)
+    found.count_authorities(egress.authorities)
+    CertificateFiles([egress.certificate, egress.server_certificate], found).refresh()
+    _check_server_certificate(egress, found)
     _check_records(egress.messages, found)
     _check_endpoint("listen", egress.listen, found)
     for number, remote in enumerate(egress.remote):
@@ -112,6 +130,18 @@ def _check_egress(egress: EgressConfig, found: Findings) -> None:
     if (warning := _open_to_others(egress)) is not None:
         what, hint = warning
         found.warning(what, hint=hint)
+
+
+def _check_server_certificate(egress: EgressConfig, found: Findings) -> None:
+    """Whether what is taken in place of an answer would be believed, of each remote."""
+    if egress.server_certificate is None:
+        return
+    trust = TrustFiles(egress.authorities, egress.revoked, egress.clock_skew_seconds, found).trust
+    text = egress.server_certificate.certificate.text
+    for name in [egress.server_name] if egress.server_name else [remote.host for remote in egress.remote]:
+        flaw = judge_server(text, name, trust, time.time(), VerifiedTexts()).flaw
+        if flaw not in (None, CertificateFlaw.EXPIRED):  # which has been said
+            found.error(f"server_certificate: {flaw}: it is not believed of {name}: {flaw.hint}")
 
 
 def _open_to_others(egress: EgressConfig) -> tuple[str, str] | None:
@@ -140,7 +170,11 @@ def _check_clients(service: ServiceConfig, services: Sequence[str], found: Findi
             warn_of_open_secret(key.file, found.warning)
     if service.clients.allow == AllowMode.ANY and (service.clients.directory or service.clients.keys):
         found.warning('allow = "any" lets everybody in', hint='the list only names them: with "listed" it decides')
-    found.count(Clients.of(service, services, found).load())
+    clients = service.clients
+    trusted = TrustFiles(clients.authorities, clients.revoked, clients.clock_skew_seconds, found)
+    found.count_authorities(clients.authorities)
+    found.count(Clients.of(service, services, found, lambda: trusted.trust).load())
+    CertificateFiles(service.certificates, found).refresh()
 
 
 def _check_endpoint(setting: str, endpoint: Endpoint, found: Findings) -> None:

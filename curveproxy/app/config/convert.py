@@ -4,9 +4,10 @@ cattrs collects all errors of a tree. Nothing here knows the meaning of a settin
 """
 
 import difflib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -36,11 +37,14 @@ KINDS = {
 }
 
 
-def converter(directory: Path, texts: dict[type, Callable[[str], Any]]) -> cattrs.Converter:
+def converter(
+    directory: Path, texts: Mapping[type, Callable[[str], Any]], optional: Collection[type] = ()
+) -> cattrs.Converter:
     """A converter that accepts a value of the very type only, except that a whole number is a number too.
 
     directory: what relative paths are relative to.
-    texts: for types that are written as strings, their readers, which raise ValueError with a sentence.
+    texts: for types that are written as strings, their readers, which raise ValueError with a sentence; optional: those
+    of which "" is none, where there may be none.
     """
     result = cattrs.Converter(forbid_extra_keys=True, detailed_validation=True)
     for exact, wanted in ((bool, "true or false"), (int, "a whole number"), (float, "a number"), (str, "a string")):
@@ -50,7 +54,7 @@ def converter(directory: Path, texts: dict[type, Callable[[str], Any]]) -> cattr
     result.register_structure_hook(StrEnum, _choice)
     for kind, read in {**texts, Path: directory.joinpath}.items():
         result.register_structure_hook(kind, _text(read))
-        result.register_structure_hook(kind | None, _text(read))
+        result.register_structure_hook(kind | None, _text(partial(_unless_empty, read) if kind in optional else read))
     return result
 
 
@@ -80,6 +84,10 @@ def _text(read: Callable[[str], Any]) -> Callable[[Any, Any], Any]:
         return read(value)
 
     return hook
+
+
+def _unless_empty(read: Callable[[str], T], text: str) -> T | None:
+    return read(text) if text else None
 
 
 def _choice(value: Any, kind: type[StrEnum]) -> StrEnum:
@@ -116,6 +124,9 @@ def _table(cls: Any, within: cattrs.Converter) -> Callable[[Any, Any], Any]:
     def hook(value: Any, _: object) -> Any:
         if not isinstance(value, dict):
             hint = ": write it once, in single brackets" if isinstance(value, list) else ""
+            required = [attribute.name for attribute in attrs.fields(cls) if attribute.default is attrs.NOTHING]
+            if isinstance(value, str) and len(required) == 1:
+                hint = f': write {{ {required[0]} = "..." }}'
             raise TypeError(f"a table is wanted, not {_described(value)}{hint}")
         return inner(value, cls)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import attrs
 import cattrs
-from cattrs.gen import make_dict_unstructure_fn
+from cattrs.gen import make_dict_unstructure_fn, override
 
 from curveproxy.app.config.certificates import reason
 from curveproxy.app.config.convert import Complaint, complaints, converter, readable
@@ -25,12 +25,15 @@ from curveproxy.app.config.schema import (
     ServiceConfig,
     parse_endpoint,
 )
+from curveproxy.app.config.signed import AuthorityKey, ClientCertificate, RevokedFile, ServerCertificate
 from curveproxy.app.config.validate import validate
 from curveproxy.proxy.net.endpoint import Endpoint, Network
 from curveproxy.wire import z85
 
 # TOML has no numbers that begin with 0.
 BARE_MODE = re.compile(rb"^\s*socket_mode\s*=\s*0[0-7]", re.M)
+# Files about certificates, which are written as their names.
+SIGNED_FILES = (AuthorityKey, RevokedFile, ServerCertificate, ClientCertificate)
 MODE_HINT = ': write a mode in quotes, as socket_mode = "0600"'
 
 
@@ -100,7 +103,9 @@ def inspect(
     wrong = [(place, what) for place, what in wrong if (place.rpartition(": ")[2], what) not in defaults]
     complete = needs_services and not any(place.startswith(("service", "egress")) for place in places)
     for place, sentence in validate(config, needs_services=complete, needs_keys=needs_keys):
-        if not any(other.startswith(place) for other in places):
+        # Whose authorities can not be read does not lack keys.
+        beside = place.replace(": server_keys", ": authorities")
+        if not any(other.startswith((place, beside)) for other in places):
             wrong.append((place, sentence))
     return config, [f"{place}: {sentence}" for place, sentence in wrong]
 
@@ -115,7 +120,9 @@ def _converted(tree: dict[str, Any], directory: Path) -> tuple[Config, list[Comp
             Network: Network.parse,
             SecretKey: partial(SecretKey.read, directory),
             RemoteKey: partial(RemoteKey.read, directory),
+            **{kind: partial(kind.read, directory) for kind in SIGNED_FILES},
         },
+        SIGNED_FILES,
     )
     try:
         return ours.structure(tree, Config), []
@@ -166,9 +173,15 @@ def tree_of(config: Config) -> dict[str, Any]:
     back.register_unstructure_hook(Path, str)
     back.register_unstructure_hook(PublicKey, lambda key: z85.encode(key.octets))
     back.register_unstructure_hook(SecretKey, lambda key: str(key.file))
+    for kind in SIGNED_FILES:
+        back.register_unstructure_hook(kind, lambda found: str(found.file))
     back.register_unstructure_hook(RemoteKey, lambda key: str(key.file) if key.file else z85.encode(key.octets))
     hook = make_dict_unstructure_fn(ClientsConfig, back, _cattrs_omit_if_default=True)
     back.register_unstructure_hook(ClientsConfig, hook)
+    absent: dict[str, Any] = {
+        each.name: override(omit_if_default=True) for each in attrs.fields(EgressConfig) if each.default is None
+    }
+    back.register_unstructure_hook(EgressConfig, make_dict_unstructure_fn(EgressConfig, back, **absent))
     tree: dict[str, Any] = back.unstructure(config)
     del tree["defaults"]
     return tree

@@ -12,6 +12,8 @@ from attrs.validators import and_, deep_iterable, ge, in_, le, lt
 
 from curveproxy.app.config.certificates import reason
 from curveproxy.app.config.keys import PublicKey, RemoteKey, SecretKey
+from curveproxy.app.config.signed import AuthorityKey, ClientCertificate, RevokedFile, ServerCertificate
+from curveproxy.policy.access.authorities import CLOCK_SKEW_SECONDS, MAX_DAYS, Authority
 from curveproxy.policy.limits import (
     MAX_HANDSHAKE_SECONDS,
     AdmissionLimits,
@@ -27,6 +29,8 @@ from curveproxy.proxy.settings import RefusalMode
 MAX_WORKERS = 256
 # As many handshakes a second as there may be, for clients that are all at one address.
 NO_RATE = 2**31
+# By how much clocks may be configured to differ.
+MAX_CLOCK_SKEW_SECONDS = 86400
 
 # Hosts that stand for all addresses of this machine.
 EVERYWHERE = ("*", "0.0.0.0", "::")
@@ -102,6 +106,35 @@ def _check_directory(_: object, __: object, path: Path | None) -> None:
         raise ValueError(f"{path} can not be listed: {reason(error)}") from None
 
 
+def _check_patterns(_: object, __: object, names: list[str]) -> None:
+    if not names:
+        raise ValueError("it is empty, and nothing that is signed would be believed: leave it out for any name")
+
+
+@frozen
+class AuthorityConfig:
+    """One of ``authorities``: whose certificates are believed.
+
+    names: patterns, of which the name of what it signs must fit one; max_days: how long that may be valid, 0 for any
+    time.
+    """
+
+    file: AuthorityKey
+    names: list[str] = field(factory=lambda: ["*"], validator=_check_patterns)
+    max_days: int = whole(0, least=0)
+
+    def authority(self, key: bytes) -> Authority:
+        """What is believed of it. key: that is in its file now."""
+        return Authority(self.file.name, key, tuple(self.names), self.max_days or None)
+
+
+@frozen
+class ClientAuthorityConfig(AuthorityConfig):
+    """One of clients: what it signs may be valid for a month, where nothing else is written."""
+
+    max_days: int = whole(MAX_DAYS, least=0)
+
+
 class AllowMode(StrEnum):
     """Whose keys are allowed: those on the list, or any."""
 
@@ -113,6 +146,7 @@ class AllowMode(StrEnum):
 class ClientsConfig:
     """``[service.clients]``: who may connect. Nobody by default: there must be a list, or ``allow = "any"``.
 
+    authorities: whose certificates are a list too; revoked: what is not believed of them any more.
     ``..._per_client``: limits of each client, unless its certificate says otherwise; 0 for no limit.
     idle_seconds, heartbeat_seconds: when a session without messages ends, and how often a client is sent a PING; 0 for
     never.
@@ -121,6 +155,9 @@ class ClientsConfig:
     allow: AllowMode = AllowMode.LISTED
     directory: Path | None = field(default=None, validator=_check_directory)
     keys: list[PublicKey] = field(factory=list)
+    authorities: list[ClientAuthorityConfig] = field(factory=list)
+    revoked: RevokedFile | None = None
+    clock_skew_seconds: int = whole(CLOCK_SKEW_SECONDS, least=0, most=MAX_CLOCK_SKEW_SECONDS)
     refusal: RefusalMode = RefusalMode.ERROR
     max_sessions_per_client: int = whole(0, least=0)
     messages_per_second_per_client: int = whole(0, least=0)
@@ -137,8 +174,13 @@ class ClientsConfig:
 
     @property
     def lists(self) -> tuple[object, ...]:
-        """The settings that decide who is listed."""
-        return self.allow, self.directory, self.keys
+        """The settings that decide who is listed. Without authorities no certificate is."""
+        return self.allow, self.directory, self.keys, bool(self.authorities)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing of it could let anybody in."""
+        return not (self.allow == AllowMode.ANY or self.directory is not None or self.keys or self.authorities)
 
 
 def _check_mode(_: object, __: object, text: str) -> None:
@@ -153,12 +195,13 @@ def _check_name(_: object, __: object, name: str) -> None:
 
 @frozen
 class ServiceConfig:
-    """``[[service]]``."""
+    """``[[service]]``. certificates: of its keys, for whoever asks."""
 
     name: str = field(validator=_check_name)
     listen: Endpoint
     backend: Endpoint
     secret_keys: list[SecretKey]
+    certificates: list[ServerCertificate] = field(factory=list)
     forward_identity: bool = False
     allow_remote_backend: bool = False
     backend_socket_type: str = field(default="", validator=in_(["", *(kind.decode() for kind in ZMTP1_COUNTERPARTS)]))
@@ -203,13 +246,24 @@ class EgressLimits:
 
 @frozen
 class EgressConfig:
-    """``[[egress]]``. secret_key: None only while there is none yet."""
+    """``[[egress]]``. secret_key: None only while there is none yet.
+
+    authorities: whose certificates tell the keys of the remotes, in place of ``server_keys``; revoked: what is not
+    believed of them any more; server_name: what a remote must be called there, empty for the host of its endpoint.
+    server_certificate: where it is not asked for; certificate: ours.
+    """
 
     name: str = field(validator=_check_name)
     listen: Endpoint
     remote: list[Endpoint] = field(factory=list)
     server_keys: list[RemoteKey] = field(factory=list)
     secret_key: SecretKey | None = None
+    authorities: list[AuthorityConfig] = field(factory=list)
+    revoked: RevokedFile | None = None
+    clock_skew_seconds: int = whole(CLOCK_SKEW_SECONDS, least=0, most=MAX_CLOCK_SKEW_SECONDS)
+    server_name: str = ""
+    server_certificate: ServerCertificate | None = None
+    certificate: ClientCertificate | None = None
     allow_remote_clients: bool = False
     client_socket_type: str = field(default="", validator=in_(["", *(kind.decode() for kind in ZMTP1_COUNTERPARTS)]))
     socket_mode: str = field(default="0600", validator=_check_mode)
@@ -267,9 +321,11 @@ TABLES = {
     "[process]": ProcessConfig,
     "[[service]]": ServiceConfig,
     "[service.clients]": ClientsConfig,
+    "[[service.clients.authorities]]": ClientAuthorityConfig,
     "[service.admission]": AdmissionLimits,
     "[service.messages]": MessageLimits,
     "[[egress]]": EgressConfig,
+    "[[egress.authorities]]": AuthorityConfig,
     "[egress.limits]": EgressLimits,
     "[egress.messages]": MessageLimits,
 }

@@ -5,8 +5,9 @@ from collections.abc import Iterator
 
 from curveproxy.app.config.convert import Complaint
 from curveproxy.app.config.places import is_elsewhere, is_reached_at, is_same, objection
-from curveproxy.app.config.schema import AllowMode, Config, EgressConfig, ProcessConfig, ServiceConfig
+from curveproxy.app.config.schema import Config, EgressConfig, ProcessConfig, ServiceConfig
 from curveproxy.app.config.validate_egress import check_egress
+from curveproxy.app.config.validate_trust import check_answers, check_certificates, check_clients
 from curveproxy.policy.limits import MessageLimits, OnInvalid, RecordsMode
 from curveproxy.proxy.net.endpoint import Endpoint
 from curveproxy.wire.codec.suites import Suite, suites_named
@@ -27,6 +28,7 @@ def validate(config: Config, *, needs_services: bool, needs_keys: bool) -> Itera
             yield place, f"there are {names.pop(table.name)} of that name"
     yield from _check_addresses(config)
     yield from _check_shared(config.service)
+    yield from check_answers(config.service)
     for place, table in _by_place(config):
         for setting, sentence in _check_table(table, config, needs_keys=needs_keys):
             yield f"{place}: {setting}", sentence
@@ -69,8 +71,9 @@ def _check_service(service: ServiceConfig, *, needs_keys: bool) -> Iterator[tupl
     if needs_keys and not service.secret_keys:
         yield "secret_keys", 'there is none: make one by "curveproxy keygen server"'
     yield from _check_balancers(service)
-    clients = service.clients
-    if clients.allow == AllowMode.LISTED and clients.directory is None and not clients.keys:
+    yield from check_certificates(service)
+    yield from check_clients(service)
+    if service.clients.is_empty:
         hint = 'add directory = "clients", or keys = ["..."], or allow = "any"'
         yield "clients", f"nobody is listed: {hint}"
     yield from (("backend", sentence) for sentence in _check_backend(service))

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from curveproxy.app.config.places import is_here, is_reached_at, objection
 from curveproxy.app.config.schema import Config, EgressConfig
+from curveproxy.app.config.validate_trust import check_remotes_trust
 from curveproxy.proxy.net.endpoint import Endpoint
 
 OWN = "the remote's public key is wanted, as its operator has it"
@@ -26,6 +27,7 @@ def check_egress(egress: EgressConfig, config: Config, *, needs_keys: bool) -> I
         if count > 1
     )
     yield from _check_keys(egress, needs_keys=needs_keys)
+    yield from check_remotes_trust(egress)
     if egress.listen.transport == "tcp" and egress.allow_uids:
         yield "allow_uids", "it is for ipc alone: on tcp nobody tells whose process it is"
     if not egress.has_path and egress.socket_mode != "0600":
@@ -49,8 +51,9 @@ def _check_remote(remote: Endpoint, egress: EgressConfig, config: Config) -> str
 def _check_keys(egress: EgressConfig, *, needs_keys: bool) -> Iterator[tuple[str, str]]:
     if needs_keys and egress.secret_key is None:
         yield "secret_key", 'there is none: make one by "curveproxy keygen NAME", and give the remote NAME.key'
-    if not egress.server_keys:
-        yield "server_keys", "there is none: write the remote's public key, in Z85 or as the name of its .key file"
+    if not egress.server_keys and not egress.authorities:
+        hint = "write the remote's public key, in Z85 or as the name of its .key file, or authorities that sign it"
+        yield "server_keys", f"there is none: {hint}"
     own = egress.secret_key.pair if egress.secret_key is not None else None
     for number, key in enumerate(egress.server_keys):
         if own is not None and key.octets == own.public:

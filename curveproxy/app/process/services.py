@@ -3,9 +3,10 @@
 from collections.abc import Callable, Mapping
 from functools import partial
 from math import inf
+from typing import Any
 
 import trio
-from attrs import define, field
+from attrs import define, evolve, field
 
 from curveproxy.app.config.schema import Config
 from curveproxy.app.observe.events import ServiceObserver
@@ -13,7 +14,7 @@ from curveproxy.app.observe.history import EventHistory
 from curveproxy.app.observe.log import SILENT, Log
 from curveproxy.app.observe.metrics import Metrics
 from curveproxy.app.process.tables import EgressTable, ServiceTable, Table
-from curveproxy.app.watch.clients import Clients
+from curveproxy.app.watch.files import Watched
 from curveproxy.policy.access.access_list import AccessList
 from curveproxy.policy.limits import WorkerShare
 from curveproxy.proxy.server import Server
@@ -26,7 +27,7 @@ NAMES_MAX = 20
 FEWER_HINT = "descriptors allow no more, of all services together: raise the hard limit (LimitNOFILE, ulimit -n)"
 # Where one part in so many of the configured sessions is left, or less, that is a warning.
 FEW_SHARE = 16
-EGRESS_KEYS = "egress keys changed"
+EGRESS_KEYS, TRUST_CHANGED = "egress keys changed", "authorities or revocations changed"
 # libzmq connects again by itself.
 COMES_AGAIN = "its client may come again: take its key off the list to keep it out"
 
@@ -164,11 +165,12 @@ class ServiceManager:
                 if self._share.index == 0:
                     nursery.start_soon(each.observer.watch_clock, lambda: each.skew)
                 nursery.start_soon(each.observer.history.keep, partial(self._server.figures_of, each.service))
-                apply_keys = partial(self._apply_keys, each)
-                nursery.start_soon(each.table.key_files.watch, partial(self._guarded, each, apply_keys))
-                if (clients := each.table.clients) is not None:
-                    apply_clients = partial(self._apply_clients, each, clients)
-                    nursery.start_soon(clients.watch, partial(self._guarded, each, apply_clients))
+                for files in each.table.key_files:
+                    apply_keys = partial(self._apply_keys, each, files)
+                    nursery.start_soon(files.watch, partial(self._guarded, each, apply_keys))
+                for files in each.table.list_files:
+                    apply_lists = partial(self._apply_lists, each, files)
+                    nursery.start_soon(files.watch, partial(self._guarded, each, apply_lists))
 
     @staticmethod
     def _guarded(each: RunningService, apply: Callable[[], None]) -> None:
@@ -177,18 +179,27 @@ class ServiceManager:
         except Exception as error:  # the boundary: the next change of the files is applied again
             each.observer.unexpected(error)
 
-    def _apply_clients(self, each: RunningService, clients: Clients) -> None:
-        log = self._log.bind(service=each.table.name)
-        if clients.list != each.clients:
-            before, now = _names(each.clients), _names(clients.list)
+    def _apply_lists(self, each: RunningService, files: Watched[Any]) -> None:
+        access = each.table.access
+        if access != each.clients:
+            self._log_lists(each.table, each.clients, access)
+            self._use_lists(each)
+        self._metrics.reload(success=not files.files.failed)
+
+    def _log_lists(self, table: Table, former: AccessList, access: AccessList) -> None:
+        log = self._log.bind(service=table.name)
+        if access.trust != former.trust:
+            log.info(TRUST_CHANGED, **table.let_in)
+        if evolve(access, trust=former.trust) != former:
+            before, now = _names(former), _names(access)
             moved = {"came": _some(now - before), "went": _some(before - now)}
             facts = {fact: names for fact, names in moved.items() if names}
-            log.info("client list changed", clients=len(clients.list.names), **facts)
-            clients.warn_if_empty()
-            self._use_lists(each)
-        self._metrics.reload(success=not clients.files.failed)
+            signed = {"certificates": len(access.certified)} if access.certified or former.certified else {}
+            log.info("client list changed", clients=len(access.names), **signed, **facts)
+        if table.clients is not None:
+            table.clients.warn_if_empty()
 
-    def _apply_keys(self, each: RunningService) -> None:
+    def _apply_keys(self, each: RunningService, files: Watched[Any]) -> None:
         table, log = each.table, self._log.bind(service=each.table.name)
         settings = table.settings(self._share)
         if settings != each.settings:
@@ -196,7 +207,7 @@ class ServiceManager:
             self._use_lists(each)
             each.use_settings(settings)
             self._server.open({other.service: other.settings for other in self._running.values()})
-        self._metrics.reload(success=not table.key_files.files.failed)
+        self._metrics.reload(success=not files.files.failed)
 
     def _use_lists(self, each: RunningService) -> None:
         each.observer.configure(each.table.key_names, allow_any=each.table.allow_any)

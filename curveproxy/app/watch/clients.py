@@ -4,30 +4,36 @@ Any file there may be a certificate, for CZMQ gives them any name; but not one w
 A certificate's metadata may restrict its key: ``identity``, ``socket-types``, ``services``, ``topics``,
 ``publish-topics``, and limits of its own. A name there that is nearly one of these refuses the certificate: a
 misspelled restriction must not let anybody in.
+
+Where authorities are believed, certificates that they have signed lie among the keys, several of one key if need be.
 """
 
 import difflib
 import os
 import stat
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
 import attrs
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from curveproxy.app.config.certificates import PUBLIC_SUFFIX, KeyFileError, NoCertificateError, read_certificate
 from curveproxy.app.config.schema import AllowMode, ServiceConfig
+from curveproxy.app.config.signed import read_signed_of
 from curveproxy.app.observe.log import Notices
 from curveproxy.app.observe.text import suggestion
 from curveproxy.app.observe.troubles import NOBODY, NOBODY_HINT
 from curveproxy.app.watch.files import Files, Listing, Stamp, Watched
+from curveproxy.app.watch.trust import some, warn_of_flawed
 from curveproxy.policy.access.access_list import AccessList
+from curveproxy.policy.access.authorities import Trust
 from curveproxy.policy.access.terms import NO_TERMS, KeyTerms
 from curveproxy.policy.limits import ClientLimits
 from curveproxy.policy.metadata import is_safe_identity
 from curveproxy.policy.socket_types import known
-from curveproxy.wire.certificate import ANY_TOPIC, read_topics
+from curveproxy.wire.certificate import ANY_TOPIC, CLIENT, read_topics
+from curveproxy.wire.certificate import Certificate as SignedCertificate
 
 # Regular files, and those whose error says why they can not be read.
 FILES = {stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK}
@@ -51,26 +57,35 @@ PASSED_OVER, ASIDE_HINT = (
     "by its name it has been set aside: call it NAME.key",
 )
 NO_SERVICE = "a client is for a service that does not exist"
+BOTH, BOTH_HINT = (
+    "keys of clients are both listed and certified",
+    "they are what the list says, without an end: take the key off the list, and its certificate counts",
+)
 
 
 @frozen
 class Client:
     """What a certificate says of its owner. services: those that it may use; empty for all.
 
-    unknown: names in its metadata that mean nothing here.
+    unknown: names in its metadata that mean nothing here; signed: what an authority has signed, which is no entry of
+    the list by itself.
     """
 
     key: bytes
     terms: KeyTerms = NO_TERMS
     services: frozenset[str] = field(factory=frozenset)
     unknown: frozenset[str] = field(factory=frozenset)
+    signed: SignedCertificate | None = None
 
 
-def read_client(path: Path) -> Client:
-    """Read a client's certificate. Raises KeyFileError."""
+def read_client(path: Path, *, authorities: bool = False) -> Client:
+    """Read a client's certificate. authorities: whether there are any, who may have signed it. Raises KeyFileError."""
     certificate = read_certificate(path)
     if certificate.secret is not None:
         raise KeyFileError(f"{path} holds a secret key: leave it to its owner, and put the public half here")
+    if certificate.is_signed and authorities:
+        signed = read_signed_of(path, CLIENT)
+        return Client(signed.key, services=signed.services or frozenset(), signed=signed)
     if certificate.is_signed:  # as a key without an end it would let its owner in for ever
         hint = "this directory takes keys, and knows no authority: put the .key file here"
         raise KeyFileError(f"{path} is a certificate that an authority has signed: {hint}")
@@ -124,33 +139,45 @@ def client_name(file: str) -> str:
 
 
 class Clients(Watched[Client]):
-    """The clients of one service. list: as it is now."""
+    """The clients of one service. list: as it is now, without whom it trusts.
+
+    trust: tells whose certificates are believed now; with nobody there certificates are no files of this directory.
+    """
 
     _place = "clients directory"
 
     def __init__(
-        self, path: Path | None, keys: list[bytes], allow_any: bool, log: Notices, *, service: str = ""
+        self,
+        path: Path | None,
+        keys: list[bytes],
+        allow_any: bool,
+        log: Notices,
+        *,
+        service: str = "",
+        trust: Callable[[], Trust] = Trust,
     ) -> None:
         super().__init__(log)
+        self._trust = trust
         self._path, self._keys, self._allow_any, self._service = path, keys, allow_any, service
         self._services: Collection[str] = ()
         self.files = Files(self._read, log.warning, UNREADABLE)
         self._warned: set[str] = set()
         self._unknown: set[str] = set()
+        self._both: set[str] = set()
         self._changed()
 
     @classmethod
-    def of(cls, service: ServiceConfig, services: Collection[str], log: Notices) -> Self:
-        """The clients of a service of the configuration. services: the names of all."""
+    def of(cls, service: ServiceConfig, services: Collection[str], log: Notices, trust: Callable[[], Trust]) -> Self:
+        """The clients of a service of the configuration. services: the names of all; trust: whose certificates."""
         clients = service.clients
         keys = [key.octets for key in clients.keys]
-        found = cls(clients.directory, keys, clients.allow == AllowMode.ANY, log, service=service.name)
-        found.know_services(services)
+        found = cls(clients.directory, keys, clients.allow == AllowMode.ANY, log, service=service.name, trust=trust)
+        found.know(services, trust)
         return found
 
-    def know_services(self, names: Collection[str]) -> None:
-        """Set the names of all services, to find those in certificates that do not exist."""
-        self._services = names
+    def know(self, services: Collection[str], trust: Callable[[], Trust]) -> None:
+        """Set the names of all services, to find those in certificates that do not exist, and whom to ask for trust."""
+        self._services, self._trust = services, trust
 
     def load(self) -> AccessList:
         """Read the list, at the start."""
@@ -159,29 +186,46 @@ class Clients(Watched[Client]):
         return self.list
 
     def warn_if_empty(self) -> None:
-        if not self.list.names and not self._allow_any:
+        if evolve(self.list, trust=self._trust()).is_empty:
             self._log.warning(NOBODY, hint=NOBODY_HINT)
 
     def _changed(self) -> None:
         self._warn_of_twins()
         self._check_metadata()
+        signed = {name: each.signed for name, each in self._present().items() if each.signed is not None}
         names: dict[bytes, str | None] = dict.fromkeys(self._keys)
         terms = {}
         # Of two files with one key the first name counts.
-        for name, client in sorted(self._present().items(), reverse=True):
+        for name, client in sorted(self._keys_present().items(), reverse=True):
             if not client.services or self._service in client.services:
                 names[client.key] = client_name(name)
                 terms[client.key] = client.terms
         own = {key: each for key, each in terms.items() if each != NO_TERMS}
-        self.list = AccessList(names, self._allow_any, own)
+        certified: dict[bytes, tuple[bytes, ...]] = {}
+        for _, certificate in sorted(signed.items()):
+            certified[certificate.key] = (*certified.get(certificate.key, ()), certificate.text)
+        self.list = AccessList(names, self._allow_any, own, certified)
+        self._warn_of_signed(signed)
+
+    def _warn_of_signed(self, signed: Mapping[str, SignedCertificate]) -> None:
+        """Warn of certificates that have come and do not count."""
+        fresh = {name: each for name, each in signed.items() if name in self.files.fresh}
+        warn_of_flawed(fresh, self._trust(), self._log)
+        both = {name for name, each in signed.items() if each.key in self.list.names}
+        if new := sorted(both - self._both):
+            self._log.warning(BOTH, files=some(new), hint=BOTH_HINT)
+        self._both = both
 
     def _present(self) -> Mapping[str, Client]:
         return {name: entry.value for name, entry in self.files.entries.items() if entry.value is not None}
 
+    def _keys_present(self) -> Mapping[str, Client]:
+        return {name: client for name, client in self._present().items() if client.signed is None}
+
     def _warn_of_twins(self) -> None:
         """Warn of one key under two names, and of one name for two keys. The old name of a renamed file is missing."""
         fresh, first, named = self.files.fresh, dict[bytes, str](), dict[str, str]()
-        for name, client in sorted(self._present().items()) if fresh else ():
+        for name, client in sorted(self._keys_present().items()) if fresh else ():
             if self.files.entries[name].missing:
                 continue
             if (other := first.setdefault(client.key, name)) != name and fresh & {name, other}:
@@ -231,7 +275,7 @@ class Clients(Watched[Client]):
         """Raises KeyFileError, but not for what is no certificate, was none before, and is not named like one."""
         assert self._path is not None
         try:
-            return read_client(self._path / name)
+            return read_client(self._path / name, authorities=bool(self._trust().authorities))
         except NoCertificateError as error:
             if name.endswith(SUFFIXES) or name in self._present():
                 raise

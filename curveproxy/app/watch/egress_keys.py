@@ -43,6 +43,11 @@ class EgressKeys(Watched[KeyFile]):
         self._paths = {name: Path(name) for name in entries}
         self.files = Files(self._read, log.warning, "key of an egress can not be read", entries)
 
+    @property
+    def public(self) -> bytes:
+        """Our own public key."""
+        return self.own.public
+
     def _changed(self) -> None:
         present = {name: entry.value for name, entry in self.files.entries.items() if entry.value is not None}
         if gone := sorted(self._paths.keys() - present.keys()):

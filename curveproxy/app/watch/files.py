@@ -58,7 +58,7 @@ class Files(Generic[T]):
     """The contents of some files, by their listings.
 
     read: the value of the file of that name, None for none; raises KeyFileError.
-    unreadable: the event to warn of when it does, with a detail and a hint.
+    unreadable: the event to warn of when it does, with a detail and a hint; are_keys: for that hint.
     fresh: the files that were read after the last listing; failed: whether one of them could not be read.
     """
 
@@ -68,6 +68,7 @@ class Files(Generic[T]):
     entries: dict[str, Entry[T]] = field(factory=dict)
     fresh: set[str] = field(factory=set)
     failed: bool = False
+    are_keys: bool = True
 
     def update(self, listing: Listing) -> bool:
         """Follow a listing. Returns whether something may have changed.
@@ -98,7 +99,8 @@ class Files(Generic[T]):
         try:
             return self.read(name)
         except KeyFileError as error:
-            hint = "the key it had before stays valid" if before is not None else "the file is passed over"
+            stays = "the key it had before stays valid" if self.are_keys else "what it held before stays in force"
+            hint = stays if before is not None else "the file is passed over"
             self.warn(self.unreadable, detail=str(error), hint=hint)
             self.failed = True
             return before

@@ -21,7 +21,7 @@ from support.certificates import (
 from support.trust import TRUST
 from zmq.utils import z85
 
-from curveproxy.app.commands.certificates import SignOptions, look, read_signed, sign
+from curveproxy.app.commands.certificates import SignOptions, look, sign
 from curveproxy.app.commands.options import OptionsError
 from curveproxy.app.config.authorities import AuthorityFile, write_authority
 from curveproxy.app.config.certificates import KeyFileError, write_key_pair
@@ -271,17 +271,3 @@ def test_of_several_authorities_the_one_that_signed_is_told(desk: Desk) -> None:
 )
 def test_a_flaw_is_told_by_its_word(desk: Desk, text: bytes, now: float, flaw: str) -> None:
     assert seen(desk, text, desk.public_file, now=now) == (flaw, "")
-
-
-def test_what_is_revoked_must_be_what_was_signed(desk: Desk) -> None:
-    (path := desk.directory / "x.cert").write_bytes(certificate())
-    assert read_signed(path).serial == "9f86d081884c7d65"
-    path.write_bytes(certificate().replace(b"9f86", b"9f87"))
-    with pytest.raises(KeyFileError, match="signature: the signature is not of that text"):
-        read_signed(path)
-    path.write_bytes(b"whisper\n")
-    with pytest.raises(KeyFileError, match="malformed: line 1 is none of a certificate's") as caught:
-        read_signed(path)
-    assert "whisper" not in str(caught.value)
-    with pytest.raises(KeyFileError, match="can not be read: no such file"):
-        read_signed(desk.directory / "missing")

@@ -11,11 +11,14 @@ import attrs
 import pytest
 import structlog
 import trio
+from support.authority import authority
 
-from curveproxy.app.config.certificates import write_key_pair
+from curveproxy.app.config.certificates import read_certificate, write_key_pair
 from curveproxy.app.config.load import structure
+from curveproxy.app.config.signed import read_signed
 from curveproxy.app.observe.metrics import Metrics
-from curveproxy.app.process.services import NAMES_MAX, ServiceManager
+from curveproxy.app.process.services import NAMES_MAX, TRUST_CHANGED, ServiceManager
+from curveproxy.policy.access.access_list import AccessList
 from curveproxy.policy.limits import WHOLE, WorkerShare
 from curveproxy.proxy.net.listening import BindError
 from curveproxy.proxy.server import Server
@@ -56,8 +59,8 @@ async def services(
 class Running:
     """A manager whose configuration is applied again and again, and the lines of its log."""
 
-    def __init__(self, place: Path, nursery: trio.Nursery) -> None:
-        self.place, self.nursery, self.lines = place, nursery, Lines()
+    def __init__(self, place: Path, nursery: trio.Nursery, patch: pytest.MonkeyPatch) -> None:
+        self.place, self.nursery, self.lines, self.patch = place, nursery, Lines(), patch
 
         def keep(_: object, level: str, event: MutableMapping[str, Any]) -> str:
             self.lines.append({**event, "level": level})
@@ -86,9 +89,9 @@ class Running:
 
 
 @pytest.fixture
-async def running(tmp_path: Path) -> AsyncIterator[Running]:
+async def running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Running]:
     async with trio.open_nursery() as nursery:
-        found = Running(tmp_path, nursery)
+        found = Running(tmp_path, nursery, monkeypatch)
         nursery.start_soon(found.server.run)
         yield found
         nursery.cancel_scope.cancel()
@@ -168,6 +171,55 @@ async def test_keys_of_an_egress_that_are_replaced_are_in_force(running: Running
     write_key_pair(tmp_path / "new" / "orders.key_secret", other).rename(tmp_path / "orders.key")
     assert (await line(running.lines, "egress keys changed"))["server_keys"] == [z85.encode(other.public)]
     assert z85.encode(new.secret) not in repr(running.lines)
+
+
+async def test_certificates_that_are_replaced_are_in_force(running: Running, tmp_path: Path) -> None:
+    plant = authority(tmp_path)
+    alice, server = (read_certificate(tmp_path / f"{name}.key").public for name in ("alice", "server"))
+    ours, its = (
+        plant.sign(alice, tmp_path / "alice.cert"),
+        plant.sign(server, tmp_path / "server.cert", names="x"),
+    )
+    running.apply(egress(tmp_path, certificate="alice.cert"), service(certificates=["server.cert"]))
+    for path, key, name, event in (
+        (ours, alice, "far", "egress keys changed"),
+        (its, server, "orders", "server keys changed"),
+    ):
+        plant.sign(key, path, until=2 * 86400, **({"names": "x"} if name == "orders" else {}))
+        signed = read_signed(path)
+        assert (await line(running.lines, event))["certificates"] == [signed.serial]
+        settings = running.settings(name)
+        presented = settings.certificates[0] if settings.egress is None else settings.egress.certificate
+        assert presented == signed.text
+
+
+async def test_authorities_and_revocations_that_change_are_in_force(running: Running, tmp_path: Path) -> None:
+    plant, admitted, key = authority(tmp_path), list[AccessList](), b"k" * 32
+    (tmp_path / "clients").mkdir()
+    (tmp_path / "revoked").touch()
+    clients = {"directory": "clients", "authorities": [{"file": "plant-1.authority"}], "revoked": "revoked"}
+    running.apply(service(clients=clients))
+    found = running.server.services[0]
+
+    def admit(clients: AccessList) -> None:
+        admitted.append(clients)
+
+    running.patch.setattr(found, "admit", admit)
+    plant.sign(key, tmp_path / "clients" / "desk-7.cert")
+    changed = await line(running.lines, "client list changed")
+    assert (changed["clients"], changed["certificates"]) == (0, 1)
+    assert list(admitted[-1].certified) == [key]
+    with (tmp_path / "revoked").open("a") as file:
+        file.write("name desk-7\n")
+    changed = await line(running.lines, TRUST_CHANGED)
+    assert (changed["authorities"], changed["revocations"]) == (["plant-1"], 1)
+    assert admitted[-1].trust.revocations.names == {"desk-7"}
+    assert admitted[-1].verified is admitted[0].verified
+    running.lines.clear()
+    authority(tmp_path, "later").file.rename(plant.file)
+    await line(running.lines, TRUST_CHANGED)
+    assert [each.key for each in admitted[-1].trust.authorities] != [plant.key]
+    assert running.events("nobody can connect") == []
 
 
 async def line(lines: Lines, event: str) -> MutableMapping[str, Any]:

@@ -1,15 +1,20 @@
 """A table with its key files is the settings of a service."""
 
+import json
 from pathlib import Path
 
 import attrs
 import structlog
+from support.authority import SignsHere, authority
 
 from curveproxy.app.config.certificates import write_key_pair
 from curveproxy.app.config.load import structure, tree_of
 from curveproxy.app.config.schema import Config
+from curveproxy.app.config.signed import read_signed
 from curveproxy.app.observe.log import Log
 from curveproxy.app.process.tables import EgressTable, ServiceTable
+from curveproxy.policy.access.authorities import MAX_DAYS, Authority, Trust
+from curveproxy.policy.access.revocations import Revocations
 from curveproxy.policy.limits import WHOLE, MessageLimits, WorkerShare
 from curveproxy.proxy.net.endpoint import Endpoint
 from curveproxy.proxy.settings import EgressSettings, RefusalMode, ServiceKind
@@ -103,3 +108,78 @@ def test_a_list_of_clients_that_is_still_wanted_is_kept(tmp_path: Path) -> None:
     assert ServiceTable(service, ["orders"], LOG, egress).clients is not table.clients
     assert table.settings(WHOLE).kind == ServiceKind.INGRESS
     assert table.key_names == {REMOTE.public: "orders"}
+
+
+def certified(place: Path) -> tuple[SignsHere, Config]:
+    """The same, believing an authority that has signed all three keys."""
+    before, plant = config(place), authority(place)
+    (place / "revoked").write_text("name desk-8\n")
+    plant.sign(OWN.public, place / "alice.cert")
+    plant.sign(REMOTE.public, place / "orders.cert", names="orders")
+    tree = tree_of(before)
+    tree["egress"][0] |= {
+        "authorities": [{"file": "plant-1.authority"}],
+        "server_keys": [],
+        "certificate": "alice.cert",
+    }
+    tree["egress"][0] |= {"server_certificate": "orders.cert", "server_name": "orders", "revoked": "revoked"}
+    tree["service"][0] |= {"certificates": ["orders.cert"]}
+    trusting = {"authorities": [{"file": "plant-1.authority", "names": ["desk-*"]}], "revoked": "revoked"}
+    tree["service"][0]["clients"] |= trusting | {"clock_skew_seconds": 5}
+    return plant, structure(tree, place)
+
+
+def test_a_table_has_the_authorities_and_certificates_that_it_names(tmp_path: Path) -> None:
+    plant, found = certified(tmp_path)
+    table = ServiceTable(found.service[0], ["orders"], LOG, None)
+    revocations = Revocations(names=frozenset({"desk-8"}))
+    own = read_signed(tmp_path / "orders.cert")
+    assert table.access.trust == Trust((Authority("plant-1", plant.key, ("desk-*",), MAX_DAYS),), revocations, 5)
+    assert table.settings(WHOLE).certificates == (own.text,)
+    assert table.let_in == {"clients": "any", "authorities": ["plant-1"], "revocations": 1}
+    assert table.keys_in_force == {"server_keys": [z85.encode(REMOTE.public)], "certificates": [own.serial]}
+    far = EgressTable(found.egress[0], LOG)
+    settings, ours = far.settings(WHOLE).egress, read_signed(tmp_path / "alice.cert")
+    assert settings is not None
+    assert settings.trust == Trust((Authority("plant-1", plant.key),), revocations)
+    assert (settings.server_keys, settings.server_name) == ((), "orders")
+    assert (settings.server_certificate, settings.certificate) == (own.text, ours.text)
+    assert far.keys_in_force == {
+        "public_key": z85.encode(OWN.public),
+        "certificates": [ours.serial],
+        "authorities": ["plant-1"],
+        "revocations": 1,
+    }
+    assert (far.list_files, len(far.key_files), len(table.key_files), len(table.list_files)) == ((), 4, 2, 2)
+
+
+def test_a_worker_is_told_of_authorities_and_certificates(tmp_path: Path) -> None:
+    _, found = certified(tmp_path)
+    again = structure(json.loads(json.dumps(tree_of(found))), Path())
+    assert (again.service, again.egress) == (found.service, found.egress)
+
+
+def test_what_was_found_good_is_handed_on_from_table_to_table(tmp_path: Path) -> None:
+    service = certified(tmp_path)[1].service[0]
+    table = ServiceTable(service, ["orders"], LOG, None)
+    other = attrs.evolve(service, clients=attrs.evolve(service.clients, authorities=[], revoked=None))
+    later = ServiceTable(other, ["orders"], LOG, table)
+    assert later.access.verified is table.access.verified
+    assert later.access.trust == Trust(skew=5)
+    assert later.clients is not table.clients, "certificates among the keys count no more"
+
+
+def test_a_certificate_of_another_key_is_not_presented(tmp_path: Path) -> None:
+    plant, found = certified(tmp_path)
+    far, service = EgressTable(found.egress[0], LOG), ServiceTable(found.service[0], ["orders"], LOG, None)
+    before = far.settings(WHOLE), service.settings(WHOLE)
+    plant.sign(INLINE.public, tmp_path / "alice.cert")
+    plant.sign(INLINE.public, tmp_path / "orders.cert", names="orders")
+    for files in (*far.key_files, *service.key_files):
+        files.refresh()
+    now = far.settings(WHOLE), service.settings(WHOLE)
+    assert now[1] == before[1], "its key has not been replaced yet"
+    assert now[0].egress is not None
+    assert before[0].egress is not None
+    assert now[0].egress.certificate == before[0].egress.certificate
+    assert now[0].egress.server_certificate == read_signed(tmp_path / "orders.cert").text

@@ -13,14 +13,19 @@ import trio
 import zmq.auth
 from hypothesis import given
 from hypothesis import strategies as st
+from support.authority import authority, key_file
 from support.certificates import certificate
 
 from curveproxy.app.config.certificates import KeyFileError, write_key_pair
-from curveproxy.app.watch.clients import UNREADABLE, Client, Clients, read_client
+from curveproxy.app.config.signed import read_signed
+from curveproxy.app.watch.clients import BOTH, NO_SERVICE, UNREADABLE, Client, Clients, read_client
 from curveproxy.app.watch.files import Stamp
+from curveproxy.app.watch.trust import FLAWED
 from curveproxy.policy.access.access_list import AccessList
+from curveproxy.policy.access.authorities import Authority, Trust
 from curveproxy.policy.access.terms import NO_TERMS, Bearer, KeyTerms
 from curveproxy.wire import z85
+from curveproxy.wire.certificate import read_untrusted
 from curveproxy.wire.curve.keys import KeyPair
 
 A, B = b"a" * 32, b"b" * 32
@@ -292,7 +297,7 @@ def test_a_client_for_a_service_that_does_not_exist_is_told(tmp_path: Path) -> N
     log = Log()
     key = written(tmp_path / "alice.key", '    services = "ordres, prices"\n')
     clients = Clients(tmp_path, [], False, log, service="prices")
-    clients.know_services(["orders", "prices"])
+    clients.know(["orders", "prices"], Trust)
     assert clients.load().names == {key: "alice"}
     assert log.lines == ["a client is for a service that does not exist"]
 
@@ -441,3 +446,61 @@ def test_a_signed_certificate_is_no_key_without_an_end(tmp_path: Path, name: str
         read_client(tmp_path / name)
     written(tmp_path / "plain.cert")
     assert set(Clients(tmp_path, [], False, log).load().names.values()) == {"plain"}
+
+
+def certified(clients: Clients) -> Mapping[bytes, list[str]]:
+    """The names in the certificates that count, by their keys."""
+    return {key: [read_untrusted(text).name for text in texts] for key, texts in clients.list.certified.items()}
+
+
+def test_certificates_of_an_authority_that_is_listed_lie_among_the_keys(tmp_path: Path) -> None:
+    plant, log, place = authority(tmp_path), Log(), tmp_path / "clients"
+    place.mkdir()
+    key = key_file(tmp_path / "desk-7.key_secret").public
+    plant.sign(key, place / "desk-7.cert", identity="me", services="orders")
+    plant.sign(key, place / "desk-7-next.cert", "desk-7", until=2 * 86400)
+    plant.sign(B, place / "till.key", services="orders")
+    clients = Clients(place, [], False, log, service="orders", trust=lambda: Trust([Authority("plant-1", plant.key)]))
+    assert clients.load().names == {}
+    assert certified(clients) == {key: ["desk-7", "desk-7"], B: ["till"]}
+    assert clients.list.certified[B] == (plant_text := read_signed(place / "till.key").text,)
+    assert b"#" not in plant_text
+    assert log.lines == [], "authorities are a list"
+    plant.sign(key, place / "desk-7.cert", "desk-7", until=3 * 86400)
+    (place / "desk-7-next.cert").unlink()
+    for _ in range(2):
+        clients.load()
+    assert certified(clients) == {key: ["desk-7"], B: ["till"]}
+    (place / "till.key").write_bytes(certificate(kind="server", names="x"))
+    clients.load()
+    assert certified(clients)[B] == ["till"], "the one that it held before stays"
+    assert log.lines == [UNREADABLE]
+
+
+def test_a_key_that_is_listed_and_certified_is_told(tmp_path: Path) -> None:
+    plant, log = authority(tmp_path), Log()
+    pair = key_file(tmp_path / "clients" / "desk-7.key_secret")
+    (place := tmp_path / "clients").joinpath("desk-7.key_secret").unlink()
+    clients = Clients(place, [], False, log, trust=lambda: Trust([Authority("plant-1", plant.key)]))
+    clients.load()
+    plant.sign(pair.public, place / "desk-7.cert")
+    for _ in range(2):
+        assert clients.load().names == {pair.public: "desk-7"}
+    assert certified(clients) == {pair.public: ["desk-7"]}
+    assert log.lines == [BOTH]
+    (place / "desk-7.key").unlink()
+    for _ in range(2):
+        clients.load()
+    assert (clients.list.names, log.lines) == ({}, [BOTH])
+
+
+def test_a_certificate_that_lets_nobody_in_is_told(tmp_path: Path) -> None:
+    plant, log = authority(tmp_path), Log()
+    (place := tmp_path / "clients").mkdir()
+    authority(tmp_path, "stranger").sign(A, place / "desk-7.cert")
+    plant.sign(A, place / "desk-8.cert", services="ordres")
+    clients = Clients(place, [], False, log)
+    clients.know(["orders"], lambda: Trust([Authority("plant-1", plant.key)]))
+    for _ in range(2):
+        clients.load()
+    assert log.lines == [NO_SERVICE, FLAWED]
