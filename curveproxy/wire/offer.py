@@ -60,9 +60,12 @@ def _written(suites: Sequence[Suite], pad_to: int) -> bytes:
     return bytes([VERSION, PADS if pad_to else 0, *suites])
 
 
-def with_offer(properties: Mapping[str, bytes], terms: Terms) -> dict[str, bytes]:
-    """A client's properties with the offer; without it where they leave too little room for an old server's buffer."""
-    offer = {NAME: terms.offer} if has_room(properties, terms) else {}
+def with_offer(properties: Mapping[str, bytes], terms: Terms, *, is_no_old: bool = False) -> dict[str, bytes]:
+    """A client's properties with the offer; without it where they leave too little room for an old server's buffer.
+
+    is_no_old: the server is none of those, by what else it is told.
+    """
+    offer = {NAME: terms.offer} if is_no_old or has_room(properties, terms) else {}
     return {**properties, **offer}
 
 

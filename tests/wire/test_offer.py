@@ -30,6 +30,7 @@ def test_an_offer_is_left_out_where_an_old_server_has_no_room_for_it(size: int, 
     offering = with_offer(said, BOTH)
     assert offering == (said | {NAME: BOTH.offer} if is_there else said)
     assert (len(metadata.encode(offering)) == 256) == (size == 193)
+    assert with_offer(said, BOTH, is_no_old=True) == said | {NAME: BOTH.offer}
 
 
 @pytest.mark.parametrize(

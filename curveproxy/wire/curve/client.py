@@ -86,9 +86,10 @@ class CurveInitiator(Initiator):
         self._metadata = metadata.encode(properties)
         self._terms: Terms | None = None
 
-    def offer_records(self, terms: Terms) -> None:
-        """Offer records, on these terms, before it starts."""
-        self._terms, self._metadata = terms, metadata.encode(with_offer(self._properties, terms))
+    def offer_records(self, terms: Terms, *, is_no_old: bool = False) -> None:
+        """Offer records, on these terms, before it starts. is_no_old: the server has room for any offer."""
+        self._terms = terms
+        self._metadata = metadata.encode(with_offer(self._properties, terms, is_no_old=is_no_old))
 
     def start(self) -> bytes:
         """The greeting, or its beginning. HELLO follows when the server's has been seen."""

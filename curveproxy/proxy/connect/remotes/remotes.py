@@ -5,6 +5,7 @@ from math import inf
 
 import trio
 
+from curveproxy.policy.metadata import CERTIFICATE
 from curveproxy.proxy.connect.address import address_text
 from curveproxy.proxy.connect.approach import Approach, Judgement, Progress, Then, fault_of
 from curveproxy.proxy.connect.attempt import AttemptError
@@ -53,6 +54,7 @@ class RemoteApproach(Approach):
         self._remote = remote
         self._keys, self._type, self._metadata = egress.keys, kind, metadata
         self._terms, self._needs_records = settings.record_terms, settings.requires_records
+        self._presented = {CERTIFICATE: egress.certificate} if egress.certificate else {}
         self._egress, self._seconds = egress, settings.admission.backend_connect_seconds
         self._server_keys = self._known_keys()
         self._inquiry: Inquiry | None = None  # that it waits for
@@ -131,11 +133,11 @@ class RemoteApproach(Approach):
             self._keys,
             KeyPair.generate(),
             sodium.randombytes(16),
-            self._metadata,
+            {**self._metadata, **self._presented},
             stepwise=self._unexplained is not None,
         )
         if self._terms is not None:
-            self._initiator.offer_records(self._terms)
+            self._initiator.offer_records(self._terms, is_no_old=bool(self._presented))
         return self._initiator
 
     def accept(self, negotiated: Negotiated) -> bytes | Judgement | None:
@@ -247,9 +249,10 @@ class Remotes:
 
     def misfit(self, metadata: Mapping[str, bytes]) -> RefusedError | None:
         """Nothing is known of them before they have answered, but what they must be offered has to have room."""
-        terms = self._settings.record_terms
-        if not self._settings.requires_records or terms is None or has_room(metadata, terms):
-            return None
+        terms, egress = self._settings.record_terms, self._settings.egress
+        assert egress is not None
+        if not self._settings.requires_records or terms is None or egress.certificate or has_room(metadata, terms):
+            return None  # who is presented a certificate is no old server
         return RefusedError(Outcome.METADATA, NO_ROOM)
 
     def takes_one(self, _metadata: Mapping[str, bytes]) -> bool | None:
@@ -268,5 +271,5 @@ def _asked(settings: ServiceSettings) -> tuple[object, ...]:
     """What decides how a dial ends."""
     egress, messages = settings.egress, settings.messages
     assert egress is not None
-    certified = egress.trust, egress.server_name, egress.server_certificate
+    certified = egress.trust, egress.server_name, egress.server_certificate, egress.certificate
     return egress.remotes, egress.server_keys, certified, egress.keys, messages.records, messages.record_suites

@@ -45,7 +45,7 @@ from curveproxy.wire.zmtp.frame import Dialect
 
 SERVER, OTHER, THIRD, OURS = (KeyPair.generate() for _ in range(4))
 CURVE = Keys(SERVER.public, SERVER.secret)
-RECORDS = "X-Curveproxy-Records"
+RECORDS, CERTIFICATE = "X-Curveproxy-Records", "X-Curveproxy-Certificate"
 V3 = Version(Dialect.V3, 1)
 Behaviour = Callable[[RawServer], object]
 
@@ -487,6 +487,21 @@ async def test_a_client_whose_offer_would_have_no_room_is_not_dialled_for_where_
             assert await at_work.serves(), "it is nobody else's fault"
 
 
+@pytest.mark.parametrize("records", [RecordsMode.AUTO, RecordsMode.REQUIRE])
+async def test_who_is_presented_a_certificate_is_offered_records_whatever_the_client_says(records: RecordsMode) -> None:
+    said: list[bytes] = []
+    client, text = DEALER | {"Identity": b"i" * 255}, b"the text of a certificate\n" * 78
+    limits = MessageLimits(records=records, record_suites=["xsalsa20-poly1305"])
+    with quietly(overheard(said, b"\x01\x00\x01")) as proxy:
+        presenting = evolve(egress(proxy.endpoint), certificate=text)
+        async with dialling(proxy.endpoint, egress=presenting, messages=limits) as at_work:
+            peer = await at_work.end(client)
+            assert isinstance(peer, Established)
+            assert isinstance(peer.security, Records)
+            at_work.dialer.take_back(peer.socket)
+    assert said == [zmtp.metadata(client | {CERTIFICATE: text, RECORDS: b"\x01\x00\x01"})]
+
+
 # --- several remotes
 
 
@@ -852,6 +867,8 @@ async def test_what_is_known_of_a_remote_is_kept_while_it_is_in_the_settings() -
     behind.approaches(DEALER)[0].failed()
     now = ServiceSettings("test", Endpoint("tcp", "*"), Endpoint("tcp", "127.0.0.1", 1), ())
     more = egress("tcp://127.0.0.1:1", "tcp://127.0.0.1:3")
+    assert behind.configure(evolve(now, egress=more))
+    assert behind.configure(evolve(now, egress=evolve(more, certificate=b"text"))), "it may be what they have missed"
     assert behind.configure(evolve(now, egress=more))
     assert [approach.endpoint.port for approach in behind.approaches(DEALER)] == [3, 1]
     assert not behind.configure(evolve(now, egress=evolve(more, socket_mode=0o660)))
