@@ -120,8 +120,17 @@ def certificate(directory: Path, name: str) -> Keys:
 
 
 def toml(table: str, values: Mapping[str, object]) -> str:
-    """One table of TOML: strings, numbers, truths and lists are written there as in JSON."""
-    return "\n".join([table, *(f"{name} = {json.dumps(value)}" for name, value in values.items()), "", ""])
+    """One table of TOML."""
+    return "\n".join([table, *(f"{name} = {_inline(value)}" for name, value in values.items()), "", ""])
+
+
+def _inline(value: object) -> str:
+    """A value of TOML: strings, numbers and truths are written there as in JSON."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{name} = {_inline(each)}" for name, each in value.items()) + "}"
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return "[" + ", ".join(map(_inline, value)) + "]"
+    return json.dumps(value)
 
 
 class Sidecar:

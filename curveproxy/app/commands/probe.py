@@ -183,7 +183,7 @@ class _Probe:
             properties[CERTIFICATE_PROPERTY] = self._sides.certificate
         transient, nonce = KeyPair.generate(), sodium.randombytes(16)
         peer = CurveInitiator(self._server, self._sides.keys, transient, nonce, properties, stepwise=stepwise)
-        peer.offer_records(Terms(available_suites()))
+        peer.offer_records(Terms(available_suites()), is_no_old=bool(self._sides.certificate))
         return peer
 
     async def _resolve(self) -> list[Address]:
