@@ -9,9 +9,9 @@ from pathlib import Path
 
 from attrs import field, frozen
 
-from curveproxy.app.commands.certificates import read_signed
 from curveproxy.app.config.authorities import read_authority
 from curveproxy.app.config.certificates import KeyFileError, parse_key, read_certificate, read_key_pair
+from curveproxy.app.config.signed import read_signed
 from curveproxy.policy.access.authorities import Authority, Trust
 from curveproxy.policy.access.known_server import Disbelief, KnownServer
 from curveproxy.proxy.net.endpoint import Endpoint
