@@ -47,8 +47,13 @@ class Lane(NamedTuple):
 
 
 @contextmanager
-def lanes(services: Mapping[str, Mapping[str, object]]) -> Iterator[dict[str, Lane]]:
-    """A running proxy with these services: name -> lane. What is not given of a service is TCP on a free port."""
+def lanes(
+    services: Mapping[str, Mapping[str, object]], metadata: Mapping[str, str] | None = None
+) -> Iterator[dict[str, Lane]]:
+    """A running proxy with these services: name -> lane. What is not given of a service is TCP on a free port.
+
+    metadata: of the key file of their client.
+    """
     config, backends = "", {}
     for name, given in services.items():
         backends[name] = str(given.get("backend", f"tcp://127.0.0.1:{free_port()}"))
@@ -56,6 +61,6 @@ def lanes(services: Mapping[str, Mapping[str, object]]) -> Iterator[dict[str, La
         config += toml("[[service]]", {"name": name, **default, **given})
         config += toml("[service.clients]", {"directory": "clients"}) + toml("[service.admission]", UNLIMITED)
     proxy = Sidecar(config)
-    keys = proxy.new_client("alice")
+    keys = proxy.new_client("alice", metadata)
     with proxy:
         yield {name: Lane(proxy, keys, name, backend) for name, backend in backends.items()}
