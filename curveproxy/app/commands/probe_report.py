@@ -7,6 +7,7 @@ import attrs
 from attrs import field, frozen
 from rich.console import Console
 
+from curveproxy.app.observe.hints import explained
 from curveproxy.app.observe.text import printable
 from curveproxy.reasons import ClientFailure, Outcome
 
@@ -37,11 +38,12 @@ class Failure:
 
     @property
     def cause(self) -> str:
-        return f"{self.reason.cause} ({self.detail})" if self.detail else self.reason.cause
+        cause = explained(self.reason, self.detail).cause
+        return f"{cause} ({self.detail})" if self.detail else cause
 
     @property
     def remedy(self) -> str:
-        return self.reason.remedy
+        return explained(self.reason, self.detail).remedy
 
 
 @frozen

@@ -10,10 +10,15 @@ _BY_FLAW = {str(Outcome.CERTIFICATE), str(Outcome.CERTIFICATE_EXPIRED)}
 _FLAWS = {str(flaw): flaw for flaw in CertificateFlaw}
 
 
-def hint_of(reason: Reasoned, detail: str) -> str:
-    """Cause and remedy. detail: in our own words."""
+def explained(reason: Reasoned, detail: str) -> Reasoned:
+    """Whose cause and remedy are told: the reason itself, or the flaw of the certificate. detail: in our own words."""
     if reason in _BY_FLAW:
         for word in re.split("[:;] ", detail):
             if word in _FLAWS:
-                return _FLAWS[word].hint
-    return reason.hint
+                return _FLAWS[word]
+    return reason
+
+
+def hint_of(reason: Reasoned, detail: str) -> str:
+    """Both in one line, for the log."""
+    return explained(reason, detail).hint

@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from curveproxy.app.commands.probe_report import Failure, Report, Step, conclude, show_step
-from curveproxy.reasons import ClientFailure, Outcome
+from curveproxy.reasons import CertificateFlaw, ClientFailure, Outcome
 
 STEP = Step("connect", 0.0015, "127.0.0.1:1")
 REFUSED = Failure("ready", 0.25, ClientFailure.REFUSED, "400")
@@ -45,6 +45,13 @@ def test_a_failure_has_its_cause_and_its_remedy(failure: Failure) -> None:
     assert found["failure"]["cause"].startswith(failure.reason.cause)
     assert failure.cause in shown(report)
     assert failure.remedy in shown(report)
+
+
+def test_of_a_certificate_the_flaw_has_cause_and_remedy() -> None:
+    failure = Failure("certificate", 0.1, ClientFailure.CERTIFICATE_EXPIRED, "expired: its clock or ours")
+    text = shown(Report("tcp://host:1", "REQ", "key", [STEP], {}, failure))
+    assert f"{CertificateFlaw.EXPIRED.cause} (expired: its clock or ours)" in text
+    assert CertificateFlaw.EXPIRED.remedy in text
 
 
 def test_steps_are_lines_with_their_milliseconds() -> None:
