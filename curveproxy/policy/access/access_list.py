@@ -104,7 +104,9 @@ class AccessList:
         better = self._prolonged(grant, found) if found is not None and found.flaw is None else None
         if better is not None and (flaw is not None or better.ends_at >= ends_at):
             return self._bound(bearer, better)
-        return _refused(flaw, "") if flaw is not None else self._bound(bearer, evolve(grant, ends_at=ends_at))
+        if flaw is not None:
+            return _refused(flaw, "")
+        return self._bound(bearer, grant if grant.ends_at == ends_at else evolve(grant, ends_at=ends_at))
 
     def renew(self, bearer: Bearer, grant: Grant, text: bytes, now: float) -> Decision:
         """Judge another certificate that an admitted client presents. Without a grant the one it had stays."""
@@ -136,7 +138,8 @@ class AccessList:
     @cached_property
     def _bound_identities(self) -> frozenset[bytes]:
         certified = self.certified.values() if self.trust.authorities else ()
-        lying = [read_untrusted(text).identity for texts in certified for text in texts]
+        # There may be thousands, of which few have one.
+        lying = [read_untrusted(text).identity for texts in certified for text in texts if b"\n    identity =" in text]
         return frozenset([*(terms.identity for terms in self.terms.values()), *lying]) - {b""}
 
     def _certified(self, bearer: Bearer, found: Finding, *, is_presented: bool) -> Decision:

@@ -119,7 +119,7 @@ class SessionTable:
                 session.revoke(Closed.EXPIRED if has_ended else Closed.REVOKED)
             elif decision.grant.has_other_topics(session.grant):
                 session.revoke()
-            else:
+            elif decision.grant is not session.grant:
                 self._use_grant(session, decision.grant)
         except Exception as error:  # the boundary: one session ends, and the others are judged
             session.failed(error)
