@@ -40,7 +40,7 @@ PUBLIC_ACTIONS = "whoever reaches the port can end sessions, and so can any site
 class Findings:
     """errors: why the proxy would not start, or not do what is written; warnings: what the operator may want so.
 
-    services, clients, authorities, egresses: how many there are.
+    services, clients, egresses: how many there are; authorities: the keys of those that are believed.
     place: of what is checked now, for the log that this stands for.
     """
 
@@ -48,7 +48,7 @@ class Findings:
     warnings: list[str] = field(factory=list)
     services: int = 0
     clients: int = 0
-    authorities: int = 0
+    authorities: set[bytes] = field(factory=set)
     egresses: int = 0
     place: str = ""
 
@@ -58,7 +58,7 @@ class Findings:
         parts = [(self.services, "service", "services"), (self.clients, "client key", "client keys")]
         shown = parts if self.services else []
         if self.authorities:
-            shown.append((self.authorities, "authority", "authorities"))
+            shown.append((len(self.authorities), "authority", "authorities"))
         if self.egresses:
             shown.append((self.egresses, "egress", "egresses"))
         return ", ".join(f"{number} {one if number == 1 else several}" for number, one, several in shown)
@@ -86,7 +86,7 @@ class Findings:
 
     def count_authorities(self, authorities: Sequence[AuthorityConfig]) -> None:
         """Add those of a service, or of an egress."""
-        self.authorities += len(authorities)
+        self.authorities.update(each.file.octets for each in authorities)
 
 
 def check(path: Path) -> Findings:

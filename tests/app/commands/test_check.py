@@ -6,8 +6,15 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from support.authority import SignsHere, authority
 from support.process import certificate, command, curveproxy
 
+from curveproxy.app.commands.check import Findings
+from curveproxy.app.commands.check import check as look
+from curveproxy.app.config.certificates import read_certificate
+from curveproxy.app.watch.clients import BOTH
+from curveproxy.app.watch.own_certificates import ENDED
+from curveproxy.app.watch.trust import FLAWED
 from curveproxy.policy.socket_types import DROPPING_HINT, PAIR_HINT
 
 SERVICE = """
@@ -229,3 +236,75 @@ def test_a_file_that_is_none(place: Path) -> None:
     assert check(place, "x = ")[::2] == (2, ["error: c.toml: not TOML: invalid value (at end of document)"])
     assert curveproxy("check", "missing.toml").returncode == 2
     assert "missing argument 'config'" in curveproxy("check").stderr.lower()
+
+
+@pytest.fixture
+def signed(place: Path) -> SignsHere:
+    """An authority that has signed both keys, and its revocation list."""
+    plant = authority(place)
+    server, alice = (read_certificate(place / file).public for file in ("server.key", "clients/alice.key"))
+    plant.sign(server, place / "server.cert", names="a.host")
+    plant.sign(alice, place / "alice.cert")
+    (place / "revoked").touch()
+    return plant
+
+
+CERTIFIED = SERVICE.replace("[service.clients]", "certificates = ['server.cert']\n[service.clients]") + (
+    "authorities = [{ file = 'plant-1.authority' }]\nrevoked = 'revoked'\n"
+)
+BELIEVING = EGRESS.replace(
+    'server_keys = ["clients/alice.key"]\nsecret_key = "server.key_secret"',
+    'authorities = [{ file = "plant-1.authority" }]\nsecret_key = "alice.key_secret"\ncertificate = "alice.cert"\n',
+)
+
+
+def findings(place: Path, text: str) -> Findings:
+    """What is found without a process."""
+    (place / "c.toml").write_text(text)
+    (place / "alice.key_secret").chmod(0o600)
+    return look(place / "c.toml")
+
+
+def test_authorities_are_counted_once_and_are_a_list(place: Path, signed: SignsHere) -> None:
+    found = findings(place, CERTIFIED + BELIEVING)
+    assert (found.errors, found.warnings) == ([], [])
+    assert found.counts == "1 service, 1 client key, 1 authority, 1 egress"
+    alone = findings(place, CERTIFIED.replace('directory = "clients"\n', ""))
+    assert (alone.counts, alone.warnings) == ("1 service, 0 client keys, 1 authority", [])
+
+
+def test_certificates_among_the_clients_that_do_not_count_are_told(place: Path, signed: SignsHere) -> None:
+    clients, key = place / "clients", bytes(range(32))
+    signed.sign(key, clients / "till.cert")
+    assert not findings(place, CERTIFIED).warnings
+    authority(place, "stranger").sign(key, clients / "lost.cert")
+    signed.sign(key, clients / "ended.cert", since=-7200, until=-3600)
+    signed.sign(read_certificate(clients / "alice.key").public, clients / "alice.cert")
+    found = findings(place, CERTIFIED)
+    assert [line.partition('"orders": ')[2].partition(": ")[0] for line in found.warnings] == [
+        f"{FLAWED} expired ['ended.cert']",
+        f"{FLAWED} authority ['lost.cert']",
+        f"{BOTH} ['alice.cert']",
+    ]
+    assert found.errors == []
+    (clients / "till.cert").write_bytes(signed.text(key, names="x"))
+    assert "till.cert is a server's certificate, and a client's is wanted" in findings(place, CERTIFIED).errors[0]
+
+
+def test_what_is_certified_and_would_not_be_believed_is_an_error(place: Path, signed: SignsHere) -> None:
+    server, alice = (read_certificate(place / file).public for file in ("server.key", "clients/alice.key"))
+    pinned = BELIEVING + "server_certificate = 'server.cert'\n"
+    assert findings(place, pinned).errors == []
+    [wrong] = findings(place, pinned.replace("a.host", "b.host")).errors
+    assert "server_certificate: service: it is not believed of b.host: " in wrong
+    assert findings(place, pinned.replace("a.host", "b.host") + "server_name = 'A.host'\n").errors == []
+    (place / "revoked").write_text("name server\n")
+    assert "server_certificate: revoked: " in findings(place, pinned + "revoked = 'revoked'\n").errors[0]
+    (place / "revoked").write_text("nonsense\n")
+    assert "revoked: revoked, line 1: " in findings(place, pinned + "revoked = 'revoked'\n").errors[0].replace(
+        f"{place}/", ""
+    )
+    for name, key, more in (("server", server, {"names": "a.host"}), ("alice", alice, {})):
+        signed.sign(key, place / f"{name}.cert", since=-7200, until=-3600, **more)
+    assert [ENDED in line for line in findings(place, pinned).errors] == [True, True]
+    assert [ENDED in line for line in findings(place, CERTIFIED.replace("revoked = 'revoked'\n", "")).errors] == [True]

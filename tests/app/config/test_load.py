@@ -30,7 +30,7 @@ def test_every_example_loads(place: Path, example: Path) -> None:
         assert egress.has_path
         assert egress.secret_key is not None
         assert egress.secret_key.file == place / "keys" / "alice.key_secret"
-        assert len(egress.server_keys) == 1
+        assert len(egress.server_keys) + len(egress.authorities) == 1
 
 
 def test_what_is_wrong_in_the_defaults_is_told_once(place: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from support.configuration import CLIENTS, EGRESS, SERVICE, complaints
 
 from curveproxy.app.config.load import load
-from curveproxy.app.config.schema import Config
+from curveproxy.app.config.schema import AuthorityConfig, ClientAuthorityConfig, Config
 
 ROOT = Path(__file__).parents[3]
 KEY = "x" * 40
@@ -43,6 +43,18 @@ def test_the_full_example_shows_every_setting_with_its_default(place: Path) -> N
         (type(load(full).admin), shown["admin"]),
     ]:
         assert not left_out(cls, table)
+
+
+def test_the_full_example_shows_what_stands_in_its_lists(place: Path) -> None:
+    """Where a list is empty by default, its comment has an entry."""
+    lines = (ROOT / "config" / "full.toml").read_text().splitlines()
+    entries = [line.partition("as ")[2].rpartition("]")[0] + "]" for line in lines if line.startswith("authorities")]
+    [shown], [of_egress] = (tomllib.loads(f"x = {entry}")["x"] for entry in entries)
+    assert of_egress.keys() <= {attribute.name for attribute in attrs.fields(AuthorityConfig)}
+    assert shown.keys() == {attribute.name for attribute in attrs.fields(ClientAuthorityConfig)}
+    assert shown["max_days"] == attrs.fields(ClientAuthorityConfig).max_days.default
+    (place / "c.toml").write_text(SERVICE + CLIENTS + f"authorities = {entries[0]}\n")
+    assert load(place / "c.toml").service[0].clients.authorities[0].names == ["desk-*"]
 
 
 @pytest.mark.parametrize(
