@@ -6,14 +6,15 @@ import shlex
 import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 from support.client import RawClient, answers
 from support.curve import Keys
+from support.local import Client
 from support.peer import Refused
-from support.process import ROOT, Sidecar, command, curveproxy, environment, toml, wait_until
+from support.process import ROOT, Sidecar, command, curveproxy, environment, free_port, toml, wait_until
 from support.service import RawService, echo
 
 TEXT = (ROOT / "docs" / "certificates.md").read_text()
@@ -201,3 +202,64 @@ def test_a_stolen_key_is_out_whatever_certificates_it_has() -> None:
         assert fleet.proxy.metric("curveproxy_certificates_total", service="orders", result="revoked") == 1
         with fleet.client(fleet.bob) as bob:
             assert answers(bob.handshake())
+
+
+# --- the server's key
+
+
+def test_a_server_s_key_is_rotated_and_no_egress_is_told() -> None:
+    """The egress and the service in one process."""
+    signing, (make, sign) = commands("Make an authority, and sign with it"), commands("The server's key")
+    with RawService(echo) as behind:
+        front = f"tcp://127.0.0.1:{free_port()}"
+        authorities = 'authorities = [{ file = "keys/plant-1.authority" }]\n'
+
+        def tables(*keys: str) -> str:
+            lists = {
+                "secret_keys": [f"keys/{key}.key_secret" for key in keys],
+                "certificates": [f"{key}.cert" for key in keys],
+            }
+            service = toml("[[service]]", {"name": "orders", "listen": front, "backend": behind.endpoint, **lists})
+            own = {"secret_key": "keys/desk-7.key_secret", "certificate": "desk-7.cert", "server_name": "orders"}
+            egress = toml("[[egress]]", {"name": "out", "listen": "tcp://127.0.0.1:0", "remote": [front], **own})
+            return f"{service}[service.clients]\n{authorities}{egress.rstrip()}\n{authorities}"
+
+        proxy = Sidecar(tables("orders"))
+        rest = "\n[admin]" + proxy.config.read_text().partition("\n[admin]")[2]
+        do(["curveproxy keygen desk-7 --directory keys", "curveproxy keygen orders --directory keys"], proxy.directory)
+        make_authority, _, sign_server, *_ = signing
+        do([make_authority, sign_server.replace(" orders.key", " keys/orders.key --out orders.cert")], proxy.directory)
+        signs = "curveproxy sign keys/desk-7.key --authority keys/plant-1.authority_secret --out desk-7.cert"
+        do([signs], proxy.directory)
+
+        def reload(*keys: str) -> None:
+            proxy.config.write_text(tables(*keys) + rest)
+            proxy.signal(signal.SIGHUP)
+            known = {key.removesuffix(".key_secret") for key in keys}
+            wait_until(lambda: keys_of(proxy) == known, f"its keys are {keys}")
+
+        with proxy, Client.to(proxy.endpoints["out"]) as before:
+            before.handshake()
+            do([make, sign], proxy.directory)
+            reload("orders", "orders-2")
+            reload("orders-2")
+            wait_until(lambda: gets_in(proxy), "the egress has asked again", 60)  # it does at most once in ten seconds
+            assert proxy.metric("curveproxy_server_key_handshakes_total", key="orders-2") >= 1
+            assert answers(before)
+
+
+def keys_of(proxy: Sidecar) -> set[str]:
+    """The names of its server keys."""
+    name = "curveproxy_server_key_handshakes_total"
+    return {
+        dict(labels)["key"]
+        for found, labels in proxy.metrics()
+        if found == name and dict(labels)["service"] == "orders"
+    }
+
+
+def gets_in(proxy: Sidecar) -> bool:
+    """Whether a client of the egress does."""
+    with suppress(EOFError, OSError), Client.to(proxy.endpoints["out"]) as client:
+        return answers(client.handshake())
+    return False
