@@ -5,15 +5,16 @@ and at what it stopped there must be that reason to stop.
 """
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from support import curve, zmtp
 from support.twins import copied, members_of, twin_named
 from support.zmtp import COMMAND, LONG, MORE, Frame, Malformed
 
+from curveproxy.policy.access.terms import NO_TERMS, KeyTerms
 from curveproxy.policy.limits import MessageLimits
-from curveproxy.policy.socket_types import PUBLISHERS, SENDERS
+from curveproxy.policy.socket_types import PUBLISHERS, SENDERS, SUBSCRIBERS
 from curveproxy.proxy.relay.commands import decide_untrusted
 from curveproxy.proxy.relay.filters.backend_filter import filter_for
 from curveproxy.proxy.relay.filters.legacy_pubsub import SubscriptionSink
@@ -454,12 +455,19 @@ def verdict(material: Material) -> None:
         assert found.answer == zmtp.command(b"PONG", zmtp.part(body, b"PING", 7, 23)[2:])
 
 
+TERMS = [
+    NO_TERMS,
+    KeyTerms(topics=(b"ab", b"t"), publish_topics=(b"x", b"\1a")),
+    KeyTerms(topics=(), publish_topics=()),
+]
+
+
 @target()
 def transformed_command(material: Material) -> None:
     """Both transforms pass a command on in a frame that is no longer than the one in which it came."""
     body, source, sink = some_command(material), some_side(material), some_side(material)
     limits, held = MessageLimits(), material.pick([0, 0, 0, 9])
-    the_filter = filter_for(sink, drops=True, xpub_messages=False)
+    the_filter = filter_for(sink, drops=True, xpub_messages=False, terms=material.pick(TERMS))
     opening = codec.CodecState(KEY, curve.FROM_CLIENT, 0, 1 << 20, held=held)
     sealing = codec.CodecState(KEY, curve.FROM_SERVER, 1, 1 << 20, held=held)
     opener = FilteringOpener(opening, source, sink, limits, PartialMessages(), the_filter)
@@ -473,9 +481,10 @@ def transformed_command(material: Material) -> None:
             continue
         transform.resolve(result, buffer, len(came), lambda: 0.0)
         assert result.start == len(came)
-        filtered = {Invalid.NOT_ACCEPTED, Invalid.NOT_SUBSCRIBED} if transform is opener else set()
+        filtered = {Invalid.NOT_ACCEPTED, Invalid.NOT_SUBSCRIBED, Invalid.TOPIC} if transform is opener else set()
         assert set(result.invalid) <= {Invalid.COMMAND, Invalid.TOO_LARGE} | filtered
         passed, is_sunk = bytes(result.output), isinstance(the_filter, SubscriptionSink) and transform is opener
+        assert result.off_topic == 0, "of one command"
         fates = bool(passed), bool(result.reply), bool(result.invalid)
         assert sum(fates) <= 1
         assert any(fates) or is_sunk or source.answers_ping
@@ -492,7 +501,7 @@ def transformed_command(material: Material) -> None:
         check_passed(frame, body, sink)
 
 
-FILTERED = (b"PUB", b"XPUB", b"PUSH", b"REQ", b"REP", b"RADIO")
+FILTERED = (b"PUB", b"XPUB", b"PUSH", b"REQ", b"REP", b"RADIO", b"SUB", b"XSUB")
 BODIES = (
     b"",
     b"\1a",
@@ -511,7 +520,8 @@ BODIES = (
 class Survivor:
     """A service of one age and type that asserts what libzmq does, over the messages that it is sent."""
 
-    def __init__(self, side: Capabilities, *, xpub_messages: bool) -> None:
+    def __init__(self, side: Capabilities, *, xpub_messages: bool, terms: KeyTerms) -> None:
+        self.terms = terms
         self.side, self.takes_messages = side, xpub_messages and side.socket_type == b"XPUB"
         self.subscribed = set[bytes]()
 
@@ -523,11 +533,16 @@ class Survivor:
             return self._published(message)
         if kind in SENDERS:
             return Invalid.NOT_ACCEPTED
+        if kind in SUBSCRIBERS and not self._may(is_first, self.terms.publish_topics):
+            return Invalid.TOPIC
         if is_old and kind == b"REQ" and (is_first or len(message) == 1):
             return Invalid.NOT_ACCEPTED
         if is_old and kind == b"REP" and b"" not in message[:-1]:
             return Invalid.NOT_ACCEPTED
         return None
+
+    def _may(self, topic: bytes, prefixes: Sequence[bytes] | None) -> bool:
+        return prefixes is None or any(topic[: len(each)] == each for each in prefixes)
 
     def _published(self, message: list[bytes]) -> Invalid | None:
         if any(part[:1] in (b"\0", b"\1") for part in message):
@@ -537,6 +552,8 @@ class Survivor:
             if len(subscription) > spec.SUBSCRIPTION_MAX:
                 return Invalid.TOO_LARGE
             lead, topic = subscription[0], subscription[1:]
+            if not self._may(topic, self.terms.topics):
+                return Invalid.TOPIC
             if lead == 0 and self.side.minor < 1 and topic not in self.subscribed:
                 return Invalid.NOT_SUBSCRIBED
             (self.subscribed.add if lead else self.subscribed.discard)(topic)
@@ -550,12 +567,13 @@ def filtering(material: Material) -> None:
     dialect = material.pick([Dialect.V3, Dialect.V2, Dialect.V1])
     side = Capabilities(material.number(1) if dialect == Dialect.V3 else 0, material.pick(FILTERED), dialect)
     drops, xpub_messages = material.flag(), material.flag()
-    the_filter = filter_for(side, drops=drops, xpub_messages=xpub_messages)
+    terms = material.pick(TERMS)
+    the_filter = filter_for(side, drops=drops, xpub_messages=xpub_messages, terms=terms)
     messages = [
         [material.pick(BODIES) for _ in range(1 + material.pick([0, 0, 0, 1, 2]))]
         for _ in range(1 + material.number(6))
     ]
-    survivor = Survivor(side, xpub_messages=xpub_messages)
+    survivor = Survivor(side, xpub_messages=xpub_messages, terms=terms)
     verdicts = [survivor.sent(message) for message in messages]
     if the_filter is None:
         assert verdicts == [None] * len(messages)
