@@ -52,6 +52,7 @@ def all_targets() -> dict[str, Target]:
         handshake,
         offers,
         plain_client,
+        presented,
         record_session,
         records,
         traffic,
