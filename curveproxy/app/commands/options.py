@@ -31,6 +31,9 @@ class RunOptions:
     remote: Sequence[str] = ()
     server_key: Sequence[str] = ()
     secret_key: Path | None = None
+    authority: Sequence[str] = ()
+    server_name: str | None = None
+    certificate: str | None = None
     clients: Path | None = None
     allow_any: bool = False
     admin: str | None = None
@@ -56,8 +59,12 @@ class RunOptions:
     def _objection_to_service(self) -> str | None:
         if self.server_key:
             return "--server-key is for --remote: our own key is --secret-key"
-        if self.clients is None and not self.allow_any:
-            return "nobody may connect: add --clients DIR, or --allow-any for everybody"
+        if self.server_name is not None:
+            return "--server-name is for --remote: what we are called is in our certificate"
+        if self.certificate is not None and self.secret_key is None:
+            return "--certificate is of a key that is kept: add --secret-key FILE"
+        if self.clients is None and not self.allow_any and not self.authority:
+            return "nobody may connect: add --clients DIR, or --allow-any for everybody, or --authority FILE"
         if self.clients is not None and self.allow_any:
             return "--clients and --allow-any: use one or the other"
         return None
@@ -68,8 +75,13 @@ class RunOptions:
             return (
                 f"{option} is for --backend: with --remote clients have no keys, and whoever reaches --listen is let in"
             )
-        if not self.server_key:
-            return "nothing tells the right remote from a false one: add --server-key KEY, its public key"
+        if self.server_key and self.authority:
+            return "--server-key and --authority: use one or the other"
+        if self.server_name is not None and not self.authority:
+            return "--server-name is for --authority: it is what the remote is called in its certificate"
+        if not self.server_key and not self.authority:
+            hint = "add --server-key KEY, its public key, or --authority FILE, of who has signed that"
+            return f"nothing tells the right remote from a false one: {hint}"
         if self.secret_key is None:
             return "the remote must know who we are: add --secret-key FILE, which is made if missing"
         return None
@@ -82,18 +94,25 @@ def config_of_options(options: RunOptions) -> tuple[Config, KeyPair]:
     """
     table: dict[str, Any] = {"name": options.name or "default", "listen": options.listen}
     tables: dict[str, Any] = {} if options.admin is None else {"admin": {"listen": options.admin}}
+    authorities = [{"file": file} for file in options.authority]
     if options.remote:
-        table |= {"remote": list(options.remote), "server_keys": list(options.server_key)}
+        table |= {"remote": list(options.remote), "server_keys": list(options.server_key), "authorities": authorities}
+        table |= {"server_name": options.server_name or "", "certificate": options.certificate or ""}
         loaded = structure(tables | {"egress": [table]}, Path.cwd(), needs_keys=False)
         key = _own_key(options.secret_key, "whoever runs the remote")
         loaded = attrs.evolve(loaded, egress=[attrs.evolve(loaded.egress[0], secret_key=key)])
         demand_valid(loaded)
         return loaded, key.pair
     table |= {"backend": options.backend, "secret_keys": []}
-    table["clients"] = {"allow": "any"} if options.allow_any else {"directory": str(options.clients)}
+    table["certificates"] = [] if options.certificate is None else [options.certificate]
+    table["clients"] = {"allow": "any" if options.allow_any else "listed", "authorities": authorities}
+    if options.clients is not None:
+        table["clients"]["directory"] = str(options.clients)
     loaded = structure(tables | {"service": [table]}, Path.cwd(), needs_keys=False)
     key = _own_key(options.secret_key, "the clients")
-    return attrs.evolve(loaded, service=[attrs.evolve(loaded.service[0], secret_keys=[key])]), key.pair
+    loaded = attrs.evolve(loaded, service=[attrs.evolve(loaded.service[0], secret_keys=[key])])
+    demand_valid(loaded)
+    return loaded, key.pair
 
 
 def _own_key(path: Path | None, others: str) -> SecretKey:

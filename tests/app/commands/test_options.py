@@ -5,6 +5,7 @@ from typing import Any
 
 import attrs
 import pytest
+from support.authority import authority, key_file
 
 from curveproxy.app.commands.options import OptionsError, RunOptions, admin_address, config_of_options
 from curveproxy.app.config.certificates import read_key_pair
@@ -87,6 +88,14 @@ BACKEND = LISTEN | {"backend": "tcp://a:1"}
         (False, REMOTES | {"server_key": ("x",), "secret_key": Path("x")}, None),
         (False, BACKEND | {"allow_any": True}, None),
         (True, {}, None),
+        (True, {"authority": ("x",)}, "a configuration file and --authority: use one or the other"),
+        (False, BACKEND | {"authority": ("x",)}, None),
+        (False, BACKEND | {"allow_any": True, "server_name": "x"}, "--server-name is for --remote: what we are called"),
+        (False, BACKEND | {"allow_any": True, "certificate": "x"}, "--certificate is of a key that is kept: add --sec"),
+        (False, BACKEND | {"authority": ("x",), "certificate": "x", "secret_key": Path("x")}, None),
+        (False, REMOTES | {"server_key": ("x",), "authority": ("x",)}, "--server-key and --authority: use one or the"),
+        (False, REMOTES | {"server_key": ("x",), "server_name": "x"}, "--server-name is for --authority: it is what t"),
+        (False, REMOTES | {"authority": ("x",), "server_name": "x", "secret_key": Path("x")}, None),
     ],
 )  # fmt: skip
 def test_options_that_do_not_go_together_get_a_sentence(
@@ -94,6 +103,26 @@ def test_options_that_do_not_go_together_get_a_sentence(
 ) -> None:
     found = RunOptions(**options).objection(has_file=has_file)
     assert found == sentence if found is None or sentence is None else found.startswith(sentence)
+
+
+def test_authorities_and_certificates_are_as_in_a_file(tmp_path: Path) -> None:
+    plant, secrets = authority(tmp_path), {name: tmp_path / f"{name}.key_secret" for name in ("server", "alice")}
+    keys = {name: key_file(secret).public for name, secret in secrets.items()}
+    files = {
+        "server": str(plant.sign(keys["server"], tmp_path / "server.cert", names="a.host")),
+        "alice": str(plant.sign(keys["alice"], tmp_path / "alice.cert")),
+    }
+    trusting: dict[str, Any] = {"authority": (str(plant.file),), "allow_any": False}
+    [service] = of_options(secrets["server"], certificate=files["server"], **trusting).service
+    assert ([each.file.name for each in service.clients.authorities], service.clients.directory) == (["plant-1"], None)
+    assert [each.certificate.key for each in service.certificates] == [keys["server"]]
+    remote = attrs.evolve(EGRESS, server_key=(), secret_key=secrets["alice"], server_name="x", **trusting)
+    [egress] = config_of_options(attrs.evolve(remote, certificate=files["alice"]))[0].egress
+    assert ([each.file.name for each in egress.authorities], egress.server_name) == (["plant-1"], "x")
+    assert egress.certificate is not None
+    assert egress.certificate.certificate.key == keys["alice"]
+    with pytest.raises(ConfigError, match=r"certificates\[0\]: .*server.cert is of no key among secret_keys"):
+        of_options(secrets["alice"], certificate=files["server"], **trusting)
 
 
 def test_a_key_without_a_file_is_another_each_time() -> None:
