@@ -11,7 +11,7 @@ from attrs import field, frozen
 
 from curveproxy.app.config.authorities import read_authority
 from curveproxy.app.config.certificates import KeyFileError, parse_key, read_certificate, read_key_pair
-from curveproxy.app.config.signed import read_signed
+from curveproxy.app.config.signed import read_signed_of
 from curveproxy.policy.access.authorities import Authority, Trust
 from curveproxy.policy.access.known_server import Disbelief, KnownServer
 from curveproxy.proxy.net.endpoint import Endpoint
@@ -131,9 +131,7 @@ def _client_keys(path: Path) -> KeyPair:
 
 def _certificate(path: Path, keys: KeyPair) -> Certificate:
     """The client's certificate, whose dates and authority are judged where it is presented. Raises KeyFileError."""
-    found = read_signed(path)
-    if found.kind != CLIENT:
-        raise KeyFileError(f"{path} is a {found.kind}'s certificate: a client presents one of its own")
+    found = read_signed_of(path, CLIENT)
     if found.key != keys.public:
         raise KeyFileError(f"{path} is the certificate of another key than --secret-key names")
     return found

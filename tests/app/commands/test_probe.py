@@ -229,6 +229,7 @@ def test_a_certificate_is_presented_to_the_server_alone(tmp_path: Path, capsys: 
         assert probe(evolve(options, certificate=file), as_json=True)
     capsys.readouterr()
     assert told[0]["X-Curveproxy-Certificate"] == file.read_bytes()
+    assert "X-Curveproxy-Records" in told[0], "records are offered all the same"
 
 
 @pytest.mark.parametrize(

@@ -104,7 +104,7 @@ WRONG: dict[str, tuple[Callable[[Files], dict[str, Any]], str]] = {
     "half a pair": (lambda files: {"server_key": ZEROS, "secret_key": files.server_key}, "a public key only"),
     "no authority": (lambda files: {"authority": [files.secret]}, "is not a file of an authority"),
     "a missing one": (lambda files: {"authority": [files.directory / "x"]}, "can not be read"),
-    "no certificate": (lambda files: {"server_key": ZEROS, "certificate": files.secret}, "unknown_field"),
+    "no certificate": (lambda files: {"server_key": ZEROS, "certificate": files.secret}, "no authority has signed"),
     "another key's": (
         lambda files: {"server_key": ZEROS, "certificate": files.file("x", issued(OTHER_KEY))},
         "of another key than --secret-key names",
