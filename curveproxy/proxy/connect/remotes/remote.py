@@ -26,6 +26,7 @@ class Remote:
     """One CURVE server, and what is remembered of it.
 
     server_key: the one that worked last, socket_type: what it said then; nothing before.
+    has_failed: no dial has succeeded since one came to nothing.
     wall_clock: Unix seconds.
     """
 
@@ -34,7 +35,7 @@ class Remote:
     ) -> None:
         self.target, self._host = Target(endpoint, allow_remote=True), endpoint.host
         self.server_key = self.socket_type = b""
-        self._failed, self._rests_until = False, -inf
+        self.has_failed, self._rests_until = False, -inf
         self._observer, self._connector, self._wall_clock = observer, connector, wall_clock
         self._known = KnownServer("")
         self._inquiry: Inquiry | None = None
@@ -42,7 +43,7 @@ class Remote:
 
     def rests(self, now: float) -> bool:
         """Whether it has failed, and others are tried first: one dial at a time finds out whether that has passed."""
-        return self._failed and now < self._rests_until
+        return self.has_failed and now < self._rests_until
 
     def begun(self, ends: float) -> None:
         """A dial begins with it, which must have ended then."""
@@ -50,11 +51,11 @@ class Remote:
 
     def failed(self, now: float, seconds: float) -> None:
         """A dial has come to nothing here, after ``seconds``."""
-        self._failed, self._rests_until = True, now + max(REST_SECONDS, REST_FACTOR * seconds)
+        self.has_failed, self._rests_until = True, now + max(REST_SECONDS, REST_FACTOR * seconds)
 
     def succeeded(self, server_key: bytes, socket_type: bytes) -> None:
         """It has taken a handshake with this key of its own, and has said this type."""
-        self._failed, self.server_key, self.socket_type = False, server_key, socket_type
+        self.has_failed, self.server_key, self.socket_type = False, server_key, socket_type
 
     # --- the key that a certificate tells
 

@@ -245,7 +245,10 @@ class Remotes:
         self._type.configure(settings)
         known = {each.target.endpoint: each for each in self._remotes}
         self._remotes = [known.get(endpoint) or self._new_remote(endpoint) for endpoint in settings.egress.remotes]
-        return _asked(before) != _asked(settings)
+        if _asked(before) != _asked(settings):
+            return True
+        # Certificates and lists of them are written anew now and then: that is news for who has failed by them.
+        return _certified(before) != _certified(settings) and any(each.has_failed for each in self._remotes)
 
     def misfit(self, metadata: Mapping[str, bytes]) -> RefusedError | None:
         """Nothing is known of them before they have answered, but what they must be offered has to have room."""
@@ -271,5 +274,11 @@ def _asked(settings: ServiceSettings) -> tuple[object, ...]:
     """What decides how a dial ends."""
     egress, messages = settings.egress, settings.messages
     assert egress is not None
-    certified = egress.trust, egress.server_name, egress.server_certificate, egress.certificate
-    return egress.remotes, egress.server_keys, certified, egress.keys, messages.records, messages.record_suites
+    return egress.remotes, egress.server_keys, egress.keys, messages.records, messages.record_suites
+
+
+def _certified(settings: ServiceSettings) -> tuple[object, ...]:
+    """What may decide how a dial ends."""
+    egress = settings.egress
+    assert egress is not None
+    return egress.trust, egress.server_name, egress.server_certificate, egress.certificate

@@ -24,6 +24,7 @@ from support.loopback import free_endpoint
 from support.peer import Peer
 from support.tasks import until
 
+from curveproxy.policy.access.authorities import Trust
 from curveproxy.policy.limits import MessageLimits, OnInvalid, RecordsMode
 from curveproxy.proxy.connect.approach import Judgement, Progress, Then
 from curveproxy.proxy.connect.attempt import AttemptError
@@ -874,6 +875,20 @@ async def test_what_is_known_of_a_remote_is_kept_while_it_is_in_the_settings() -
     assert not behind.configure(evolve(now, egress=evolve(more, socket_mode=0o660)))
     assert behind.misfit(DEALER) is None
     assert behind.takes_one(DEALER) is None
+
+
+@pytest.mark.parametrize(
+    "news", [{"certificate": b"x"}, {"server_certificate": b"x"}, {"server_name": "x"}, {"trust": Trust()}], ids=str
+)
+async def test_other_certificates_are_news_for_who_has_failed_by_them(news: dict[str, Any]) -> None:
+    behind = remotes()
+    before = ServiceSettings("test", Endpoint("tcp", "*"), Endpoint("tcp", "127.0.0.1", 1), ())
+    before = evolve(before, egress=egress("tcp://127.0.0.1:1"))
+    after = evolve(before, egress=evolve(egress("tcp://127.0.0.1:1"), **news))
+    assert not behind.configure(after)
+    assert not behind.configure(before)
+    approach_of(behind).failed()
+    assert behind.configure(after)
 
 
 async def test_a_misfit_ends_it_and_a_remote_that_suffers_from_dropping_is_told_of() -> None:
