@@ -10,6 +10,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from support.process import raise_descriptors
 
 from bench import (
+    certificates,
     columns,
     connection,
     cores,
@@ -39,6 +40,7 @@ BENCHMARKS = {
         growth,
         cores,
         connection,
+        certificates,
         newcomer,
         storm,
         flood,

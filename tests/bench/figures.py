@@ -53,8 +53,8 @@ class Figure:
 
     @property
     def ratio(self) -> float | None:
-        """Ours to libzmq's; None where libzmq's is nothing."""
-        return self.values[OURS] / self.values[THEIRS] if self.values[THEIRS] else None
+        """Ours to libzmq's; None where libzmq's is nothing, or it has none of this."""
+        return self.values[OURS] / self.values[THEIRS] if self.values.get(THEIRS) else None
 
     @property
     def target(self) -> str:
