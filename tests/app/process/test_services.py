@@ -16,6 +16,9 @@ from support.authority import authority
 from curveproxy.app.config.certificates import read_certificate, write_key_pair
 from curveproxy.app.config.load import structure
 from curveproxy.app.config.signed import read_signed
+from curveproxy.app.observe import events
+from curveproxy.app.observe.clock import WallClock
+from curveproxy.app.observe.history import JUMPED
 from curveproxy.app.observe.metrics import Metrics
 from curveproxy.app.process.services import NAMES_MAX, TRUST_CHANGED, ServiceManager
 from curveproxy.policy.access.access_list import AccessList
@@ -220,6 +223,31 @@ async def test_authorities_and_revocations_that_change_are_in_force(running: Run
     await line(running.lines, TRUST_CHANGED)
     assert [each.key for each in admitted[-1].trust.authorities] != [plant.key]
     assert running.events("nobody can connect") == []
+
+
+async def test_a_clock_that_is_set_is_told_where_authorities_are_listed(running: Running, tmp_path: Path) -> None:
+    authority(tmp_path)
+    plant, offset = {"file": "plant-1.authority"}, 0.0
+    running.patch.setattr(
+        events, "WallClock", lambda: WallClock(lambda: trio.current_time() + offset, trio.current_time)
+    )
+    running.patch.setattr(events, "CLOCK_SECONDS", 0.02)
+    pinned = service(name="pinned", listen="tcp://127.0.0.1:0")
+    far = egress(tmp_path, server_keys=[], authorities=[plant], server_name="orders")
+    running.apply(service(clients={"authorities": [plant], "clock_skew_seconds": 90}), pinned, far)
+    offset = 80
+    told = await line(running.lines, JUMPED)  # of the egress, which has 60
+    assert (told["service"], told["reason"], told["detail"]) == ("far", "forward", "by +80 s")
+    running.lines.clear()
+    offset = -20
+    told = await line(running.lines, JUMPED)
+    assert (told["service"], told["reason"]) == ("far", "back")
+    running.lines.clear()
+    offset = 100
+    with trio.fail_after(10):
+        while len(running.events(JUMPED)) < 2:
+            await trio.sleep(0.02)
+    assert sorted(running.events(JUMPED)) == [(JUMPED, "far"), (JUMPED, "orders")]
 
 
 async def line(lines: Lines, event: str) -> MutableMapping[str, Any]:
