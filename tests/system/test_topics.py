@@ -5,6 +5,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytest
+from support.certificates import SEED, authority_text, issued
 from support.client import RawClient
 from support.curve import Keys
 from support.old import Peer1
@@ -12,9 +13,10 @@ from support.peer import Peer, Refused
 from support.process import Sidecar, toml
 from support.service import RawService
 
+from curveproxy.policy.metadata import CERTIFICATE
 from system.endings import ending
 
-TOPICS = {"topics": "orders. bc%2F", "publish-topics": "orders. bc%2F"}
+TOPICS: dict[str, Any] = {"topics": "orders. bc%2F", "publish-topics": "orders. bc%2F"}
 
 
 def greets(peer: Peer) -> None:
@@ -40,18 +42,24 @@ class Front:
             table = {"name": name.replace(" ", "-"), "listen": "tcp://127.0.0.1:0", "backend": service.endpoint, **kind}
             config += toml("[[service]]", {**table, "secret_keys": ["server.key_secret"]})
             config += toml("[service.clients]", {"directory": "clients"})
+            config += toml("[[service.clients.authorities]]", {"file": "plant-1.authority"})
         self.proxy = Sidecar(config)
+        (self.proxy.directory / "plant-1.authority").write_text(authority_text("plant-1", SEED))
         self.keys = self.proxy.new_client("desk-7", TOPICS)
         stack.enter_context(self.proxy)
 
-    def client(self, name: str, kind: str, keys: Keys | None = None) -> RawClient:
-        public = self.proxy.endpoints[name.replace(" ", "-")]
-        return RawClient(public, self.proxy.server.public, keys or self.keys, socket_type=kind)
+    def client(self, name: str, kind: str, keys: Keys | None = None, text: bytes = b"") -> RawClient:
+        """One that presents a certificate, if there is one."""
+        public, presented = self.proxy.endpoints[name.replace(" ", "-")], {CERTIFICATE: text} if text else {}
+        properties = {"Socket-Type": kind.encode(), **presented}
+        return RawClient(public, self.proxy.server.public, keys or self.keys, properties=properties)
 
     @contextmanager
-    def session(self, name: str, kind: str, keys: Keys | None = None) -> Iterator[tuple[RawClient, Peer]]:
+    def session(
+        self, name: str, kind: str, keys: Keys | None = None, text: bytes = b""
+    ) -> Iterator[tuple[RawClient, Peer]]:
         """A client that is inside, and what its service sees of it."""
-        with self.client(name, kind, keys) as client:
+        with self.client(name, kind, keys, text) as client:
             client.begin()
             with self.services[name].accept() as behind:
                 behind.handshake()
@@ -101,6 +109,23 @@ def test_a_message_that_is_left_out_is_left_out_whole(front: Front, name: str) -
         for message in ([b"nobodys", b"orders."], [b"orders.7", b"1"], [b""], [b"bc", b"/"], [b"bc/", b""]):
             client.send(message)
         assert [behind.recv(), behind.recv()] == [[b"orders.7", b"1"], [b"bc/", b""]]
+
+
+def test_topics_of_a_certificate_are_held_as_those_of_a_key_file(front: Front) -> None:
+    keys = Keys.new()
+    text = issued(keys.public, **TOPICS)
+    with (
+        front.session("pub", "SUB", keys, text) as (client, behind),
+        ending(front.proxy, {}, {"topic": 1}),
+        told_once(front.proxy),
+    ):
+        for topic in (b"nobodys", b"orders.7"):
+            client.send([b"\1" + topic])
+        assert behind.recv() == [b"\1orders.7"]
+    with front.session("sub", "PUB", keys, text) as (client, behind), ending(front.proxy, {}, {"topic": 1}):
+        for topic in (b"nobodys", b"bc/"):
+            client.send([topic])
+        assert behind.recv() == [b"bc/"]
 
 
 @pytest.mark.parametrize("kind", ["SUB", "DEALER"])
