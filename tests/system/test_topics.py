@@ -139,6 +139,7 @@ def test_before_a_service_whose_type_nobody_tells_a_key_with_topics_is_refused(f
     assert str(line["detail"]).endswith("set backend_socket_type")
 
 
+@pytest.mark.deep
 def test_a_session_ends_when_the_topics_of_its_key_change(front: Front) -> None:
     proxy = front.proxy
     before = int(proxy.metric("curveproxy_client_keys", service="pub"))
