@@ -4,8 +4,10 @@ What applies is a stand-in; sessions, dials and the service behind them are real
 """
 
 import socket
+import threading
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
+from typing import Any, cast
 
 import pytest
 import trio
@@ -16,6 +18,7 @@ from support.certificates import CLIENT as FIELDS
 from support.certificates import KEY as CERTIFIED_KEY
 from support.certificates import SERVER as SERVER_FIELDS
 from support.certificates import UNTIL_SECONDS, certificate
+from support.curve import Keys
 from support.fakes import (
     ANYBODY,
     CLIENT,
@@ -25,7 +28,8 @@ from support.fakes import (
     RecordingRegistry,
     applicant,
 )
-from support.peer import Peer
+from support.peer import SECONDS, Peer
+from support.record_peers import RecordServer
 from support.service import RawService, echo, never_ready
 from support.tasks import spawner, until
 from support.trust import NOW, TRUST
@@ -318,6 +322,37 @@ async def test_figures_of_an_egress_tell_all_its_remotes_and_their_keys() -> Non
         figures = case.service.figures(LISTEN, [], 0)
         assert (figures.direction, figures.backend) == ("egress", "tcp://a.example:1, tcp://b.example:2")
         assert (figures.server_keys, figures.client_keys) == (2, None)
+
+
+async def test_a_remote_that_was_greeted_with_another_certificate_is_told_the_one_that_has_come_meanwhile() -> None:
+    keys, greeted, goes_on = Keys.new(), threading.Event(), threading.Event()
+    told: list[bytes] = []
+
+    def accepted(sock: socket.socket, *, minor: int, **options: Any) -> RecordServer:
+        server = RecordServer(sock, keys, **options)
+        server.suites = [1]
+        return server
+
+    def behave(server: Any) -> None:
+        server.greeting()
+        server.hello()
+        server.welcome()
+        told.append(server.initiate()[CERTIFICATE])
+        greeted.set()
+        goes_on.wait(SECONDS)
+        server.ready()
+        while True:
+            told.append(server.recv_frame().body)
+
+    with RawService(behave, peer=cast("Any", accepted)) as remote:
+        first = EgressSettings((Endpoint.parse(remote.endpoint),), (keys.public,), SERVER, certificate=b"first")
+        async with at_work(egress=first) as case:
+            case.apply(who=local())
+            await until(greeted.is_set)
+            case.service.configure(evolve(case.service.settings, egress=evolve(first, certificate=b"second")))
+            goes_on.set()
+            await until(lambda: len(told) > 1)
+            assert told == [b"first", b"\x0bCERTIFICATEsecond"]
 
 
 # --- in and out

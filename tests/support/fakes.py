@@ -13,7 +13,7 @@ from curveproxy.proxy.observer import SessionView
 from curveproxy.proxy.relay.env import AdmittedClient
 from curveproxy.proxy.relay.session import Session
 from curveproxy.reasons import Closed, DialFailure, Invalid, Outcome
-from curveproxy.wire.security import Curve, Version
+from curveproxy.wire.security import Curve, Plain, Version
 from curveproxy.wire.zmtp.frame import Dialect
 from support.curve import FROM_CLIENT, FROM_SERVER
 
@@ -130,7 +130,8 @@ class RecordingApplying:
         if self.error is not None:
             raise self.error
         self.welcomed = metadata
-        security = Curve(bytes(range(32)), FROM_SERVER, 1, FROM_CLIENT, 2)
+        has_key = bool(self.applicant.key)
+        security = Curve(bytes(range(32)), FROM_SERVER, 1, FROM_CLIENT, 2) if has_key else Plain()
         return Established(self.socket, self.applicant.metadata, Version(Dialect.V3, 1), security)
 
     def refuse(self, outcome: Outcome) -> None:
