@@ -29,6 +29,10 @@ class Bucket:
         """The time from which there is a whole token."""
         return full_at - self._fill_seconds + self._enough / self._per_second
 
+    def missing(self, full_at: float, now: float) -> float:
+        """How many tokens it needs to be full."""
+        return self._per_second * (full_at - now) if full_at > now else 0.0
+
     def spend(self, full_at: float, now: float, tokens: float = 1.0) -> float:
         """Take tokens out, also more than there are. Returns the new ``full_at``."""
         return max(full_at, now) + tokens / self._per_second

@@ -40,10 +40,22 @@ class Quota(Generic[Session]):
 
     def configure(self, limits: ClientLimits) -> None:
         """Set the limits from now on, as if nothing had been spent."""
+        self._messages_full_at = self._octets_full_at = self._spent_at = -inf
         self.limits = limits
         self._messages = Bucket(limits.messages_per_second or inf)
         self._octets = Bucket(limits.bytes_per_second or inf)
-        self._messages_full_at = self._octets_full_at = -inf
+
+    def take_over(self, limits: ClientLimits) -> None:
+        """Set the limits that another session of the client brings with it. What is spent stays spent."""
+        now = self._spent_at
+        messages, octets = (
+            self._messages.missing(self._messages_full_at, now),
+            self._octets.missing(self._octets_full_at, now),
+        )
+        self.configure(limits)
+        self._spent_at = now
+        self._messages_full_at = self._messages.spend(-inf, now, messages)
+        self._octets_full_at = self._octets.spend(-inf, now, octets)
 
     def set_elsewhere(self, elsewhere: int) -> None:
         """Set how many more sessions there are in other processes."""
@@ -61,7 +73,7 @@ class Quota(Generic[Session]):
 
     def spend(self, messages: float, octets: int, now: float) -> None:
         """Count what was read."""
-        part = self._part
+        part, self._spent_at = self._part, now
         self._messages_full_at = self._messages.spend(self._messages_full_at, now, messages / part)
         self._octets_full_at = self._octets.spend(self._octets_full_at, now, octets / part)
 
@@ -112,8 +124,10 @@ class Quotas(Generic[Session]):
             self._quotas.pop(key, None)
             return None
         quota = self._quotas.setdefault(key, Quota(limits, self._elsewhere.get(key, 0)))
-        if quota.limits != limits:
+        if quota.limits != limits and session in quota.sessions:
             quota.configure(limits)
+        elif quota.limits != limits:  # it has two certificates, by which it may come in turns
+            quota.take_over(limits)
         quota.sessions[session] = None
         return quota
 

@@ -59,3 +59,8 @@ def test_without_a_limit_anything_is_there_always() -> None:
     full_at = bucket.spend(-inf, 5.0, 1e12)
     assert bucket.available(full_at, 5.0) == inf
     assert full_at <= 5.0, "nothing has to be remembered"
+
+
+@pytest.mark.parametrize(("rate", "full_at", "missing"), [(10, 7.0, 20), (10, 5.0, 0), (10, -inf, 0), (inf, 5.0, 0)])
+def test_so_many_tokens_are_missing(rate: float, full_at: float, missing: float) -> None:
+    assert Bucket(rate).missing(full_at, 5.0) == missing

@@ -115,6 +115,30 @@ def test_a_limit_that_changes_is_everybodys_at_once() -> None:
     assert len(quotas) == 0
 
 
+def test_who_comes_in_turns_with_other_limits_has_no_more_for_it() -> None:
+    quotas, slow, fast = Quotas[str](), ClientLimits(bytes_per_second=100), ClientLimits(bytes_per_second=400)
+    quota = quotas.attach(ALICE, slow, "first")
+    assert quota is not None
+    quota.spend(1, 500, 0.0)  # of which 400 are to be paid back
+    for number, (limits, paid_at) in enumerate([(fast, 1.0), (slow, 4.0), (fast, 1.0)]):
+        assert quotas.attach(ALICE, limits, str(number)) is quota
+        assert quota.limits == limits, "those of the last"
+        assert quota.available(paid_at / 4 - 0.1, SMALLEST) < 0
+        quotas.detach(ALICE, str(number))
+
+
+def test_limits_of_another_session_may_be_none_of_a_kind() -> None:
+    quotas = Quotas[str]()
+    quota = quotas.attach(ALICE, ClientLimits(messages_per_second=1), "one")
+    assert quota is not None
+    quota.spend(100, 100, 5.0)
+    assert quotas.attach(ALICE, ClientLimits(bytes_per_second=100), "two") is quota
+    assert quota.available(5.0, SMALLEST) == 100, "no octets were counted"
+    quota.spend(1, 150, 5.0)
+    assert quotas.attach(ALICE, ClientLimits(messages_per_second=1), "three") is quota
+    assert quota.available(5.0, SMALLEST) == SMALLEST
+
+
 def test_a_message_of_many_parts_counts_as_several() -> None:
     assert weight(3, 3) == 3
     assert weight(3, 3 * PARTS_MAX) == 3
