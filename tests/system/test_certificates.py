@@ -146,6 +146,7 @@ def test_a_session_ends_with_its_certificate_and_its_client_comes_in_by_another(
             assert answers(client.handshake())
 
 
+@pytest.mark.deep
 def test_each_line_of_the_revocation_list_ends_whom_it_means_and_keeps_them_out() -> None:
     keys = [Keys.new() for _ in range(5)]
     texts = [
