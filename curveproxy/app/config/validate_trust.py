@@ -1,6 +1,6 @@
 """What is wrong with authorities and certificates although each file can be read."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from curveproxy.app.config.convert import Complaint
@@ -8,9 +8,8 @@ from curveproxy.app.config.schema import AuthorityConfig, EgressConfig, ServiceC
 from curveproxy.proxy.net.endpoint import Endpoint
 from curveproxy.wire import spec
 
-# What a listener tells whoever asks: the command's name with its size, then each text with its own in two octets.
-ANSWER_MAX = 8192
-_HEAD, _SIZE = 1 + len("CERTIFICATE"), 2
+# Of each text in the answer to who asks.
+_SIZE = 2
 
 NO_AUTHORITY = "there are no authorities, and it has no meaning"
 NOT_LISTED = f"{NO_AUTHORITY}: a key that is listed is taken off the list"
@@ -34,17 +33,23 @@ def check_certificates(service: ServiceConfig) -> Iterator[tuple[str, str]]:
 
 def check_answers(services: Sequence[ServiceConfig]) -> Iterator[Complaint]:
     """Whoever asks at an endpoint is told the certificates of all services there, in one command."""
-    sizes: dict[Endpoint, int] = {}
+    told: dict[Endpoint, list[bytes]] = {}
     for service in services:
-        texts = [each.certificate.text for each in service.certificates]
-        before = sizes.get(service.listen, _HEAD) if service.listen.is_fixed else _HEAD
-        size = sizes[service.listen] = before + sum(_SIZE + len(text) for text in texts)
-        if texts and size > ANSWER_MAX:
+        own = [each.certificate.text for each in service.certificates]
+        texts = [*told.get(service.listen, []), *own]
+        if service.listen.is_fixed:
+            told[service.listen] = texts
+        if own and (size := answer_size(texts)) > spec.CERTIFICATES_MAX:
             what = f"with all of {service.listen} the answer to who asks has {size:_} octets"
             yield (
                 f'service "{service.name}": certificates',
-                f"{what}, and {ANSWER_MAX:_} is the most: name fewer, or sign shorter ones",
+                f"{what}, and {spec.CERTIFICATES_MAX:_} is the most: name fewer, or sign shorter ones",
             )
+
+
+def answer_size(texts: Iterable[bytes]) -> int:
+    """How many octets the answer has with these certificates, each of which is in it once."""
+    return len(spec.CERTIFICATE_NAME) + sum(_SIZE + len(text) for text in dict.fromkeys(texts))
 
 
 def check_remotes_trust(egress: EgressConfig) -> Iterator[tuple[str, str]]:

@@ -9,6 +9,7 @@ import trio
 from attrs import define, evolve, field
 
 from curveproxy.app.config.schema import Config
+from curveproxy.app.config.validate_trust import answer_size
 from curveproxy.app.observe.events import ServiceObserver
 from curveproxy.app.observe.history import EventHistory
 from curveproxy.app.observe.log import SILENT, Log
@@ -20,7 +21,7 @@ from curveproxy.policy.limits import WorkerShare
 from curveproxy.proxy.server import Server
 from curveproxy.proxy.service import Service
 from curveproxy.proxy.settings import ServiceKind, ServiceSettings
-from curveproxy.wire import z85
+from curveproxy.wire import spec, z85
 
 # How many clients that were added or removed one line names.
 NAMES_MAX = 20
@@ -28,6 +29,10 @@ FEWER_HINT = "descriptors allow no more, of all services together: raise the har
 # Where one part in so many of the configured sessions is left, or less, that is a warning.
 FEW_SHARE = 16
 EGRESS_KEYS, TRUST_CHANGED = "egress keys changed", "authorities or revocations changed"
+TOO_LARGE, TOO_LARGE_HINT = (
+    "certificates are too much for one answer",
+    "those of before are told to who asks: name fewer, or sign shorter ones",
+)
 # libzmq connects again by itself.
 COMES_AGAIN = "its client may come again: take its key off the list to keep it out"
 
@@ -201,13 +206,23 @@ class ServiceManager:
 
     def _apply_keys(self, each: RunningService, files: Watched[Any]) -> None:
         table, log = each.table, self._log.bind(service=each.table.name)
-        settings = table.settings(self._share)
+        settings = self._told_of(each, table.settings(self._share))
         if settings != each.settings:
             log.info("server keys changed" if table.kind == ServiceKind.INGRESS else EGRESS_KEYS, **table.keys_in_force)
             self._use_lists(each)
             each.use_settings(settings)
             self._server.open({other.service: other.settings for other in self._running.values()})
         self._metrics.reload(success=not files.files.failed)
+
+    def _told_of(self, each: RunningService, settings: ServiceSettings) -> ServiceSettings:
+        """New settings, with the certificates of before where all at one endpoint would be too much for one answer."""
+        beside = [other.settings for other in self._running.values() if other is not each]
+        texts = [text for other in beside if other.listen == settings.listen for text in other.certificates]
+        if answer_size([*texts, *settings.certificates]) <= spec.CERTIFICATES_MAX:
+            return settings
+        log = self._log.bind(service=each.table.name)
+        log.warning(TOO_LARGE, endpoint=str(settings.listen), hint=TOO_LARGE_HINT)
+        return evolve(settings, certificates=each.settings.certificates)
 
     def _use_lists(self, each: RunningService) -> None:
         each.observer.configure(each.table.key_names, allow_any=each.table.allow_any)

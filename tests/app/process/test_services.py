@@ -16,17 +16,18 @@ from support.authority import authority
 from curveproxy.app.config.certificates import read_certificate, write_key_pair
 from curveproxy.app.config.load import structure
 from curveproxy.app.config.signed import read_signed
+from curveproxy.app.config.validate_trust import answer_size
 from curveproxy.app.observe import events
 from curveproxy.app.observe.clock import WallClock
 from curveproxy.app.observe.history import JUMPED
 from curveproxy.app.observe.metrics import Metrics
-from curveproxy.app.process.services import NAMES_MAX, TRUST_CHANGED, ServiceManager
+from curveproxy.app.process.services import NAMES_MAX, TOO_LARGE, TRUST_CHANGED, ServiceManager
 from curveproxy.policy.access.access_list import AccessList
 from curveproxy.policy.limits import WHOLE, WorkerShare
 from curveproxy.proxy.net.listening import BindError
 from curveproxy.proxy.server import Server
 from curveproxy.proxy.settings import ServiceKind, ServiceSettings
-from curveproxy.wire import z85
+from curveproxy.wire import spec, z85
 from curveproxy.wire.curve.keys import KeyPair
 
 Lines = list[MutableMapping[str, Any]]
@@ -196,6 +197,31 @@ async def test_certificates_that_are_replaced_are_in_force(running: Running, tmp
         assert presented == signed.text
 
 
+async def test_certificates_that_would_be_too_much_for_one_answer_are_those_of_before(
+    running: Running, tmp_path: Path
+) -> None:
+    """Of two services at one endpoint, each of which would do by itself."""
+    plant, listen, large = authority(tmp_path), f"ipc://{tmp_path}/front.sock", " ".join(["x" * 60] * 16)
+    files = {name: [f"{name}-{number}.cert" for number in range(3)] for name in ("server", "orders")}
+
+    def sign(name: str, names: str) -> None:
+        for file in files[name]:
+            plant.sign(read_certificate(tmp_path / f"{name}.key").public, tmp_path / file, names=names)
+
+    sign("server", large)
+    sign("orders", "x")
+    both = [{"name": name, "secret_keys": [f"{name}.key_secret"], "certificates": files[name]} for name in files]
+    running.apply(*(service(listen=listen, **each) for each in both))
+    before = running.settings("server").certificates
+    sign("orders", large)
+    await line(running.lines, TOO_LARGE)
+    now = [running.settings(name).certificates for name in files]
+    assert now[0] == before
+    assert answer_size([*now[0], *now[1]]) <= spec.CERTIFICATES_MAX
+    assert len(now[1]) == 3
+    assert running.events("unexpected error") == []
+
+
 async def test_authorities_and_revocations_that_change_are_in_force(running: Running, tmp_path: Path) -> None:
     plant, admitted, key = authority(tmp_path), list[AccessList](), b"k" * 32
     (tmp_path / "clients").mkdir()
@@ -252,7 +278,7 @@ async def test_a_clock_that_is_set_is_told_where_authorities_are_listed(running:
 
 async def line(lines: Lines, event: str) -> MutableMapping[str, Any]:
     """The first line of an event, when it is there."""
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         while not any(each["event"] == event for each in lines):
             await trio.sleep(0.02)
     return next(each for each in lines if each["event"] == event)
