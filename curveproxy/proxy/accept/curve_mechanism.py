@@ -28,9 +28,6 @@ from curveproxy.wire.zmtp.greeting import MAJOR_END, MECHANISM_AT, MECHANISM_END
 # that is not its own, and the log could not tell that the client has no CURVE. Two libzmq need as many round trips.
 OPENING = curve_server.GREETING[:MAJOR_END]
 
-NOT_ALL_TOLD = "certificates are too large together"
-NOT_ALL_TOLD_HINT = "whoever asks is told the first ones only: name fewer at this endpoint, or sign shorter ones"
-
 
 class CurveMechanism:
     """The units of one listener."""
@@ -44,7 +41,8 @@ class CurveMechanism:
     def configure(self, gates: Sequence[Gate]) -> None:
         """The server key with which a client made its HELLO selects the service."""
         self._gates = {pair: gate for gate in gates for pair in gate.settings.server_keys}
-        self._told = _answer(gates)
+        texts = dict.fromkeys(text for gate in gates for text in gate.settings.certificates)
+        self._told = asking.answer(tuple(texts)) if texts else b""
         most = gates[0].settings.admission.max_initiate_bytes
         self.units = (
             Unit(spec.GREETING_SIZE, self._measure_greeting, self._take_greeting, opening=OPENING),
@@ -92,18 +90,6 @@ class CurveMechanism:
             partial(curve_server.conclude, initiate, server, agreed),
             has_records=agreed is not None,
         )
-
-
-def _answer(gates: Sequence[Gate]) -> bytes:
-    """What is said to whoever asks; nothing where there are no certificates.
-
-    They were measured when the configuration was read. Files that were replaced since may be larger.
-    """
-    texts = dict.fromkeys(text for gate in gates for text in gate.settings.certificates)
-    told = asking.fitting(texts)
-    if len(told) < len(texts):
-        gates[0].observer.notice(NOT_ALL_TOLD, told=len(told), certificates=len(texts), hint=NOT_ALL_TOLD_HINT)
-    return asking.answer(told) if told else b""
 
 
 def _asks_for_certificates(greeting: Octets) -> bool:

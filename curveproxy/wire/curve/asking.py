@@ -9,7 +9,7 @@ it proves itself.
 """
 
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from curveproxy.wire import spec
 from curveproxy.wire.errors import Fault, LocalError, PeerError
@@ -45,16 +45,6 @@ def answer(texts: Sequence[bytes]) -> bytes:
     if len(body) > spec.CERTIFICATES_MAX:
         raise LocalError(f"they have {len(body)} octets together, of at most {spec.CERTIFICATES_MAX}")
     return ANSWER_GREETING + frame(spec.COMMAND, body)
-
-
-def fitting(texts: Iterable[bytes]) -> list[bytes]:
-    """Those for which one answer has room, the first ones before others."""
-    room, told = spec.CERTIFICATES_MAX - len(spec.CERTIFICATE_NAME), []
-    for text in texts:
-        if (size := _TEXT_SIZE.size + len(text)) <= room:
-            told.append(text)
-            room -= size
-    return told
 
 
 def read_answer_untrusted(body: bytes) -> list[bytes]:

@@ -344,15 +344,6 @@ def test_who_asks_may_do_so_of_any_version_and_says_no_more(listening: Listening
     assert heard(listening.walk(), asks + b"more", 10_000) == answer(TEXTS[1])
 
 
-def test_what_has_grown_beyond_one_answer_is_told_in_part_and_the_operator_hears_of_it(listening: Listening) -> None:
-    large = [certificate(SERVER_FIELDS, serial=f"{number:016x}", note_size="x" * 1000) for number in range(8)]
-    telling(listening, large)
-    assert listening.first.observer.take() == [("notice", "certificates are too large together")]
-    assert heard(listening.walk(), ASKS, 10_000) == answer(*large[:5])
-    telling(listening, large[:5])
-    assert listening.first.observer.take() == []
-
-
 def test_where_certificates_are_told_a_client_of_curve_goes_on_as_ever(listening: Listening) -> None:
     telling(listening, TEXTS)
     walk, client = listening.welcomed()

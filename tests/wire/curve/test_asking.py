@@ -6,7 +6,7 @@ from support.handshake import fault_of
 from support.zmtp import COMMAND, command_frame
 
 from curveproxy.wire.certificate import MOST
-from curveproxy.wire.curve.asking import CertificateQuestion, answer, fitting
+from curveproxy.wire.curve.asking import CertificateQuestion, answer
 from curveproxy.wire.errors import Fault, LocalError, PeerError
 
 TEXTS = [certificates.certificate(certificates.SERVER), certificates.VECTOR_TEXT, b"", b"x" * MOST]
@@ -38,14 +38,6 @@ def test_an_answer_has_8192_octets_at_most() -> None:
     assert asked(answer(largest)) == largest
     with pytest.raises(LocalError, match="8193"):
         answer([largest[0] + b"x"])
-
-
-def test_of_more_than_an_answer_has_room_for_the_first_that_fit_are_left() -> None:
-    large, small = [bytes([number]) * MOST for number in range(4)], b"x" * (MOST - NAME - 4 * SIZE)
-    assert fitting(large) == large[:3]
-    assert fitting([*large, small]) == [*large[:3], small]
-    assert len(answer(fitting([*large, small]))) == len(GREETING) + 9 + 8192
-    assert fitting([]) == []
 
 
 def test_what_comes_behind_it_is_not_waited_for() -> None:
