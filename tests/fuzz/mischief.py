@@ -177,7 +177,9 @@ def noise(chance: random.Random) -> bytes:
     return chance.choice(
         [
             chance.randbytes(chance.choice([0, 1, 33, 255, 300])),
-            zmtp.command(chance.choice([b"PING", b"PONG", b"SUBSCRIBE", b"ERROR", b""]), chance.randbytes(20)),
+            zmtp.command(
+                chance.choice([b"PING", b"PONG", b"SUBSCRIBE", b"CERTIFICATE", b"ERROR", b""]), chance.randbytes(20)
+            ),
             zmtp.command(b"PING", chance.randbytes(chance.choice([0, 1, 2, 18, 19]))),
             b"x" * chance.choice([70_000, LIMIT - 9, LIMIT + 1]),
         ]
