@@ -177,6 +177,7 @@ async def test_keys_of_an_egress_that_are_replaced_are_in_force(running: Running
     assert z85.encode(new.secret) not in repr(running.lines)
 
 
+@pytest.mark.deep
 async def test_certificates_that_are_replaced_are_in_force(running: Running, tmp_path: Path) -> None:
     plant = authority(tmp_path)
     alice, server = (read_certificate(tmp_path / f"{name}.key").public for name in ("alice", "server"))
@@ -197,6 +198,7 @@ async def test_certificates_that_are_replaced_are_in_force(running: Running, tmp
         assert presented == signed.text
 
 
+@pytest.mark.deep
 async def test_certificates_that_would_be_too_much_for_one_answer_are_those_of_before(
     running: Running, tmp_path: Path
 ) -> None:
@@ -222,6 +224,7 @@ async def test_certificates_that_would_be_too_much_for_one_answer_are_those_of_b
     assert running.events("unexpected error") == []
 
 
+@pytest.mark.deep
 async def test_authorities_and_revocations_that_change_are_in_force(running: Running, tmp_path: Path) -> None:
     plant, admitted, key = authority(tmp_path), list[AccessList](), b"k" * 32
     (tmp_path / "clients").mkdir()

@@ -463,8 +463,7 @@ def test_certificates_of_an_authority_that_is_listed_lie_among_the_keys(tmp_path
     clients = Clients(place, [], False, log, service="orders", trust=lambda: Trust([Authority("plant-1", plant.key)]))
     assert clients.load().names == {}
     assert certified(clients) == {key: ["desk-7", "desk-7"], B: ["till"]}
-    assert clients.list.certified[B] == (plant_text := read_signed(place / "till.key").text,)
-    assert b"#" not in plant_text
+    assert clients.list.certified[B] == (read_signed(place / "till.key").text,)
     assert log.lines == [], "authorities are a list"
     plant.sign(key, place / "desk-7.cert", "desk-7", until=3 * 86400)
     (place / "desk-7-next.cert").unlink()
