@@ -5,8 +5,9 @@ that lie among the keys, then the one that is presented, then ``allow_any``. A c
 good, also where anybody may come: it may limit its bearer.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from functools import cached_property
+from typing import Self
 
 from attrs import evolve, field, frozen
 
@@ -67,6 +68,19 @@ class AccessList:
         """How many keys may come in without presenting anything; None where any may."""
         certified = self.certified.keys() if self.trust.authorities else set[bytes]()
         return None if self.allow_any else len(self.names.keys() | certified)
+
+    def changed_keys(self, former: Self) -> Set[bytes] | None:
+        """Whose clients are in on other grounds than by a former list, as far as that is not by time; None for any."""
+        mine, its = (self.allow_any, self.trust), (former.allow_any, former.trust)
+        if mine != its or self._bound_identities != former._bound_identities:
+            return None
+        pairs = (self.names, former.names), (self.terms, former.terms), (self.certified, former.certified)
+        return {key for now, then in pairs for key in now.keys() | then.keys() if _differs(key, now, then)}
+
+    def make_room(self) -> None:
+        """Have all certificates among the keys remembered, beside those of others."""
+        if self.trust.authorities:
+            self.verified.make_room_for(sum(map(len, self.certified.values())))
 
     def name(self, key: bytes, text: bytes | None = None) -> str | None:
         """The operator's name for a key, else that of its certificate, once its signature has been found good.
@@ -173,6 +187,10 @@ class AccessList:
         findings = [self._finding(bearer, text, now) for text in texts]
         good = [each for each in findings if each.flaw is None]
         return max(good, key=_valid_until) if good else next(iter(findings), None)
+
+
+def _differs(key: bytes, now: Mapping[bytes, object], then: Mapping[bytes, object]) -> bool:
+    return (key in now) != (key in then) or now.get(key) != then.get(key)
 
 
 def _valid_until(found: Finding) -> int:

@@ -50,11 +50,17 @@ class VerifiedTexts:
     """The certificates whose signatures were found good of late, by their texts, which are not kept themselves."""
 
     def __init__(self, most: int = REMEMBERED) -> None:
-        self._most = most
+        self._most, self._more = most, 0
         self._found: dict[bytes, Certificate] = {}  # the oldest first
 
     def __len__(self) -> int:
         return len(self._found)
+
+    def make_room_for(self, number: int) -> None:
+        """Remember so many beside those of whoever presents one: all are judged at once where one comes to them."""
+        self._more = number
+        while len(self._found) > self._most + self._more:
+            del self._found[next(iter(self._found))]
 
     def find(self, text: bytes) -> Certificate | None:
         """What that text was found to be."""
@@ -67,7 +73,7 @@ class VerifiedTexts:
     def add(self, text: bytes, certificate: Certificate) -> None:
         """Remember a good one; the one that was not asked for longest makes room."""
         self._found[_digest(text)] = certificate
-        if len(self._found) > self._most:
+        if len(self._found) > self._most + self._more:
             del self._found[next(iter(self._found))]
 
 

@@ -37,6 +37,7 @@ class Authorizer:
         wall_clock: Callable[[], float],
     ) -> None:
         self.clients, self.is_leaving = clients, False
+        clients.make_room()
         self._settings, self._observer, self._wall_clock = settings, observer, wall_clock
         self._identities, self._sessions = identities, sessions
 
@@ -46,8 +47,10 @@ class Authorizer:
 
     def admit(self, clients: AccessList) -> None:
         """Use another list of clients, also for the sessions that have begun."""
+        keys = clients.changed_keys(self.clients)
         self.clients = clients
-        self._sessions.admit(clients, self._wall_clock())
+        clients.make_room()
+        self._sessions.admit(clients, self._wall_clock(), keys)
 
     def renew(self, session: Session, certificate: bytes) -> None:
         """A client presents another certificate than that by which it is in."""

@@ -1,7 +1,7 @@
 """The sessions of one service, and the limits of their clients."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from math import inf
 
 from curveproxy.policy.access.access_list import AccessList
@@ -86,10 +86,14 @@ class SessionTable:
                 if not settings.egress.allows(session.who.name):
                     session.revoke()
 
-    def admit(self, clients: AccessList, now: float) -> None:
-        """Judge all sessions by another list, and end those whose clients are no longer allowed. now: Unix seconds."""
+    def admit(self, clients: AccessList, now: float, keys: Set[bytes] | None = None) -> None:
+        """Judge sessions by another list, and end those whose clients are no longer allowed.
+
+        now: Unix seconds; keys: whose sessions; None for all.
+        """
         for session in self:
-            self._review(session, clients, now)
+            if keys is None or session.who.key in keys:
+                self._review(session, clients, now)
         self._share_quotas()
 
     def end_with_certificates(self, clients: AccessList, now: float) -> None:

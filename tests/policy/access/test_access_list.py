@@ -1,7 +1,11 @@
 """Who may connect, as what, and with which limits."""
 
+from typing import Any
+
 import pytest
 from attrs import evolve
+from hypothesis import given
+from hypothesis import strategies as st
 from support.certificates import (
     CLIENT,
     FROM_SECONDS,
@@ -20,6 +24,7 @@ from zmq.utils import z85
 
 from curveproxy.policy.access.access_list import AccessList, Decision
 from curveproxy.policy.access.authorities import Authority, Trust
+from curveproxy.policy.access.judgement import VerifiedTexts
 from curveproxy.policy.access.revocations import Revocations
 from curveproxy.policy.access.terms import Bearer, Grant, KeyTerms
 from curveproxy.policy.limits import ClientLimits
@@ -435,3 +440,68 @@ def test_who_is_refused_has_the_name_of_its_certificate_once_that_has_verified()
     assert evolve(clients, names={KEY: "alice"}).name(KEY, certificate()) == "alice"
     assert evolve(clients, trust=Trust([OTHER_AUTHORITY])).name(KEY, certificate()) is None
     assert clients.name(KEY, certificate(seed=OTHER_SEED)) is None
+
+
+# --- what another list changes
+
+
+WHOLE = AccessList({ALICE: "alice"}, terms={ALICE: KeyTerms(b"a")}, certified={KEY: [certificate()]}, trust=TRUST)
+
+
+@pytest.mark.parametrize(
+    ("changes", "keys"),
+    [
+        ({}, set()),
+        ({"names": {ALICE: "alice", BOB: None}}, {BOB}),
+        ({"names": {}}, {ALICE}),
+        ({"names": {ALICE: None}}, {ALICE}),
+        ({"terms": {ALICE: KeyTerms(b"a", limits={"max_sessions": 1})}}, {ALICE}),
+        ({"certified": {}}, {KEY}),
+        ({"certified": {KEY: [certificate(serial="b" * 16)]}}, {KEY}),
+        ({"certified": {KEY: [certificate()], BOB: [certificate()]}}, {BOB}),
+        ({"terms": {ALICE: KeyTerms(b"b")}}, None),
+        ({"certified": {KEY: [certificate(identity="x")]}}, None),
+        ({"allow_any": True}, None),
+        ({"trust": BOTH}, None),
+        ({"trust": evolve(TRUST, skew=1)}, None),
+        ({"trust": evolve(TRUST, revocations=Revocations.read("name x"))}, None),
+        ({"trust": Trust()}, None),
+    ],
+)
+def test_a_list_knows_whose_clients_another_one_concerns(changes: dict[str, Any], keys: set[bytes] | None) -> None:
+    other = evolve(WHOLE, **changes)
+    assert other.changed_keys(WHOLE) == WHOLE.changed_keys(other) == keys
+
+
+@given(st.data())
+def test_whoever_is_not_concerned_is_judged_as_before(data: st.DataObject) -> None:
+    def some() -> AccessList:
+        names = data.draw(st.dictionaries(st.sampled_from([ALICE, KEY]), st.sampled_from([None, "x"])))
+        terms = {key: data.draw(st.sampled_from([KeyTerms(), KeyTerms(b"a"), KeyTerms(limits={})])) for key in names}
+        texts = st.sampled_from([certificate(), certificate(name="x"), certificate(seed=OTHER_SEED)])
+        certified = data.draw(st.dictionaries(st.sampled_from([ALICE, KEY]), st.lists(texts, max_size=2)))
+        trust = data.draw(st.sampled_from([TRUST, BOTH, Trust()]))
+        return AccessList(names, data.draw(st.booleans()), terms, certified, trust)
+
+    then, now = some(), some()
+    changed = now.changed_keys(then)
+    for key in {ALICE, KEY} - (changed or set()) if changed is not None else ():
+        bearer = evolve(DESK, key=key, identity=data.draw(st.sampled_from([b"", b"a"])))
+        found = then.admit(bearer, certificate(), NOW).grant
+        assert now.admit(bearer, certificate(), NOW).grant == found
+        if found is not None:
+            assert now.review(bearer, found, NOW).grant == found
+
+
+def test_all_certificates_among_the_keys_are_remembered_however_many_there_are() -> None:
+    texts = [certificate(serial=f"{number:016}") for number in range(5)]
+    verified = VerifiedTexts(2)
+    clients = AccessList(certified={KEY: texts[:2], ALICE: texts[2:3]}, trust=TRUST, verified=verified)
+    clients.make_room()
+    for text in texts:
+        clients.admit(evolve(DESK, key=OTHER_KEY), text, NOW)
+        AccessList(trust=TRUST, verified=verified).admit(DESK, text, NOW)
+    assert len(verified) == 5
+    evolve(clients, certified={}).make_room()
+    assert len(verified) == 2
+    assert verified.find(texts[4]) is not None, "the last"
