@@ -34,8 +34,8 @@ from curveproxy.wire.codec.select import CODEC
 from curveproxy.wire.curve.keys import KeyPair
 
 # As they were before there were fences. Raise one only with the reason, and with the benchmarks beside it.
-# The codec in Python keeps as objects what C has inside of its states. A session knows the form of its messages (8), and a
-# client on what grounds it came in (8).
+# The codec in Python keeps as objects what C has inside of its states. A session knows the form of its messages (8),
+# and a client on what grounds it came in (8).
 SESSION = 1661 + (CODEC == "python") * 76
 HALF_OPEN = 200
 
