@@ -102,10 +102,15 @@ def broken() -> Iterator[Sidecar]:
     """A proxy before two of every kind, of which one was good before, so that it is greeted in another way."""
     with ExitStack() as stack:
         config = ""
-        for name, (behaviour, _) in BROKEN.items():
-            for called, does in ((name, behaviour), (f"once good, {name}", once_good(behaviour))):
+        for name, (behaviour, reason) in BROKEN.items():
+            # Who is late is waited for; who was good once has time to be that.
+            for called, does, late in (
+                (name, behaviour, 0.5),
+                (f"once good, {name}", once_good(behaviour), 2),
+            ):
                 raw = stack.enter_context(RawService(does))
-                config += service_table(called, raw.endpoint, backend_connect_seconds=0.5)
+                seconds = late if reason == BackendFailure.TIMEOUT else 20
+                config += service_table(called, raw.endpoint, backend_connect_seconds=seconds)
         proxy = stack.enter_context(Sidecar(config))
         for name in BROKEN:
             with client_of(proxy, f"once good, {name}") as client:
