@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import pytest
 import zmq
 from interop.node.peer import Node, installed
+from support.certificates import OTHER_SEED, authority_text, issued
 from support.curve import Keys
 from support.libzmq import Libzmq
 from support.process import Sidecar, certificate, free_port, toml, wait_until
@@ -157,6 +158,12 @@ class Host(NamedTuple):
         samples = self.proxy.metrics().items()
         return sum(value for (_, labels), value in samples if {("outcome", word), ("reason", word)} & labels)
 
+    def sign(self, name: str, **how: Any) -> None:
+        """Put a certificate of a client's key, which is new the first time, among the keys of the service for those."""
+        keys = self.keys.setdefault(name, Keys.new())
+        (beside := self.proxy.directory / "signed" / ".new").write_bytes(issued(keys.public, "desk-7", **how))
+        beside.rename(beside.with_name(f"{name}.cert"))
+
 
 @pytest.fixture(scope="module")
 def host(zeromq: Libzmq) -> Iterator[Host]:
@@ -174,11 +181,23 @@ def host(zeromq: Libzmq) -> Iterator[Host]:
         own = {"name": name, "listen": "tcp://127.0.0.1:0", "backend": behind, "secret_keys": ["server.key_secret"]}
         config += toml("[[service]]", own) + toml("[service.clients]", {"directory": "clients", **clients})
         config += toml("[service.admission]", admission)
+    # Certificates lie among the keys here, for not every library can present one.
+    own = {"name": "signed", "listen": "tcp://127.0.0.1:0", "backend": backend, "secret_keys": ["server.key_secret"]}
+    config += toml("[[service]]", own)
+    config += toml("[service.clients]", {"directory": "signed", "authorities": [{"file": "plant-1.authority"}]})
+    config += toml("[service.admission]", WHOLE)
     proxy = Sidecar(config)
+    (proxy.directory / "plant-1.authority").write_text(authority_text("plant-1"))
+    (proxy.directory / "signed").mkdir()
     keys = {name: proxy.new_client(name) for name in ("alice", "bob", "gone-pyzmq", "gone-node")}
     keys["desk"] = proxy.new_client("desk", {"identity": "desk-7"})
+    host = Host(proxy, keys)
+    for name in ("ends-pyzmq", "ends-node"):
+        host.sign(name)
+    host.sign("late", since=-7200, seconds=-3600)
+    host.sign("another's", seed=OTHER_SEED)
     with proxy:
-        yield Host(proxy, keys)
+        yield host
 
 
 # What is wrong -> service, the client's keys, and how it comes. before: it has one before it, with these keys.
@@ -190,6 +209,8 @@ SCENARIOS: dict[str, dict[str, Any]] = {
     "has a socket type that does not fit": {"kind": "SUB"},
     'has such a type, `refusal = "close"`': {"kind": "SUB", "service": "close"},
     "has another identity than its key is bound to": {"keys": "desk", "identity": "desk-8"},
+    "has a certificate that is not believed": {"service": "signed", "keys": "another's"},
+    "has a certificate that has ended": {"service": "signed", "keys": "late"},
     "has the identity of another key's live client": {"identity": "taken", "before": "bob"},
     "comes while the service is down": {"service": "down"},
     "is one more than `max_sessions_per_client`": {"service": "one each", "before": "alice"},
@@ -202,6 +223,7 @@ def test_the_table_has_every_refusal_that_is_tried() -> None:
     assert list(REFUSALS) == list(SCENARIOS)
     assert list(ENDINGS) == [
         "the key is taken off the list",
+        "its certificate ends",
         "the proxy stops",
         "the service stops",
         "the same key comes with the same identity",
@@ -254,6 +276,20 @@ def test_a_revoked_client_sees_what_the_page_says(host: Host, connects: Callable
     wait_until(lambda: admitted(client), "it is let in")
     said = host.reasons(row.word)
     (host.proxy.clients / f"{name}.key").unlink()
+    shows(client, row, library, admitted=True)
+    wait_until(lambda: host.reasons(row.word) > said, "its session has ended")
+    client.close()
+
+
+@by_library
+def test_a_client_whose_certificate_ends_sees_what_the_page_says(
+    host: Host, connects: Callable[[str], Connect], library: str
+) -> None:
+    name, row = f"ends-{library}", ENDINGS["its certificate ends"]
+    client = connects(library)(host.proxy.endpoints["signed"], host.proxy.server.public, host.keys[name])
+    wait_until(lambda: admitted(client), "it is let in")
+    said = host.reasons(row.word)
+    host.sign(name, since=-7200, seconds=-3600)
     shows(client, row, library, admitted=True)
     wait_until(lambda: host.reasons(row.word) > said, "its session has ended")
     client.close()
