@@ -3,9 +3,12 @@
 import pytest
 import trio
 from attrs import evolve
+from support.certificates import CLIENT, UNTIL_SECONDS, certificate
 from support.relaying import Relay
 
+from curveproxy.policy.access.terms import Grant
 from curveproxy.proxy.relay.facts import DOWNWARDS, UPWARDS
+from curveproxy.wire.certificate import read_untrusted
 from curveproxy.wire.security import Version
 from curveproxy.wire.zmtp.frame import Dialect
 
@@ -41,3 +44,15 @@ async def test_a_requester_awaits_a_reply() -> None:
         assert relay.session.awaits_reply
         relay.session.add(DOWNWARDS, 1, 1)
         assert not relay.session.awaits_reply
+
+
+async def test_what_it_tells_of_a_certificate_is_that_of_the_moment() -> None:
+    first, second = (read_untrusted(certificate({**CLIENT, "serial": serial})) for serial in ("a" * 16, "b" * 16))
+    with Relay() as relay:
+        session = relay.session
+        assert (session.grant, session.serial, session.authority, session.until) == (Grant(), "", "", None)
+        session.use_grant(Grant("desk-7", certificate=first, authority="plant-1"))
+        assert (session.serial, session.authority, session.until) == ("a" * 16, "plant-1", UNTIL_SECONDS)
+        session.use_grant(Grant("desk-7", certificate=second, authority="plant-2"))
+        assert (session.serial, session.authority) == ("b" * 16, "plant-2")
+        assert session.client == "a", "whoever it is called now: its service was told so"

@@ -1,6 +1,7 @@
 """When and how a session ends: idle, without a sign of life, over a limit, drained, revoked, replaced, broken."""
 
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 import trio
@@ -231,11 +232,12 @@ def test_who_has_never_asked_goes_at_once(asking: Ended) -> None:
     ("end", "reason", "seconds"),
     [
         (Session.revoke, Closed.REVOKED, AT_ONCE_SECONDS),
+        (partial(Session.revoke, reason=Closed.EXPIRED), Closed.EXPIRED, AT_ONCE_SECONDS),
         (Session.dismiss, Closed.PROBE, AT_ONCE_SECONDS),
         (Session.end_over_limit, Closed.LIMIT, LINGER_SECONDS),
         (Session.drain, Closed.DRAINED, LINGER_SECONDS),
     ],
-    ids=["revoked", "a probe", "over its limit", "drained"],
+    ids=["revoked", "expired", "a probe", "over its limit", "drained"],
 )
 def test_who_has_to_leave_may_stay_so_long(
     relay: Ended, clock: Clock, end: object, reason: Closed, seconds: float
