@@ -98,6 +98,7 @@ def test_a_column_that_was_not_measured_is_left_empty() -> None:
     names = [OURS, PYTHON, THEIRS]
     line = Figure("a message", "us", {OURS: 1.5, THEIRS: 3000.0}).line(names)
     assert line.split() == ["a", "message", "1.50", "3,000", "us", "0.00"]
+    assert Figure("what libzmq does not have", "us", {OURS: 1.5}).ratio is None
     assert header(names).index(THEIRS) + len(THEIRS) == line.index("3,000") + len("3,000")
 
 
