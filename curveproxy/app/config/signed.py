@@ -87,7 +87,8 @@ class RevokedFile:
         try:
             return cls(read_revocations(path), path)
         except KeyFileError as error:
-            hint = "" if os.path.lexists(path) else f': make an empty one by "touch {path}"'
+            is_missing = isinstance(error.__cause__, FileNotFoundError)
+            hint = f': make an empty one by "touch {path}"' if is_missing else ""
             raise KeyFileError(f"{error}{hint}") from None
 
 

@@ -170,7 +170,8 @@ def test_no_text_gives_anything_but_complaints(tmp_path: Path, text: str) -> Non
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.dates()
 names = (
-    "service egress admin log process defaults name listen remote server_keys clients keys admission limits messages x"
+    "service egress admin log process defaults name listen remote server_keys clients keys admission limits messages x "
+    "authorities file names revoked certificates certificate server_name server_certificate"
 )
 words = st.sampled_from(names.split())
 trees = st.recursive(scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words, inner, max_size=4))
