@@ -1,5 +1,6 @@
 """Clients of stock libraries present a certificate to a running proxy, as docs/clients.md says, and have its name."""
 
+import socket
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,8 +13,10 @@ from interop.old import matrix
 from interop.old.build import UnavailableError
 from interop.old.peer import OldLibrary, OldLibraryError
 from support.certificates import authority_text, issued
+from support.client import RawServer
 from support.curve import Keys
 from support.libzmq import Libzmq, Socket
+from support.peer import SECONDS
 from support.process import Sidecar, certificate, wait_until
 
 METADATA = 95  # ZMQ_METADATA
@@ -112,6 +115,20 @@ def test_libzmq_has_the_option_in_every_build(door: Door, version: str) -> None:
 def test_older_ones_know_no_such_option(version: str) -> None:
     with OldLibrary(matrix.command(version)) as library, pytest.raises(OldLibraryError, match="Invalid argument"):
         library.socket(zmq.REQ).setsockopt(METADATA, PROPERTY + b"x")
+
+
+def test_a_socket_keeps_the_first_that_is_set_on_it(libzmq: Libzmq) -> None:
+    server, keys = Keys.new(), Keys.new()
+    sock = libzmq.socket(zmq.REQ, curve_serverkey=server.public)
+    sock.curve_publickey, sock.curve_secretkey = keys.public, keys.secret
+    for text in (b"the first", b"another"):
+        sock.setsockopt(zmq.METADATA, PROPERTY + text)
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            listener.settimeout(SECONDS)
+            sock.connect(f"tcp://127.0.0.1:{listener.getsockname()[1]}")
+            with RawServer(listener.accept()[0], server) as side:
+                side.handshake()
+                assert side.theirs["X-Curveproxy-Certificate"] == b"the first"
 
 
 def test_the_page_names_what_was_tried() -> None:
