@@ -10,12 +10,13 @@ import pytest
 from support.certificates import OTHER_SEED, answer, authority_text, issued
 from support.client import RawClient
 from support.peer import Ending, Peer
-from support.process import Sidecar, certificate, curveproxy, wait_until
+from support.process import Sidecar, certificate, curveproxy, free_port, wait_until
 from support.service import RawService, echo
 from support.zmtp import greeting
 
 ASKS = greeting(b"CURVE-CERTIFICATE")
 FREELY = {"handshakes_per_second_per_source": 1_000_000, "max_half_open_per_source": 10_000}
+ENOUGH = 20  # askers that come to every process, most of the time
 WARM, CROWD, MOST = 1000, 10_000, 8 << 20  # askers before the first look, those behind it, octets that may be kept
 
 
@@ -62,11 +63,19 @@ class Door:
 
 
 @contextmanager
-def opened(**log: object) -> Iterator[Door]:
+def opened(workers: int = 1, **log: object) -> Iterator[Door]:
     clients = {"authorities": [{"file": "plant-1.authority"}], "revoked": "revoked"}
     own = {"certificates": ["orders.cert"]}
     with RawService(echo) as service:
-        proxy = Sidecar(backend=service.endpoint, service=own, clients=clients, admission=FREELY, log=log)
+        proxy = Sidecar(
+            backend=service.endpoint,
+            listen=f"tcp://127.0.0.1:{free_port()}",
+            service=own,
+            clients=clients,
+            admission=FREELY,
+            log=log,
+            process={"workers": workers},
+        )
         door = Door(proxy)
         with proxy:
             yield door
@@ -88,11 +97,13 @@ def test_whoever_asks_is_told_and_closed_and_nothing_has_failed(door: Door, size
 
 
 @pytest.mark.deep
-def test_a_newer_file_is_told_without_a_reload() -> None:
-    with opened() as door:
-        assert door.ask().octets == answer(door.text)
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_newer_file_is_told_by_all_processes_without_a_reload(workers: int) -> None:
+    with opened(workers) as door:
+        assert {door.ask().octets for _ in range(ENOUGH)} == {answer(door.text)}
         text = door.certify("orders.cert")
-        wait_until(lambda: door.ask().octets == answer(text), "the newer one is told")
+        wait_until(lambda: {door.ask().octets for _ in range(ENOUGH)} == {answer(text)}, "the newer one is told")
+        wait_until(lambda: door.asked() >= 2 * ENOUGH, "all questions are counted")
 
 
 def test_without_certificates_nobody_is_told() -> None:
