@@ -45,6 +45,7 @@ SIGN = ("sign", "desk-7.key", "--authority", SECRET)
 SHOW = ("show", "desk-7.cert", "--authority", "keys/plant-1.authority")
 
 
+@pytest.mark.deep
 def test_an_authority_is_made_once_and_its_secret_shown_nowhere(run: Run, tmp_path: Path) -> None:
     done = run("authority", "plant-2", "--directory", "new")
     assert done.stderr == "curveproxy: wrote new/plant-2.authority and new/plant-2.authority_secret\n"
@@ -75,6 +76,7 @@ def test_a_key_is_signed_shown_and_revoked(run: Run, tmp_path: Path) -> None:
     assert (tmp_path / "revoked").read_text() == f"serial {serial}\n"
 
 
+@pytest.mark.deep
 def test_what_is_not_valid_is_shown_with_its_flaw(run: Run, tmp_path: Path) -> None:
     (tmp_path / "desk-7.cert").write_bytes(certificate())
     done = run(*SHOW, status=1)
@@ -89,11 +91,13 @@ def test_what_is_not_valid_is_shown_with_its_flaw(run: Run, tmp_path: Path) -> N
     assert "desk-7.cert: malformed: line 1 is none of a certificate's" in done.stderr
 
 
+@pytest.mark.deep
 def test_a_server_is_signed_for_its_names(run: Run) -> None:
     run(*SIGN, "--server", "--names", "orders.example orders", "--days", "90", "--out", "orders.cert")
     assert re.search(r"^names +orders.example orders$", run("show", "orders.cert").stdout, re.MULTILINE)
 
 
+@pytest.mark.deep  # the commands themselves are tried in one process (commands/test_certificates.py)
 @pytest.mark.parametrize(
     ("arguments", "status", "words"),
     [
@@ -126,6 +130,7 @@ def test_a_mistake_is_told_in_one_line(directory: Path, arguments: tuple[str, ..
         assert not [each for each in re.findall(r'"(.{40})"', secret.read_text()) if each in done.stderr]
 
 
+@pytest.mark.deep
 def test_a_list_that_is_none_is_left_alone(run: Run, tmp_path: Path) -> None:
     run(*SIGN)
     before = (tmp_path / "desk-7.key").read_text()
