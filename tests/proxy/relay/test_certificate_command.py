@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 import pytest
-import trio
 from support import zmtp
+from support.clock import Clock
 from support.ends import FORMS, End, ends
 from support.relaying import LargePool, Relay
 
@@ -21,17 +21,9 @@ PONG = zmtp.command(b"PONG", b"x")
 SEALED = {word: suite for word, suite in FORMS.items() if suite}
 
 
-class Clock:
-    """The time that sessions see."""
-
-    now = 1000.0
-
-
 @pytest.fixture(autouse=True)
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    monkeypatch.setattr(trio, "current_time", lambda: clock.now)
-    return clock
+    return Clock.set(monkeypatch)
 
 
 @pytest.fixture(params=SEALED)

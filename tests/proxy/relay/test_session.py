@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from functools import partial
 
 import pytest
-import trio
 from support import zmtp
+from support.clock import Clock
 from support.ends import FORMS, End, ends
 from support.relaying import Relay
 
@@ -30,17 +30,9 @@ def boxed(request: pytest.FixtureRequest) -> str:
     return side
 
 
-class Clock:
-    """The time that sessions see."""
-
-    now = 1000.0
-
-
 @pytest.fixture(autouse=True)
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    monkeypatch.setattr(trio, "current_time", lambda: clock.now)
-    return clock
+    return Clock.set(monkeypatch)
 
 
 class Ended(Relay):

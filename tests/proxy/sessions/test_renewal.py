@@ -1,10 +1,10 @@
 """Another certificate for a session that has begun: what a service makes of it, and when an egress presents one."""
 
 import pytest
-import trio
 from attrs import evolve
 from support.certificates import CLIENT as FIELDS
 from support.certificates import KEY, OTHER_SEED, certificate
+from support.clock import Clock
 from support.fakes import CLIENT, RecordingObserver, RecordingSession, admitted
 from support.trust import DESK, NOW, TRUST
 
@@ -95,17 +95,9 @@ def test_who_is_in_without_a_certificate_gains_nothing_by_one() -> None:
 # --- ours
 
 
-class Clock:
-    """The time that an egress sees."""
-
-    now = 1000.0
-
-
 @pytest.fixture(autouse=True)
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    monkeypatch.setattr(trio, "current_time", lambda: clock.now)
-    return clock
+    return Clock.set(monkeypatch)
 
 
 BEHIND = Endpoint("ipc", "@b")
