@@ -295,6 +295,7 @@ def test_a_handshake_octet_by_octet_is_admitted(door: Door) -> None:
 # --- limits, each on a proxy of its own
 
 
+@pytest.mark.deep
 def test_silence_at_every_stage_ends_at_the_one_deadline() -> None:
     with RawService(echo) as service, Sidecar(backend=service.endpoint, admission={"handshake_seconds": 3}) as proxy:
         door = Door(proxy, service)

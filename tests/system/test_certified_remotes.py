@@ -88,6 +88,7 @@ def certified(**given: object) -> Iterator[Certified]:
             yield pair
 
 
+@pytest.mark.deep
 def test_whoever_pins_an_authority_finds_the_key_of_its_remote() -> None:
     with certified() as pair:
         assert pair.served()

@@ -17,6 +17,7 @@ from support.process import Sidecar, free_port, wait_until
 from support.service import RawService, echo
 
 
+@pytest.mark.deep
 def test_those_who_stay_are_sent_away_one_after_the_other() -> None:
     seconds, count = 3.0, 60
     with RawService(echo) as service, ExitStack() as stack:
@@ -45,6 +46,7 @@ def test_those_who_stay_are_sent_away_one_after_the_other() -> None:
         assert closed == ["drained"] * count
 
 
+@pytest.mark.deep
 def test_what_a_client_says_until_it_hears_of_it_is_delivered() -> None:
     with (
         RawService() as service,

@@ -392,6 +392,7 @@ def test_a_signal_that_means_nothing_to_it_does_nothing(warm: Sidecar, number: s
         assert is_served(warm)
 
 
+@pytest.mark.deep
 def test_a_process_that_was_stopped_goes_on_where_it_was(service: RawService) -> None:
     with Sidecar(backend=service.endpoint, clients=ANY, admission={"handshake_seconds": 2}) as proxy:
         warm_up(proxy)

@@ -144,6 +144,7 @@ def test_who_sends_faster_than_it_may_is_read_no_faster_and_loses_nothing(
             assert proxy.metric(THROTTLED) == before, "nobody else is held up"
 
 
+@pytest.mark.deep
 def test_sessions_of_one_client_share_its_rate_by_turns(service: RawService) -> None:
     with limited(service, messages_per_second_per_client=20) as proxy:
         (alice,) = listed(proxy, "alice")
@@ -340,6 +341,7 @@ def process(service: RawService) -> Iterator[tuple[Sidecar, "subprocess.Popen[st
             started.communicate()
 
 
+@pytest.mark.deep
 def test_a_client_whose_process_is_stopped_is_dead_and_one_that_says_nothing_is_not(
     service: RawService, process: tuple[Sidecar, "subprocess.Popen[str]"]
 ) -> None:
@@ -381,6 +383,7 @@ def test_only_who_has_answered_before_can_be_dead(service: RawService) -> None:
             assert not any(command for peer in service.accepted for command in peer.commands)
 
 
+@pytest.mark.deep
 def test_heartbeats_of_the_service_go_through_beside_our_own() -> None:
     with RawService(minor=1) as service, limited(service, heartbeat_seconds=0.5) as proxy:
         (alice,) = listed(proxy, "alice")

@@ -394,6 +394,7 @@ def test_top_shows_whole_figures_or_none_where_there_is_little_room(service: Raw
     assert 2 < len(heads[40]) < len(heads[80]) < len(heads[200])
 
 
+@pytest.mark.deep
 def test_top_says_why_there_is_nothing_to_show(service: RawService) -> None:
     shown = top("--admin", f"127.0.0.1:{free_port()}")
     assert shown.returncode == 1
@@ -430,6 +431,7 @@ def tainted(tree: Any) -> Any:
     return f"{tree}{ESC}" if isinstance(tree, str) else tree
 
 
+@pytest.mark.deep
 def test_top_shows_nothing_that_a_terminal_obeys(service: RawService) -> None:
     with sidecar(f"tcp://127.0.0.1:{free_port()}") as proxy:
         alice = proxy.new_client("alice")
@@ -547,6 +549,7 @@ def test_top_leaves_the_terminal_as_it_was(service: RawService, keys: bytes | si
         assert terminal.ended() == (0 if isinstance(keys, bytes) else 128 + signal.SIGTERM)
 
 
+@pytest.mark.deep
 def test_top_scrolls(service: RawService) -> None:
     with sidecar(service.endpoint) as proxy, ExitStack() as stack:
         alice = proxy.new_client("alice")

@@ -369,6 +369,7 @@ def test_an_error_that_answers_hello_is_about_the_server_key() -> None:
         assert why(probe(endpoint)) == ("welcome", "welcome_closed", "it said ERROR")
 
 
+@pytest.mark.deep
 def test_who_closes_late_has_not_closed_for_the_key() -> None:
     """As a proxy whose service is down, at the end of handshake_seconds."""
 

@@ -234,6 +234,7 @@ def stream(public: str, server: bytes, backend: str) -> Iterator[list[int]]:
     assert come == list(range(len(come)))
 
 
+@pytest.mark.deep
 def test_under_load_a_reload_and_a_revocation_lose_nothing_of_others() -> None:
     public, backend, other = endpoint(), endpoint(), endpoint()
     keys: Mapping[str, object] = {"directory": "clients"}

@@ -65,6 +65,7 @@ def presenting(text_of: str = "alice") -> Iterator[tuple[Egress, Sidecar, bytes]
             yield egress, ingress, text
 
 
+@pytest.mark.deep
 def test_an_egress_tells_of_its_next_certificate_and_no_client_notices() -> None:
     with presenting() as (egress, ingress, first), client_of(egress) as client:
         client.handshake()

@@ -142,12 +142,14 @@ def test_one_that_does_not_answer_is_trouble_for_whoever_looks() -> None:
         wait_until(lambda: not troubles(), "it answers again")
 
 
+@pytest.mark.deep
 def test_limits_are_divided_and_their_sum_is_the_limit() -> None:
     with sidecar(3, max_sessions=100, max_half_open=50) as proxy:
         assert proxy.metric("curveproxy_sessions_limit") == 100
         assert proxy.metric("curveproxy_half_open_limit") == 50
 
 
+@pytest.mark.deep
 def test_a_client_has_so_many_sessions_and_not_so_many_in_each() -> None:
     with sidecar() as proxy, ExitStack() as stack:
         alice = listed(proxy, metadata={"max-sessions": "3"})
@@ -251,6 +253,7 @@ def test_a_client_that_comes_again_replaces_its_older_session_in_whichever_proce
             assert answers(newest)
 
 
+@pytest.mark.deep
 def test_one_identity_is_one_key_s_in_all_processes() -> None:
     with sidecar() as proxy:
         keys = [listed(proxy, name) for name in ("alice", "bob")]
@@ -350,6 +353,7 @@ def answers_often(proxy: Sidecar) -> bool:
         return all(map(is_alive, inside))
 
 
+@pytest.mark.deep
 def test_none_is_left_when_the_one_that_looks_after_them_is_killed() -> None:
     with sidecar() as proxy:
         alice = listed(proxy)

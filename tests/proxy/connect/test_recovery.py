@@ -48,6 +48,7 @@ async def found(
     return Found(nursery, monkeypatch)
 
 
+@pytest.mark.deep
 async def test_before_the_first_dial_nothing_is_known_and_nothing_is_looked_for(found: Found) -> None:
     await found.seconds(5)
     assert (found.recovery.up, found.recovery.is_down, found.looks) == (None, False, 0)
@@ -86,6 +87,7 @@ async def test_a_few_failures_in_a_row_may_be_their_clients(found: Found) -> Non
     assert not found.recovery.excuses()
 
 
+@pytest.mark.deep
 async def test_remotes_are_looked_for_where_nobody_listened_at_any(found: Found) -> None:
     found.recovery.dial_failed(ClientFailure.REFUSED, ClientFailure.CONNECT_REFUSED)
     await found.seconds(3)
