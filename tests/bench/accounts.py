@@ -2,6 +2,7 @@
 
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from support.process import children
@@ -42,6 +43,15 @@ def peak(pid: int) -> int:
 def descriptors(pid: int) -> int:
     """How many descriptors it has open."""
     return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def sockets(pid: int) -> int:
+    """How many of them are sockets: libzmq closes others of its own in its own time."""
+    found = 0
+    for name in os.listdir(f"/proc/{pid}/fd"):
+        with suppress(FileNotFoundError):
+            found += os.readlink(f"/proc/{pid}/fd/{name}").startswith("socket:")
+    return found
 
 
 def kernel_memory() -> int | None:
