@@ -12,15 +12,13 @@ from typing import Self
 from attrs import evolve, field, frozen
 
 from curveproxy.policy.access.authorities import Trust
-from curveproxy.policy.access.judgement import Finding, VerifiedTexts, flaw_now, judge_client, terms_of
+from curveproxy.policy.access.judgement import DATES, Finding, VerifiedTexts, flaw_now, judge_client, terms_of, told
 from curveproxy.policy.access.terms import ANYBODY, NO_TERMS, Bearer, Grant, KeyTerms
 from curveproxy.reasons import CertificateFlaw, Outcome
 from curveproxy.wire.certificate import read_untrusted
 
 # What the judgement of a good certificate is called in the metrics; of others it is their flaw.
 VALID, CACHED = "valid", "cached"
-# The flaws that pass by themselves, or by a new certificate.
-DATES = (CertificateFlaw.NOT_YET_VALID, CertificateFlaw.EXPIRED)
 OTHER_NAME = "its name or its restrictions are not those with which the session began"
 
 
@@ -204,4 +202,4 @@ def _result(found: Finding) -> str:
 
 def _refused(flaw: CertificateFlaw, detail: str) -> Decision:
     outcome = Outcome.CERTIFICATE_EXPIRED if flaw in DATES else Outcome.CERTIFICATE
-    return Decision(outcome=outcome, detail=f"{flaw}: {detail}".removesuffix(": "), result=flaw)
+    return Decision(outcome=outcome, detail=told(flaw, detail), result=flaw)

@@ -24,6 +24,9 @@ FLAWS: Mapping[Fault, CertificateFlaw] = {
     Fault.CERTIFICATE_KIND: CertificateFlaw.KIND,
 }
 
+# The flaws that pass by themselves, or by a new certificate.
+DATES = (CertificateFlaw.NOT_YET_VALID, CertificateFlaw.EXPIRED)
+
 REMEMBERED = 4096
 _DIGEST_SIZE = 16
 # Who misses a date by less than that may have done nothing wrong.
@@ -108,6 +111,11 @@ def terms_of(certificate: Certificate) -> KeyTerms:
         certificate.topics,
         certificate.publish_topics,
     )
+
+
+def told(flaw: CertificateFlaw, detail: str) -> str:
+    """A flaw as the detail of whatever it is the reason for: its word comes first."""
+    return f"{flaw}: {detail}".removesuffix(": ")
 
 
 def flaw_now(certificate: Certificate, trust: Trust, now: float) -> CertificateFlaw | None:

@@ -10,7 +10,7 @@ from math import inf
 from attrs import frozen
 
 from curveproxy.policy.access.authorities import Trust
-from curveproxy.policy.access.judgement import Finding, VerifiedTexts, flaw_now, judge_server
+from curveproxy.policy.access.judgement import DATES, Finding, VerifiedTexts, flaw_now, judge_server, told
 from curveproxy.reasons import CertificateFlaw, ClientFailure
 from curveproxy.wire.certificate import SERVER, Certificate
 
@@ -18,7 +18,6 @@ from curveproxy.wire.certificate import SERVER, Certificate
 KEPT = 2 / 3
 NONE, OTHER_SERVERS = "it has none", "they are of other servers"
 _REMEMBERED = 16
-_DATES = (CertificateFlaw.NOT_YET_VALID, CertificateFlaw.EXPIRED)
 
 
 @frozen
@@ -96,8 +95,8 @@ class KnownServer:
 
 
 def _disbelief(flaw: CertificateFlaw, detail: str) -> Disbelief:
-    failure = ClientFailure.CERTIFICATE_EXPIRED if flaw in _DATES else ClientFailure.CERTIFICATE
-    return Disbelief(failure, f"{flaw}: {detail}".removesuffix(": "))
+    failure = ClientFailure.CERTIFICATE_EXPIRED if flaw in DATES else ClientFailure.CERTIFICATE
+    return Disbelief(failure, told(flaw, detail))
 
 
 def _valid_from(found: Finding) -> float:

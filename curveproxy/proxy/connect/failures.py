@@ -3,7 +3,7 @@
 import errno
 from collections.abc import Mapping, Sequence
 
-from curveproxy.policy.access.judgement import FLAWS
+from curveproxy.policy.access.judgement import FLAWS, told
 from curveproxy.proxy.connect.address import Address, address_text
 from curveproxy.proxy.errors import DialError, RefusedError
 from curveproxy.proxy.net.sockets import EXHAUSTED
@@ -167,8 +167,8 @@ def question_failure(error: PeerError | OSError | EOFError, *, is_curve: bool) -
     if error.fault == Fault.MECHANISM and is_curve:
         return DialError(ClientFailure.CERTIFICATE_NONE, NO_ANSWER)
     failure = ASKED[error.fault]
-    flaw = f"{FLAWS[error.fault]}: " if failure == ClientFailure.CERTIFICATE else ""
-    return DialError(failure, flaw + error.detail)
+    is_flaw = failure == ClientFailure.CERTIFICATE
+    return DialError(failure, told(FLAWS[error.fault], error.detail) if is_flaw else error.detail)
 
 
 def _text(error: OSError) -> str:
