@@ -1,15 +1,13 @@
 """What is wrong with authorities and certificates although each file can be read."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from curveproxy.app.config.convert import Complaint
 from curveproxy.app.config.schema import AuthorityConfig, EgressConfig, ServiceConfig
 from curveproxy.proxy.net.endpoint import Endpoint
 from curveproxy.wire import spec
-
-# Of each text in the answer to who asks.
-_SIZE = 2
+from curveproxy.wire.curve.asking import answer_size
 
 NO_AUTHORITY = "there are no authorities, and it has no meaning"
 NOT_LISTED = f"{NO_AUTHORITY}: a key that is listed is taken off the list"
@@ -45,11 +43,6 @@ def check_answers(services: Sequence[ServiceConfig]) -> Iterator[Complaint]:
                 f'service "{service.name}": certificates',
                 f"{what}, and {spec.CERTIFICATES_MAX:_} is the most: name fewer, or sign shorter ones",
             )
-
-
-def answer_size(texts: Iterable[bytes]) -> int:
-    """How many octets the answer has with these certificates, each of which is in it once."""
-    return len(spec.CERTIFICATE_NAME) + sum(_SIZE + len(text) for text in dict.fromkeys(texts))
 
 
 def check_remotes_trust(egress: EgressConfig) -> Iterator[tuple[str, str]]:

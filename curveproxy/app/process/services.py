@@ -9,7 +9,6 @@ import trio
 from attrs import define, evolve, field
 
 from curveproxy.app.config.schema import Config
-from curveproxy.app.config.validate_trust import answer_size
 from curveproxy.app.observe.events import ServiceObserver
 from curveproxy.app.observe.history import EventHistory
 from curveproxy.app.observe.log import SILENT, Log
@@ -22,6 +21,7 @@ from curveproxy.proxy.server import Server
 from curveproxy.proxy.service import Service
 from curveproxy.proxy.settings import ServiceKind, ServiceSettings
 from curveproxy.wire import spec, z85
+from curveproxy.wire.curve.asking import answer_size
 
 # How many clients that were added or removed one line names.
 NAMES_MAX = 20

@@ -41,8 +41,8 @@ class CurveMechanism:
     def configure(self, gates: Sequence[Gate]) -> None:
         """The server key with which a client made its HELLO selects the service."""
         self._gates = {pair: gate for gate in gates for pair in gate.settings.server_keys}
-        texts = dict.fromkeys(text for gate in gates for text in gate.settings.certificates)
-        self._told = asking.answer(tuple(texts)) if texts else b""
+        texts = [text for gate in gates for text in gate.settings.certificates]
+        self._told = asking.answer(texts) if texts else b""
         most = gates[0].settings.admission.max_initiate_bytes
         self.units = (
             Unit(spec.GREETING_SIZE, self._measure_greeting, self._take_greeting, opening=OPENING),

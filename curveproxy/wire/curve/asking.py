@@ -9,7 +9,7 @@ it proves itself.
 """
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 from curveproxy.wire import spec
 from curveproxy.wire.errors import Fault, LocalError, PeerError
@@ -39,12 +39,20 @@ _DUE = Due(
 )
 
 
-def answer(texts: Sequence[bytes]) -> bytes:
-    """All that a server says to who asks. texts: of its certificates. Raises LocalError when they are too large."""
-    body = spec.CERTIFICATE_NAME + b"".join(_TEXT_SIZE.pack(len(text)) + text for text in texts)
+def answer(texts: Iterable[bytes]) -> bytes:
+    """All that a server says to who asks. texts: of its certificates, each of which is told once.
+
+    Raises LocalError when they are too large.
+    """
+    body = spec.CERTIFICATE_NAME + b"".join(_TEXT_SIZE.pack(len(text)) + text for text in dict.fromkeys(texts))
     if len(body) > spec.CERTIFICATES_MAX:
         raise LocalError(f"they have {len(body)} octets together, of at most {spec.CERTIFICATES_MAX}")
     return ANSWER_GREETING + frame(spec.COMMAND, body)
+
+
+def answer_size(texts: Iterable[bytes]) -> int:
+    """How many octets the command in an answer has with these certificates, of ``spec.CERTIFICATES_MAX``."""
+    return len(spec.CERTIFICATE_NAME) + sum(_TEXT_SIZE.size + len(text) for text in dict.fromkeys(texts))
 
 
 def read_answer_untrusted(body: bytes) -> list[bytes]:

@@ -16,7 +16,6 @@ from support.authority import authority
 from curveproxy.app.config.certificates import read_certificate, write_key_pair
 from curveproxy.app.config.load import structure
 from curveproxy.app.config.signed import read_signed
-from curveproxy.app.config.validate_trust import answer_size
 from curveproxy.app.observe import events
 from curveproxy.app.observe.clock import WallClock
 from curveproxy.app.observe.history import JUMPED
@@ -28,6 +27,7 @@ from curveproxy.proxy.net.listening import BindError
 from curveproxy.proxy.server import Server
 from curveproxy.proxy.settings import ServiceKind, ServiceSettings
 from curveproxy.wire import spec, z85
+from curveproxy.wire.curve.asking import answer_size
 from curveproxy.wire.curve.keys import KeyPair
 
 Lines = list[MutableMapping[str, Any]]

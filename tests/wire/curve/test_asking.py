@@ -6,7 +6,13 @@ from support.handshake import fault_of
 from support.zmtp import COMMAND, command_frame
 
 from curveproxy.wire.certificate import MOST
-from curveproxy.wire.curve.asking import CertificateQuestion, answer
+from curveproxy.wire.curve.asking import (
+    ANSWER_GREETING,
+    CertificateQuestion,
+    answer,
+    answer_size,
+    read_answer_untrusted,
+)
 from curveproxy.wire.errors import Fault, LocalError, PeerError
 
 TEXTS = [certificates.certificate(certificates.SERVER), certificates.VECTOR_TEXT, b"", b"x" * MOST]
@@ -72,3 +78,10 @@ def test_a_server_that_knows_no_certificates_is_told_from_one_without_curve(mech
     with pytest.raises(PeerError, match=mechanism.decode()):
         question.receive_untrusted(zmtp.greeting(mechanism))
     assert question.is_curve == (mechanism == b"CURVE")
+
+
+def test_the_size_of_an_answer_is_known_before_it_is_made_and_each_text_is_told_once() -> None:
+    texts = [b"one", b"another", b"one"]
+    body = answer(texts)[len(ANSWER_GREETING) + 2 :]
+    assert len(body) == answer_size(texts)
+    assert read_answer_untrusted(body) == [b"one", b"another"]
