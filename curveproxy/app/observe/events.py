@@ -9,7 +9,7 @@ import trio
 
 from curveproxy.app.observe.clock import WallClock
 from curveproxy.app.observe.hints import hint_of
-from curveproxy.app.observe.history import JUMPED, RIVALS, EventHistory
+from curveproxy.app.observe.history import JUMPED, NO_FAILURE, RIVALS, EventHistory
 from curveproxy.app.observe.log import Log
 from curveproxy.app.observe.metrics import Metrics, ServiceMetrics
 from curveproxy.policy.log_limit import LogLimit
@@ -26,8 +26,6 @@ SUMMARY_SECONDS = 10.0
 CLOCK_SECONDS = 5.0
 FAULT = "a fault of curveproxy: please report it"
 
-# What is nobody's failure: a health check, and an egress that asks who the server is.
-EXPECTED = (Outcome.PROBE, Outcome.CERTIFICATE_ASKED)
 # What the outcomes of an egress mean.
 OF_EGRESS: Mapping[str, EgressOutcome] = {str(outcome): outcome for outcome in EgressOutcome}
 
@@ -65,7 +63,7 @@ class ServiceObserver:
             self.history.add_unknown(client, peer)
         who = {"client": client} if client else {}
         facts = {"outcome": str(outcome), **who, "peer": peer, **_detail(detail), "hint": hint_of(meant, detail)}
-        if outcome in EXPECTED:  # no warning, and not counted among suppressed lines
+        if outcome in NO_FAILURE:  # no warning, and not counted among suppressed lines
             self._log.debug("client refused", **facts)
         else:
             self._log_limited(self._log.warning, "client refused", kind=outcome, **facts)

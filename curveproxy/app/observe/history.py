@@ -22,6 +22,8 @@ UNKNOWN_MAX = 10
 
 # Two hosts with one key and identity.
 RIVALS = "clients replace each other"
+# What is nobody's failure: a health check, and an egress that asks who the server is.
+NO_FAILURE = (Outcome.PROBE, Outcome.CERTIFICATE_ASKED)
 # Of the wall clock.
 JUMPED = "the clock was set"
 
@@ -31,7 +33,7 @@ EventKey = tuple[str, Reasoned]
 
 def is_refusal(key: EventKey) -> bool:
     """Whether a client was refused. Who checks the port, or asks for certificates, is no client yet."""
-    return key[0] == "client refused" and key[1] not in (Outcome.PROBE, Outcome.CERTIFICATE_ASKED)
+    return key[0] == "client refused" and key[1] not in NO_FAILURE
 
 
 @frozen

@@ -21,6 +21,7 @@ from prometheus_client.registry import Collector
 
 from curveproxy import __version__
 from curveproxy.app.observe.log import lost_lines
+from curveproxy.policy.access.access_list import CACHED, VALID
 from curveproxy.proxy.observer import ServerFigures, ServiceFigures, SessionView
 from curveproxy.reasons import (
     BackendFailure,
@@ -148,7 +149,7 @@ class ServiceMetrics:
         self._handshake_seconds = metrics.handshake_seconds.labels(name)
         self._closed = {reason: metrics.closed.labels(name, reason) for reason in Closed}
         self._session_seconds = metrics.session_seconds.labels(name)
-        results = () if is_egress else ("valid", "cached", *CertificateFlaw)
+        results = () if is_egress else (VALID, CACHED, *CertificateFlaw)
         self._certificates = {result: metrics.certificates.labels(name, result) for result in results}
         self._invalid = {reason: metrics.invalid.labels(name, reason) for reason in Invalid}
         self._dial_seconds = metrics.dial_seconds.labels(name)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from curveproxy.app.observe.history import JUMPED, RIVALS
+from curveproxy.app.observe.history import JUMPED, NO_FAILURE, RIVALS
 from curveproxy.app.observe.status import Count, Level, ServiceStatus, Trouble
 from curveproxy.app.observe.text import duration
 from curveproxy.reasons import ClientFailure, Closed, EgressOutcome, Outcome, Reasoned
@@ -18,8 +18,8 @@ SOON_SECONDS = 2 * 86400
 OWN_HINT = "have the key signed again, and put the certificate in its place: it is read within a second"
 # Events shown as trouble when recent.
 TROUBLING = {"client refused", "invalid message", "unexpected error", JUMPED, RIVALS}
-# A load balancer that checks the port, an egress that asks who the server is, and what an operator does.
-EXPECTED: set[Reasoned] = {Outcome.PROBE, Outcome.CERTIFICATE_ASKED, Outcome.SHUTDOWN}
+# Also what an operator does.
+EXPECTED: set[Reasoned] = {*NO_FAILURE, Outcome.SHUTDOWN}
 
 
 def all_troubles(services: Sequence[ServiceStatus], descriptors: Level, now: float) -> list[Trouble]:
