@@ -4,6 +4,7 @@ Outcomes, reasons and hints are those of ``reasons``. Lines that anybody can cau
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import trio
 
@@ -25,6 +26,9 @@ SUMMARY_SECONDS = 10.0
 # How often the wall clock is looked at.
 CLOCK_SECONDS = 5.0
 FAULT = "a fault of curveproxy: please report it"
+
+# What stands in a line of the log behind its event.
+Facts = dict[str, object]
 
 # What the outcomes of an egress mean.
 OF_EGRESS: Mapping[str, EgressOutcome] = {str(outcome): outcome for outcome in EgressOutcome}
@@ -61,12 +65,15 @@ class ServiceObserver:
         self.history.add("client refused", meant, peer, detail)
         if outcome == Outcome.CLIENT_UNKNOWN and not self._is_egress:
             self.history.add_unknown(client, peer)
-        who = {"client": client} if client else {}
-        facts = {"outcome": str(outcome), **who, "peer": peer, **_detail(detail), "hint": hint_of(meant, detail)}
+
+        def facts() -> Facts:
+            who = {"client": client} if client else {}
+            return {"outcome": str(outcome), **who, "peer": peer, **_detail(detail), "hint": hint_of(meant, detail)}
+
         if outcome in NO_FAILURE:  # no warning, and not counted among suppressed lines
-            self._log.debug("client refused", **facts)
+            self._log.debug("client refused", **facts())
         else:
-            self._log_limited(self._log.warning, "client refused", kind=outcome, **facts)
+            self._log_limited(self._log.warning, "client refused", facts, kind=outcome)
 
     def certificate_judged(self, result: str) -> None:
         self._metrics.certificate_judged(result)
@@ -74,31 +81,21 @@ class ServiceObserver:
     def admitted(self, session: SessionView, seconds: float) -> None:
         self._metrics.admitted(session, seconds)
         self.history.add("session opened", Outcome.ADMITTED, session.peer)
-        facts = _who(session) | {"socket_type": session.socket_type, "handshake_seconds": round(seconds, 6)}
-        if session.form != MESSAGE:
-            facts["records"] = session.form
-        facts |= _certificate(session)
-        self._log_session(session, "session opened", kind="", **facts)
+        self._log_session(session, "session opened", lambda: _opened(session, seconds))
 
     def closed(self, session: SessionView, reason: Closed) -> None:
         self._metrics.closed(session, reason)
         self.history.add("session closed", reason, session.peer)
-        facts = _who(session) | {
-            "seconds": round(session.seconds, 3),
-            "messages_in": session.messages_in,
-            "bytes_in": session.octets_in,
-            "messages_out": session.messages_out,
-            "bytes_out": session.octets_out,
-        }
-        if reason.hint:
-            facts["hint"] = reason.hint
-        self._log_session(session, "session closed", kind=reason, reason=str(reason), **facts)
+        self._log_session(session, "session closed", lambda: _closed(session, reason), kind=reason)
 
     def invalid(self, session: SessionView, reason: Invalid, detail: str = "") -> None:
         self._metrics.invalid(reason)
         self.history.add("invalid message", reason, session.peer, detail)
-        facts = {"reason": str(reason), **_who(session), **_detail(detail), "hint": reason.hint}
-        self._log_limited(self._log.warning, "invalid message", kind=reason, **facts)
+
+        def facts() -> Facts:
+            return {"reason": str(reason), **_who(session), **_detail(detail), "hint": reason.hint}
+
+        self._log_limited(self._log.warning, "invalid message", facts, kind=reason)
 
     def repeated(self, reason: Invalid, count: int) -> None:
         self._metrics.invalid(reason, count)
@@ -109,36 +106,39 @@ class ServiceObserver:
     def backend_failed(self, reason: DialFailure, detail: str = "") -> None:
         self._metrics.backend_failed(reason)
         self.history.add("backend failed", reason, detail=detail)
-        facts = {"reason": str(reason), **_detail(detail), "hint": hint_of(reason, detail)}
-        self._log_limited(self._log.warning, "backend failed", kind=reason, **facts)
+
+        def facts() -> Facts:
+            return {"reason": str(reason), **_detail(detail), "hint": hint_of(reason, detail)}
+
+        self._log_limited(self._log.warning, "backend failed", facts, kind=reason)
 
     def rivals(self, session: SessionView) -> None:
         self.history.add(RIVALS, Closed.REPLACED, session.peer, session.client)
-        self._log_limited(self._log.warning, RIVALS, kind="", **_who(session), hint=Closed.REPLACED.hint)
+        self._log_limited(self._log.warning, RIVALS, lambda: _who(session) | {"hint": Closed.REPLACED.hint})
 
     def unexpected(self, error: BaseException) -> None:
         self._metrics.unexpected()
         self.history.add("unexpected error", Outcome.INTERNAL)
-        self._log_limited(self._log.error, "unexpected error", kind="", exc_info=error, hint=FAULT)
+        self._log_limited(self._log.error, "unexpected error", lambda: {"exc_info": error, "hint": FAULT})
 
     def notice(self, event: str, **facts: object) -> None:
-        self._log_limited(self._log.warning, event, kind="", **facts)
+        self._log_limited(self._log.warning, event, lambda: facts)
 
-    def _log_session(self, session: SessionView, event: str, *, kind: str, **facts: object) -> None:
+    def _log_session(self, session: SessionView, event: str, facts: Callable[[], Facts], *, kind: str = "") -> None:
         if session.is_probe and not session.messages_in:  # a client that sends messages is no probe, whatever it says
-            self._log.debug(event, probe=True, **facts)
+            self._log.debug(event, probe=True, **facts())
         elif self._allow_any:
-            self._log_limited(self._log.info, event, kind=kind, **facts)
+            self._log_limited(self._log.info, event, facts, kind=kind)
         else:
-            self._log.info(event, **facts)
+            self._log.info(event, **facts())
 
-    def _log_limited(self, log: Callable[..., object], event: str, *, kind: str, **facts: object) -> None:
+    def _log_limited(
+        self, log: Callable[..., object], event: str, facts: Callable[[], Facts], *, kind: str = ""
+    ) -> None:
+        """facts: are made only for a line that is written: in a flood most are not."""
         suppressed = self._limit.allow((event, kind), trio.current_time())
-        if suppressed is None:
-            return
-        if suppressed:
-            facts["suppressed"] = suppressed
-        log(event, **facts)
+        if suppressed is not None:
+            log(event, **facts(), **({"suppressed": suppressed} if suppressed else {}))
 
     async def summarise(self) -> None:
         """Log now and then how many lines were suppressed, if none of their kind has followed."""
@@ -160,21 +160,39 @@ class ServiceObserver:
                 continue
             reason, detail = ClockJump.FORWARD if by > 0 else ClockJump.BACK, f"by {by:+.0f} s"
             self.history.add(JUMPED, reason, detail=detail)
-            self._log_limited(
-                self._log.warning, JUMPED, kind=reason, reason=str(reason), detail=detail, hint=reason.hint
-            )
+            facts: Callable[[], Facts] = partial(dict, reason=str(reason), detail=detail, hint=reason.hint)
+            self._log_limited(self._log.warning, JUMPED, facts, kind=reason)
 
 
-def _who(session: SessionView) -> dict[str, object]:
+def _who(session: SessionView) -> Facts:
     return {"client": session.client, "peer": session.peer}
 
 
-def _certificate(session: SessionView) -> dict[str, object]:
+def _opened(session: SessionView, seconds: float) -> Facts:
+    facts = _who(session) | {"socket_type": session.socket_type, "handshake_seconds": round(seconds, 6)}
+    if session.form != MESSAGE:
+        facts["records"] = session.form
+    return facts | _certificate(session)
+
+
+def _closed(session: SessionView, reason: Closed) -> Facts:
+    facts = {"reason": str(reason)} | _who(session)
+    facts |= {
+        "seconds": round(session.seconds, 3),
+        "messages_in": session.messages_in,
+        "bytes_in": session.octets_in,
+        "messages_out": session.messages_out,
+        "bytes_out": session.octets_out,
+    }
+    return facts | ({"hint": reason.hint} if reason.hint else {})
+
+
+def _certificate(session: SessionView) -> Facts:
     """The client's certificate, of one that has come in by it."""
     if session.until is None:
         return {}
     return {"certificate": session.serial, "authority": session.authority, "until": write_time(session.until)}
 
 
-def _detail(detail: str) -> dict[str, object]:
+def _detail(detail: str) -> Facts:
     return {"detail": detail} if detail else {}

@@ -6,7 +6,7 @@ It is bounded: the reasons are closed lists, and a small sample is taken each se
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from itertools import pairwise, zip_longest
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import trio
 from attrs import define, field, frozen
@@ -36,8 +36,7 @@ def is_refusal(key: EventKey) -> bool:
     return key[0] == "client refused" and key[1] not in NO_FAILURE
 
 
-@frozen
-class Last:
+class Last(NamedTuple):
     """An event when it happened last. peer: an address; detail: our own text; at: trio's clock."""
 
     peer: str
