@@ -19,6 +19,7 @@ PROBE = "x-curveproxy-probe"
 # An egress and an ingress that face each other say it, and nobody else is told it: who sends it answers a PING, though
 # it announces ZMTP 3.0. (We announce that because a subscription is a message there.)
 ANSWERS_PING = "X-Curveproxy-Ping"
+_ANSWERS_PING = ANSWERS_PING.lower()
 
 # The certificate of the client's key, its whole text without comments.
 CERTIFICATE = "X-Curveproxy-Certificate"
@@ -34,12 +35,12 @@ def is_safe_identity(identity: bytes | None) -> bool:
 
 def is_probe(properties: Mapping[str, bytes]) -> bool:
     """Whether a client is ``curveproxy probe``, which only asks whether it would be admitted."""
-    return any(name.lower() == PROBE for name in properties)
+    return PROBE in map(str.lower, properties)
 
 
 def answers_ping(properties: Mapping[str, bytes]) -> bool:
     """Whether a peer is a proxy that answers a PING, whatever version it announces."""
-    return any(name.lower() == ANSWERS_PING.lower() for name in properties)
+    return _ANSWERS_PING in map(str.lower, properties)
 
 
 def for_client(properties: Mapping[str, bytes], said: Mapping[str, bytes]) -> dict[str, bytes]:

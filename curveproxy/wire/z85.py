@@ -14,10 +14,8 @@ def encode(octets: bytes) -> str:
     """
     if len(octets) % 4:
         raise ValueError("Z85 takes a multiple of four octets")
-    letters = []
-    for (value,) in struct.iter_unpack(">I", octets):
-        letters += [ALPHABET[value // power % 85] for power in _POWERS]
-    return "".join(letters)
+    values = struct.unpack(f">{len(octets) // 4}I", octets)
+    return "".join([ALPHABET[value // power % 85] for value in values for power in _POWERS])
 
 
 def decode(text: str) -> bytes:

@@ -7,7 +7,7 @@ good, also where anybody may come: it may limit its bearer.
 
 from collections.abc import Mapping, Sequence, Set
 from functools import cached_property
-from typing import Self
+from typing import NamedTuple, Self
 
 from attrs import evolve, field, frozen
 
@@ -22,8 +22,7 @@ VALID, CACHED = "valid", "cached"
 OTHER_NAME = "its name or its restrictions are not those with which the session began"
 
 
-@frozen
-class Decision:
+class Decision(NamedTuple):
     """Whether a client may come in.
 
     grant: None when it may not; outcome, detail: why then. The detail of a certificate's begins with its flaw.
@@ -158,7 +157,7 @@ class AccessList:
         if found.flaw is not None:
             return _refused(found.flaw, found.detail)
         grant = evolve(self._granted(found), is_presented=is_presented)
-        return evolve(self._bound(bearer, grant), result=_result(found))
+        return self._bound(bearer, grant)._replace(result=_result(found))
 
     def _granted(self, found: Finding) -> Grant:
         certificate, authority = found.certificate, found.authority
@@ -182,9 +181,11 @@ class AccessList:
     def _found(self, bearer: Bearer, now: float) -> Finding | None:
         """Of the certificates among the keys the good one that lasts longest, else what is wrong with the first."""
         texts = self.certified.get(bearer.key, ()) if self.trust.authorities else ()
+        if not texts:
+            return None
         findings = [self._finding(bearer, text, now) for text in texts]
         good = [each for each in findings if each.flaw is None]
-        return max(good, key=_valid_until) if good else next(iter(findings), None)
+        return max(good, key=_valid_until) if good else findings[0]
 
 
 def _differs(key: bytes, now: Mapping[bytes, object], then: Mapping[bytes, object]) -> bool:

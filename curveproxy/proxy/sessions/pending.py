@@ -119,7 +119,8 @@ class PendingSession:
         if isinstance(grant, RefusedError):
             refusal = grant
         else:
-            self.who = evolve(self.who, grant=grant)
+            if grant != self.who.grant:
+                self.who = evolve(self.who, grant=grant)
             try:
                 # Registered before READY, which admits the client. No event comes before this turn is over.
                 self._reactor.register(self._applying.socket.fileno(), self, READ | WRITE)
@@ -173,8 +174,9 @@ class PendingSession:
 def _for_any_client(properties: Mapping[str, bytes]) -> dict[str, bytes]:
     """A service's metadata, short enough for any client's library."""
     properties = dict(properties)
-    for name in droppable(properties):
-        if len(metadata.encode(properties)) <= spec.READY_METADATA_MAX:
-            break
-        del properties[name]
+    if metadata.size_of(properties) > spec.READY_METADATA_MAX:
+        for name in droppable(properties):
+            del properties[name]
+            if metadata.size_of(properties) <= spec.READY_METADATA_MAX:
+                break
     return properties

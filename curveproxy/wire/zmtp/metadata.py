@@ -3,6 +3,7 @@
 import string
 import struct
 from collections.abc import Mapping
+from functools import lru_cache
 
 from curveproxy.wire import spec
 from curveproxy.wire.errors import Fault, LocalError, PeerError
@@ -15,6 +16,7 @@ from curveproxy.wire.errors import Fault, LocalError, PeerError
 _NAME_SIZE = struct.Struct("B")
 _VALUE_SIZE = struct.Struct(">I")
 _NAME_MAX = 255
+_NAMES_KNOWN = 64  # most peers say the same few
 _NAME = frozenset((string.ascii_letters + string.digits + "-_.+").encode())
 
 
@@ -22,11 +24,24 @@ def encode(properties: Mapping[str, bytes]) -> bytes:
     """Properties as octets, in their order. Raises LocalError for what can not be a property."""
     parts = []
     for name, value in properties.items():
-        octets = name.encode("ascii")
-        if not 0 < len(octets) <= _NAME_MAX or not _NAME.issuperset(octets) or len(value) > spec.PROPERTY_VALUE_MAX:
-            raise LocalError(f"{name!r} can not be a property")
-        parts += [_NAME_SIZE.pack(len(octets)), octets, _VALUE_SIZE.pack(len(value)), value]
+        if len(value) > spec.PROPERTY_VALUE_MAX:
+            raise LocalError(f"{name!r} has too long a value")
+        parts += [_encode_name(name), _VALUE_SIZE.pack(len(value)), value]
     return b"".join(parts)
+
+
+@lru_cache(_NAMES_KNOWN)
+def _encode_name(name: str) -> bytes:
+    octets = name.encode("ascii")
+    if not 0 < len(octets) <= _NAME_MAX or not _NAME.issuperset(octets):
+        raise LocalError(f"{name!r} can not be a property")
+    return _NAME_SIZE.pack(len(octets)) + octets
+
+
+def size_of(properties: Mapping[str, bytes]) -> int:
+    """How many octets ``encode`` would make of them."""
+    names, values = "".join(properties), b"".join(properties.values())
+    return len(properties) * (_NAME_SIZE.size + _VALUE_SIZE.size) + len(names) + len(values)
 
 
 def read_untrusted(octets: bytes) -> dict[str, bytes]:
@@ -65,4 +80,7 @@ def find(properties: Mapping[str, bytes], name: str) -> bytes | None:
     if name in properties:
         return properties[name]
     lowered = name.lower()
-    return next((value for key, value in properties.items() if key.lower() == lowered), None)
+    for said, value in properties.items():
+        if said.lower() == lowered:
+            return value
+    return None

@@ -57,3 +57,8 @@ def test_a_property_is_found_in_any_case() -> None:
 def test_our_own_mistakes_are_ours(name: str) -> None:
     with pytest.raises(LocalError):
         metadata.encode({name: b""})
+
+
+@given(properties)
+def test_their_size_is_known_before_they_are_written(said: dict[str, bytes]) -> None:
+    assert metadata.size_of(said) == len(metadata.encode(said))
