@@ -3,6 +3,7 @@
 The zero-copy calls take addresses, so that a frame is opened from one buffer straight into another.
 """
 
+import ctypes
 from typing import Any
 
 # Importing nacl.bindings calls sodium_init(), without which libsodium runs at half its speed.
@@ -19,6 +20,7 @@ from nacl.bindings import (
     sodium_memcmp,
 )
 
+from nacl import _sodium  # isort: skip
 from nacl._sodium import ffi, lib  # isort: skip
 from nacl.exceptions import CryptoError  # the base of all errors that PyNaCl raises
 
@@ -33,12 +35,19 @@ address = ffi.from_buffer
 AEGIS_SEAL, AEGIS_OPEN = "crypto_aead_aegis256_encrypt", "crypto_aead_aegis256_decrypt"
 BLAKE2B = "crypto_generichash_blake2b_salt_personal"
 _NO_SALT = bytes(16)
+_library = ctypes.CDLL(_sodium.__file__)
 SIGNATURE_SIZE = 64  # of Ed25519
 
 
 def address_of(function: str) -> int:
-    """Where one of libsodium's functions is, for code that calls it from C; 0 where this libsodium has none."""
-    return int(ffi.cast("uintptr_t", ffi.addressof(lib, function))) if hasattr(lib, function) else 0
+    """Where one of libsodium's functions is, for code that calls it from C; 0 where there is none to be had.
+
+    PyNaCl names some of them. Its extension has, or loads, all of them, and may hide those.
+    """
+    if hasattr(lib, function):
+        return int(ffi.cast("uintptr_t", ffi.addressof(lib, function)))
+    found = getattr(_library, function, None)
+    return ctypes.cast(found, ctypes.c_void_p).value or 0 if found is not None else 0
 
 
 def has_aegis() -> bool:

@@ -1,25 +1,29 @@
-"""The codec's twins, what a state of either holds, and frames to try them on, made without the codec."""
+"""The codec's twins, what a state of each holds, and frames to try them on, made without the codec."""
 
 import gc
 import tracemalloc
 from collections.abc import Callable, Sequence
+from functools import cache
 from importlib import import_module
+from importlib.util import module_from_spec, spec_from_file_location
 from types import ModuleType
 from typing import Any
 
 from attrs import fields
 from nacl.bindings import crypto_box_easy_afternm
 
+from curveproxy.wire import sodium
 from curveproxy.wire.codec.record_state import STREAM_BATCH, RecordState
-from curveproxy.wire.codec.state import Batch, Buffer, CodecState
+from curveproxy.wire.codec.state import Batch, Buffer, CodecState, Stop
 from curveproxy.wire.zmtp.frame import Dialect, frame
 
 KEY = bytes(range(32))
 LIMIT = 1 << 20
 FROM_CLIENT = b"CurveZMQMESSAGEC"
 
-TWINS = {"py": "curveproxy.wire.codec.python", "c": "curveproxy.wire.codec.native"}
-MEMBERS = [member.name for member in fields(CodecState)]
+IN_C = ("c", "c, whole boxes")
+TWINS = ("py", *IN_C)
+MEMBERS = [member.name for member in fields(CodecState) if member.name != "key"]
 
 CHAIN = bytes(range(32, 64))
 RECORD_MEMBERS = sorted({*RecordState.__slots__} - {"key", "secrets"})
@@ -27,20 +31,38 @@ RECORD_MEMBERS = sorted({*RecordState.__slots__} - {"key", "secrets"})
 
 def twin_named(name: str) -> ModuleType | None:
     """A module with the states and functions of the codec; None when it was not built."""
+    if name == "py":
+        return import_module("curveproxy.wire.codec.python")
     try:
-        return import_module(TWINS[name])
+        native = import_module("curveproxy.wire.codec.native")
     except ImportError:
         return None
+    return native if name == "c" else _with_whole_boxes(native)
+
+
+@cache
+def _with_whole_boxes(native: ModuleType) -> ModuleType:
+    """The twin in C once more, as it is where PyNaCl hides the parts of a box."""
+    name = "curveproxy.wire.codec._codec"
+    spec = spec_from_file_location(name, import_module(name).__file__)
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    addresses = [sodium.address_of(name) for name in native.FUNCTIONS]
+    addresses[native.FUNCTIONS.index("crypto_onetimeauth_poly1305")] = 0  # one that is missing is enough
+    module.setup(tuple(addresses), Batch, tuple(Stop), tuple(Dialect))
+    return module
 
 
 def members_of(state: CodecState) -> dict[str, Any]:
-    """All that a state holds, by name."""
+    """All that a state holds but its key, by name."""
     return {name: getattr(state, name) for name in MEMBERS}
 
 
 def copied(twin: ModuleType, state: CodecState) -> CodecState:
-    """The same state, of the twin's own type."""
-    copy: CodecState = twin.CodecState(**members_of(state))
+    """The same state, of the twin's own type. Its key is KEY."""
+    copy: CodecState = twin.CodecState(KEY, **members_of(state))
     return copy
 
 

@@ -87,6 +87,10 @@ def test_blake2b_is_that_of_everybody() -> None:
 
 def test_a_function_has_an_address_where_it_is_there() -> None:
     assert sodium.address_of(sodium.AEGIS_SEAL) not in (0, sodium.address_of(sodium.AEGIS_OPEN))
+    assert sodium.address_of("crypto_core_hsalsa20") not in (
+        0,
+        sodium.address_of(sodium.AEGIS_SEAL),
+    )  # nameless in PyNaCl
     assert sodium.address_of("crypto_of_tomorrow") == 0
 
 

@@ -6,7 +6,6 @@ from curveproxy.reasons import Invalid
 from curveproxy.wire import spec
 from curveproxy.wire.codec.framing import frame_size
 from curveproxy.wire.codec.select import seal_frames
-from curveproxy.wire.codec.single import seal_one
 from curveproxy.wire.codec.state import Buffer, CodecState, Stop
 from curveproxy.wire.zmtp.frame import Dialect, read_header
 
@@ -40,7 +39,7 @@ class Sealer(Transform):
             result.pass_by(behind)
 
     def command(self, body: bytes) -> bytes:
-        return seal_one(self._state, spec.INNER_COMMAND, body)
+        return self._state.seal_one(spec.INNER_COMMAND, body)
 
     def message(self, body: bytes) -> bytes:
-        return seal_one(self._state, 0, body)
+        return self._state.seal_one(0, body)

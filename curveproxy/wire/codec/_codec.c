@@ -165,13 +165,17 @@ PyObject *codec_new_batch(const module_state *module, size_t start, size_t at, u
  * classes of state.py, those of an enumeration as a tuple of their members. */
 static PyObject *setup(PyObject *self, PyObject *arguments) {
     module_state *module = PyModule_GetState(self);
-    PyObject *given[FUNCTIONS], *batch, *stops, *dialects;
-    if (!PyArg_ParseTuple(arguments, "(OOOOO)OO!O!", &given[0], &given[1], &given[2], &given[3], &given[4], &batch,
-                          &PyTuple_Type, &stops, &PyTuple_Type, &dialects))
+    PyObject *given, *batch, *stops, *dialects;
+    if (!PyArg_ParseTuple(arguments, "O!OO!O!", &PyTuple_Type, &given, &batch, &PyTuple_Type, &stops, &PyTuple_Type,
+                          &dialects))
         return NULL;
+    if (PyTuple_Size(given) != FUNCTIONS) {
+        PyErr_SetString(PyExc_ValueError, "the functions of this version");
+        return NULL;
+    }
     void *functions[FUNCTIONS];
     for (int i = 0; i < FUNCTIONS; i++) {
-        functions[i] = PyLong_AsVoidPtr(given[i]);
+        functions[i] = PyLong_AsVoidPtr(PyTuple_GetItem(given, i));
         if (functions[i] == NULL && PyErr_Occurred())
             return NULL;
     }
@@ -181,6 +185,8 @@ static PyObject *setup(PyObject *self, PyObject *arguments) {
         PyErr_SetString(PyExc_ValueError, "these addresses are not 0");
         return NULL;
     }
+    if (crypto.salsa20 == NULL || crypto.poly1305 == NULL || crypto.poly1305_verify == NULL)
+        crypto.hsalsa20 = NULL; /* all parts of a box, or none: has_parts() */
     if (!PyType_Check(batch) || !PyType_IsSubtype((PyTypeObject *)batch, &PyTuple_Type) ||
         PyTuple_Size(stops) != STOPS || PyTuple_Size(dialects) != V3) {
         PyErr_SetString(PyExc_ValueError, "a class of tuples, the stops, and the dialects of this version");

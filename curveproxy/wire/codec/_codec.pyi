@@ -1,10 +1,12 @@
-from curveproxy.wire.codec.record_state import RecordState as RecordState  # the types in C have the same members
+from curveproxy.wire.codec.record_state import (
+    RecordState as RecordState,
+)  # the types in C have the same members, but no keys
 from curveproxy.wire.codec.state import Batch, Buffer, Stop
 from curveproxy.wire.codec.state import CodecState as CodecState
 from curveproxy.wire.zmtp.frame import Dialect
 
 def setup(
-    functions: tuple[int, int, int, int, int],
+    functions: tuple[int, ...],
     batch: type[Batch],
     stops: tuple[Stop, ...],
     dialects: tuple[Dialect, ...],

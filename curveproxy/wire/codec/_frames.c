@@ -1,7 +1,7 @@
-/* The twin in C of python.py, which is the definition: the type CodecState, and the loops of core.h over it.
+/* The twin in C of state.py and python.py, the definition: the type CodecState, and the loops of core.h over it.
  *
- * A state keeps its key itself and overwrites it when it is freed. The GIL is released where a call takes long enough for
- * others to gain by it.
+ * A state keeps its direction's subkey itself, and nothing of the key, and overwrites it when it is freed. The GIL is
+ * released where a call takes long enough for others to gain by it.
  */
 
 #include "module.h"
@@ -18,14 +18,23 @@ enum { RELEASES_GIL_FROM = 8192 };
 
 typedef struct {
     PyObject_HEAD
-    uint8_t key[KEY_SIZE];
+    uint8_t subkey[KEY_SIZE];
     codec_state codec;
     uint64_t left_out_nonce, left_out_frames;
 } state_object;
 
+/* Whose MESSAGEs have nonces that begin so, by its place in PREFIXES; 2 for nobody's. */
+static int sender_of(const char *prefix, Py_ssize_t size) {
+    int sender = 0;
+    while (sender < 2 && (size != NONCE_PREFIX || memcmp(prefix, PREFIXES[sender], NONCE_PREFIX)))
+        sender++;
+    return sender;
+}
+
 static PyObject *state_new(PyTypeObject *type, PyObject *arguments, PyObject *keywords) {
     static char *names[] = {"key",  "prefix",     "nonce",   "limit", "dialect",  "little_endian",
                             "held", "discarding", "command", "batch", "left_out", NULL};
+    const codec_crypto *crypto = &((const module_state *)PyType_GetModuleState(type))->crypto;
     const char *key, *prefix;
     Py_ssize_t key_size, prefix_size;
     int little_endian = 0, discarding = 0;
@@ -37,8 +46,13 @@ static PyObject *state_new(PyTypeObject *type, PyObject *arguments, PyObject *ke
                                      &discarding, codec_as_64, &command_at, codec_as_64, &command_size, codec_as_batch,
                                      &codec.batch, codec_as_64, &left_out_nonce, codec_as_64, &left_out_frames))
         return NULL;
-    if (key_size != KEY_SIZE || prefix_size != NONCE_PREFIX) {
-        PyErr_SetString(PyExc_ValueError, "a key has 32 octets, the prefix of a nonce 16");
+    const int sender = sender_of(prefix, prefix_size);
+    if (key_size != KEY_SIZE || sender == 2) {
+        PyErr_SetString(PyExc_ValueError, "a key has 32 octets, and the prefix is that of a client or of a server");
+        return NULL;
+    }
+    if (crypto->open == NULL) {
+        PyErr_SetString(PyExc_ValueError, "setup() comes before any state");
         return NULL;
     }
     allocfunc allocate = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
@@ -49,8 +63,8 @@ static PyObject *state_new(PyTypeObject *type, PyObject *arguments, PyObject *ke
     codec.discarding = (uint8_t)discarding;
     codec.command_at = (size_t)command_at;
     codec.command_size = (size_t)command_size;
-    memcpy(codec.prefix, prefix, NONCE_PREFIX);
-    memcpy(self->key, key, KEY_SIZE);
+    codec.from_server = (uint8_t)sender;
+    derive_subkey(crypto, self->subkey, PREFIXES[sender], (const uint8_t *)key);
     self->codec = codec;
     self->left_out_nonce = left_out_nonce;
     self->left_out_frames = left_out_frames;
@@ -58,7 +72,7 @@ static PyObject *state_new(PyTypeObject *type, PyObject *arguments, PyObject *ke
 }
 
 static void state_dealloc(PyObject *self) {
-    wipe(((state_object *)self)->key, KEY_SIZE);
+    wipe(((state_object *)self)->subkey, KEY_SIZE);
     PyTypeObject *type = Py_TYPE(self);
     freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
     release(self);
@@ -73,14 +87,9 @@ static int set_flag(PyObject *self, PyObject *value, void *offset) {
     return 0;
 }
 
-static PyObject *get_key(PyObject *self, void *unused) {
-    (void)unused;
-    return PyBytes_FromStringAndSize((const char *)((state_object *)self)->key, KEY_SIZE);
-}
-
 static PyObject *get_prefix(PyObject *self, void *unused) {
     (void)unused;
-    return PyBytes_FromStringAndSize((const char *)((state_object *)self)->codec.prefix, NONCE_PREFIX);
+    return PyBytes_FromStringAndSize((const char *)PREFIXES[((state_object *)self)->codec.from_server], NONCE_PREFIX);
 }
 
 static int set_dialect(PyObject *self, PyObject *value, void *offset) {
@@ -118,7 +127,6 @@ static int set_left_out(PyObject *self, PyObject *value, void *unused) {
 }
 
 static PyGetSetDef state_members[] = {
-    {"key", get_key, NULL, NULL, NULL},
     {"prefix", get_prefix, NULL, NULL, NULL},
     {"nonce", codec_get_64, codec_set_64, NULL, NUMBER(state_object, codec.nonce)},
     {"limit", codec_get_64, codec_set_64, NULL, NUMBER(state_object, codec.limit)},
@@ -132,10 +140,10 @@ static PyGetSetDef state_members[] = {
     {NULL, NULL, NULL, NULL, NULL},
 };
 
-/* All its members but the key, as attrs writes them. */
+/* All its members, as attrs writes them. */
 static PyObject *state_repr(PyObject *self) {
     PyObject *text = PyUnicode_FromString("CodecState(");
-    for (const PyGetSetDef *member = state_members + 1; text != NULL && member->name != NULL; member++) {
+    for (const PyGetSetDef *member = state_members; text != NULL && member->name != NULL; member++) {
         PyObject *value = member->get(self, member->closure), *longer = NULL;
         if (value != NULL)
             longer = PyUnicode_FromFormat("%U%s=%R%s", text, member->name, value, member[1].name ? ", " : ")");
@@ -146,12 +154,76 @@ static PyObject *state_repr(PyObject *self) {
     return text;
 }
 
+/* --- one frame by itself */
+
+/* The call as the loops see it. */
+static codec_batch batch_of(const module_state *module, const state_object *state, const codec_call *call) {
+    return (codec_batch){
+        .crypto = &module->crypto,
+        .subkey = state->subkey,
+        .source = call->source.buf,
+        .target = call->target.buf,
+        .start = call->start,
+        .end = call->end,
+        .at = call->at,
+        .capacity = (size_t)call->target.len,
+    };
+}
+
+/* open_one(source, start, end, target, at) -> (nonce, octets) */
+static PyObject *open_one(PyObject *self, PyObject *const *arguments, Py_ssize_t given) {
+    const module_state *module = PyType_GetModuleState(Py_TYPE(self));
+    PyObject *all[6] = {self};
+    memcpy(all + 1, arguments, (size_t)(given < 5 ? given : 5) * sizeof *arguments);
+    codec_call call;
+    if (codec_begin(module, module->state_type, all, given + 1, &call) < 0)
+        return NULL;
+    const state_object *state = (const state_object *)self;
+    const codec_batch b = batch_of(module, state, &call);
+    uint64_t nonce;
+    size_t octets;
+    const int fits = codec_open_single(&state->codec, &b, &nonce, &octets);
+    codec_end(&call);
+    if (!fits) {
+        PyErr_SetString(PyExc_ValueError, "a whole MESSAGE, and room for its box");
+        return NULL;
+    }
+    return Py_BuildValue("(Kn)", (unsigned long long)nonce, (Py_ssize_t)octets);
+}
+
+/* seal_one(flags, body) -> bytes */
+static PyObject *seal_one(PyObject *self, PyObject *arguments) {
+    const module_state *module = PyType_GetModuleState(Py_TYPE(self));
+    state_object *state = (state_object *)self;
+    unsigned char flags;
+    const char *body;
+    Py_ssize_t size;
+    if (!PyArg_ParseTuple(arguments, "by#", &flags, &body, &size))
+        return NULL;
+    const size_t header = codec_outer_header((uint64_t)size + OVERHEAD);
+    PyObject *frame = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)header + OVERHEAD + size);
+    if (frame == NULL)
+        return NULL;
+    uint8_t *out = (uint8_t *)PyBytes_AsString(frame), *inner = out + header + BOX_AT + MAC_SIZE;
+    inner[0] = flags;
+    memcpy(inner + 1, body, (size_t)size);
+    codec_seal_message(&state->codec, &module->crypto, state->subkey, out, inner, (uint64_t)size);
+    return frame;
+}
+
+static PyMethodDef state_methods[] = {
+    {"open_one", (PyCFunction)(void (*)(void))open_one, METH_FASTCALL, NULL},
+    {"seal_one", seal_one, METH_VARARGS, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
 static PyType_Slot state_slots[] = {
     {Py_tp_doc, "One direction of a session: see state.CodecState."},
     {Py_tp_new, state_new},
     {Py_tp_dealloc, state_dealloc},
     {Py_tp_repr, state_repr},
     {Py_tp_getset, state_members},
+    {Py_tp_methods, state_methods},
     {0, NULL},
 };
 
@@ -162,26 +234,17 @@ PyType_Spec codec_state_spec = {
     .slots = state_slots,
 };
 
-/* --- open_frames and seal_frames */
+/* --- the functions */
 
 typedef codec_stop codec_loop(codec_state *, codec_batch *);
 
-static PyObject *run(const module_state *module, PyObject *const *arguments, Py_ssize_t given, codec_loop *loop,
-                     codec_box *box) {
+static PyObject *run(PyObject *self, PyObject *const *arguments, Py_ssize_t given, codec_loop *loop) {
+    const module_state *module = PyModule_GetState(self);
     codec_call call;
     if (codec_begin(module, module->state_type, arguments, given, &call) < 0)
         return NULL;
     state_object *state = (state_object *)arguments[0];
-    codec_batch b = {
-        .box = box,
-        .key = state->key,
-        .source = call.source.buf,
-        .target = call.target.buf,
-        .start = call.start,
-        .end = call.end,
-        .at = call.at,
-        .capacity = (size_t)call.target.len,
-    };
+    codec_batch b = batch_of(module, state, &call);
     codec_stop stop;
     if (call.end - call.start < RELEASES_GIL_FROM) {
         stop = loop(&state->codec, &b);
@@ -197,11 +260,9 @@ static PyObject *run(const module_state *module, PyObject *const *arguments, Py_
 }
 
 PyObject *codec_open_frames(PyObject *self, PyObject *const *arguments, Py_ssize_t given) {
-    const module_state *module = PyModule_GetState(self);
-    return run(module, arguments, given, codec_open, module->crypto.open);
+    return run(self, arguments, given, codec_open);
 }
 
 PyObject *codec_seal_frames(PyObject *self, PyObject *const *arguments, Py_ssize_t given) {
-    const module_state *module = PyModule_GetState(self);
-    return run(module, arguments, given, codec_seal, module->crypto.seal);
+    return run(self, arguments, given, codec_seal);
 }

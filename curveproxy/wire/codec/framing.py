@@ -1,15 +1,8 @@
-"""Frames as they lie in a buffer: where they end, and where a box begins in them."""
-
-import struct
+"""Frames as they lie in a buffer, and as a plain peer writes them."""
 
 from curveproxy.wire import spec
 from curveproxy.wire.codec.state import Buffer
 from curveproxy.wire.zmtp.frame import LONG_LAYOUT, Dialect, frame, read_header
-
-# MESSAGE, 33 + n octets: name[8] nonce[8] Box [flags[1] + data[n]]
-NAME_NONCE = struct.Struct(">8sQ")
-NONCE_AT = len(spec.MESSAGE_NAME)
-BOX_AT = NAME_NONCE.size
 
 
 def frame_size(source: Buffer, start: int, end: int, dialect: Dialect) -> int:

@@ -14,14 +14,21 @@ from curveproxy.wire.codec._codec import (
 from curveproxy.wire.codec.state import Batch, Stop
 from curveproxy.wire.zmtp.frame import Dialect
 
+# In the order of codec_crypto in wire.h.
+FUNCTIONS = (
+    "crypto_box_open_easy_afternm",
+    "crypto_box_easy_afternm",
+    "crypto_core_hsalsa20",
+    "crypto_stream_salsa20_xor_ic",
+    "crypto_onetimeauth_poly1305",
+    "crypto_onetimeauth_poly1305_verify",
+    sodium.AEGIS_OPEN,
+    sodium.AEGIS_SEAL,
+    sodium.BLAKE2B,
+)
+
 setup(
-    (
-        sodium.address_of("crypto_box_open_easy_afternm"),
-        sodium.address_of("crypto_box_easy_afternm"),
-        sodium.address_of(sodium.AEGIS_OPEN),
-        sodium.address_of(sodium.AEGIS_SEAL),
-        sodium.address_of(sodium.BLAKE2B),
-    ),
+    tuple(map(sodium.address_of, FUNCTIONS)),
     Batch,
     tuple(Stop),
     tuple(Dialect),

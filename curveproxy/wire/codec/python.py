@@ -12,9 +12,9 @@ themselves: ``read_header`` would cost a tenth of what a frame does.
 import struct
 
 from curveproxy.wire import spec
-from curveproxy.wire.codec.framing import BOX_AT, NAME_NONCE, NONCE_AT
 from curveproxy.wire.codec.records import RecordState, open_records, seal_octets, seal_records
 from curveproxy.wire.codec.state import Batch, Buffer, CodecState, Stop
+from curveproxy.wire.curve import layout
 from curveproxy.wire.sodium import address, open_at, seal_at
 from curveproxy.wire.spec import (
     COMMAND,
@@ -31,6 +31,7 @@ from curveproxy.wire.spec import (
 from curveproxy.wire.zmtp.frame import LONG_LAYOUT, Dialect
 
 U64 = struct.Struct(">Q")
+NAME_NONCE, NONCE_AT, BOX_AT = layout.MESSAGE, len(MESSAGE_NAME), layout.MESSAGE.size
 _NONCE_MAX = 2**64 - 1
 # The largest body behind a short header, and the size of a long one.
 _PLAIN = SHORT_BODY_MAX, spec.LONG_HEADER

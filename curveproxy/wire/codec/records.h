@@ -12,6 +12,7 @@
 #ifndef CURVEPROXY_CODEC_RECORDS_H
 #define CURVEPROXY_CODEC_RECORDS_H
 
+#include "boxes.h"
 #include "stream.h"
 
 /* The numbers of suites.Suite. */
@@ -21,7 +22,7 @@ enum {
     RECORD_HEADER = 2,
     REKEY = 0x8000,
     RECORD_MAX = 0x8000,
-    XSALSA_TAG = 16,
+    XSALSA_TAG = MAC_SIZE,
     AEGIS_TAG = 32,
     XSALSA_NONCE = 24,
     AEGIS_NONCE = 32,
@@ -93,10 +94,14 @@ static void seal_one(record_state *s, const record_batch *b, uint8_t *to, const 
     to[0] = (uint8_t)(header >> 8);
     to[1] = (uint8_t)header;
     write_nonce(s, to, nonce);
-    if (s->suite == XSALSA20_POLY1305)
-        b->crypto->seal(to + RECORD_HEADER, plain, size, nonce, s->key);
-    else
+    if (s->suite == XSALSA20_POLY1305) {
+        uint8_t subkey[KEY_SIZE]; /* of this record alone: its header is in the nonce's prefix */
+        derive_subkey(b->crypto, subkey, nonce, s->key);
+        seal_box(b->crypto, to + RECORD_HEADER, plain, size, nonce, subkey);
+        wipe(subkey, sizeof subkey);
+    } else {
         b->crypto->seal_aegis(to + RECORD_HEADER, NULL, plain, size, to, RECORD_HEADER, NULL, nonce, s->key);
+    }
     count_record(s, b, header);
 }
 
@@ -108,9 +113,16 @@ static int open_one(record_state *s, const record_batch *b, unsigned header, siz
     if (!(header & REKEY) && s->since_step >= RECORDS_A_KEY - 1)
         return 0;
     write_nonce(s, record, nonce);
-    if (s->suite == XSALSA20_POLY1305
-            ? b->crypto->open(to, box, size + XSALSA_TAG, nonce, s->key)
-            : b->crypto->open_aegis(to, NULL, NULL, box, size + AEGIS_TAG, record, RECORD_HEADER, nonce, s->key))
+    int failed;
+    if (s->suite == XSALSA20_POLY1305) {
+        uint8_t subkey[KEY_SIZE];
+        derive_subkey(b->crypto, subkey, nonce, s->key);
+        failed = open_box(b->crypto, to, box, size + XSALSA_TAG, nonce, subkey);
+        wipe(subkey, sizeof subkey);
+    } else {
+        failed = b->crypto->open_aegis(to, NULL, NULL, box, size + AEGIS_TAG, record, RECORD_HEADER, nonce, s->key);
+    }
+    if (failed)
         return 0;
     *content = size;
     if (s->pad_to) {

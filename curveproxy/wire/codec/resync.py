@@ -17,7 +17,6 @@ from attrs import field, frozen
 
 from curveproxy.wire import spec
 from curveproxy.wire.codec.framing import frame_size
-from curveproxy.wire.codec.single import open_one
 from curveproxy.wire.codec.state import Batch, Buffer, CodecState, Stop
 from curveproxy.wire.errors import Fault
 from curveproxy.wire.zmtp.frame import Dialect
@@ -67,7 +66,7 @@ def probe(state: CodecState, batch: Batch, source: Buffer, end: int, target: Buf
         return Probed(state.nonce, spec.INNER_COMMAND, _command(target, *state.command))
     if not (size := _size_to_open(state, batch, source, end)):
         return None
-    nonce, octets = open_one(state, source, batch.start, size, target, batch.at)
+    nonce, octets = state.open_one(source, batch.start, batch.start + size, target, batch.at)
     if not octets:
         return Probed(nonce, None)
     flags = target.data[batch.at]

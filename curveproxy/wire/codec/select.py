@@ -32,7 +32,8 @@ from curveproxy.wire.zmtp.frame import Dialect
 
 VARIABLE = "CURVEPROXY_CODEC"
 
-_PARTS = ((b"", 1), (b"one", 0), (bytes(253), 0), (bytes(range(256)), 1))
+_PARTS = ((b"", 1), (b"one", 0), (bytes(253), 0), (bytes(range(256)), 1), (bytes(700), 1))
+_ROOM = 2000
 _COMMAND = plain_frame(spec.COMMAND, b"\4PING\0\0", Dialect.V3)
 
 
@@ -41,8 +42,8 @@ def trial(twin: ModuleType) -> list[object]:
     found: list[object] = []
 
     def turned(turn: CodecCall, source: Buffer, end: int, dialect: Dialect) -> tuple[Batch, Buffer]:
-        state = twin.CodecState(bytes(range(spec.KEY_SIZE)), box.MESSAGE_FROM_SERVER, 5, 1000, dialect)
-        target = Buffer(1000)
+        state = twin.CodecState(bytes(range(spec.KEY_SIZE)), box.MESSAGE_FROM_SERVER, 5, _ROOM, dialect)
+        target = Buffer(_ROOM)
         batch = turn(state, source, 0, end, target, 0)
         found.extend((batch, bytes(target.view[: batch.at]), repr(state)))
         return batch, target
@@ -56,6 +57,9 @@ def trial(twin: ModuleType) -> list[object]:
             sealed.data[damaged] ^= bit
             turned(twin.open_frames, sealed, batch.at, dialect)
             sealed.data[damaged] ^= bit
+    state = twin.CodecState(bytes(range(spec.KEY_SIZE)), box.MESSAGE_FROM_CLIENT, 5, _ROOM)
+    single, target = Buffer(bytearray(state.seal_one(spec.INNER_COMMAND, b"\4PING\0\0"))), Buffer(_ROOM)
+    found.extend((single.data, state.open_one(single, 0, len(single), target, 0), target.data))
     return found
 
 
@@ -64,7 +68,7 @@ def trial_of_records(twin: ModuleType) -> list[object]:
     found: list[object] = []
 
     def turned(turn: RecordCall, state: RecordState, source: Buffer, end: int) -> Buffer:
-        target = Buffer(2000)
+        target = Buffer(_ROOM)
         batch = turn(state, source, 0, end, target, 0)
         counts = state.counter, state.since_step, state.held, state.body_left, state.more, state.command, state.rest
         found.extend((batch, bytes(target.view[: batch.at]), counts))
@@ -73,7 +77,7 @@ def trial_of_records(twin: ModuleType) -> list[object]:
     for suite in available_suites():
         for dialect, pad_to in product(Dialect, (0, 64)):
             chain = bytes(range(spec.KEY_SIZE))
-            sealing, opening = (twin.RecordState(chain, suite, 1000, dialect, pad_to) for _ in range(2))
+            sealing, opening = (twin.RecordState(chain, suite, _ROOM, dialect, pad_to) for _ in range(2))
             plain = b"".join(plain_frame(more, body, dialect) for body, more in _PARTS)
             records = turned(twin.seal_records, sealing, Buffer(bytearray(plain)), len(plain))
             last = turned(twin.seal_octets, sealing, Buffer(bytearray(_COMMAND)), len(_COMMAND))

@@ -7,12 +7,16 @@ from typing import NamedTuple
 from attrs import define, field
 
 from curveproxy.wire import sodium, spec
-from curveproxy.wire.zmtp.frame import Dialect
+from curveproxy.wire.curve import box, layout
+from curveproxy.wire.curve.keys import short_nonce
+from curveproxy.wire.zmtp.frame import Dialect, frame, read_header
 
 # How many frames a batch has at most. A frame may have two octets, so a bound on octets would be no bound on time. In C
 # a frame takes about 0.4 us, where Python looks at each one several.
 BATCH_FRAMES = 4096
 BATCH_FRAMES_IN_PYTHON = 512
+
+_PREFIXES = box.MESSAGE_FROM_CLIENT, box.MESSAGE_FROM_SERVER
 
 
 class Stop(IntEnum):
@@ -50,7 +54,7 @@ class Buffer:
 class CodecState:
     """One direction of a session, owned by one pump. The C twin has a type of its own with the same members.
 
-    key: the session's, 32 octets.
+    key: the session's, 32 octets. C makes of it what this direction needs, and does not keep it.
     prefix: ``box.MESSAGE_FROM_CLIENT`` or ``box.MESSAGE_FROM_SERVER``.
     nonce: the last one that was used.
     limit: the largest message in octets, all its parts and their plain headers together.
@@ -62,7 +66,7 @@ class CodecState:
     batch: how many frames a batch has at most.
     left_out: a nonce, and how many frames behind the frame with this nonce were left out unopened.
 
-    Raises ValueError for a key or a prefix of another size.
+    Raises ValueError for a key of another size, or another prefix.
     """
 
     key: bytes = field(repr=False)
@@ -78,8 +82,36 @@ class CodecState:
     left_out: tuple[int, int] = (0, 0)
 
     def __attrs_post_init__(self) -> None:
-        if len(self.key) != spec.KEY_SIZE or len(self.prefix) != spec.LONG_NONCE:
-            raise ValueError("a key has 32 octets, the prefix of a nonce 16")
+        if len(self.key) != spec.KEY_SIZE or self.prefix not in _PREFIXES:
+            raise ValueError("a key has 32 octets, and the prefix is that of a client or of a server")
+
+    def seal_one(self, flags: int, body: bytes) -> bytes:
+        """Seal one body, such as a command of ours, as a MESSAGE. Returns its whole frame. flags: those in the box."""
+        self.nonce += 1
+        nonce = short_nonce(self.nonce)
+        sealed = sodium.seal(bytes([flags]) + body, self.prefix + nonce, self.key)
+        return frame(0, spec.MESSAGE_NAME + nonce + sealed)
+
+    def open_one(self, source: Buffer, start: int, end: int, target: Buffer, at: int) -> tuple[int, int]:
+        """Open the frame ``source[start:end]``, at which a batch stopped, into ``target[at:]``: flags, then data.
+
+        Returns the nonce that the frame names, and how many octets its box held: 0 when it is no MESSAGE, or does not
+        open with that nonce. Nothing is changed.
+
+        Raises ValueError where it is shorter than any MESSAGE, or the target has no room for its box.
+        """
+        header = read_header(source.data, start, end)
+        body = header[0] if header else end
+        box_at = body + layout.MESSAGE.size
+        sealed, opened = end - box_at, 0
+        if sealed <= spec.MAC_SIZE or at + sealed > len(target):
+            raise ValueError("a whole MESSAGE, and room for its box")
+        octets = bytes(source.view[body + len(spec.MESSAGE_NAME) : box_at])
+        if source.data.startswith(spec.MESSAGE_NAME, body):
+            nonce = self.prefix + octets
+            if not sodium.open_at(target.pointer + at, source.pointer + box_at, sealed, nonce, self.key):
+                opened = sealed - spec.MAC_SIZE
+        return int.from_bytes(octets, "little" if self.little_endian else "big"), opened
 
 
 class Batch(NamedTuple):

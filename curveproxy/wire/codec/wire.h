@@ -51,19 +51,30 @@ typedef int codec_aead_open(uint8_t *to, unsigned long long *to_size, uint8_t *u
 typedef int codec_hash(uint8_t *to, size_t to_size, const uint8_t *from, unsigned long long size, const uint8_t *key,
                         size_t key_size, const uint8_t *salt, const uint8_t *person);
 
+/* crypto_core_hsalsa20, crypto_stream_salsa20_xor_ic, crypto_onetimeauth_poly1305 and its _verify */
+typedef int codec_subkey(uint8_t *to, const uint8_t *prefix, const uint8_t *key, const uint8_t *constant);
+typedef int codec_stream(uint8_t *to, const uint8_t *from, unsigned long long size, const uint8_t *nonce,
+                         uint64_t block, const uint8_t *key);
+typedef int codec_mac(uint8_t *mac, const uint8_t *text, unsigned long long size, const uint8_t *key);
+typedef int codec_mac_verify(const uint8_t *mac, const uint8_t *text, unsigned long long size, const uint8_t *key);
+
 /* The functions of libsodium. */
 typedef struct {
     codec_box *open, *seal;
+    codec_subkey *hsalsa20; /* NULL, as the next three, where PyNaCl lets us have none or not all of them */
+    codec_stream *salsa20;
+    codec_mac *poly1305;
+    codec_mac_verify *poly1305_verify;
     codec_aead_open *open_aegis; /* NULL, as the next, where this libsodium has none */
     codec_aead_seal *seal_aegis;
     codec_hash *hash;
 } codec_crypto;
 
-/* Write over a secret. Through volatile: else a compiler leaves it out. */
+/* Write over a secret. Through a pointer that might change: else a compiler leaves it out. */
+static void *(*const volatile overwrite)(void *, int, size_t) = memset;
+
 static inline void wipe(void *secret, size_t size) {
-    volatile uint8_t *octets = secret;
-    while (size--)
-        *octets++ = 0;
+    overwrite(secret, 0, size);
 }
 
 static inline uint64_t read_64(const uint8_t *from) {

@@ -56,6 +56,12 @@ VOUCH = struct.Struct("> 16s 80s")
 # * box[16 + n]: Box [metadata](S'->C')
 READY = struct.Struct("> 6s 8s")
 
+# MESSAGE, 33 + n octets:
+# * name[8]
+# * nonce[8]: a number here, for it is counted
+# * box[17 + n]: Box [flags[1] + data[n]], of which flags are in spec.py
+MESSAGE = struct.Struct("> 8s Q")
+
 # ERROR, 7 + n octets:
 # * name[6]
 # * size[1]: of the reason

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from support.process import ROOT
 from support.twins import (
     FROM_CLIENT,
+    IN_C,
     KEY,
     check_nothing_is_kept,
     copied,
@@ -27,6 +28,7 @@ from support.twins import (
     twin_named,
 )
 
+from curveproxy.wire import sodium
 from curveproxy.wire.codec import python as codec_python
 from curveproxy.wire.codec.state import Buffer, CodecState, Stop
 from curveproxy.wire.zmtp.frame import Dialect
@@ -43,10 +45,10 @@ def compiled(directory: Path, *flags: str) -> Path:
     return target
 
 
-@pytest.fixture(scope="module")
-def native() -> ModuleType:
+@pytest.fixture(params=IN_C, scope="module")
+def native(request: pytest.FixtureRequest) -> ModuleType:
     """The twin in C."""
-    module = twin_named("c")
+    module = twin_named(request.param)
     if module is None:
         pytest.skip("the C codec was not built: there was no compiler")
     return module
@@ -106,12 +108,15 @@ def calls(native: ModuleType) -> list[Callable[[], Any]]:
     def opens(octets: bytes) -> Callable[[], Any]:
         return lambda: open_frames(direction(native), filled(octets), 0, len(octets), some, 0)
 
-    def wrong(*arguments: Any) -> Callable[[], Any]:
+    def fails(function: Callable[..., Any], *arguments: Any) -> Callable[[], Any]:
         def attempt() -> None:
             with pytest.raises((TypeError, ValueError, AttributeError, BufferError, OverflowError)):
-                open_frames(*arguments)
+                function(*arguments)
 
         return attempt
+
+    def wrong(*arguments: Any) -> Callable[[], Any]:
+        return fails(open_frames, *arguments)
 
     def wrong_member(name: str, value: Any) -> Callable[[], Any]:
         def attempt() -> None:
@@ -120,7 +125,7 @@ def calls(native: ModuleType) -> list[Callable[[], Any]]:
 
         return attempt
 
-    state = direction(native)
+    state, state_of_one = direction(native), direction(native)
     return [
         opens(whole),
         opens(command),
@@ -149,6 +154,16 @@ def calls(native: ModuleType) -> list[Callable[[], Any]]:
         ],
         *[wrong_member("dialect", value) for value in (0, 4, -1, "1", None)],
         *[wrong_member("left_out", value) for value in (1, (1,), (1, -1), ("1", 1), (1, 2, 3), None)],
+        lambda: state_of_one.seal_one(2, b"x"),
+        lambda: state_of_one.open_one(filled(whole), 0, len(whole), some, 0),
+        *[
+            fails(state_of_one.seal_one, *arguments)
+            for arguments in ((), (1,), (256, b""), (-1, b""), ("", b""), (1, ""))
+        ],
+        *[
+            fails(state_of_one.open_one, *arguments)
+            for arguments in ((), (some, 0, 100, some), (some, 0, 10, some, 0), (some, 0, 101, some, 0), (nothing,) * 9)
+        ],
         *[wrong_member(name, 1) for name in ("key", "prefix", "command", "unknown")],
     ]
 
@@ -203,12 +218,26 @@ def test_a_large_batch_lets_other_threads_run(native: ModuleType) -> None:
 
 @pytest.mark.skipif("PYTHONMALLOC" in os.environ, reason="looks at memory that was freed")
 def test_no_key_is_left_in_memory_when_a_state_is_freed(native: ModuleType) -> None:
+    """Where it has what it needs of libsodium, a state has a key for its own direction alone."""
+    has_parts = native is twin_named("c") and sodium.address_of("crypto_core_hsalsa20") != 0
+    key = subkey(FROM_CLIENT) if has_parts else KEY
     state = direction(native)
     address, size = id(state), sys.getsizeof(state)
-    assert KEY in ctypes.string_at(address, size)
+    memory = ctypes.string_at(address, size)
+    assert key in memory
+    assert (KEY in memory) == (key == KEY)
     del state
-    assert KEY[:16] not in ctypes.string_at(address, size)
-    assert KEY[16:] not in ctypes.string_at(address, size)
+    memory = ctypes.string_at(address, size)
+    assert key[:16] not in memory
+    assert key[16:] not in memory
+
+
+def subkey(prefix: bytes) -> bytes:
+    """HSalsa20 of the session's key."""
+    function = ctypes.CFUNCTYPE(ctypes.c_int, *[ctypes.c_char_p] * 4)(sodium.address_of("crypto_core_hsalsa20"))
+    made = ctypes.create_string_buffer(32)
+    function(ctypes.cast(made, ctypes.c_char_p), prefix, KEY, None)
+    return made.raw
 
 
 @pytest.mark.compiler

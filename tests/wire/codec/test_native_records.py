@@ -15,6 +15,8 @@ from support import zmtp
 from support.records import Direction
 from support.twins import (
     CHAIN,
+    FROM_CLIENT,
+    IN_C,
     called,
     check_nothing_is_kept,
     filled,
@@ -31,10 +33,10 @@ from curveproxy.wire.codec.suites import Suite
 from curveproxy.wire.zmtp.frame import Dialect
 
 
-@pytest.fixture(scope="module")
-def native() -> ModuleType:
+@pytest.fixture(params=IN_C, scope="module")
+def native(request: pytest.FixtureRequest) -> ModuleType:
     """The twin in C."""
-    module = twin_named("c")
+    module = twin_named(request.param)
     if module is None:
         pytest.skip("the C codec was not built: there was no compiler")
     return module
@@ -157,7 +159,7 @@ def calls(native: ModuleType) -> list[Callable[[], Any]]:
         (state, some, 0, 0, some),
         (nothing, some, 0, 0, some, 0),
         (codec_python.RecordState(CHAIN, 1, 1), some, 0, 0, some, 0),
-        (native.CodecState(CHAIN, bytes(16), 0, 1), some, 0, 0, some, 0),
+        (native.CodecState(CHAIN, FROM_CLIENT, 0, 1), some, 0, 0, some, 0),
         (state, nothing, 0, 0, some, 0),
         (state, some, 0, 0, nothing, 0),
         (state, readonly, 0, 0, some, 0),

@@ -11,7 +11,6 @@ from curveproxy.proxy.accept.outcomes import OUTCOMES
 from curveproxy.reasons import Invalid
 from curveproxy.wire import sodium, spec
 from curveproxy.wire.codec.select import CodecState, open_frames, seal_frames
-from curveproxy.wire.codec.single import seal_one
 from curveproxy.wire.codec.state import Buffer, Stop
 from curveproxy.wire.curve import box, cookie
 from curveproxy.wire.curve import server as curve_server
@@ -118,7 +117,7 @@ def test_message(given: Message) -> None:
         offset, size = opening.command
         assert opened.stop == Stop.COMMAND
         assert bytes(target.view[offset : offset + size]) == data
-        assert seal_one(sealing, given.flags, data) == given.frame
+        assert sealing.seal_one(given.flags, data) == given.frame
         return
     assert opened.stop == Stop.INCOMPLETE
     assert bytes(target.view[: opened.at]) == frame(given.flags, data)
