@@ -5,28 +5,23 @@ import string
 import struct
 from collections.abc import Callable, Container, Sequence
 from contextlib import suppress
+from hashlib import blake2b
 from typing import Any, Literal
 
 from attrs import evolve
 from support import curve, records, zmtp
 from support.certificates import answer
 from support.curve import Keys
+from support.twins import twin_named
 from support.zmtp import COMMAND, Malformed
 
 from curveproxy.wire import proxy_protocol, spec
 from curveproxy.wire.codec.suites import Suite
+from curveproxy.wire.curve import handshake as turns
 from curveproxy.wire.curve.asking import CertificateQuestion
 from curveproxy.wire.curve.client import CurveInitiator, Stage
 from curveproxy.wire.curve.keys import KeyPair
-from curveproxy.wire.curve.server import (
-    Hello,
-    Initiate,
-    conclude,
-    hello_mark_untrusted,
-    initiate_mark_untrusted,
-    read_hello_untrusted,
-    read_initiate_untrusted,
-)
+from curveproxy.wire.curve.server import Initiate, conclude, hello_mark_untrusted, initiate_mark_untrusted
 from curveproxy.wire.errors import Fault, PeerError
 from curveproxy.wire.initiator import Initiator
 from curveproxy.wire.offer import NAME as OFFER
@@ -42,10 +37,12 @@ from fuzz.material import Material
 from fuzz.targets import judged, refused, target
 
 S, OTHER, S1, C, C1 = (Keys.of(bytes([number]) * 32) for number in range(1, 6))  # S1, C1: the transient ones
-COOKIE_KEY, OTHER_COOKIE_KEY = bytes([6]) * 32, bytes([7]) * 32
-NONCE = bytes(16)
+ROTATING, OTHER_ROTATING, BINDING = bytes([6]) * 32, bytearray([7]) * 32, b"a socket"
+COOKIE_KEY = blake2b(BINDING, key=ROTATING, digest_size=32).digest()
+NONCE, OTHER_NONCE = bytes(16), bytes([8]) * 16
 SIGNATURE = b"\xff" + bytes(7) + b"\x01\x7f"
 LOW_ORDER = (bytes(32), b"\1" + bytes(31), b"\xec" + b"\xff" * 30 + b"\x7f")
+NATIVE = twin_named("c")
 ORDERS: Sequence[Literal["big", "little"]] = ("big", "little")
 NAME = frozenset(string.ascii_letters + string.digits + "-_.+")
 
@@ -231,7 +228,17 @@ def opened_by(server: Keys, body: bytes) -> curve.Hello | None:
         return None
 
 
-@target("wire.curve.server.read_hello_untrusted")
+def turned(words: Container[Fault], name: str, *arguments: Any) -> Any:
+    """The verdict of the server's turn of that name; the twin in C must say the same, the detail included."""
+    verdict = judged(words, getattr(turns, name), *arguments)
+    if NATIVE is not None:
+        twins = judged(words, getattr(NATIVE, name), *arguments)
+        assert refused(twins) == refused(verdict)
+        assert str(twins) == str(verdict) if refused(verdict) else twins == verdict
+    return verdict
+
+
+@target("wire.curve.handshake.answer_hello_untrusted")
 def hello(material: Material) -> None:
     """HELLO opens for whoever it was sealed to, and only then."""
     padding = bytearray(72)
@@ -247,17 +254,25 @@ def hello(material: Material) -> None:
     )
     body = (b"\x05HELLO" + material.damaged(body)[6:])[:200].ljust(200, b"\0")
     servers = material.pick([[S], [S, OTHER], [OTHER], []])
-    found = judged(faults.HELLO, read_hello_untrusted, body, [pair(server) for server in servers])
+    pairs = {server.public: pair(server) for server in servers}
+    rest = tuple(pairs.values()), ROTATING, BINDING, pair(S1), NONCE + OTHER_NONCE
+    found = turned(faults.HELLO, "answer_hello_untrusted", body, *rest)
     opened = {server.public: opened_by(server, body) for server in servers}
     assert refused(found) == (not any(opened.values()))
-    if isinstance(found, Hello):
-        assert (found.client_transient, found.nonce) == opened[found.server.public]
-        assert found.shared == curve.shared_key(found.client_transient, found.server.secret)
+    if not refused(found):
+        server, nonce, welcome = found
+        assert pairs[server.public] is server
+        client, sent = opened[server.public] or (b"", b"")
+        assert nonce == sent
+        cookie = curve.cookie(client, S1.secret, COOKIE_KEY, nonce=NONCE)
+        wanted = curve.welcome(Keys(server.public, server.secret), client, S1.public, cookie, nonce=OTHER_NONCE)
+        assert welcome == zmtp.frame(wanted, COMMAND)
 
 
 @target(
-    "wire.curve.server.read_initiate_untrusted",
-    "wire.curve.server._little_endian_untrusted",
+    "wire.curve.handshake.open_initiate_untrusted",
+    "wire.curve.handshake._little_endian_untrusted",
+    "wire.curve.server.Initiate.read_untrusted",
 )
 def initiate(material: Material) -> None:
     """INITIATE is accepted when cookie, nonce, box, vouch and metadata all are, and says what was said."""
@@ -282,11 +297,13 @@ def initiate(material: Material) -> None:
     body = material.damaged(body)
     if len(body) < spec.INITIATE_OVERHEAD or not body.startswith(b"\x08INITIATE"):
         return  # the mark was not reached
-    keys = material.pick([[COOKIE_KEY], [OTHER_COOKIE_KEY, COOKIE_KEY], [OTHER_COOKIE_KEY], []])
-    found = judged(faults.INITIATE, read_initiate_untrusted, body, pair(S), keys, hello_nonce)
+    good = material.pick([(ROTATING,), (OTHER_ROTATING, ROTATING), (OTHER_ROTATING,), ()])
+    found = turned(faults.INITIATE, "open_initiate_untrusted", body, S.public, good, BINDING, hello_nonce)
+    if not refused(found):
+        found = judged(faults.INITIATE, Initiate.read_untrusted, *found)
 
     def read() -> tuple[bytes, dict[str, bytes], int] | None:
-        kept = COOKIE_KEY in keys and curve.read_cookie(curve.initiate_cookie(body), COOKIE_KEY)
+        kept = ROTATING in good and curve.read_cookie(curve.initiate_cookie(body), COOKIE_KEY)
         if kept != (C1.public, S1.secret):
             return None
         seen, who, vouch, octets = curve.read_initiate(body, C1.public, S1)

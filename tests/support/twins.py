@@ -14,7 +14,7 @@ from nacl.bindings import crypto_box_easy_afternm
 
 from curveproxy.wire import sodium
 from curveproxy.wire.codec.record_state import STREAM_BATCH, RecordState
-from curveproxy.wire.codec.state import Batch, Buffer, CodecState, Stop
+from curveproxy.wire.codec.state import Batch, Buffer, CodecState
 from curveproxy.wire.zmtp.frame import Dialect, frame
 
 KEY = bytes(range(32))
@@ -51,7 +51,7 @@ def _with_whole_boxes(native: ModuleType) -> ModuleType:
     spec.loader.exec_module(module)
     addresses = [sodium.address_of(name) for name in native.FUNCTIONS]
     addresses[native.FUNCTIONS.index("crypto_onetimeauth_poly1305")] = 0  # one that is missing is enough
-    module.setup(tuple(addresses), Batch, tuple(Stop), tuple(Dialect))
+    module.setup(tuple(addresses), *native.RESULTS)
     return module
 
 

@@ -7,6 +7,7 @@ What is in a MESSAGE is not spelled out: it is ``data(size)``, the octets 0, 1, 
 """
 
 import json
+from hashlib import blake2b
 from pathlib import Path
 
 import cattrs
@@ -73,14 +74,17 @@ class Malformed:
 class Vectors:
     """All of it.
 
-    keys: client C, client_transient C', server S, server_transient S', stranger; cookie_key: K; session: the
-    precomputed key of C' and S'.
+    keys: client C, client_transient C', server S, server_transient S', stranger; session: the precomputed key of C' and
+    S'.
+    cookie_key: K, which is BLAKE2b-256 of binding under the key rotating, as curveproxy makes it.
     greetings: client, server (both CURVE), null. handshake: hello, cookie, welcome, vouch, initiate, ready.
     frames: the plain ones, error and null_ready.
     messages: each sender's, nonces in their order, the client's from 3 on, the server's from 2 on.
     """
 
     keys: dict[str, Keys]
+    rotating: bytes
+    binding: bytes
     cookie_key: bytes
     session: bytes
     greetings: dict[str, bytes]
@@ -96,7 +100,8 @@ KEYS = {
     for number, name in enumerate(["client", "client_transient", "server", "server_transient", "stranger"], 1)
 }
 CLIENT, TRANSIENT, SERVER, SERVER_TRANSIENT, STRANGER = KEYS.values()
-COOKIE_KEY = b"\x0c" * 32
+ROTATING, BINDING = b"\x0c" * 32, b"a socket"
+COOKIE_KEY = blake2b(BINDING, key=ROTATING, digest_size=32).digest()
 COOKIE_NONCE, WELCOME_NONCE, VOUCH_NONCE = b"\xc0" * 16, b"\x3e" * 16, b"\x70" * 16
 SESSION = curve.shared_key(SERVER_TRANSIENT.public, TRANSIENT.secret)
 PROPERTIES = zmtp.metadata(CLIENT_PROPERTIES)
@@ -263,6 +268,8 @@ def build() -> Vectors:
     }
     return Vectors(
         keys=KEYS,
+        rotating=ROTATING,
+        binding=BINDING,
         cookie_key=COOKIE_KEY,
         session=SESSION,
         greetings={"client": zmtp.greeting(), "server": zmtp.greeting(as_server=1), "null": zmtp.greeting(b"NULL")},

@@ -6,7 +6,9 @@ import pytest
 from attrs import evolve, frozen
 from hypothesis import given
 from hypothesis import strategies as st
+from support import curve
 from support.certificates import answer
+from support.curve import Keys
 from support.zmtp import command_frame
 
 from curveproxy.wire import sodium, spec
@@ -18,7 +20,7 @@ from curveproxy.wire.curve.keys import KeyPair
 from curveproxy.wire.errors import LocalError, PeerError
 from curveproxy.wire.initiator import Initiator
 from curveproxy.wire.security import Curve, Negotiated, Plain, Version
-from curveproxy.wire.zmtp.frame import Dialect
+from curveproxy.wire.zmtp.frame import Dialect, frame
 from curveproxy.wire.zmtp.greeting import greeting
 from curveproxy.wire.zmtp.metadata import encode
 from curveproxy.wire.zmtp.negotiation import PlainInitiator
@@ -29,7 +31,6 @@ from curveproxy.wire.zmtp.v2 import V2Initiator
 OURS, THEIRS = {"Socket-Type": b"DEALER"}, {"Socket-Type": b"ROUTER"}
 SERVER, SERVER_TRANSIENT, CLIENT, TRANSIENT = (KeyPair.from_secret(bytes([number]) * 32) for number in range(1, 5))
 SESSION = sodium.shared_key(SERVER_TRANSIENT.public, TRANSIENT.secret)
-COOKIE_KEY = bytes(32)
 
 
 @frozen
@@ -42,9 +43,9 @@ class Case:
 
 
 def _curve_said() -> bytes:
-    shared = sodium.shared_key(TRANSIENT.public, SERVER.secret)
-    hello = curve_server.Hello(TRANSIENT.public, bytes(8), SERVER, shared)
-    welcome = curve_server.welcome(hello, SERVER_TRANSIENT, COOKIE_KEY, bytes(16), bytes(16))
+    server = Keys(SERVER.public, SERVER.secret)
+    body = curve.welcome(server, TRANSIENT.public, SERVER_TRANSIENT.public, bytes(96))
+    welcome = frame(spec.COMMAND, body)
     return curve_server.GREETING + welcome + curve_server.ready(SESSION, THEIRS)
 
 

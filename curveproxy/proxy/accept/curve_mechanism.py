@@ -15,6 +15,7 @@ from curveproxy.proxy.accept.transient_keys import TransientKeys
 from curveproxy.proxy.errors import RefusedError
 from curveproxy.reasons import Outcome
 from curveproxy.wire import spec
+from curveproxy.wire.codec.select import answer_hello_untrusted, open_initiate_untrusted
 from curveproxy.wire.curve import asking
 from curveproxy.wire.curve import server as curve_server
 from curveproxy.wire.curve.keys import KeyPair
@@ -35,12 +36,14 @@ class CurveMechanism:
     def __init__(self, cookies: CookieKeys, transient_keys: TransientKeys) -> None:
         self._cookies, self._transient_keys = cookies, transient_keys
         self._gates: Mapping[KeyPair, Gate] = {}
+        self._servers: tuple[KeyPair, ...] = ()
         self._told = b""  # what is said to whoever asks for certificates; empty where there are none
         self.units: Sequence[Unit] = ()
 
     def configure(self, gates: Sequence[Gate]) -> None:
         """The server key with which a client made its HELLO selects the service."""
         self._gates = {pair: gate for gate in gates for pair in gate.settings.server_keys}
+        self._servers = tuple(self._gates)
         texts = [text for gate in gates for text in gate.settings.certificates]
         self._told = asking.answer(texts) if texts else b""
         most = gates[0].settings.admission.max_initiate_bytes
@@ -69,18 +72,18 @@ class CurveMechanism:
         half.answer(curve_server.GREETING[MAJOR_END:] if half.mark else curve_server.GREETING)
 
     def _take_hello(self, half: HalfOpen, body: bytes) -> None:
-        hello = curve_server.read_hello_untrusted(body, self._gates)
-        key = self._cookies.current(half.cookie_binding())
-        chance = randombytes(2 * spec.LONG_NONCE)
-        welcome = curve_server.welcome(
-            hello, self._transient_keys.take(), key, chance[: spec.LONG_NONCE], chance[spec.LONG_NONCE :]
+        rotating, pair, chance = self._cookies.current, self._transient_keys.peek(), randombytes(2 * spec.LONG_NONCE)
+        server, nonce, welcome = answer_hello_untrusted(
+            body, self._servers, rotating, half.cookie_binding(), pair, chance
         )
-        half.chose(self._gates[hello.server], hello.server, hello.nonce)
+        self._transient_keys.used()
+        half.chose(self._gates[server], server, nonce)
         half.answer(welcome)
 
     def _take_initiate(self, half: HalfOpen, body: bytes) -> Authenticated:
-        keys, server = self._cookies.good(half.cookie_binding()), half.server.public
-        initiate = curve_server.read_initiate_untrusted(body, half.server, keys, half.hello_nonce)
+        rotating, server = self._cookies.good, half.server.public
+        opened = open_initiate_untrusted(body, server, rotating, half.cookie_binding(), half.hello_nonce)
+        initiate = curve_server.Initiate.read_untrusted(*opened)
         agreed = initiate.agree(half.gate.settings.record_terms)
         return Authenticated(
             initiate.client,

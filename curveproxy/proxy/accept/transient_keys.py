@@ -21,10 +21,16 @@ class TransientKeys:
         self._wanted = trio.Event()
         self._wanted.set()
 
-    def take(self) -> KeyPair:
-        """A pair that was not given out before."""
+    def peek(self) -> KeyPair:
+        """A pair that was not used before. It stays until it is used: a HELLO that does not open costs none."""
+        if not self._stock:
+            self._stock.append(KeyPair.generate())
+        return self._stock[-1]
+
+    def used(self) -> None:
+        """Forget the pair that was peeked at."""
+        self._stock.pop()
         self._wanted.set()
-        return self._stock.pop() if self._stock else KeyPair.generate()
 
     async def run(self) -> None:
         """Keep the stock full."""

@@ -1,5 +1,5 @@
 /* The extension: what its two types and their functions share, and its beginning. _frames.c has those of MESSAGEs,
- * _records.c those of records.
+ * _records.c those of records, ../curve/_handshake.c those of the handshake.
  *
  * It is not linked with libsodium. The functions of PyNaCl's libsodium, and the classes of what is returned, are handed
  * to setup().
@@ -161,13 +161,14 @@ PyObject *codec_new_batch(const module_state *module, size_t start, size_t at, u
 
 /* --- setup */
 
-/* setup(addresses, Batch, stops, dialects): those of libsodium's functions, in the order of codec_crypto; and the
- * classes of state.py, those of an enumeration as a tuple of their members. */
+/* setup(addresses, Batch, stops, dialects, PeerError, flaws): those of libsodium's functions, in the order of
+ * codec_crypto; the classes of state.py, those of an enumeration as a tuple of their members; and what the handshake
+ * raises, with the arguments for each of handshake.FLAWS. */
 static PyObject *setup(PyObject *self, PyObject *arguments) {
     module_state *module = PyModule_GetState(self);
-    PyObject *given, *batch, *stops, *dialects;
-    if (!PyArg_ParseTuple(arguments, "O!OO!O!", &PyTuple_Type, &given, &batch, &PyTuple_Type, &stops, &PyTuple_Type,
-                          &dialects))
+    PyObject *given, *batch, *stops, *dialects, *peer_error, *flaws;
+    if (!PyArg_ParseTuple(arguments, "O!OO!O!OO!", &PyTuple_Type, &given, &batch, &PyTuple_Type, &stops, &PyTuple_Type,
+                          &dialects, &peer_error, &PyTuple_Type, &flaws))
         return NULL;
     if (PyTuple_Size(given) != FUNCTIONS) {
         PyErr_SetString(PyExc_ValueError, "the functions of this version");
@@ -181,24 +182,26 @@ static PyObject *setup(PyObject *self, PyObject *arguments) {
     }
     codec_crypto crypto;
     memcpy(&crypto, functions, sizeof crypto);
-    if (crypto.open == NULL || crypto.seal == NULL || crypto.hash == NULL) {
+    if (crypto.open == NULL || crypto.seal == NULL || crypto.hash == NULL || crypto.beforenm == NULL) {
         PyErr_SetString(PyExc_ValueError, "these addresses are not 0");
         return NULL;
     }
     if (crypto.salsa20 == NULL || crypto.poly1305 == NULL || crypto.poly1305_verify == NULL)
         crypto.hsalsa20 = NULL; /* all parts of a box, or none: has_parts() */
     if (!PyType_Check(batch) || !PyType_IsSubtype((PyTypeObject *)batch, &PyTuple_Type) ||
-        PyTuple_Size(stops) != STOPS || PyTuple_Size(dialects) != V3) {
-        PyErr_SetString(PyExc_ValueError, "a class of tuples, the stops, and the dialects of this version");
+        PyTuple_Size(stops) != STOPS || PyTuple_Size(dialects) != V3 || PyTuple_Size(flaws) != HANDSHAKE_FLAWS) {
+        PyErr_SetString(PyExc_ValueError, "a class of tuples, and the stops, dialects and flaws of this version");
         return NULL;
     }
     module->crypto = crypto;
     module->new_tuple = (newfunc)PyType_GetSlot(&PyTuple_Type, Py_tp_new);
-    PyObject *old[] = {module->batch_type, module->stops, module->dialects};
+    PyObject *old[] = {module->batch_type, module->stops, module->dialects, module->peer_error, module->flaws};
     module->batch_type = Py_NewRef(batch);
     module->stops = Py_NewRef(stops);
     module->dialects = Py_NewRef(dialects);
-    for (int i = 0; i < 3; i++)
+    module->peer_error = Py_NewRef(peer_error);
+    module->flaws = Py_NewRef(flaws);
+    for (int i = 0; i < 5; i++)
         Py_XDECREF(old[i]);
     Py_RETURN_NONE;
 }
@@ -212,15 +215,21 @@ static PyMethodDef module_methods[] = {
     {"open_records", (PyCFunction)(void (*)(void))codec_open_records, METH_FASTCALL, NULL},
     {"seal_records", (PyCFunction)(void (*)(void))codec_seal_records, METH_FASTCALL, NULL},
     {"seal_octets", (PyCFunction)(void (*)(void))codec_seal_octets, METH_FASTCALL, NULL},
+    {"answer_hello_untrusted", (PyCFunction)(void (*)(void))codec_answer_hello, METH_FASTCALL, NULL},
+    {"open_initiate_untrusted", (PyCFunction)(void (*)(void))codec_open_initiate, METH_FASTCALL, NULL},
     {NULL, NULL, 0, NULL},
 };
 
 static int module_exec(PyObject *self) {
     module_state *module = PyModule_GetState(self);
     module->data = PyUnicode_InternFromString("data");
+    module->public_name = PyUnicode_InternFromString("public");
+    module->secret_name = PyUnicode_InternFromString("secret");
     module->state_type = (PyTypeObject *)PyType_FromModuleAndSpec(self, &codec_state_spec, NULL);
     module->record_type = (PyTypeObject *)PyType_FromModuleAndSpec(self, &codec_record_spec, NULL);
-    if (module->data == NULL || module->state_type == NULL || module->record_type == NULL)
+    if (module->data == NULL || module->public_name == NULL || module->secret_name == NULL)
+        return -1;
+    if (module->state_type == NULL || module->record_type == NULL)
         return -1;
     return PyModule_AddType(self, module->state_type) < 0 ? -1 : PyModule_AddType(self, module->record_type);
 }
@@ -232,6 +241,8 @@ static int module_traverse(PyObject *self, visitproc visit, void *arg) {
     Py_VISIT(module->batch_type);
     Py_VISIT(module->stops);
     Py_VISIT(module->dialects);
+    Py_VISIT(module->peer_error);
+    Py_VISIT(module->flaws);
     return 0;
 }
 
@@ -242,7 +253,11 @@ static int module_clear(PyObject *self) {
     Py_CLEAR(module->batch_type);
     Py_CLEAR(module->stops);
     Py_CLEAR(module->dialects);
+    Py_CLEAR(module->peer_error);
+    Py_CLEAR(module->flaws);
     Py_CLEAR(module->data);
+    Py_CLEAR(module->public_name);
+    Py_CLEAR(module->secret_name);
     return 0;
 }
 

@@ -12,7 +12,9 @@
 typedef struct {
     PyTypeObject *state_type, *record_type;
     PyObject *batch_type, *stops, *dialects; /* NULL before setup() */
+    PyObject *peer_error, *flaws;            /* the same */
     PyObject *data;                          /* the name of a Buffer's memory */
+    PyObject *public_name, *secret_name;     /* of a KeyPair's halves */
     codec_crypto crypto;
     newfunc new_tuple;
 } module_state;
@@ -53,5 +55,10 @@ extern PyType_Spec codec_record_spec;
 PyObject *codec_open_records(PyObject *self, PyObject *const *arguments, Py_ssize_t given);
 PyObject *codec_seal_records(PyObject *self, PyObject *const *arguments, Py_ssize_t given);
 PyObject *codec_seal_octets(PyObject *self, PyObject *const *arguments, Py_ssize_t given);
+
+/* ../curve/_handshake.c */
+enum { HANDSHAKE_FLAWS = 8 };
+PyObject *codec_answer_hello(PyObject *self, PyObject *const *arguments, Py_ssize_t given);
+PyObject *codec_open_initiate(PyObject *self, PyObject *const *arguments, Py_ssize_t given);
 
 #endif

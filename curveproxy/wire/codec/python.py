@@ -1,6 +1,6 @@
 """The codec's functions in Python: the definition. The twin in C (``core.h``) does the same, octet by octet.
 
-Here are those for MESSAGEs; ``records.py`` has the others.
+Here are those for MESSAGEs; ``records.py`` has others, and ``curve/handshake.py`` those of the handshake.
 
 A box is opened straight into the target, so that the flags in it fall on the last octet of the plain frame's header,
 which is then written over them. Sealing does the same the other way round. So nothing is copied. The loops read headers
@@ -15,6 +15,7 @@ from curveproxy.wire import spec
 from curveproxy.wire.codec.records import RecordState, open_records, seal_octets, seal_records
 from curveproxy.wire.codec.state import Batch, Buffer, CodecState, Stop
 from curveproxy.wire.curve import layout
+from curveproxy.wire.curve.handshake import answer_hello_untrusted, open_initiate_untrusted
 from curveproxy.wire.sodium import address, open_at, seal_at
 from curveproxy.wire.spec import (
     COMMAND,
@@ -213,7 +214,9 @@ def _reversed(counter: int) -> int:
 __all__ = [
     "CodecState",
     "RecordState",
+    "answer_hello_untrusted",
     "open_frames",
+    "open_initiate_untrusted",
     "open_records",
     "seal_frames",
     "seal_octets",

@@ -1,8 +1,9 @@
-"""The choice between the codec's two twins, which do all work on frames after the handshake.
+"""The choice between the codec's two twins, which do all work on frames, and a server's two turns of the handshake.
 
 ``open_frames`` turns CURVE MESSAGEs into plain frames, ``seal_frames`` plain frames into MESSAGEs, each over a whole
 buffer. ``open_records`` and ``seal_records`` do so with records. They do the ordinary case only: at the first frame
-that is not ordinary they stop and say why, and their caller judges.
+that is not ordinary they stop and say why, and their caller judges. ``answer_hello_untrusted`` and
+``open_initiate_untrusted`` are the turns: from HELLO to WELCOME, and INITIATE opened.
 
 The twin in C is chosen where it was built and does what the one in Python does on a fixed batch. ``CURVEPROXY_CODEC``,
 c or python, demands one of them.
@@ -27,7 +28,11 @@ from curveproxy.wire.codec.state import (
 )
 from curveproxy.wire.codec.suites import available_suites
 from curveproxy.wire.curve import box
-from curveproxy.wire.errors import CodecError
+from curveproxy.wire.curve.client import CurveInitiator
+from curveproxy.wire.curve.handshake import AnswerHello, OpenInitiate
+from curveproxy.wire.curve.keys import KeyPair
+from curveproxy.wire.curve.server import GREETING
+from curveproxy.wire.errors import CodecError, PeerError
 from curveproxy.wire.zmtp.frame import Dialect
 
 VARIABLE = "CURVEPROXY_CODEC"
@@ -89,6 +94,33 @@ def trial_of_records(twin: ModuleType) -> list[object]:
     return found
 
 
+def trial_of_handshake(twin: ModuleType) -> list[object]:
+    """The same of the handshake: each turn, and what is wrong with it when an octet of each field is."""
+    found: list[object] = []
+    other, server, client, client_transient, transient = (KeyPair.from_secret(bytes([n] * 32)) for n in range(1, 6))
+    rotating, binding, chance = (bytes(spec.KEY_SIZE), bytearray(range(spec.KEY_SIZE))), b"a socket", bytes(range(32))
+    rest_of_hello = (other, server), rotating[1], binding, transient, chance
+
+    def turned(name: str, body: bytes, damaged: int | None, *rest: object) -> None:
+        if damaged is not None:
+            body = b"".join((body[:damaged], bytes([body[damaged] ^ 1]), body[damaged + 1 :]))
+        try:
+            found.append(getattr(twin, name)(body, *rest))
+        except PeerError as error:
+            found.append((error.fault, error.detail))
+
+    initiator = CurveInitiator(server.public, client, client_transient, bytes(spec.LONG_NONCE), {"Identity": b"me"})
+    hello = initiator.receive_untrusted(GREETING)[spec.SHORT_HEADER :]
+    for damaged in (None, 6, 8, 80, 112, 120):  # version, padding, C', nonce, box
+        turned("answer_hello_untrusted", hello, damaged, *rest_of_hello)
+    _, nonce, welcome = python.answer_hello_untrusted(hello, *rest_of_hello)
+    initiate = initiator.receive_untrusted(welcome)[spec.LONG_HEADER :]
+    for damaged in (None, 9, 105, 113):  # cookie, nonce, box
+        turned("open_initiate_untrusted", initiate, damaged, server.public, rotating, binding, nonce)
+    turned("open_initiate_untrusted", initiate, None, other.public, rotating, binding, nonce)
+    return found
+
+
 def _choose() -> tuple[ModuleType, str, str]:
     """The twin, its name, and why it is not the one that was built. Raises CodecError."""
     wanted = environ.get(VARIABLE, "")
@@ -102,7 +134,7 @@ def _choose() -> tuple[ModuleType, str, str]:
         if wanted:
             raise CodecError(f"{VARIABLE} demands the C codec, which was not built: install with a compiler") from error
         return python, "python", ""
-    if trial(native) == trial(python) and trial_of_records(native) == trial_of_records(python):
+    if all(each(native) == each(python) for each in (trial, trial_of_records, trial_of_handshake)):
         return native, "c", ""
     if wanted:
         raise CodecError(f"{VARIABLE} demands the C codec, which is not the one of this version: install again")
@@ -121,6 +153,9 @@ seal_records: RecordCall = _TWIN.seal_records
 seal_octets: RecordCall = _TWIN.seal_octets
 BATCH_OF_STREAM = STREAM_BATCH if CODEC == "c" else STREAM_BATCH_IN_PYTHON
 
+answer_hello_untrusted: AnswerHello = _TWIN.answer_hello_untrusted
+open_initiate_untrusted: OpenInitiate = _TWIN.open_initiate_untrusted
+
 __all__ = [
     "BATCH",
     "BATCH_OF_STREAM",
@@ -128,7 +163,9 @@ __all__ = [
     "CODEC_FAULT",
     "CodecState",
     "RecordState",
+    "answer_hello_untrusted",
     "open_frames",
+    "open_initiate_untrusted",
     "open_records",
     "seal_frames",
     "seal_octets",

@@ -58,6 +58,9 @@ typedef int codec_stream(uint8_t *to, const uint8_t *from, unsigned long long si
 typedef int codec_mac(uint8_t *mac, const uint8_t *text, unsigned long long size, const uint8_t *key);
 typedef int codec_mac_verify(const uint8_t *mac, const uint8_t *text, unsigned long long size, const uint8_t *key);
 
+/* crypto_box_beforenm; 0 unless the public key is of low order. */
+typedef int codec_beforenm(uint8_t *shared, const uint8_t *public, const uint8_t *secret);
+
 /* The functions of libsodium. */
 typedef struct {
     codec_box *open, *seal;
@@ -68,6 +71,7 @@ typedef struct {
     codec_aead_open *open_aegis; /* NULL, as the next, where this libsodium has none */
     codec_aead_seal *seal_aegis;
     codec_hash *hash;
+    codec_beforenm *beforenm;
 } codec_crypto;
 
 /* Write over a secret. Through a pointer that might change: else a compiler leaves it out. */

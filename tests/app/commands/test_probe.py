@@ -20,6 +20,7 @@ from curveproxy.app.commands.probe_sides import ProbeOptions
 from curveproxy.proxy.net.endpoint import Endpoint
 from curveproxy.reasons import Outcome
 from curveproxy.wire import sodium, spec, z85
+from curveproxy.wire.codec.select import answer_hello_untrusted, open_initiate_untrusted
 from curveproxy.wire.codec.suites import Suite, available_suites
 from curveproxy.wire.curve import server as curve_server
 from curveproxy.wire.curve.keys import KeyPair
@@ -43,11 +44,12 @@ def shake_hands(sock: socket.socket, answer: Answer) -> None:
     """The server's side, up to its answer to INITIATE."""
     sock.sendall(curve_server.GREETING)
     sock.recv(spec.GREETING_SIZE, socket.MSG_WAITALL)
-    hello = curve_server.read_hello_untrusted(received(sock, curve_server.hello_mark_untrusted), [SERVER])
-    nonces = sodium.randombytes(16), sodium.randombytes(16)
-    sock.sendall(curve_server.welcome(hello, KeyPair.generate(), COOKIE_KEY, *nonces))
+    body, chance = received(sock, curve_server.hello_mark_untrusted), sodium.randombytes(32)
+    _, nonce, welcome = answer_hello_untrusted(body, (SERVER,), COOKIE_KEY, b"", KeyPair.generate(), chance)
+    sock.sendall(welcome)
     body = received(sock, lambda seen: curve_server.initiate_mark_untrusted(seen, 4096))
-    sock.sendall(answer(curve_server.read_initiate_untrusted(body, SERVER, [COOKIE_KEY], hello.nonce)))
+    opened = open_initiate_untrusted(body, SERVER.public, (COOKIE_KEY,), b"", nonce)
+    sock.sendall(answer(curve_server.Initiate.read_untrusted(*opened)))
 
 
 @contextmanager

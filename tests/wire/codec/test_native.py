@@ -33,7 +33,10 @@ from curveproxy.wire.codec import python as codec_python
 from curveproxy.wire.codec.state import Buffer, CodecState, Stop
 from curveproxy.wire.zmtp.frame import Dialect
 
-SOURCES = [str(ROOT / "curveproxy" / "wire" / "codec" / f"_{name}.c") for name in ("codec", "frames", "records")]
+SOURCES = [
+    str(ROOT / "curveproxy" / "wire" / f"{name}.c")
+    for name in ("codec/_codec", "codec/_frames", "codec/_records", "curve/_handshake")
+]
 STRICT = ["-std=c11", "-Wall", "-Wextra", "-Werror", "-fPIC", "-shared", f"-I{sysconfig.get_path('include')}"]
 SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g", "-O1"]
 
@@ -247,7 +250,7 @@ def test_it_compiles_without_a_warning(tmp_path: Path) -> None:
 
 @pytest.mark.compiler
 def test_sanitizers_find_nothing_in_it(tmp_path: Path) -> None:
-    """The tests of the codec and the fuzzers' inputs, once more, with the extension compiled for them."""
+    """The tests of codec and handshake and the fuzzers' inputs, once more, with the extension compiled for them."""
     extension = compiled(tmp_path, *SANITIZERS)
     runtime = [
         subprocess.check_output(["gcc", f"-print-file-name={name}.so"], text=True).strip()
@@ -260,7 +263,10 @@ def test_sanitizers_find_nothing_in_it(tmp_path: Path) -> None:
         "import curveproxy.wire.codec\n"
         "sys.modules['curveproxy.wire.codec._codec'] = curveproxy.wire.codec._codec = module\n"
         "run = ['-q', '-n', '0', '-p', 'no:cacheprovider', 'tests/wire/codec', 'tests/fuzz/test_fuzz.py']\n"
-        "code = pytest.main([*run, '-k', 'not test_select and (codec or opening or sealing)'])\n"
+        "turns = ['test_handshake', 'test_native_handshake', 'test_vectors']\n"
+        "run += [f'tests/wire/curve/{name}.py' for name in turns]\n"
+        "which = 'codec or opening or sealing or curve or hello or initiate'\n"
+        "code = pytest.main([*run, '-k', f'not test_select and ({which})'])\n"
         "from curveproxy.wire.codec import native, select\n"
         "assert select.CodecState is native.CodecState is module.CodecState, 'the tests ran on another module'\n"
         "sys.exit(code)\n"

@@ -6,6 +6,8 @@ from support.process import curveproxy
 from curveproxy.wire.codec import python as codec_python
 from curveproxy.wire.codec import records
 from curveproxy.wire.codec import select as codec
+from curveproxy.wire.curve import handshake
+from curveproxy.wire.errors import Fault
 
 
 def test_the_one_in_use_is_shown() -> None:
@@ -33,3 +35,11 @@ def test_a_trial_of_records_tells_twins_apart(monkeypatch: pytest.MonkeyPatch) -
     assert codec.trial_of_records(codec_python) == expected
     monkeypatch.setattr(records, "PAD_SIZE", 3)
     assert codec.trial_of_records(codec_python) != expected
+
+
+def test_a_trial_of_the_handshake_tells_twins_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = codec.trial_of_handshake(codec_python)
+    assert codec.trial_of_handshake(codec_python) == expected
+    assert len({str(each) for each in expected}) == 9, "of each turn a good one, and all flaws but one have been met"
+    monkeypatch.setattr(handshake, "_VOUCH", (Fault.VOUCH, "another detail"))
+    assert codec.trial_of_handshake(codec_python) != expected

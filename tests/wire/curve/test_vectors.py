@@ -1,6 +1,7 @@
 """Every command against the vectors of the independent implementation in tests/support."""
 
 from collections.abc import Callable
+from types import ModuleType
 
 import pytest
 from support import vectors
@@ -28,17 +29,25 @@ INITIATE = GIVEN.handshake["initiate"].octets
 LIMIT = 1 << 20
 
 
-def read_hello(octets: bytes) -> curve_server.Hello:
+def answer_hello(twin: ModuleType, octets: bytes) -> tuple[KeyPair, bytes, bytes]:
     mark, begin, end = curve_server.hello_mark_untrusted(octets)
     assert mark == end == len(octets)
-    return curve_server.read_hello_untrusted(octets[begin:end], [KEYS["server"]])
+    chance = GIVEN.handshake["cookie"].nonce + GIVEN.handshake["welcome"].nonce
+    servers, transient = (KEYS["client"], KEYS["server"]), KEYS["server_transient"]
+    found: tuple[KeyPair, bytes, bytes] = twin.answer_hello_untrusted(
+        octets[begin:end], servers, GIVEN.rotating, GIVEN.binding, transient, chance
+    )
+    return found
 
 
-def read_initiate(octets: bytes) -> curve_server.Initiate:
+def read_initiate(twin: ModuleType, octets: bytes) -> curve_server.Initiate:
     mark, begin, end = curve_server.initiate_mark_untrusted(octets, 4096)
     assert mark == end == len(octets)
-    hello = read_hello(HELLO)
-    return curve_server.read_initiate_untrusted(octets[begin:end], hello.server, [GIVEN.cookie_key], hello.nonce)
+    good = bytearray(32), GIVEN.rotating
+    opened = twin.open_initiate_untrusted(
+        octets[begin:end], KEYS["server"].public, good, GIVEN.binding, GIVEN.handshake["hello"].nonce
+    )
+    return curve_server.Initiate.read_untrusted(*opened)
 
 
 def test_greetings() -> None:
@@ -53,28 +62,18 @@ def test_metadata(given: vectors.Metadata) -> None:
     assert list(metadata.read_untrusted(given.octets).items()) == list(map(tuple, given.properties))
 
 
-def test_hello() -> None:
-    hello = read_hello(HELLO)
-    assert hello.client_transient == KEYS["client_transient"].public
-    assert hello.shared == GIVEN.handshake["hello"].key
+def test_hello_and_welcome(twin: ModuleType) -> None:
+    server, nonce, welcome = answer_hello(twin, HELLO)
+    assert (server, nonce) == (KEYS["server"], GIVEN.handshake["hello"].nonce)
+    assert welcome == GIVEN.handshake["welcome"].octets
 
 
 def test_cookie() -> None:
     given = GIVEN.handshake["cookie"]
+    assert cookie.cookie_key(GIVEN.rotating, GIVEN.binding) == GIVEN.cookie_key
     transients = KEYS["client_transient"].public, KEYS["server_transient"].secret
     assert cookie.seal_cookie(*transients, given.nonce, GIVEN.cookie_key) == given.octets
     assert cookie.open_cookie(given.octets, GIVEN.cookie_key) == transients
-
-
-def test_welcome() -> None:
-    made = curve_server.welcome(
-        read_hello(HELLO),
-        KEYS["server_transient"],
-        GIVEN.cookie_key,
-        GIVEN.handshake["welcome"].nonce,
-        GIVEN.handshake["cookie"].nonce,
-    )
-    assert made == GIVEN.handshake["welcome"].octets
 
 
 def test_vouch() -> None:
@@ -85,8 +84,8 @@ def test_vouch() -> None:
     assert box.vouches(made, KEYS["client"].public, *ours, KEYS["server_transient"].secret)
 
 
-def test_initiate() -> None:
-    initiate = read_initiate(INITIATE)
+def test_initiate(twin: ModuleType) -> None:
+    initiate = read_initiate(twin, INITIATE)
     assert initiate.client == KEYS["client"].public
     assert initiate.shared == GIVEN.session
     assert initiate.properties == vectors.CLIENT_PROPERTIES
@@ -127,7 +126,7 @@ def test_message(given: Message) -> None:
 
 
 @pytest.mark.parametrize("given", GIVEN.malformed, ids=lambda given: f"{given.of}: {given.flaw}")
-def test_malformed_neighbours_have_their_reason(given: Malformed) -> None:
+def test_malformed_neighbours_have_their_reason(twin: ModuleType, given: Malformed) -> None:
     if given.of == "message":
         source, target = Buffer(len(given.octets)), Buffer(1024)
         source.view[:] = given.octets
@@ -139,8 +138,8 @@ def test_malformed_neighbours_have_their_reason(given: Malformed) -> None:
         return
     judges: dict[str, Callable[[], object]] = {
         "greeting": lambda: check_client_untrusted(given.octets),
-        "hello": lambda: read_hello(given.octets),
-        "initiate": lambda: read_initiate(given.octets),
+        "hello": lambda: answer_hello(twin, given.octets),
+        "initiate": lambda: read_initiate(twin, given.octets),
         "metadata": lambda: metadata.read_untrusted(given.octets),
     }
     with pytest.raises(PeerError) as caught:
