@@ -30,6 +30,7 @@ _FITS: dict[bytes, frozenset[bytes]] = {
 }
 
 SOCKET_TYPES = sorted(kind.decode() for kind in _FITS)
+_THE_ONE = {kind: kind for kind in _FITS}
 
 # The types that a service of ZMTP 1.0 may have, which does not say it, and what each most likely faces.
 ZMTP1_COUNTERPARTS = {
@@ -64,6 +65,11 @@ def fits(client: bytes | None, service: bytes | None) -> bool:
     if client not in _FITS or service not in _FITS:
         return True
     return client in _FITS[service]
+
+
+def shared(socket_type: bytes | None) -> bytes | None:
+    """The same type, as one object for all that keep it."""
+    return socket_type if socket_type is None else _THE_ONE.get(socket_type, socket_type)
 
 
 def known(socket_type: bytes | None) -> str:

@@ -155,7 +155,8 @@ class Service:
     # --- as the gate of a listener
 
     def name_of(self, applicant: Applicant) -> str:
-        return self.clients.name(applicant.key, applicant.certificate) or _without_name(applicant)
+        name = self.clients.name(applicant.key, applicant.certificate)
+        return name or _without_key(applicant) or z85.encode(applicant.key)
 
     def judge(self, applicant: Applicant) -> Grant | RefusedError:
         """On what grounds an applicant may come in, so that its service is dialled; or why it may not."""
@@ -172,7 +173,7 @@ class Service:
         """Make a pending session of an applicant."""
         applicant, grant = applying.applicant, applying.grant
         who = AdmittedClient(
-            grant.name or _without_name(applicant),
+            grant.name or _without_key(applicant),
             applicant.address,
             applicant.key,
             applicant.server_key,
@@ -282,9 +283,9 @@ def _as_relayed(sessions: SessionTable, clients: AccessList) -> dict[str, Any]:
     }
 
 
-def _without_name(applicant: Applicant) -> str:
-    """What a client is called that has no name: its key in Z85; without a key its user, or its address."""
-    return z85.encode(applicant.key) or applicant.user or applicant.address
+def _without_key(applicant: Applicant) -> str:
+    """What a client is called that has no key: its user, or its address. Empty for one that has a key."""
+    return "" if applicant.key else applicant.user or applicant.address
 
 
 def _told_of(who: AdmittedClient, settings: ServiceSettings) -> dict[str, bytes]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from curveproxy.policy.socket_types import SOCKET_TYPES, ZMTP1_COUNTERPARTS, fits, known
+from curveproxy.policy.socket_types import SOCKET_TYPES, ZMTP1_COUNTERPARTS, fits, known, shared
 
 
 @pytest.mark.parametrize(
@@ -23,6 +23,13 @@ def test_what_is_not_known_is_not_judged_and_not_repeated() -> None:
     assert fits(None, b"ROUTER")
     assert known(b"FUTURE\x1b[2J") == "unknown"
     assert known(b"REP") == "REP"
+
+
+def test_who_keeps_a_type_shares_it_with_all_others() -> None:
+    said = [bytes(bytearray(b"DEALER")) for _ in range(2)]
+    assert said[0] is not said[1]
+    assert shared(said[0]) is shared(said[1])
+    assert [shared(other) for other in (b"REP", b"FUTURE", b"", None)] == [b"REP", b"FUTURE", b"", None]
 
 
 def test_what_fits_one_way_fits_the_other() -> None:

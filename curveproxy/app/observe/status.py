@@ -76,7 +76,7 @@ class Query:
         return cls(**given)
 
     def matches(self, session: Sortable) -> bool:
-        return self.filter.lower() in f"{session.client} {session.peer}".lower()
+        return not self.filter or self.filter.lower() in f"{session.client} {session.peer}".lower()
 
 
 @frozen

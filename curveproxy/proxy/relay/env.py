@@ -8,6 +8,7 @@ from curveproxy.proxy.net.memory import MemoryBudget
 from curveproxy.proxy.net.reactor import Reactor, Spawn
 from curveproxy.proxy.observer import Observer
 from curveproxy.proxy.relay.throttle import Throttle
+from curveproxy.wire import z85
 
 
 @define
@@ -59,7 +60,7 @@ class RelayEnv:
 class AdmittedClient:
     """A client that is allowed, having proved its key where it has one.
 
-    name: the operator's name for it, else its key in Z85; of a client of an egress its user, or its address.
+    given_name: the operator's name for it; of a client of an egress its user, or its address. Else empty.
     address: where it connects from.
     key: its public key; server_key: the public key that it was given. Both are empty for a client of an egress.
     identity: the one that no other client has; empty where it has none, or the remote of an egress judges it.
@@ -68,7 +69,7 @@ class AdmittedClient:
     grant: on what grounds it is in.
     """
 
-    name: str
+    given_name: str
     address: str
     key: bytes
     server_key: bytes
@@ -76,3 +77,8 @@ class AdmittedClient:
     number: int
     is_probe: bool = False
     grant: Grant = ANYBODY
+
+    @property
+    def name(self) -> str:
+        """What it is called: by its key in Z85 where it has been given no name. That is not kept for each session."""
+        return self.given_name or z85.encode(self.key)

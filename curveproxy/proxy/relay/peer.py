@@ -3,7 +3,7 @@
 from typing import Protocol
 
 from curveproxy.policy.metadata import answers_ping
-from curveproxy.policy.socket_types import SUBSCRIBERS
+from curveproxy.policy.socket_types import SUBSCRIBERS, shared
 from curveproxy.proxy.established import Established
 from curveproxy.proxy.net.reactor import GONE, READ, WRITE
 from curveproxy.wire.security import Records
@@ -66,7 +66,7 @@ class Peer(Capabilities):
         version = established.version
         is_newer = answers_ping(established.metadata) or isinstance(established.security, Records)
         minor = max(version.minor, is_newer)
-        super().__init__(minor, established.socket_type, version.dialect)
+        super().__init__(minor, shared(established.socket_type), version.dialect)
         self.socket = established.socket
 
     def attach(self, on_readable: Reader, on_writable: Writer) -> None:

@@ -34,7 +34,7 @@ async def test_it_knows_its_client_and_the_version_of_its_service() -> None:
 @pytest.mark.parametrize(("key", "share"), [(b"k" * 32, b"k" * 32), (b"", b"uid 1000")])
 async def test_memory_is_shared_by_keys_and_of_clients_without_one_by_their_names(key: bytes, share: bytes) -> None:
     with Relay() as relay:
-        relay.session.who = evolve(relay.session.who, name="uid 1000", key=key)
+        relay.session.who = evolve(relay.session.who, given_name="uid 1000", key=key)
         assert relay.session.key == share
 
 

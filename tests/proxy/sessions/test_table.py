@@ -152,7 +152,7 @@ async def test_a_new_table_has_relayed_nothing_and_held_nobody_back() -> None:
 def test_the_sessions_of_a_user_that_may_not_connect_to_an_egress_any_more_end() -> None:
     egress = EgressSettings((SETTINGS.backend,), (bytes(32),), KeyPair(bytes(32), bytes(32)))
     table = SessionTable(evolve(SETTINGS, egress=egress))
-    sessions = [RecordingSession(evolve(admitted(), name=name)) for name in ("uid 1", "uid 10", "127.0.0.1:4242")]
+    sessions = [RecordingSession(evolve(admitted(), given_name=name)) for name in ("uid 1", "uid 10", "127.0.0.1:4242")]
     for session in sessions:
         table.add(session)
     table.configure(evolve(SETTINGS, egress=egress))
