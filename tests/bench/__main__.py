@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
@@ -28,8 +29,10 @@ from bench import (
     storm,
     strangers,
     throughput,
+    tls,
 )
 from bench.figures import header, machine
+from bench.pins import pinned, plan
 
 BENCHMARKS = {
     module.__name__.rpartition(".")[2]: module
@@ -66,16 +69,27 @@ def main() -> None:
         parser.error(f"no benchmark is named {', '.join(unknown)}: choose from {', '.join(BENCHMARKS)}")
     if (options.plot or options.publish) and not plot.possible():
         parser.error("--plot and --publish need matplotlib: pip install '.[test,bench]'")
+    if options.publish and (options.name or options.short):
+        parser.error("--publish is of all benchmarks, in one run that is not short")
+    missing = tls.missing()
+    if options.publish and missing:
+        parser.error(f"--publish needs {', '.join(missing)} too: apt install {' '.join(missing.values())}")
     raise_descriptors()
     about, names = machine() | {"codec": columns.codec()}, list(columns.everybody())
     print("  ".join(f"{name} {value}" for name, value in about.items()) + "\n\n" + header(names))
-    found = []
+    if missing:
+        print(f"not installed, and so without a column: {', '.join(missing)}\n")
+    found, begin = [], time.monotonic()
     for name in options.name or BENCHMARKS:
-        module = BENCHMARKS[name]
+        module, began = BENCHMARKS[name], time.monotonic()
         print(f"{name}: {(module.__doc__ or '').splitlines()[0]}", flush=True)
-        for figure in module.measure(options.short):
-            print(f"  {figure.line(names)}", flush=True)
-            found.append({"benchmark": name, **figure.as_json()})
+        with pinned(plan().others):
+            for figure in module.measure(options.short):
+                print(f"  {figure.line(names)}", flush=True)
+                found.append({"benchmark": name, **figure.as_json()})
+        print(f"  {time.monotonic() - began:.0f} s", flush=True)
+    about["taken"] = f"{time.monotonic() - begin:.0f} s"
+    print(f"in all {about['taken']}")
     if options.json:
         options.json.write_text(json.dumps({**about, "short": options.short, "figures": found}, indent=1) + "\n")
     if options.publish:

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from itertools import repeat
-from statistics import median
 
 from support import zmtp
 from support.certificates import OTHER_SEED, authority_text, issued
@@ -15,7 +14,9 @@ from support.process import free_port, wait_until
 from bench import accounts
 from bench.figures import OURS, Figure
 from bench.load import WAVE, CurveLoad, one_address
-from bench.peers import HANDSHAKE_SECONDS, LIMITS, UNLIMITED, BenchError, Proxy, QuietSidecar, Service
+from bench.peers import ADMISSION, BenchError, Proxy, QuietSidecar, Service
+from bench.pins import measured
+from bench.turns import by_turns
 
 ROUNDS, SHORT_ROUNDS = 9, 1
 CONNECTIONS, FEW = 400, 10
@@ -59,7 +60,7 @@ def _take_error(sock: socket.socket) -> None:
 
 
 def measure(short: bool) -> Iterator[Figure]:
-    """Microseconds a connection, the median of rounds taken by turns, all with one proxy."""
+    """Microseconds a connection, by turns, all with one proxy."""
     count, rounds = (FEW, SHORT_ROUNDS) if short else (CONNECTIONS, ROUNDS)
     with Service("DEALER", "ROUTER") as service, trusting(service) as (proxy, listed):
         keys, stranger = Keys.new(), Keys.new()
@@ -76,32 +77,31 @@ def measure(short: bool) -> Iterator[Figure]:
             ).refused,
             "  by a certificate with a bad signature": Presenting(proxy, keys, repeat(forged)).refused,
         }
-        spent = [{what: cpu(proxy, partial(come, count)) for what, come in kinds.items()} for _ in range(1 + rounds)]
-    for what in kinds:  # the first round warms it
-        yield Figure(what, "us CPU", {OURS: 1e6 * median(of[what] for of in spent[1:]) / count})
+        spent = by_turns(kinds, lambda come: cpu(proxy, partial(come, count)) / count, rounds)
+    for what, runs in spent.items():
+        yield Figure(what, "us CPU", {OURS: runs})
 
 
 def cpu(proxy: Proxy, come: Callable[[], None]) -> float:
-    """Seconds of the proxy's processor while they come, until the last of them is closed."""
+    """Microseconds of the proxy's processor while they come, until the last of them is closed."""
     descriptors, before = accounts.descriptors(proxy.pid), accounts.cpu(proxy.pid)
     come()
     wait_until(lambda: accounts.descriptors(proxy.pid) <= descriptors, "all connections are closed")
-    return accounts.cpu(proxy.pid) - before
+    return 1e6 * (accounts.cpu(proxy.pid) - before)
 
 
 @contextmanager
 def trusting(service: Service) -> Iterator[tuple[Proxy, Keys]]:
     """curveproxy that believes an authority, without limits a source; and the one key that is listed."""
     endpoint = f"tcp://127.0.0.1:{free_port()}"
-    limits = (*LIMITS, "max_half_open_per_source", "handshakes_per_second_per_source")
     sidecar = QuietSidecar(
         endpoint,
         backend=service.endpoint,
         listen=endpoint,
         clients={"authorities": [{"file": "plant-1.authority"}]},
-        admission={"handshake_seconds": HANDSHAKE_SECONDS, **dict.fromkeys(limits, UNLIMITED)},
+        admission=ADMISSION,
     )
     (sidecar.directory / "plant-1.authority").write_text(authority_text("plant-1"))
     listed = sidecar.new_client("listed")
-    with sidecar:
+    with measured(sidecar):
         yield Proxy(sidecar.process.pid, endpoint, sidecar.server.public, service.client), listed

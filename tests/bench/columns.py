@@ -1,13 +1,16 @@
 """The columns of the table: which proxies a benchmark measures, in this order."""
 
 import re
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from functools import cache, partial
 
 from support.process import curveproxy as command
 
 from bench import pairs, peers, tls
 from bench.figures import OURS, PYTHON, THEIRS, Target
-from bench.peers import BenchError, Starter
+from bench.peers import BenchError, Proxy, Service, Starter
+from bench.pins import measured
 
 NO_RECORDS = "without records"  # no column of the table, but measured beside the others
 CORES = {"one core": 1, "two cores": 2}
@@ -15,12 +18,12 @@ CORES = {"one core": 1, "two cores": 2}
 
 def both() -> dict[str, Starter]:
     """curveproxy as it is installed, and libzmq."""
-    return {OURS: peers.curveproxy, THEIRS: peers.libzmq}
+    return on(1)
 
 
 def egress() -> dict[str, Starter]:
     """Both, for clients that have no CURVE, before a service that has."""
-    return {OURS: peers.curveproxy_egress, THEIRS: peers.libzmq_egress}
+    return _pinned({OURS: peers.curveproxy_egress, THEIRS: peers.libzmq_egress})
 
 
 def two_ends(python: bool = True) -> dict[str, Starter]:
@@ -37,7 +40,7 @@ def two_ends(python: bool = True) -> dict[str, Starter]:
 def codecs() -> dict[str, Starter]:
     """The pure Python codec too, where the C codec was built."""
     python = {PYTHON: partial(peers.curveproxy, codec="python")}
-    return {OURS: peers.curveproxy, **({} if codec() == "python" else python), THEIRS: peers.libzmq}
+    return _pinned({OURS: peers.curveproxy, **({} if codec() == "python" else python), THEIRS: peers.libzmq})
 
 
 def everybody() -> dict[str, Starter]:
@@ -46,8 +49,17 @@ def everybody() -> dict[str, Starter]:
 
 
 def on(cores: int) -> dict[str, Starter]:
-    """curveproxy with so many workers, and libzmq with so many I/O threads."""
-    return {OURS: partial(peers.curveproxy, workers=cores), THEIRS: partial(peers.libzmq, threads=cores)}
+    """curveproxy with so many workers, and libzmq with so many I/O threads, each on as many cores."""
+    return _pinned(
+        {OURS: partial(peers.curveproxy, workers=cores), THEIRS: partial(peers.libzmq, threads=cores)}, cores
+    )
+
+
+def _pinned(starters: Mapping[str, Starter], cores: int = 1) -> dict[str, Starter]:
+    def pinned(start: Starter, service: Service) -> AbstractContextManager[Proxy]:
+        return measured(start(service), cores)
+
+    return {name: partial(pinned, start) for name, start in starters.items()}
 
 
 def ratio(of_c: float | None = None, of_python: float | None = None) -> list[Target]:

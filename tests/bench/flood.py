@@ -10,16 +10,16 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from statistics import median
 from typing import NamedTuple
 
 from support.peer import address_of
 
 from bench import columns
+from bench.dealing import Table, table
 from bench.figures import Figure, Target
-from bench.lanes import Lane, lanes
 from bench.load import GREETING, WELCOME_FRAME, CurveLoad
-from bench.peers import Child, Proxy
+from bench.peers import Child, Proxy, Starter
+from bench.turns import by_turns
 
 LEFT = 0.9
 A_SECOND = 1_000
@@ -27,7 +27,8 @@ STANDING = 500  # connections that stay open, the youngest: each has half a seco
 TICK = 0.002
 AHEAD_SECONDS = 0.2  # of the flood, before anything is measured
 ROUNDS, SHORT_ROUNDS = 11, 1
-MESSAGES, FEW = 100_000, 5_000
+CLIENTS = 16
+MESSAGES, FEW = 500_000, 5_000
 
 Address = tuple[socket.AddressFamily, tuple[str, int] | str]
 
@@ -40,17 +41,14 @@ class Left(NamedTuple):
 
 
 def measure(short: bool) -> Iterator[Figure]:
-    """64 octets, PUSH to PULL, with and without 1,000 HELLOs a second, each on a connection of its own."""
+    """64 octets to 16 clients, with and without 1,000 HELLOs a second, each on a connection of its own."""
     a_round, rounds = (FEW, SHORT_ROUNDS) if short else (MESSAGES, ROUNDS)
-    with lanes("PUSH", "PULL", columns.both()) as among, ExitStack() as stack:
-        floods = {name: stack.enter_context(Flood(lane.proxy)) for name, lane in among.items()}
-        taken = []
-        for _ in range(1 + rounds):
-            taken.append({name: left(lane, floods[name], a_round) for name, lane in among.items()})
-    found = {name: [of[name] for of in taken[1:]] for name in among}  # the first warms them
-    part = {name: median(of.throughput for of in rounds) for name, rounds in found.items()}
+    with ExitStack() as stack:
+        among = {name: stack.enter_context(flooded(start)) for name, start in columns.both().items()}
+        found = by_turns(among, lambda both: left(*both, a_round), rounds)
+    part = {name: [of.throughput for of in runs] for name, runs in found.items()}
     yield Figure("throughput left", "of it", part, [Target(LEFT, least=True)])
-    answered = {name: median(of.answered for of in rounds) for name, rounds in found.items()}
+    answered = {name: [of.answered for of in runs] for name, runs in found.items()}
     yield Figure("HELLOs answered within half a second", "of them", answered)
 
 
@@ -73,11 +71,18 @@ class Flood(Child):
         self.answered = float(self.line())
 
 
-def left(lane: Lane, flood: Flood, messages: int) -> Left:
-    """By the clock, for strangers take processors too."""
-    alone = lane.relay(64, messages).clock
+@contextmanager
+def flooded(start: Starter) -> Iterator[tuple[Table, Flood]]:
+    """A proxy that deals out, and its strangers."""
+    with table(start, CLIENTS) as busy, Flood(busy.proxy) as flood:
+        yield busy, flood
+
+
+def left(busy: Table, flood: Flood, messages: int) -> Left:
+    """By the clock: the proxy is the slowest, alone and beside the strangers."""
+    alone = busy.deal(64, messages).clock
     with flood.flowing():
-        beside = lane.relay(64, messages).clock
+        beside = busy.deal(64, messages).clock
     return Left(alone / beside, flood.answered)
 
 

@@ -1,10 +1,9 @@
-"""Proxies side by side, each between its own service and its own load from libzmq, measured by turns."""
+"""Proxies side by side, each between its own service and its own load from libzmq."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import repeat
-from statistics import median
 from typing import NamedTuple
 
 import zmq
@@ -104,19 +103,11 @@ def lanes(
         yield found
 
 
-def by_turns(among: Mapping[str, Lane], a_round: Callable[[Lane], Spent], rounds: int) -> dict[str, Spent]:
-    """The medians of so many rounds, each of all of them, after one that warms them."""
-    taken: list[dict[str, Spent]] = []
-    for _ in range(1 + rounds):
-        taken.append({name: a_round(lane) for name, lane in among.items()})
-    return {name: Spent(*map(median, zip(*(of[name] for of in taken[1:]), strict=True))) for name in among}
+def cpu(found: Mapping[str, Sequence[Spent]]) -> dict[str, list[float]]:
+    """The processor's part of each run, for a figure."""
+    return {name: [spent.cpu for spent in runs] for name, runs in found.items()}
 
 
-def cpu(found: Mapping[str, Spent]) -> dict[str, float]:
-    """The processor's part, for a figure."""
-    return {name: spent.cpu for name, spent in found.items()}
-
-
-def clock(found: Mapping[str, Spent]) -> dict[str, float]:
+def clock(found: Mapping[str, Sequence[Spent]]) -> dict[str, list[float]]:
     """The clock's part."""
-    return {name: spent.clock for name, spent in found.items()}
+    return {name: [spent.clock for spent in runs] for name, runs in found.items()}

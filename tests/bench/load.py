@@ -17,11 +17,10 @@ from support import curve, zmtp
 from support.curve import Keys
 from support.peer import address_of
 
-from bench.peers import BenchError, Proxy
+from bench.peers import HANDSHAKE_SECONDS, BenchError, Proxy
 
 WAVE = 20
 RESERVED_DESCRIPTORS = 512  # what a process has open beside its sessions
-SECONDS = 10  # how long a client waits for an answer
 
 GREETING = zmtp.greeting()
 SIGNATURE = 10  # octets of a greeting, which libzmq sends before the others
@@ -108,7 +107,7 @@ class Load(ABC):
         sock = socket.socket()
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         # Not settimeout: with it a recv is two system calls, and MSG_WAITALL does not wait.
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", SECONDS, 0))
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", HANDSHAKE_SECONDS, 0))
         sock.setsockopt(socket.IPPROTO_IP, BIND_ADDRESS_NO_PORT, 1)
         sock.bind((source, 0))
         sock.connect(self._address)
@@ -188,7 +187,7 @@ def _receive(sock: socket.socket, size: int) -> bytes:
     try:
         octets = sock.recv(size, socket.MSG_WAITALL)
     except BlockingIOError:
-        raise BenchError(f"a client waited {SECONDS} s for an answer") from None
+        raise BenchError(f"a client waited {HANDSHAKE_SECONDS} s for an answer") from None
     if len(octets) < size:
         raise BenchError(f"a client got {len(octets)} of {size} octets: it was turned away")
     return octets

@@ -2,28 +2,42 @@
 
 import time
 from collections.abc import Iterator
+from functools import partial
 from statistics import median
+from typing import NamedTuple
 
 from bench import accounts, columns
 from bench.figures import Figure, Target
 from bench.load import GREETED, CurveLoad, many_addresses
 from bench.peers import BenchError, Service, Starter
+from bench.turns import by_turns
 
 SLOWER = 1.2
+ROUNDS, SHORT_ROUNDS = 3, 1
+SILENT, FEW_SILENT = 10_000, 200
+CLIENTS, FEW_CLIENTS = 200, 20
+
+
+class Latency(NamedTuple):
+    """Microseconds, alone and beside the silent ones."""
+
+    alone: float
+    beside: float
 
 
 def measure(short: bool) -> Iterator[Figure]:
     """Microseconds from connect to READY, the median of clients that come one after another."""
-    silent, clients = (200, 20) if short else (10_000, 200)
-    found = {name: latencies(start, silent, clients) for name, start in columns.both().items()}
-    yield Figure("connect to READY, nobody else there", "us", {name: alone for name, (alone, _) in found.items()})
-    slow = {name: beside for name, (_, beside) in found.items()}
-    yield Figure(f"connect to READY, beside {silent:,} silent", "us", slow)
-    slower = {name: beside / alone for name, (alone, beside) in found.items()}
+    silent, clients, rounds = (FEW_SILENT, FEW_CLIENTS, SHORT_ROUNDS) if short else (SILENT, CLIENTS, ROUNDS)
+    found = by_turns(columns.both(), partial(latencies, silent=silent, clients=clients), rounds, warm=False)
+    alone = {name: [of.alone for of in runs] for name, runs in found.items()}
+    yield Figure("connect to READY, nobody else there", "us", alone)
+    beside = {name: [of.beside for of in runs] for name, runs in found.items()}
+    yield Figure(f"connect to READY, beside {silent:,} silent", "us", beside)
+    slower = {name: [of.beside / of.alone for of in runs] for name, runs in found.items()}
     yield Figure("  the latter to the former", "times", slower, [Target(SLOWER)])
 
 
-def latencies(start: Starter, silent: int, clients: int) -> tuple[float, float]:
+def latencies(start: Starter, silent: int, clients: int) -> Latency:
     """The median latency without and with the silent ones."""
     with Service("DEALER", "ROUTER") as service, start(service) as proxy:
         load = CurveLoad(proxy)
@@ -33,7 +47,7 @@ def latencies(start: Starter, silent: int, clients: int) -> tuple[float, float]:
             beside = latency(load, clients)
             if accounts.descriptors(proxy.pid) < silent:
                 raise BenchError("some of the silent have been turned away")
-    return alone, beside
+    return Latency(alone, beside)
 
 
 def latency(load: CurveLoad, clients: int) -> float:

@@ -10,6 +10,7 @@ from attrs import evolve, frozen
 
 from bench import peers
 from bench.peers import Proxy, Service
+from bench.pins import measured
 
 
 @frozen
@@ -26,7 +27,7 @@ class ServicesEnd:
 def curveproxy(service: Service, codec: str = "", records: str = "auto") -> Iterator[Proxy]:
     """An egress in front of an ingress, which agree on records unless these are "off"."""
     with (
-        peers.curveproxy(service, codec) as near,
+        measured(peers.curveproxy(service, codec)) as near,
         peers.curveproxy_egress(_remote(near, service), codec, records) as far,
     ):
         yield _joined(near, far)
@@ -35,7 +36,7 @@ def curveproxy(service: Service, codec: str = "", records: str = "auto") -> Iter
 @contextmanager
 def libzmq(service: Service) -> Iterator[Proxy]:
     """Two of libzmq's proxies, one a CURVE client of the other, by one connection for all of its own clients."""
-    with peers.libzmq(service) as near, peers.libzmq_egress(_remote(near, service)) as far:
+    with measured(peers.libzmq(service)) as near, peers.libzmq_egress(_remote(near, service)) as far:
         yield _joined(near, far)
 
 

@@ -25,7 +25,12 @@ from zmq.utils import z85
 BACKLOG = 4096  # as curveproxy's: libzmq's default of 100 would cost the load retransmissions
 HANDSHAKE_SECONDS = 60  # the longest that curveproxy allows
 UNLIMITED = 10**6
-LIMITS = ("max_half_open", "max_sessions")  # which curveproxy has, and libzmq not
+LIMITS = {"handshake_seconds": HANDSHAKE_SECONDS, "max_half_open": UNLIMITED, "max_sessions": UNLIMITED}
+ADMISSION = LIMITS | {  # a service that a busy machine makes wait is not down, and no client is to give up for it
+    "backend_connect_seconds": HANDSHAKE_SECONDS,
+    "max_half_open_per_source": UNLIMITED,
+    "handshakes_per_second_per_source": UNLIMITED,
+}
 LINE_SECONDS = 60.0  # how long a child may work before it says a word
 
 # What libzmq's proxy has towards a client or service of this type.
@@ -181,7 +186,6 @@ Starter = Callable[[Service], AbstractContextManager[Proxy]]
 def curveproxy(service: Service, codec: str = "", workers: int = 1) -> Iterator[Proxy]:
     """curveproxy before a service, without limits a source."""
     endpoint = f"tcp://127.0.0.1:{free_port()}"
-    limits = (*LIMITS, "max_half_open_per_source", "handshakes_per_second_per_source")
     with QuietSidecar(
         endpoint,
         codec,
@@ -189,7 +193,7 @@ def curveproxy(service: Service, codec: str = "", workers: int = 1) -> Iterator[
         backend=service.endpoint,
         listen=endpoint,
         clients={"allow": "any"},
-        admission={"handshake_seconds": HANDSHAKE_SECONDS, **dict.fromkeys(limits, UNLIMITED)},
+        admission=ADMISSION,
     ) as sidecar:
         yield Proxy(sidecar.process.pid, endpoint, sidecar.server.public, service.client)
 
@@ -204,9 +208,9 @@ def curveproxy_egress(service: Remote, codec: str = "", records: str = "auto") -
         "remote": [service.endpoint],
         "server_keys": [z85.encode(service.server).decode()],
         "secret_key": "server.key_secret",  # any pair: the service asks for none in particular
+        "connect_seconds": HANDSHAKE_SECONDS,
     }
-    limits = {"handshake_seconds": HANDSHAKE_SECONDS, **dict.fromkeys(LIMITS, UNLIMITED)}
-    config = toml("[[egress]]", egress) + toml("[egress.limits]", limits)
+    config = toml("[[egress]]", egress) + toml("[egress.limits]", LIMITS)
     config += toml("[egress.messages]", {"records": records})
     with QuietSidecar(endpoint, codec, config=config) as sidecar:
         yield Proxy(sidecar.process.pid, endpoint, b"", service.client)

@@ -1,11 +1,12 @@
 """The figures as the project shows them: a table in the README, all of them and the picture in ``docs/``."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from support.process import ROOT
 
 from bench import plot
-from bench.figures import OURS, PYTHON, THEIRS, number
+from bench.figures import OURS, PYTHON, THEIRS, Ratio, number
 from bench.plot import Found
 
 README, PAGE, PICTURE = ROOT / "README.md", ROOT / "docs" / "benchmarks.md", ROOT / "docs" / "benchmarks.png"
@@ -17,10 +18,13 @@ SHOWN = {
     ("throughput", "1 KiB to the service"): "CPU a message, 1 KiB",
     ("throughput", "64 KiB to the service"): "CPU a message, 64 KiB",
     ("throughput", "1 MiB to the service"): "CPU a message, 1 MiB",
+    ("growth", "dealt out to 1,000"): "CPU a message, 64 B, 1,000 busy sessions",
+    ("pubsub", "64 B to 100 subscribers, a copy"): "CPU a copy, 64 B to 100 subscribers",
     ("roundtrips", "64 B there and back"): "a round trip, 64 B",
     ("connection", "accept, handshake, dial, READY, close"): "CPU a connection",
-    ("cores", "1 KiB to 16 clients, two cores"): "on two cores, 1 KiB to 16 clients",
-    ("storm", "5,000 clients at once, two cores"): "on two cores, 5,000 clients at once",
+    ("cores", "1 KiB to 16 clients, one core"): "one core, 1 KiB to 16 clients",
+    ("cores", "1 KiB to 16 clients, two cores"): "two cores, 1 KiB to 16 clients",
+    ("storm", "5,000 clients at once, two cores"): "two cores, 5,000 clients at once",
     ("strangers", "after HELLO, many addresses"): "memory of a stranger after HELLO",
     ("sessions", "an idle session"): "memory of an idle session",
     ("egress", "egress, 64 B to the service"): "egress: CPU a message, 64 B",
@@ -31,34 +35,83 @@ SHOWN = {
     ("flood", "throughput left"): "throughput left under a flood of HELLOs",
 }
 
+INTRODUCTION = """# Benchmarks
+
+`python -m tests.bench --publish` measures all of this in one run, which took {taken}, and writes this page. It needs
+Debian's `stunnel4` and `haproxy`; `python -m tests.bench NAME` is one benchmark of `tests/bench`.
+
+{where}
+
+{image}## How to read it
+
+* **Proxies.** *curveproxy* is `curveproxy run` with its codec in C, *python codec* the same without a compiler.
+  *libzmq* is `zmq_proxy()` in C between a CURVE server socket and a plain one. *stunnel* and *haproxy* do TLS before
+  the same service: another protocol, measured on the service's side.
+* **Load and service** are the same for all. They are libzmq's, so that messages come as they do from real clients, but
+  where speed is the figure: there both are raw sockets that do less than any proxy (`tests/bench/dealing.py`), for
+  else it would be theirs.
+* **us CPU** is user and system time of the proxy, all of its threads and workers, for one message, copy or connection.
+  It does not depend on how busy the load is; *us* and *a second* are by the clock.
+* **Pinned.** The proxy that is measured has a core for itself, both threads of libzmq's too. Load, service and a proxy
+  that stands before it have the other cores. Where it says *two cores* the proxy has two, with two workers, or two I/O
+  threads of libzmq; on a machine with no others load and service share them, and take a part of them that is not the
+  proxy's.
+* **By turns.** Each run of curveproxy has one of libzmq beside it, then the order changes, so that drift hits both; a
+  first run of each warms them and does not count. A value is the median of the runs of its column. The **ratio** is
+  that of curveproxy to libzmq: one for each pair of runs, and the median of those. **Half of them** are within the two
+  numbers, its quartiles; **runs** is how many pairs there were.
+* **Target** is what we want, and whether it is met: of the value, or of the ratio.
+
+"""
+
 
 def publish(about: Mapping[str, str], found: Found) -> None:
     """Write all three. Raises OSError, ValueError where the README has no place for them."""
     text = README.read_text()
     begin, end = text.index(BEGIN) + len(BEGIN), text.index(END)
-    README.write_text(f"{text[:begin]}\n{_table(_shown(found), [OURS, THEIRS])}\n\n{_where(about)}\n{text[end:]}")
-    columns = list(dict.fromkeys(column for each in found for column in each["values"]))
-    columns.sort(key=[OURS, PYTHON, THEIRS, *columns].index)
+    README.write_text(f"{text[:begin]}\n{_short(found)}\n\n{_where(about)}\n{text[end:]}")
     picture = plot.possible() and plot.draw(found, _where(about), PICTURE)
     image = f"![The main figures as bars and lines]({PICTURE.name})\n\n" if picture else ""
-    PAGE.write_text(
-        "# Benchmarks\n\n`python -m tests.bench --publish` measures all of this in one run, each proxy by turns, and "
-        f"writes this page.\n\n{_where(about)}\n\n{image}{_table(found, columns)}\n"
-    )
+    head = INTRODUCTION.format(taken=about["taken"], where=_where(about), image=image)
+    PAGE.write_text(f"{head}{_whole(found)}\n")
 
 
-def _shown(found: Found) -> Found:
+def _short(found: Found) -> str:
+    """What the README shows. Its ratios have their spread in brackets."""
     of = {(each["benchmark"], each["what"]): each for each in found}
-    return [dict(of[key], what=words) for key, words in SHOWN.items() if key in of]
+    rows = []
+    for words, each in ((words, of[key]) for key, words in SHOWN.items() if key in of):
+        ratio = _ratio(each)
+        rows.append([words, *_values(each, [OURS, THEIRS]), each["unit"], str(ratio or "")])
+    return _table(["", OURS, THEIRS, "unit", "ratio"], rows, left={0, 3})
 
 
-def _table(found: Found, columns: Sequence[str]) -> str:
-    lines = ["| | " + " | ".join(columns) + " | unit | ratio |", "|---|" + "---:|" * len(columns) + "---|---:|"]
+def _whole(found: Found) -> str:
+    """All figures."""
+    columns = list(dict.fromkeys(column for each in found for column in each["values"]))
+    columns.sort(key=[OURS, PYTHON, THEIRS, *columns].index)
+    rows = []
     for each in found:
-        values = " | ".join(number(each["values"].get(column)) for column in columns)
-        ratio = "" if each["ratio"] is None else f"{each['ratio']:.2f}"
-        lines.append(f"| {each['what'].strip()} | {values} | {each['unit']} | {ratio} |")
-    return "\n".join(lines)
+        ratio = _ratio(each)
+        found_ratio = [f"{ratio.median:.2f}", ratio.spread, str(ratio.pairs)] if ratio else ["", "", ""]
+        rows.append([each["what"].strip(), *_values(each, columns), each["unit"], *found_ratio, each["target"]])
+    unit = 1 + len(columns)
+    names = ["", *columns, "unit", "ratio", "half of them", "runs", "target"]
+    return _table(names, rows, left={0, unit, unit + 4})
+
+
+def _ratio(each: Mapping[str, Any]) -> Ratio | None:
+    return each["ratio"] and Ratio(**each["ratio"])
+
+
+def _values(each: Mapping[str, Any], columns: Sequence[str]) -> list[str]:
+    return [number(each["values"].get(column)) for column in columns]
+
+
+def _table(names: Sequence[str], rows: Sequence[Sequence[str]], left: set[int]) -> str:
+    """left: the numbers of the columns that hold words."""
+    ruler = "|".join("---" if at in left else "---:" for at in range(len(names)))
+    return "\n".join([f"| {' | '.join(names)} |", f"|{ruler}|", *(f"| {' | '.join(row)} |" for row in rows)])
 
 
 def _where(about: Mapping[str, str]) -> str:

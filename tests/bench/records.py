@@ -1,15 +1,17 @@
 """Between two curveproxies: what a message costs with records, beside two proxies of libzmq and both ends of TLS."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from statistics import median
 
 from bench import accounts, columns
 from bench.columns import NO_RECORDS
 from bench.figures import OURS, PYTHON, THEIRS, Figure, Target
-from bench.lanes import Lane, Spent, by_turns, clock, lanes
+from bench.lanes import Lane, Spent, clock, cpu, lanes
 from bench.pubsub import FEW, SUBSCRIBERS, hear
 from bench.roundtrips import TRIPS
-from bench.throughput import DIRECTIONS, MESSAGES, NAMES, ROUNDS, SHORT_ROUNDS
+from bench.throughput import DIRECTIONS, MESSAGES, NAMES
+from bench.turns import by_turns
 
 HAPROXY = "haproxy"
 # Octets of a message -> what one end may take at most, as ratios to libzmq's and to HAProxy's.
@@ -17,6 +19,7 @@ RATIOS = {64: (0.10, 1.0), 1024: (0.15, 0.8), 65536: (0.40, 0.7), 1048576: (0.50
 ROUND_TRIP = 0.9
 ON_THE_WIRE = 67.0  # octets of a message of 64, in a full turn
 PUBLISHED, FEW_PUBLISHED = 1_000, 50
+ROUNDS, SHORT_ROUNDS = 7, 1
 
 MIB = 1024 * 1024
 LARGE, HELD = 64 * MIB - 4096, 2.0  # octets of a large message, below the limit; and MiB that either end may hold of it
@@ -39,7 +42,6 @@ def _messages(short: bool, rounds: int) -> Iterator[Figure]:
             for size, counts in MESSAGES.items():
                 found = by_turns(among, partial(Lane.relay, size=size, count=counts[short]), rounds)
                 yield from _ends(f"records, {NAMES[size]} {direction}", found, size)
-                yield Figure("  of them", "a second", {name: 1e6 / spent.clock for name, spent in found.items()})
 
 
 def _round_trips(short: bool, rounds: int) -> Iterator[Figure]:
@@ -60,26 +62,29 @@ def _copies(short: bool, rounds: int) -> Iterator[Figure]:
     yield from _ends(f"records, 64 B to {subscribers} subscribers, a copy", found)
 
 
-def _ends(what: str, found: Mapping[str, Spent], size: int = 0) -> Iterator[Figure]:
+def _ends(what: str, found: Mapping[str, Sequence[Spent]], size: int = 0) -> Iterator[Figure]:
     """Processor time of both ends and of each, and octets on the wire. size: of the message that has targets."""
-    both = {name: spent.cpu + spent.far for name, spent in found.items()}
+    near = cpu(found)
+    far = {name: [spent.far for spent in runs] for name, runs in found.items()}
+    both = {name: [spent.cpu + spent.far for spent in runs] for name, runs in found.items()}
+    wire = {name: [spent.octets for spent in runs] for name, runs in found.items()}
     to_libzmq, to_haproxy = RATIOS.get(size, (None, None))
     targets = [Target(to_libzmq, ratio=True)] if to_libzmq else []
     targets += [Target(to_haproxy, ratio=True, to=HAPROXY)] if to_haproxy else []
-    pure = [Target(both[NO_RECORDS], of=PYTHON)] if size == 64 else []  # no compiler, and yet less than without records
+    pure = [Target(median(both[NO_RECORDS]), of=PYTHON)] if size == 64 else []  # less than C without records
     octets = [Target(ON_THE_WIRE)] if size == 64 else []
     yield Figure(what, "us CPU", both, pure)
-    yield Figure("  the clients' end", "us CPU", {name: spent.far for name, spent in found.items()}, targets)
-    yield Figure("  the service's end", "us CPU", {name: spent.cpu for name, spent in found.items()}, targets)
+    yield Figure("  the clients' end", "us CPU", far, targets)
+    yield Figure("  the service's end", "us CPU", near, targets)
     yield Figure("  both, without records", "us CPU", {OURS: both[NO_RECORDS], THEIRS: both[THEIRS]})
-    yield Figure("  on the wire", "octets", {name: spent.octets for name, spent in found.items()}, octets)
+    yield Figure("  on the wire", "octets", wire, octets)
 
 
 def _memory(among: Mapping[str, Lane], direction: str, messages: int) -> Iterator[Figure]:
-    found = {name: _held(lane, messages) for name, lane in among.items()}
+    found = by_turns(among, partial(_held, messages=messages), 1, warm=False)
     for end, whose in enumerate(("the clients' end", "the service's end")):
         what = f"held of 64 MiB {direction}, {whose}"
-        yield Figure(what, "MiB", {name: held[end] for name, held in found.items()}, [Target(HELD)])
+        yield Figure(what, "MiB", {name: [held[end] for held in runs] for name, runs in found.items()}, [Target(HELD)])
 
 
 def _held(lane: Lane, messages: int) -> list[float]:

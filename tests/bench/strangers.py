@@ -2,14 +2,18 @@
 
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import NamedTuple
 
 from bench import accounts, columns
 from bench.figures import Figure, Target
 from bench.load import GREETED, TCP, CurveLoad, Source, Steps, many_addresses, one_address
 from bench.peers import BenchError, Service, Starter
+from bench.turns import by_turns
 
 TARGET = 512.0
+ROUNDS, SHORT_ROUNDS = 3, 1
+STRANGERS, FEW = 5_000, 300
 SETTLE_SECONDS = 0.1
 MIB = 1024 * 1024
 SOURCES = (one_address, "one address"), (many_addresses, "many addresses")
@@ -25,18 +29,19 @@ class Memory(NamedTuple):
 
 def measure(short: bool) -> Iterator[Figure]:
     """Octets a connection: the growth of resident memory over so many of them, and of the kernel's beside it."""
-    count = 300 if short else 10_000
+    count, rounds = (FEW, SHORT_ROUNDS) if short else (STRANGERS, ROUNDS)
     stages: dict[str, Steps | None] = {"TCP open": TCP, "silent after its greeting": GREETED, "after HELLO": None}
     for stage, steps in stages.items():
         for source, words in SOURCES[short:]:
-            found = {name: stranger(proxy, count, steps, source) for name, proxy in columns.both().items()}
-            each = {name: memory.process for name, memory in found.items()}
+            one = partial(stranger, count=count, steps=steps, source=source)
+            found = by_turns(columns.both(), one, rounds, warm=False)
+            each = {name: [memory.process for memory in runs] for name, runs in found.items()}
             series = stage if source is many_addresses else ""
             yield Figure(f"{stage}, {words}", "octets", each, [Target(TARGET)], series=series)
-            kernel = {name: memory.kernel for name, memory in found.items() if memory.kernel is not None}
-            if not short and kernel:  # of few, noise hides it
+            kernel = {name: [of.kernel for of in runs if of.kernel is not None] for name, runs in found.items()}
+            if not short and all(kernel.values()):  # of few, noise hides it
                 yield Figure("  the kernel's, both ends", "octets", kernel)
-    whole = {name: memory.whole / MIB for name, memory in found.items()}
+    whole = {name: [memory.whole / MIB for memory in runs] for name, runs in found.items()}
     yield Figure(f"the whole process, with {count:,} after HELLO", "MiB", whole)
 
 

@@ -1,6 +1,8 @@
 """The benchmarks work, and say so when there is nothing to measure."""
 
 import json
+import os
+import socket
 import subprocess
 import sys
 import time
@@ -8,15 +10,18 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from support.process import ROOT, wait_until
+from support.process import ROOT, children, wait_until
 
-from bench import accounts, columns, plot, publish
-from bench.figures import OURS, PYTHON, THEIRS, Figure, Target, header
+from bench import accounts, columns, plot, publish, tls
+from bench.dealing import Dealer, table
+from bench.figures import OURS, PYTHON, THEIRS, Figure, Ratio, Target, header
 from bench.flood import Flood
-from bench.lanes import by_turns, lanes
+from bench.lanes import lanes
 from bench.load import CurveLoad, load_of
 from bench.peers import BenchError, CurveService, Proxy, Service, Starter, libzmq, libzmq_egress
+from bench.pins import pinned, plan
 from bench.pubsub import hear
+from bench.turns import by_turns
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -34,6 +39,8 @@ def test_a_short_run_measures_both(tmp_path: Path) -> None:
     assert {figure["benchmark"] for figure in figures} == {"connection", "idle"}
     assert all(figure["values"][OURS] > 0 and figure["values"][THEIRS] > 0 for figure in figures), ran.stdout
     assert all(figure["what"] in ran.stdout for figure in figures)
+    assert all(figure["ratio"]["pairs"] == 1 for figure in figures)
+    assert "\nin all " in ran.stdout
 
 
 def test_an_unknown_benchmark_is_a_complaint() -> None:
@@ -59,18 +66,22 @@ def test_the_figures_are_published_where_their_place_is(tmp_path: Path, monkeypa
         monkeypatch.setattr(publish, name, tmp_path / getattr(publish, name).name)
     monkeypatch.setattr(plot, "possible", lambda: False)
     publish.README.write_text(f"before\n{publish.BEGIN}\nold\n{publish.END}\nafter\n")
-    about = {name: name for name in ("date", "processor", "kernel", "python", "libzmq", "codec")}
-    session = Figure("an idle session", "octets", {OURS: 2000.0, THEIRS: 20000.0}).as_json() | {"benchmark": "sessions"}
-    other = Figure("something", "us", {OURS: 3.0, PYTHON: 4.0, THEIRS: 6.0}).as_json() | {"benchmark": "else"}
+    about = {name: name for name in ("date", "processor", "kernel", "python", "libzmq", "codec")} | {"taken": "9 s"}
+    held = Figure("an idle session", "octets", {OURS: [2000.0, 2004.0, 1000.0], THEIRS: [20000.0] * 3})
+    other = Figure("something", "us", {OURS: [3.0], PYTHON: [4.0], THEIRS: [6.0]}, [Target(0.4, ratio=True)])
+    session = held.as_json() | {"benchmark": "sessions"}
     for _ in range(2):
-        publish.publish(about, [session, other])
+        publish.publish(about, json.loads(json.dumps([session, other.as_json() | {"benchmark": "else"}])))
     readme = publish.README.read_text()
-    assert readme.startswith(f"before\n{publish.BEGIN}\n| | curveproxy |")
-    assert "| memory of an idle session | 2,000 | 20,000 | octets | 0.10 |" in readme
+    assert readme.startswith(f"before\n{publish.BEGIN}\n|  | curveproxy |")
+    assert "| memory of an idle session | 2,000 | 20,000 | octets | 0.10 (0.08 - 0.10) |" in readme
     assert "old" not in readme
     assert "something" not in readme
     assert readme.endswith(f"\n{publish.END}\nafter\n")
-    assert "| something | 3.00 | 4.00 | 6.00 | us | 0.50 |" in publish.PAGE.read_text()
+    page = publish.PAGE.read_text()
+    assert "| an idle session | 2,000 |  | 20,000 | octets | 0.10 | 0.08 - 0.10 | 3 |  |" in page
+    assert "| something | 3.00 | 4.00 | 6.00 | us | 0.50 |  | 1 | ratio 0.4: missed by 25% |" in page
+    assert "which took 9 s" in page
     assert publish.BEGIN in (ROOT / "README.md").read_text()
 
 
@@ -90,15 +101,107 @@ def test_the_figures_are_published_where_their_place_is(tmp_path: Path, monkeypa
     ],
 )
 def test_a_target_is_met_or_missed_by_so_much(target: Target, words: str) -> None:
-    values = {OURS: 1.0, PYTHON: 4.0, THEIRS: 2.0}
-    assert Figure("a message", "us", values, [target]).target == words
+    runs = {OURS: [1.0, 1.0, 9.0], PYTHON: [4.0, 4.0, 4.0], THEIRS: [2.0, 2.0, 18.0]}
+    assert Figure("a message", "us", runs, [target]).target == words
+
+
+def test_a_ratio_is_of_pairs_that_were_taken_together() -> None:
+    """A machine that slows down to a half slows both, and the ratio stays."""
+    steady = Figure("a message", "us", {OURS: [1.0, 2.0, 1.0, 2.0], THEIRS: [2.0, 4.0, 2.0, 4.0]})
+    assert steady.ratio() == Ratio(0.5, 0.5, 0.5, 4)
+    spread = Figure("a message", "us", {OURS: [1.0, 2.0, 3.0, 4.0, 50.0], THEIRS: [10.0] * 5})
+    assert spread.ratio() == Ratio(0.3, 0.2, 0.4, 5)
+    assert str(spread.ratio()) == "0.30 (0.20 - 0.40)"
+    assert spread.values == {OURS: 3.0, THEIRS: 10.0}
+    assert spread.line([OURS, THEIRS]).split()[-6:] == ["us", "0.30", "0.20", "-", "0.40", "5"]
+    once = Figure("a message", "us", {OURS: [1.0], THEIRS: [4.0]})
+    assert once.ratio() == Ratio(0.25, 0.25, 0.25, 1)
+    assert str(once.ratio()) == "0.25"
+
+
+def test_turns_change_their_order_and_the_first_only_warms() -> None:
+    order: list[str] = []
+
+    def take(name: str) -> int:
+        order.append(name)
+        return len(order)
+
+    found = by_turns({"a": "A", "b": "B"}, take, 3)
+    assert order == ["A", "B", "B", "A", "A", "B", "B", "A"]
+    assert found == {"a": [4, 5, 8], "b": [3, 6, 7]}
+    order.clear()
+    by_turns({"a": "A", "b": "B"}, take, 1, warm=False)
+    assert order == ["A", "B"]
+
+
+@pytest.mark.parametrize(
+    ("available", "cores", "proxy", "others"),
+    [
+        ([3], 1, {3}, {3}),
+        ([3], 2, {3}, {3}),
+        ([0, 1], 1, {0}, {1}),
+        ([0, 1], 2, {0, 1}, {0, 1}),
+        ([0, 2, 4, 6], 1, {0}, {2, 4, 6}),
+        ([0, 2, 4, 6], 2, {0, 2}, {4, 6}),
+    ],
+)
+def test_a_proxy_has_its_cores_and_the_others_have_the_rest(
+    available: list[int], cores: int, proxy: set[int], others: set[int]
+) -> None:
+    assert plan(cores, available) == (proxy, others)
+
+
+@pytest.mark.parametrize("name", [OURS, THEIRS])
+def test_all_threads_of_a_proxy_run_where_it_is_pinned_and_its_service_elsewhere(name: str) -> None:
+    before = os.sched_getaffinity(0)
+    with pinned(plan().others), lanes("PUSH", "PULL", {name: columns.both()[name]}) as among:
+        lane = among[name]
+        assert _processors(lane.proxy.pid) == {frozenset(plan().proxy)}
+        assert _processors(lane.service.process.pid) == {frozenset(plan().others)}
+        assert os.sched_getaffinity(0) == plan().others
+    assert os.sched_getaffinity(0) == before
+
+
+def _processors(pid: int) -> set[frozenset[int]]:
+    """Of all threads, and of the processes that it has started."""
+    own = {frozenset(os.sched_getaffinity(int(thread))) for thread in os.listdir(f"/proc/{pid}/task")}
+    return own.union(*map(_processors, children(pid)))
+
+
+def test_workers_share_the_cores_of_their_proxy() -> None:
+    with Dealer() as service, columns.on(2)[OURS](service) as proxy:
+        assert len(children(proxy.pid)) >= 2
+        assert _processors(proxy.pid) == {frozenset(plan(2).proxy)}
+
+
+@pytest.mark.parametrize("name", [OURS, THEIRS])
+def test_what_is_dealt_out_arrives_whole(name: str) -> None:
+    """To the last octet: a client that waited for another would never be done."""
+    with table(columns.both()[name], 3) as found:
+        for size, count in ((64, 5_000), (300, 2_000), (300_000, 7), (64, 1)):
+            spent = found.deal(size, count)
+            assert spent.cpu > 0
+            assert spent.clock > 0
+        for sock in found.clients:
+            with pytest.raises(BlockingIOError):
+                sock.recv(1, socket.MSG_DONTWAIT)
+
+
+def test_nothing_is_published_without_its_columns_or_in_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    ran = run("--publish", "idle")
+    assert ran.returncode == 2
+    assert "--publish is of all benchmarks" in ran.stderr or "need matplotlib" in ran.stderr
+    monkeypatch.setattr(tls, "_program", lambda name: "" if name == "stunnel" else f"/usr/bin/{name}")
+    assert tls.missing() == {"stunnel": "stunnel4"}
+    assert list(tls.installed()) == ["haproxy"]
 
 
 def test_a_column_that_was_not_measured_is_left_empty() -> None:
     names = [OURS, PYTHON, THEIRS]
-    line = Figure("a message", "us", {OURS: 1.5, THEIRS: 3000.0}).line(names)
-    assert line.split() == ["a", "message", "1.50", "3,000", "us", "0.00"]
-    assert Figure("what libzmq does not have", "us", {OURS: 1.5}).ratio is None
+    line = Figure("a message", "us", {OURS: [1.5], THEIRS: [3000.0]}).line(names)
+    assert line.split() == ["a", "message", "1.50", "3,000", "us", "0.00", "1"]
+    assert Figure("what libzmq does not have", "us", {OURS: [1.5]}).ratio() is None
+    assert Figure("of which it takes nothing", "us", {OURS: [1.5], THEIRS: [0.0]}).ratio() is None
     assert header(names).index(THEIRS) + len(THEIRS) == line.index("3,000") + len("3,000")
 
 
@@ -121,7 +224,7 @@ def test_messages_go_through_an_egress_of_either(client: str, kind: str) -> None
     with lanes(client, kind, columns.egress(), make=CurveService) as among:
         found = by_turns(among, lambda lane: lane.relay(64, 200), 1)
     assert list(found) == [OURS, THEIRS]
-    assert all(spent.cpu > 0 and spent.clock > 0 for spent in found.values())
+    assert all(spent.cpu > 0 and spent.clock > 0 for runs in found.values() for spent in runs)
 
 
 @pytest.mark.deep
@@ -130,8 +233,9 @@ def test_messages_go_through_two_ends_and_both_are_measured(client: str, kind: s
     with lanes(client, kind, columns.two_ends()) as among:
         found = by_turns(among, lambda lane: lane.relay(64, 200), 1)
     assert {OURS, columns.NO_RECORDS, THEIRS} <= set(found)
-    assert all(spent.cpu > 0 and spent.far > 0 and spent.octets > 0 for spent in found.values())
-    assert found[OURS].octets < found[columns.NO_RECORDS].octets  # records were agreed on
+    runs = [spent for runs in found.values() for spent in runs]
+    assert all(spent.cpu > 0 and spent.far > 0 and spent.octets > 0 for spent in runs)
+    assert found[OURS][0].octets < found[columns.NO_RECORDS][0].octets  # records were agreed on
 
 
 @pytest.mark.deep
@@ -146,7 +250,7 @@ def test_messages_go_through_everybody(client: str, kind: str, connections: int)
             hear(lane, copies)
         found = by_turns(among, lambda lane: lane.relay(64, 200, copies), 1)
     assert list(found) == list(starters)
-    assert all(spent.cpu > 0 and spent.clock > 0 for spent in found.values())
+    assert all(spent.cpu > 0 and spent.clock > 0 for runs in found.values() for spent in runs)
 
 
 @pytest.mark.parametrize(("make", "start"), [(Service, libzmq), (CurveService, libzmq_egress)])

@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 from support.process import free_port, wait_until
 
 from bench.peers import BenchError, Proxy, Service, Starter
+from bench.pins import measured
 
 PLACES = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin"  # not all of them are in a user's PATH
 
@@ -62,10 +63,18 @@ def haproxy(service: Service) -> Iterator[Proxy]:
         yield proxy
 
 
+PROGRAMS: dict[str, Starter] = {"stunnel": stunnel, "haproxy": haproxy}
+PACKAGES = {"stunnel": "stunnel4", "haproxy": "haproxy", "openssl": "openssl"}  # of Debian, by program
+
+
 def installed() -> dict[str, Starter]:
     """Those that are there, by the names of their columns."""
-    programs: dict[str, Starter] = {"stunnel": stunnel, "haproxy": haproxy}
-    return {name: start for name, start in programs.items() if _program(name) and _program("openssl")}
+    return {} if "openssl" in missing() else {name: start for name, start in PROGRAMS.items() if name not in missing()}
+
+
+def missing() -> dict[str, str]:
+    """Programs that are not there, and what to install for each."""
+    return {name: package for name, package in PACKAGES.items() if not _program(name)}
 
 
 def _program(name: str) -> str:
@@ -82,11 +91,11 @@ def _pair(service: Service, command: list[str], server: str, client: str) -> Ite
         (directory / "server").write_text(server.format(cert=cert, accept=inner, to=backend))
         (directory / "client").write_text(client.format(cert=cert, accept=outer, to=inner))
         with (
-            _running([*command, str(directory / "server")], inner) as measured,
+            measured(_running([*command, str(directory / "server")], inner)) as near,
             _running([*command, str(directory / "client")], outer) as other,
         ):
             endpoint = f"tcp://127.0.0.1:{outer}"
-            yield Proxy(measured.pid, endpoint, b"", service.client, far=other.pid, inner=inner)
+            yield Proxy(near.pid, endpoint, b"", service.client, far=other.pid, inner=inner)
 
 
 @contextmanager
