@@ -31,28 +31,27 @@ class Spent(NamedTuple):
 
 @frozen
 class Lane:
-    """One proxy at work: its service, and the socket that is its load, however many connections that has."""
+    """One proxy at work: its service, and the socket that is its load, however many connections that has.
+
+    monitor: tells of each handshake that the socket has done.
+    """
 
     service: Service
     proxy: Proxy
     sock: Socket
+    monitor: Socket
 
     def connect(self, count: int) -> None:
         """So many connections more, all of them through their handshakes. Raises BenchError."""
-        monitor = self.sock.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED)
-        monitor.rcvtimeo = HANDSHAKE_SECONDS * 1000
-        try:
-            for begin in range(0, count, AT_ONCE):
-                wave = min(AT_ONCE, count - begin)
-                for _ in range(wave):
-                    self.sock.connect(self.proxy.endpoint)
-                for _ in range(wave):
-                    monitor.recv_multipart()
-        except zmq.Again:
-            raise BenchError("a client did not get through its handshake") from None
-        finally:
-            self.sock.disable_monitor()
-            monitor.close(linger=0)
+        for begin in range(0, count, AT_ONCE):
+            wave = min(AT_ONCE, count - begin)
+            for _ in range(wave):
+                self.sock.connect(self.proxy.endpoint)
+            for number in range(wave):
+                try:
+                    self.monitor.recv_multipart()
+                except zmq.Again:
+                    raise BenchError(f"of {wave} clients {number} got through their handshakes") from None
 
     def relay(self, size: int, count: int, copies: int = 1) -> Spent:
         """So many messages go from one end to the other, and back if it is REQ. copies: how many a subscriber gets."""
@@ -98,7 +97,9 @@ def lanes(
                 sock.curve_publickey, sock.curve_secretkey = zmq.curve_keypair()
             if client == "XSUB":  # a SUB connects to one endpoint once only
                 sock.send(SUBSCRIBE)
-            found[name] = Lane(service, proxy, sock)
+            monitor = sock.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED)
+            monitor.rcvtimeo = HANDSHAKE_SECONDS * 1000
+            found[name] = Lane(service, proxy, sock, monitor)
             found[name].connect(connections)
         yield found
 
