@@ -14,6 +14,7 @@ from curveproxy.proxy.net.buffers import BufferPool
 from curveproxy.proxy.net.memory import MemoryBudget
 from curveproxy.proxy.net.reactor import FailsAlone, Reactor
 from curveproxy.proxy.observer import Observer, ServerFigures, ServiceFigures, SessionView
+from curveproxy.proxy.relay.engine import ready_queue
 from curveproxy.proxy.relay.session import Session
 from curveproxy.proxy.service import Service, ServiceEnv
 from curveproxy.proxy.sessions.identities import IdentityRegistry
@@ -21,7 +22,7 @@ from curveproxy.proxy.settings import ServiceSettings
 
 # How many handlers are served in one turn. Sessions come first: a flood of new connections does not starve them.
 HALF_OPEN_TURN = 8
-SESSIONS_TURN = 16
+SESSIONS_TURN = 64
 
 # How often deadlines are looked at.
 TICK_SECONDS = 0.25
@@ -47,7 +48,7 @@ class Server:
         self._capacity = Capacity(descriptors)
         self._pool, self._memory = BufferPool(), MemoryBudget(memory_is_short)
         self.services: list[Service] = []
-        self.sessions_reactor = Reactor(SESSIONS_TURN)
+        self.sessions_reactor = Reactor(SESSIONS_TURN, ready=ready_queue(self._pool, self._memory))
         self.half_open_reactor = Reactor(HALF_OPEN_TURN, yields_to=self.sessions_reactor)
         self._listeners = Listeners(self.half_open_reactor, self._capacity, handed_over)
         self._service_env = ServiceEnv(

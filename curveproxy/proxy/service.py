@@ -265,7 +265,7 @@ def _as_configured(settings: ServiceSettings, clients: AccessList) -> dict[str, 
 
 def _as_relayed(sessions: SessionTable, clients: AccessList) -> dict[str, Any]:
     """Those figures of a service that its sessions change."""
-    traffic = sessions.traffic
+    traffic = sessions.relayed()
     listed = {authority.file: 0 for authority in clients.trust.authorities}
     return {
         "sessions": len(sessions),

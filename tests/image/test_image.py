@@ -76,8 +76,10 @@ def test_a_client_is_answered_by_a_service_on_a_socket(container: Container) -> 
         assert client.recv() == b"answer to hello"
 
 
-def test_it_has_the_codec_in_c(container: Container) -> None:
+def test_it_has_the_codec_and_the_engine_in_c(container: Container) -> None:
     assert ", c codec," in container.run("curveproxy", "--version").stdout
+    built = [path.rsplit("/", 1)[-1] for path in container.image.files() if path.endswith(".abi3.so")]
+    assert {"_codec.abi3.so", "_engine.abi3.so"} <= set(built)
 
 
 def test_it_has_no_rights(container: Container) -> None:

@@ -44,7 +44,7 @@ class End:
     def send(self, octets: bytes) -> None:
         for start in range(0, len(octets), 100):
             self.socket.send(octets[start : start + 100])
-            self.peer.ready(READ)
+            self._relay.wake(self.peer, READ)
             self._relay.go_on()
 
     def send_messages(self, messages: list[Message]) -> None:
@@ -90,7 +90,7 @@ class End:
 
     def close(self) -> None:
         self.socket.shutdown(SHUT_WR)
-        self.peer.ready(READ | GONE)
+        self._relay.wake(self.peer, READ | GONE)
         self._relay.go_on()
 
 

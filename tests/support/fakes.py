@@ -53,6 +53,8 @@ class RecordingSession(Session):
     on_end: is called when it is aborted or closed.
     """
 
+    messages_in = octets_in = messages_out = octets_out = 0
+
     def __init__(
         self, who: AdmittedClient, *, finishes: bool = False, asks: bool = False, kind: bytes = b"REQ"
     ) -> None:

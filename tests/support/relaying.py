@@ -19,7 +19,7 @@ from curveproxy.proxy.established import Established
 from curveproxy.proxy.net.buffers import BufferPool
 from curveproxy.proxy.net.endpoint import Endpoint
 from curveproxy.proxy.net.memory import MemoryBudget
-from curveproxy.proxy.net.reactor import READ
+from curveproxy.proxy.net.reactor import READ, WRITE
 from curveproxy.proxy.relay.env import AdmittedClient, RelayEnv, Traffic
 from curveproxy.proxy.relay.peer import Peer
 from curveproxy.proxy.relay.pump import Pump
@@ -63,7 +63,7 @@ class Room:
     def schedule(self, who: Any) -> None:
         self.again.append(who)
 
-    def hand_over(self, descriptor: int, handler: Any) -> None:
+    def hand_over(self, descriptor: int, handler: Any, flows: object = None) -> None:
         self.handlers[descriptor] = handler
 
     def register(self, *_: object) -> None: ...
@@ -142,7 +142,8 @@ class Relay:
         self.errors: list[BaseException] = []
         self.ended: Closed | None = None
         self.presented: list[bytes] = []  # certificates, to its service
-        self.room, self.pool, self.memory = Room(), pool(), MemoryBudget()
+        self.pool, self.memory = pool(), MemoryBudget()
+        self.room = self.new_room()
         self.jobs = list[Callable[[], Awaitable[None]]]()
         observer = SimpleNamespace(
             invalid=self.note_invalid, repeated=self.note_repeated, unexpected=self.errors.append
@@ -175,11 +176,21 @@ class Relay:
         downstream = evolve(downstream, skip=skip)
         client = AdmittedClient("a", "b", bytes(32), bytes(32), b"", 1, grant=Grant(terms=terms))
         self.session = Session(client, downstream, upstream, settings, env, self)
+        self.near: Peer = self.session._downstream
+        self.far: Peer = self.session._upstream
+        for peer in (self.near, self.far):
+            self.room.register(peer.socket.fileno(), peer, READ | WRITE)
         self.session.begin()
-        self.near: Peer = self.room.handlers[near.fileno()]
-        self.far: Peer = self.room.handlers[far.fileno()]
         self.to_service = cast("Pump", self.near.on_readable)
         self.came = b""
+
+    def new_room(self) -> Any:
+        """In the place of the reactor."""
+        return Room()
+
+    def wake(self, peer: Peer, events: int) -> None:
+        """Tell one side what its socket is ready for."""
+        peer.ready(events)
 
     def spawn(self, _: object, work: Callable[[], Awaitable[None]]) -> None:
         self.jobs.append(work)
@@ -203,12 +214,13 @@ class Relay:
     def session_ended(self, session: Session, upstream: socket.socket) -> None:
         """As of a service."""
         self.ended = session.reason
+        self.room.unregister(upstream.fileno())
         upstream.close()
 
     def send(self, octets: bytes) -> None:
         """Let the proxy have these, and do all that it then wants to do."""
         self.client.send(octets)
-        self.near.ready(READ)
+        self.wake(self.near, READ)
         self.go_on()
         with suppress(BlockingIOError):
             while got := self.service.recv(1 << 20):

@@ -3,9 +3,9 @@
 No connection has a task. A handler is registered once, edge-triggered, and never modified, because re-arming spins. So
 a handler goes on until there is nothing left for it to do; what it leaves for a later turn it schedules itself.
 
-Nobody gets more turns by asking more often: there are two queues, one of ready descriptors and one of scheduled
-handlers; a handler stands in each at most once, and one of each is served in turn. A handler that has just been idle
-does not wait behind all those that keep the process busy.
+Nobody gets more turns by asking more often: there are two queues, one of ready descriptors (``ready.py``) and one of
+scheduled handlers; a handler stands in each at most once, and one of each is served in turn. A handler that has just
+been idle does not wait behind all those that keep the process busy.
 """
 
 import select
@@ -16,6 +16,8 @@ from time import perf_counter
 from typing import Protocol
 
 import trio
+
+from curveproxy.proxy.net.ready import Ready, ReadyQueue, Scheduled
 
 # How long to serve without yielding to trio, whose round costs as much as a handler does. A reactor that yields to
 # another one stops for it in between.
@@ -40,12 +42,6 @@ class FailsAlone(Protocol):
 Spawn = Callable[[FailsAlone, Callable[[], Awaitable[None]]], None]
 
 
-class Scheduled(FailsAlone, Protocol):
-    """Somebody who goes on in a later turn. Does not block; what it raises is told to its ``failed``."""
-
-    def resume(self) -> None: ...
-
-
 class Handler(FailsAlone, Protocol):
     """Somebody who waits for a descriptor. Does not block; what it raises is told to its ``failed``."""
 
@@ -58,18 +54,24 @@ class Reactor:
 
     turn: how many handlers are served in one turn. No more events are fetched than are handled.
     yields_to: a reactor whose handlers come first.
+    ready: makes the queue of ready descriptors, of an epoll and of ``turn``.
     """
 
-    def __init__(self, turn: int, *, yields_to: "Reactor | None" = None) -> None:
+    def __init__(
+        self,
+        turn: int,
+        *,
+        yields_to: "Reactor | None" = None,
+        ready: Callable[[select.epoll, int], Ready] = ReadyQueue,
+    ) -> None:
         self._turn, self._yields_to = turn, yields_to
         self._epoll = select.epoll()
+        self._ready = ready(self._epoll, turn)
         self._asleep = False
         self._poll = select.poll()
         self._poll.register(self._epoll.fileno(), select.POLLIN)
         self._handlers: dict[int, Handler] = {}
-        self._ready: dict[int, int] = {}  # events that were fetched and not handled, by descriptor
         self._scheduled: OrderedDict[Scheduled, None] = OrderedDict()
-        self._stays = False
         self._wakes = select.poll()  # from a stay
         self._wakes.register(self._epoll.fileno(), select.POLLIN)
         self._behind: list[Reactor] = []
@@ -89,15 +91,19 @@ class Reactor:
         self._epoll.register(descriptor, events | select.EPOLLRDHUP | select.EPOLLET)
         self._handlers[descriptor] = handler
 
-    def hand_over(self, descriptor: int, handler: Handler) -> None:
-        """Call ``handler`` for a descriptor that is registered for another one, with the same events."""
+    def hand_over(self, descriptor: int, handler: Handler, flows: tuple[Scheduled, Scheduled] | None = None) -> None:
+        """Call ``handler`` for a descriptor that is registered for another one, with the same events.
+
+        flows: who reads from it and who writes to it, where an engine may make their ordinary turns.
+        """
         self._handlers[descriptor] = handler
+        self._ready.enter(descriptor, flows)
 
     def unregister(self, descriptor: int) -> None:
         """Call its handler no more; nothing when there is none."""
         if self._handlers.pop(descriptor, None) is not None:
             self._epoll.unregister(descriptor)
-            self._ready.pop(descriptor, None)
+            self._ready.leave(descriptor)
 
     def schedule(self, handler: Scheduled) -> None:
         """Resume ``handler`` in the next turn, once. It may have ended by then, and must bear that."""
@@ -107,7 +113,7 @@ class Reactor:
 
     def stay(self) -> None:
         """Something was read: more may follow at once, or an answer."""
-        self._stays = True
+        self._ready.stay(True)
 
     def go_before(self, other: "Reactor") -> None:
         """Do not stay while this one, which yields to us, has something to do."""
@@ -120,7 +126,7 @@ class Reactor:
     async def run(self) -> None:
         """Serve the handlers in turns."""
         while True:
-            if self.is_busy or self._stays:
+            if self.is_busy or self._ready.stays:
                 await trio.lowlevel.checkpoint()
             else:
                 await self._sleep()
@@ -139,30 +145,35 @@ class Reactor:
         """Serve one turn; whether a descriptor was ready. One handler of each queue is served also after ``until``."""
         for _ in range(min(len(self._scheduled), self._turn)):
             scheduled, _ = self._scheduled.popitem(last=False)
-            try:
-                scheduled.resume()
-            except Exception as error:  # the boundary: one connection ends, not the proxy
-                scheduled.failed(error)
+            self._resume(scheduled)
             if perf_counter() >= until:
                 break
         if not self._ready:
-            if self._stays and not self._scheduled:
+            if self._ready.stays and not self._scheduled:
                 self._stay()
-            ready = self._epoll.poll(0, self._turn)
-            if not ready:
+            if not self._ready.fetch():
                 return False
-            self._ready.update(ready)
-        while self._ready:
-            descriptor = next(iter(self._ready))
-            events = self._ready.pop(descriptor)
-            handler = self._handlers[descriptor]
-            try:
-                handler.ready(events)
-            except Exception as error:  # the boundary, as above
-                handler.failed(error)
+        while (found := self._ready.take(until)) is not None:
+            if isinstance(found, tuple):
+                self._tell(*found)
+            else:
+                self._resume(found)
             if perf_counter() >= until:
                 break
         return True
+
+    def _resume(self, scheduled: Scheduled) -> None:
+        try:
+            scheduled.resume()
+        except Exception as error:  # the boundary: one connection ends, not the proxy
+            scheduled.failed(error)
+
+    def _tell(self, descriptor: int, events: int) -> None:
+        handler = self._handlers[descriptor]
+        try:
+            handler.ready(events)
+        except Exception as error:  # the boundary, as above
+            handler.failed(error)
 
     @property
     def is_busy(self) -> bool:
@@ -176,7 +187,7 @@ class Reactor:
 
     def _stay(self) -> None:
         """Wait for a moment for what may follow, unless somebody behind us waits for a turn."""
-        self._stays = False
+        self._ready.stay(False)
         if not any(other.is_busy for other in self._behind):
             self._wakes.poll(STAY_MILLISECONDS)
 

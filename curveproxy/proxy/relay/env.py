@@ -1,5 +1,8 @@
 """What the sessions of a service share, and what is known of an admitted client."""
 
+from collections.abc import Iterable
+from typing import Protocol
+
 from attrs import define, field, frozen
 
 from curveproxy.policy.access.terms import ANYBODY, Grant
@@ -23,9 +26,25 @@ class RecordCount:
         self.octets += octets
 
 
+class Relayed(Protocol):
+    """What a session has relayed."""
+
+    @property
+    def messages_in(self) -> int: ...
+    @property
+    def octets_in(self) -> int: ...
+    @property
+    def messages_out(self) -> int: ...
+    @property
+    def octets_out(self) -> int: ...
+
+
 @define
 class Traffic:
-    """What was relayed since the start: whole messages and plain octets. ``in`` is from client to service."""
+    """What sessions have relayed that have ended: whole messages and plain octets. ``in`` is from client to service.
+
+    records_in, records_out: of all sessions.
+    """
 
     messages_in: int = 0
     octets_in: int = 0
@@ -34,13 +53,13 @@ class Traffic:
     records_in: RecordCount = field(factory=RecordCount)
     records_out: RecordCount = field(factory=RecordCount)
 
-    def count_in(self, messages: int, octets: int) -> None:
-        self.messages_in += messages
-        self.octets_in += octets
-
-    def count_out(self, messages: int, octets: int) -> None:
-        self.messages_out += messages
-        self.octets_out += octets
+    def add(self, sessions: Iterable[Relayed]) -> None:
+        """Add what these have relayed."""
+        for session in sessions:
+            self.messages_in += session.messages_in
+            self.octets_in += session.octets_in
+            self.messages_out += session.messages_out
+            self.octets_out += session.octets_out
 
 
 @frozen

@@ -4,7 +4,7 @@ import trio
 from attrs import evolve
 
 from curveproxy.policy.access.terms import Bearer, Grant
-from curveproxy.policy.socket_types import REQ, known
+from curveproxy.policy.socket_types import known
 from curveproxy.proxy.relay.env import AdmittedClient, RelayEnv
 from curveproxy.proxy.relay.outbox import Labels
 from curveproxy.proxy.relay.peer import Peer
@@ -31,7 +31,6 @@ class SessionFacts:
     """who: the client; service: the name of its service; env: what it shares with the other sessions of that service.
 
     form: of ``suites.FORMS``, of the side that speaks CURVE.
-    messages_in, octets_in, messages_out, octets_out: what was relayed; ``in`` is from client to service.
     """
 
     __slots__ = (
@@ -39,10 +38,6 @@ class SessionFacts:
         "_upstream",
         "env",
         "form",
-        "messages_in",
-        "messages_out",
-        "octets_in",
-        "octets_out",
         "opened_at",
         "service",
         "who",
@@ -54,7 +49,6 @@ class SessionFacts:
         self.who, self.service, self.env, self.form = client, service, env, form
         self._downstream, self._upstream = downstream, upstream
         self.opened_at = trio.current_time()
-        self.messages_in = self.messages_out = self.octets_in = self.octets_out = 0
 
     @property
     def client(self) -> str:
@@ -130,19 +124,3 @@ class SessionFacts:
     def seconds(self) -> float:
         """How long it is open."""
         return trio.current_time() - self.opened_at
-
-    @property
-    def awaits_reply(self) -> bool:
-        """Whether a request of a REQ has no reply yet. It would wait for that for ever."""
-        return self.claimed_type == REQ and self.messages_in > self.messages_out
-
-    def add(self, labels: Labels, messages: int, octets: int) -> None:
-        """Count what was relayed, for the session and for its service."""
-        if labels is UPWARDS:
-            self.messages_in += messages
-            self.octets_in += octets
-            self.env.traffic.count_in(messages, octets)
-        else:
-            self.messages_out += messages
-            self.octets_out += octets
-            self.env.traffic.count_out(messages, octets)

@@ -11,10 +11,8 @@ from curveproxy.proxy.net import sockets
 from curveproxy.proxy.net.buffers import BufferPool, memory_of
 from curveproxy.proxy.relay.outbox import (
     ENDED,
-    IN_THREAD,
     NOTHING,
     ON_SOURCE,
-    RESUMED,
     THROTTLED,
     YIELDED,
     Blocked,
@@ -95,21 +93,16 @@ class LargeFrame:
 class Intake(Outbox):
     """Octets of the source that are not turned yet. The middle layer of a pump.
 
-    is_silent: the source was asked whether it lives, and nothing has come since.
-    held, partial, moved: see ``net.memory.Holder``.
+    held, partial, and moved of a flow: see ``net.memory.Holder``.
     """
 
     __slots__ = (
-        "_ending",
-        "_has_whole",
         "_kept",
         "_large",
         "_quota",
         "_source",
-        "_source_gone",
         "_to_skip",
         "held",
-        "is_silent",
         "partial",
     )
 
@@ -117,20 +110,19 @@ class Intake(Outbox):
         self, owner: PumpOwner, labels: Labels, source: Peer, sink: Peer, transform: Transform, leftover: bytes
     ) -> None:
         """leftover: octets that were read from the source before the session began."""
-        super().__init__(owner, labels, sink, transform)
+        super().__init__(owner, labels, source, sink, transform)
         self._source = source
         self._kept = leftover  # read and not turned
-        self._has_whole = bool(leftover)  # there may be whole frames in it
+        self._has_whole = bool(leftover)
         self._large: LargeFrame | None = None
         self._to_skip = 0  # octets of a dropped frame, or of the handshake, that have not come
         self._quota: Allowance | None = None
-        self._source_gone = self.is_silent = False
-        self._ending = False  # ends once what is owed has been written
         self.held = self.partial = 0
 
     def limit(self, quota: Allowance | None) -> None:
         """What the source may send from now on; None for anything."""
         self._quota = quota
+        self._leave_engine()
 
     def skip(self, octets: int) -> None:
         """Leave out so many octets, the next that come: they are of the handshake."""
@@ -160,13 +152,6 @@ class Intake(Outbox):
         """Whether nothing whole would be lost in this direction if the session ended now."""
         idle = self._blocked in (ON_SOURCE, ENDED) and not self._owed and not self._may_say_more
         return self._sink_gone or (idle and sockets.nothing_has_come(self._source.socket))
-
-    # --- what the memory's budget may see
-
-    @property
-    def is_held_up(self) -> bool:
-        """Whether we, and not its peers, keep it from moving."""
-        return self._blocked in (THROTTLED, RESUMED, YIELDED, IN_THREAD)
 
     # --- reading
 
@@ -207,20 +192,24 @@ class Intake(Outbox):
         except BlockingIOError:
             return None
         except OSError:
-            got, reason = 0, self._labels.source_reset
-            self._owner.source_lost(self)
-        else:
-            reason = self._labels.source_closed
+            return self._lose_source()
         if not got:
-            self._end(reason)
+            self._end(self._labels.source_closed)
         self.is_silent = False
         self.moved += got
         return got
 
+    def _lose_source(self) -> int:
+        """The source is not to be read any more."""
+        self._owner.source_lost(self)
+        self._end(self._labels.source_reset)
+        self.is_silent = False
+        return 0
+
     def _settle(self, result: Transformed, source: Buffer, begin: int, end: int) -> None:
         """Count what a batch of ``source[begin:end]`` became, and decide on what stopped it."""
-        if result.messages or result.octets:
-            self._owner.count(self._labels, result.messages, result.octets)
+        self.messages += result.messages
+        self.octets += result.octets
         if result.stop > _FULL or self._transform.filters:
             self._transform.resolve(result, source, end, trio.current_time)
             if result.skip:
@@ -260,6 +249,12 @@ class Intake(Outbox):
         return ENDED
 
     # --- what is kept
+
+    @property
+    def _has_something_to_do(self) -> bool:
+        """Whether its next turn is to do more than to read, and to turn and write what has come."""
+        is_more = self._kept or self._owed or self._pending_commands or self._to_skip
+        return bool(is_more) or self._large is not None or self._quota is not None
 
     def _charge(self) -> None:
         """Book what it keeps now."""

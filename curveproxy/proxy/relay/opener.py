@@ -15,7 +15,7 @@ from curveproxy.wire import spec
 from curveproxy.wire.codec.framing import frame_size, plain_frame
 from curveproxy.wire.codec.resync import diagnose, has_room, probe, resume
 from curveproxy.wire.codec.select import open_frames
-from curveproxy.wire.codec.state import BATCH_FRAMES_IN_PYTHON, Buffer, CodecState, Stop
+from curveproxy.wire.codec.state import BATCH_FRAMES_IN_PYTHON, Batch, Buffer, CodecState, Stop
 from curveproxy.wire.zmtp.frame import Dialect
 
 _FULL = Stop.FULL  # as in outbox.py
@@ -28,19 +28,27 @@ class Opener(Transform):
     _state: CodecState
     opens = True
 
+    @property
+    def for_engine(self) -> CodecState | None:
+        return self._state
+
     def frame_size(self, source: Buffer, start: int, end: int) -> int:
         return frame_size(source, start, end, Dialect.V3)
 
     def apply(self, source: Buffer, start: int, end: int, target: Buffer) -> Transformed:
         state = self._state
-        nonce, probed = state.nonce, None
+        nonce = state.nonce
         batch = open_frames(state, source, start, end, target, 0)
+        return self.judge(batch, state.nonce - nonce, source, end, target)
+
+    def judge(self, batch: Batch, frames: int, source: Buffer, end: int, target: Buffer) -> Transformed:
+        state, probed = self._state, None
         if batch.stop > _FULL:
             if has_room(state, batch, source, end, target):
                 probed = probe(state, batch, source, end, target)
             else:
                 batch = batch._replace(stop=Stop.FULL)  # once more, with an empty target
-        return Transformed(batch, target, state.nonce - nonce, probed)
+        return Transformed(batch, target, frames, probed)
 
     def resolve(self, result: Transformed, source: Buffer, end: int, clock: Clock) -> None:
         if result.stop == Stop.COMMAND:
@@ -128,6 +136,10 @@ class FilteringOpener(Filtering, Opener):
         self._partial, self._filter = partial, the_filter
         if the_filter is not None:
             state.batch = BATCH_FRAMES_IN_PYTHON
+
+    @property
+    def for_engine(self) -> None:
+        return None
 
     def partial(self) -> int:
         return 0 if self._partial is None else self._state.held

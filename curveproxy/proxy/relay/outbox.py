@@ -1,4 +1,4 @@
-"""What a pump owes its sink: the lowest of the three layers of a pump.
+"""What a pump owes its sink: the lowest of the three layers of a pump, above what it has in common with an engine.
 
 ``Outbox`` writes, ``Intake`` (``intake.py``) reads and has frames turned into what is owed, ``Pump`` (``pump.py``)
 decides when. They are layers of one object, because further objects would cost memory in each session.
@@ -12,10 +12,13 @@ from typing import Protocol
 from attrs import frozen
 
 from curveproxy.proxy.net import sockets
+from curveproxy.proxy.relay.engine import Flow
 from curveproxy.proxy.relay.env import RelayEnv
+from curveproxy.proxy.relay.flow import NEITHER, SINK, SOURCE
 from curveproxy.proxy.relay.peer import Peer
 from curveproxy.proxy.relay.transformed import Transform
 from curveproxy.reasons import Closed, Invalid
+from curveproxy.wire.zmtp import command
 
 NOTHING = memoryview(b"")
 
@@ -63,9 +66,6 @@ class PumpOwner(Protocol):
     def key(self) -> bytes:
         """The client, whose share of memory a pump uses."""
 
-    def count(self, labels: Labels, messages: int, octets: int) -> None:
-        """Add what was relayed in the direction with these labels."""
-
     def invalid(self, reason: Invalid, detail: str) -> None:
         """Something was not relayed."""
 
@@ -73,7 +73,7 @@ class PumpOwner(Protocol):
         """So much more of the same kind was not relayed."""
 
     def progress(self) -> None:
-        """Something was written, or we keep a pump from writing."""
+        """Something was written by a pump that is watched, or we keep one from writing."""
 
     def linger(self) -> None:
         """One side has ended: what is still owed must move."""
@@ -114,38 +114,40 @@ class PumpOwner(Protocol):
         """An error of ours."""
 
 
-class Outbox:
-    """Octets that the sink has not taken, and commands that are sent at the next boundary of frames.
-
-    moved: octets that were read and written since the session began.
-    """
+class Outbox(Flow):
+    """Octets that the sink has not taken, and commands that are sent at the next boundary of frames."""
 
     __slots__ = (
         "_blocked",
         "_env",
-        "_finishing",
         "_labels",
         "_owed",
         "_owner",
         "_pending_commands",
         "_sink",
-        "_sink_gone",
         "_transform",
-        "moved",
     )
 
-    def __init__(self, owner: PumpOwner, labels: Labels, sink: Peer, transform: Transform) -> None:
+    def __init__(self, owner: PumpOwner, labels: Labels, source: Peer, sink: Peer, transform: Transform) -> None:
+        super().__init__(source.socket.fileno(), sink.socket.fileno(), transform.for_engine, transform.opens)
         self._owner, self._env, self._labels = owner, owner.env, labels
         self._sink, self._transform = sink, transform
         self._owed = NOTHING  # turned and not written
         self._pending_commands: tuple[bytes, ...] = ()  # at most one of a name
-        self._sink_gone = False  # what comes is thrown away
-        self._finishing = False  # ends behind the message that has begun
-        self.moved = 0
         self._enter(ON_SOURCE)
 
     def _enter(self, blocked: Blocked) -> None:
         self._blocked = blocked
+        self._awaits = SINK if blocked is ON_SINK else NEITHER
+
+    def _leave_engine(self) -> None:
+        """There is something that is not ordinary."""
+        if self._awaits == SOURCE:
+            self._awaits = NEITHER
+
+    def watch(self) -> None:
+        """Tell the owner from now on that something is written."""
+        self._is_watched = True
 
     @property
     def opens(self) -> bool:
@@ -189,13 +191,49 @@ class Outbox:
         """Before anything else, send the sink this message."""
         self._owed = memoryview(self._transform.message(body))
 
+    # --- its commands
+
+    def send_command(self, body: bytes) -> None:
+        """Send a command to the sink at the next boundary of frames. A newer one of the same name replaces it."""
+        if not self._pending_commands:
+            self._env.reactor.schedule(self)
+        name = command.name_in(body)
+        others = (each for each in self._pending_commands if not each.startswith(name))
+        self._pending_commands = (*others, body)
+        self._leave_engine()
+
+    def try_send_command(self, body: bytes) -> bool:
+        """Send a command, or leave it out while the sink takes none. Whether it is sent."""
+        if self._pending_commands or self._blocked is ON_SINK or not self._transform.is_between_frames:
+            return False
+        self.send_command(body)
+        return True
+
+    @property
+    def _may_say_more(self) -> bool:
+        """Whether there is a command, and it may be sent behind what is owed."""
+        return bool(self._pending_commands) and self._transform.is_between_frames
+
+    # --- what the memory's budget may see and do
+
     @property
     def key(self) -> bytes:
         return self._owner.key
 
+    @property
+    def is_held_up(self) -> bool:
+        """Whether we, and not its peers, keep it from moving."""
+        return self._blocked in (THROTTLED, RESUMED, YIELDED, IN_THREAD)
+
     def give_up(self) -> None:
         """It holds what others wait for, and does not turn it over."""
         self._owner.abort(Closed.MEMORY)
+
+    # --- turns
+
+    def resume(self) -> None:
+        """Go on: see ``Pump``."""
+        raise NotImplementedError
 
     def failed(self, error: Exception) -> None:
         self._owner.failed(error)
@@ -208,11 +246,6 @@ class Outbox:
             commands, self._pending_commands = self._pending_commands, ()
             return self._write(memoryview(b"".join(map(self._transform.command, commands))))
         return True
-
-    @property
-    def _may_say_more(self) -> bool:
-        """Whether there is a command, and it may be sent behind what is owed."""
-        return bool(self._pending_commands) and self._transform.is_between_frames
 
     def _write(self, octets: memoryview, *, is_ours: bool = False, is_last: bool = False) -> bool:
         """Write, or throw away for a sink that is gone. False when some is owed.
@@ -234,8 +267,9 @@ class Outbox:
             self._owner.end(self._labels.sink_reset)
             return True
         if sent:
-            self._owner.progress()
             self.moved += sent
+            if self._is_watched:
+                self._owner.progress()
         if sent == len(octets):
             return True
         self._owed = self._env.pool.remainder(octets, sent, is_ours=is_ours)

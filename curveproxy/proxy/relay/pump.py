@@ -20,6 +20,7 @@ import trio
 
 from curveproxy.proxy.net import sockets
 from curveproxy.proxy.net.buffers import TARGET_ROOM
+from curveproxy.proxy.relay.flow import SOURCE
 from curveproxy.proxy.relay.intake import SMALLEST_MESSAGE, Intake, LargeFrame
 from curveproxy.proxy.relay.outbox import (
     ENDED,
@@ -33,7 +34,6 @@ from curveproxy.proxy.relay.outbox import (
     Blocked,
 )
 from curveproxy.wire.codec.state import Stop
-from curveproxy.wire.zmtp import command
 
 # Above this a frame is opened or sealed in a thread: it takes longer, over a millisecond, than others should wait.
 THREAD_SIZE = 2 * 1024 * 1024
@@ -85,21 +85,6 @@ class Pump(Intake):
         if self._kept or self._owed:
             self._env.reactor.schedule(self)
 
-    def send_command(self, body: bytes) -> None:
-        """Send a command to the sink at the next boundary of frames. A newer one of the same name replaces it."""
-        if not self._pending_commands:
-            self._env.reactor.schedule(self)
-        name = command.name_in(body)
-        others = (each for each in self._pending_commands if not each.startswith(name))
-        self._pending_commands = (*others, body)
-
-    def try_send_command(self, body: bytes) -> bool:
-        """Send a command, or leave it out while the sink takes none. Whether it is sent."""
-        if self._pending_commands or self._blocked is ON_SINK or not self._transform.is_between_frames:
-            return False
-        self.send_command(body)
-        return True
-
     def finish(self) -> None:
         """End as soon as no message is in the middle of its parts, and the session may finish.
 
@@ -125,6 +110,8 @@ class Pump(Intake):
         if self._blocked is ENDED:
             return  # the session was closed meanwhile
         self._enter(blocked)
+        if blocked is ON_SOURCE and not self._has_something_to_do:
+            self._awaits = SOURCE
         self._charge()
         if blocked is THROTTLED:
             self._env.throttle.pause(self)
@@ -166,10 +153,17 @@ class Pump(Intake):
         """Read once, and turn and write whole frames: all of them, or as many as may be in one turn."""
         pool, transform = self._env.pool, self._transform
         source, target = pool.source, pool.target
-        start, end, full = 0, len(self._kept), True
-        if end:
+        start, end, full, result, sent = 0, len(self._kept), True, None, 0
+        if (begun := self._take_begun()) is not None:
+            end, turned, batch, sent = begun
+            if not end:
+                self._lose_source()
+                return self._end_sink()
+            full = end == pool.read_size
+            result = transform.judge(batch, turned, source, end, target)
+        elif end:
             source.view[:end] = self._kept
-        if not self._has_whole:
+        if begun is None and not self._has_whole:
             reach = pool.reach(end)
             is_curbed = self._quota is not None or self._env.memory.under_pressure
             if is_curbed and not (reach := self._curb(source, end, reach)):
@@ -184,13 +178,15 @@ class Pump(Intake):
             transform.seek_boundary()
         frames, judged = 0, 0
         while True:
-            result = transform.apply(source, start, end, target)
+            if result is None:
+                result = transform.apply(source, start, end, target)
             self._settle(result, source, start, end)
             start, stop = result.start, result.stop
-            written = not result.at or self._write(result.output, is_ours=result.target is not target, is_last=is_last)
+            octets = result.output[sent:] if sent else result.output
+            written = not octets or self._write(octets, is_ours=result.target is not target, is_last=is_last)
             if stop <= _FULL or self._ending or not written:
                 break
-            frames, judged = frames + result.frames, judged + 1
+            frames, judged, result, sent = frames + result.frames, judged + 1, None, 0
             if frames + judged * (transform.batch // JUDGED_MAX) >= transform.batch:
                 break
         self._kept = bytes(source.view[start:end]) if start < end else b""

@@ -1,5 +1,6 @@
 """Two established peers, and the two pumps between them."""
 
+from curveproxy.policy.socket_types import REQ
 from curveproxy.proxy.established import Established
 from curveproxy.proxy.net import sockets
 from curveproxy.proxy.relay.env import AdmittedClient, RelayEnv
@@ -55,8 +56,9 @@ class PumpPair(SessionFacts, PumpOwner):
 
     def begin(self) -> None:
         """Relay from now on. Both sockets are registered already."""
-        for peer in (self._downstream, self._upstream):
-            self.env.reactor.hand_over(peer.socket.fileno(), peer)
+        upwards, downwards, hand_over = self._to_upstream, self._to_downstream, self.env.reactor.hand_over
+        hand_over(self._downstream.socket.fileno(), self._downstream, (upwards, downwards))
+        hand_over(self._upstream.socket.fileno(), self._upstream, (downwards, upwards))
         self._to_upstream.begin()
         self._to_downstream.begin()
 
@@ -64,6 +66,31 @@ class PumpPair(SessionFacts, PumpOwner):
         """Present another certificate of ours to the remote, where it is a curveproxy: others do not know that."""
         if self.form != MESSAGE and not self._to_upstream.opens:
             self._to_upstream.send_command(command.body_of(command.CERTIFICATE, certificate))
+
+    # --- what was relayed; ``in`` is from client to service
+
+    @property
+    def messages_in(self) -> int:
+        return self._to_upstream.messages
+
+    @property
+    def octets_in(self) -> int:
+        return self._to_upstream.octets
+
+    @property
+    def messages_out(self) -> int:
+        return self._to_downstream.messages
+
+    @property
+    def octets_out(self) -> int:
+        return self._to_downstream.octets
+
+    @property
+    def awaits_reply(self) -> bool:
+        """Whether a request of a REQ has no reply yet. It would wait for that for ever."""
+        return self.claimed_type == REQ and self.messages_in > self.messages_out
+
+    # --- its two sides
 
     @property
     def dialect(self) -> str:

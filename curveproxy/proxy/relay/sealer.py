@@ -16,6 +16,10 @@ class Sealer(Transform):
     __slots__ = ()
     _state: CodecState
 
+    @property
+    def for_engine(self) -> CodecState | None:
+        return self._state
+
     def frame_size(self, source: Buffer, start: int, end: int) -> int:
         return frame_size(source, start, end, self._state.dialect)
 

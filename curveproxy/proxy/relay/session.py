@@ -12,7 +12,6 @@ from curveproxy.policy.socket_types import REQ, REQUESTERS
 from curveproxy.proxy.established import Established
 from curveproxy.proxy.relay.commands import OUR_PING
 from curveproxy.proxy.relay.env import AdmittedClient, RelayEnv
-from curveproxy.proxy.relay.outbox import Labels
 from curveproxy.proxy.relay.pump_pair import PumpPair
 from curveproxy.proxy.settings import ServiceSettings
 from curveproxy.reasons import Closed
@@ -21,7 +20,7 @@ from curveproxy.reasons import Closed
 LINGER_SECONDS = 10.0
 # How long a revoked client's last message may take, and how long a probe may stay.
 AT_ONCE_SECONDS = 0.5
-# An unfinished message of which fewer octets come in ``idle_seconds`` does not keep its session from being idle.
+# Fewer octets of an unfinished message in ``idle_seconds`` do not keep a session from being idle; a message does.
 LEAST_PROGRESS = 1024
 # Idle checks per ``idle_seconds``: an idle session ends at most one check late.
 IDLE_CHECKS = 8
@@ -56,11 +55,11 @@ class Session(PumpPair):
     """
 
     __slots__ = (
-        "_begun",
         "_idle_checks",
         "_is_closed",
         "_leave_when",
         "_owner",
+        "_progress",
         "_replies",
         "_stays_until",
         "ends_by",
@@ -80,7 +79,7 @@ class Session(PumpPair):
         super().__init__(client, downstream, upstream, settings, env)
         self._owner = owner
         self._idle_checks = 0  # how often it was idle in a row
-        self._begun = 0  # octets of unfinished frames, when they last kept it from being idle, less those gone on since
+        self._progress = 0  # how far it had come when that last kept it from being idle
         self._leave_when, self._replies, self._is_closed = Leave.AT_ONCE, 0, False
         self.reason: Closed | None = None
         self.ends_by = self._stays_until = inf
@@ -97,13 +96,12 @@ class Session(PumpPair):
 
     def check_idle(self) -> None:
         """Count that it was idle, as ``IDLE_CHECKS`` says; end it when it was so often."""
-        self._idle_checks = min(self._idle_checks + 1, IDLE_CHECKS + 1)
         pumps = self._to_upstream, self._to_downstream
-        begun = sum(pump.begun for pump in pumps)
-        if begun >= self._begun + LEAST_PROGRESS:
-            self._idle_checks = 0
-        if not self._idle_checks or begun < self._begun:
-            self._begun = begun
+        progress = sum(pump.messages * LEAST_PROGRESS + pump.octets + pump.begun for pump in pumps)
+        has_moved = progress >= self._progress + LEAST_PROGRESS
+        self._idle_checks = 1 if has_moved else min(self._idle_checks + 1, IDLE_CHECKS + 1)
+        if has_moved or progress < self._progress:  # what had begun was left out
+            self._progress = progress
         if self._idle_checks > IDLE_CHECKS and not self.awaits_reply and all(pump.is_idle for pump in pumps):
             self._leave(Closed.IDLE, LINGER_SECONDS)
 
@@ -126,13 +124,6 @@ class Session(PumpPair):
     def presented(self, certificate: bytes) -> None:
         self._owner.session_renews(self, certificate)
 
-    def count(self, labels: Labels, messages: int, octets: int) -> None:
-        if messages:
-            self._idle_checks, self._begun = 0, max(self._begun, 0)
-        else:
-            self._begun -= octets  # of a message that has not ended
-        self.add(labels, messages, octets)
-
     def end(self, reason: Closed) -> None:
         """The session is ending: whatever is still owed must move, or is given up after a while."""
         self.reason = self.reason or reason
@@ -143,6 +134,8 @@ class Session(PumpPair):
         if self._is_closed:
             return
         self.ends_by = min(trio.current_time() + LINGER_SECONDS, self._stays_until)
+        self._to_upstream.watch()
+        self._to_downstream.watch()
         self._owner.session_lingers(self)
 
     def progress(self) -> None:

@@ -120,6 +120,11 @@ class Transform(ABC):
         """Whether a command of our own may go to the sink now."""
         return True
 
+    @property
+    def for_engine(self) -> CodecState | None:
+        """The state by which an engine may turn frames as ``apply`` does; None where there is more to that."""
+        return None
+
     def partial(self) -> int:
         """Octets of messages that are kept here until they are whole; of interest only where it ``keeps`` any."""
         return 0
@@ -136,6 +141,10 @@ class Transform(ABC):
     @abstractmethod
     def apply(self, source: Buffer, start: int, end: int, target: Buffer) -> Transformed:
         """Turn frames of ``source[start:end]`` into the sink's: whole ones, but for records. It may run in a thread."""
+
+    def judge(self, batch: Batch, frames: int, source: Buffer, end: int, target: Buffer) -> Transformed:  # noqa: ARG002
+        """What ``apply`` returns, where so many frames have been turned from ``source[:end]`` already."""
+        return Transformed(batch, target, frames)
 
     @abstractmethod
     def resolve(self, result: Transformed, source: Buffer, end: int, clock: Clock) -> None:

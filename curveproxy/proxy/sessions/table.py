@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Set
 from math import inf
 
+from attrs import evolve
+
 from curveproxy.policy.access.access_list import AccessList
 from curveproxy.policy.access.terms import Grant
 from curveproxy.policy.limits import ClientLimits
@@ -20,7 +22,7 @@ from curveproxy.wire.codec.suites import FORMS
 class SessionTable:
     """The sessions that have begun and not ended.
 
-    traffic: what all of them have relayed; throttle: their pumps that must not read now.
+    traffic: what those before them have relayed, and the records of all; throttle: their pumps that must not read now.
     by_form: how many there are, by how their messages are sealed.
     by_authority: how many clients are in by a certificate, by what its authority is called here.
     """
@@ -42,6 +44,12 @@ class SessionTable:
         """The sessions of this moment; they may end while they are iterated."""
         return iter(list(self._sessions))
 
+    def relayed(self) -> Traffic:
+        """What all have relayed until now."""
+        traffic = evolve(self.traffic)
+        traffic.add(self._sessions)
+        return traffic
+
     @property
     def throttled_seconds(self) -> float:
         """How long pumps have been paused, all together."""
@@ -56,6 +64,8 @@ class SessionTable:
     def remove(self, session: Session) -> bool:
         """Forget a session that has ended; whether it was known."""
         was_here = session in self._sessions
+        if was_here:
+            self.traffic.add((session,))
         self.by_form[session.form] -= was_here
         self._count(session.grant, -was_here)
         self._sessions.pop(session, None)

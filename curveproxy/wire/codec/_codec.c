@@ -159,6 +159,26 @@ PyObject *codec_new_batch(const module_state *module, size_t start, size_t at, u
     return result;
 }
 
+/* --- what other extensions use */
+
+static PyObject *result_of(const codec_api *api, const codec_work *work) {
+    return codec_new_batch(api->module, work->start, work->at, work->messages, work->octets, work->stop);
+}
+
+static int add_api(PyObject *self, module_state *module) {
+    module->api = (codec_api){
+        .size = sizeof(codec_api),
+        .module = module,
+        .state_type = module->state_type,
+        .work = codec_do_work,
+        .result = result_of,
+    };
+    PyObject *capsule = PyCapsule_New(&module->api, CODEC_API, NULL);
+    int result = capsule == NULL ? -1 : PyModule_AddObjectRef(self, "api", capsule);
+    Py_XDECREF(capsule);
+    return result;
+}
+
 /* --- setup */
 
 /* setup(addresses, Batch, stops, dialects, PeerError, flaws): those of libsodium's functions, in the order of
@@ -231,7 +251,9 @@ static int module_exec(PyObject *self) {
         return -1;
     if (module->state_type == NULL || module->record_type == NULL)
         return -1;
-    return PyModule_AddType(self, module->state_type) < 0 ? -1 : PyModule_AddType(self, module->record_type);
+    if (PyModule_AddType(self, module->state_type) < 0 || PyModule_AddType(self, module->record_type) < 0)
+        return -1;
+    return add_api(self, module);
 }
 
 static int module_traverse(PyObject *self, visitproc visit, void *arg) {

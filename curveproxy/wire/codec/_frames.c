@@ -234,7 +234,7 @@ PyType_Spec codec_state_spec = {
     .slots = state_slots,
 };
 
-/* --- the functions */
+/* --- the functions, and the same for other extensions */
 
 typedef codec_stop codec_loop(codec_state *, codec_batch *);
 
@@ -265,4 +265,24 @@ PyObject *codec_open_frames(PyObject *self, PyObject *const *arguments, Py_ssize
 
 PyObject *codec_seal_frames(PyObject *self, PyObject *const *arguments, Py_ssize_t given) {
     return run(self, arguments, given, codec_seal);
+}
+
+void codec_do_work(const codec_api *api, PyObject *self, int opens, codec_work *work) {
+    const module_state *module = api->module;
+    state_object *state = (state_object *)self;
+    codec_batch b = {
+        .crypto = &module->crypto,
+        .subkey = state->subkey,
+        .source = work->source,
+        .target = work->target,
+        .end = work->end,
+        .capacity = work->capacity,
+    };
+    const uint64_t nonce = state->codec.nonce;
+    work->stop = opens ? codec_open(&state->codec, &b) : codec_seal(&state->codec, &b);
+    work->start = b.start;
+    work->at = b.at;
+    work->messages = b.messages;
+    work->octets = b.octets;
+    work->frames = state->codec.nonce - nonce;
 }

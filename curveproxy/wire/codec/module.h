@@ -7,6 +7,7 @@
 #define Py_LIMITED_API 0x030B0000
 #include <Python.h>
 
+#include "api.h"
 #include "wire.h"
 
 typedef struct {
@@ -17,6 +18,7 @@ typedef struct {
     PyObject *public_name, *secret_name;     /* of a KeyPair's halves */
     codec_crypto crypto;
     newfunc new_tuple;
+    codec_api api;
 } module_state;
 
 /* Converters for PyArg_Parse: integers of 64 bits and of 32 bits without sign, and a dialect. */
@@ -51,6 +53,7 @@ PyObject *codec_new_batch(const module_state *module, size_t start, size_t at, u
 extern PyType_Spec codec_state_spec;
 PyObject *codec_open_frames(PyObject *self, PyObject *const *arguments, Py_ssize_t given);
 PyObject *codec_seal_frames(PyObject *self, PyObject *const *arguments, Py_ssize_t given);
+void codec_do_work(const codec_api *api, PyObject *state, int opens, codec_work *work);
 extern PyType_Spec codec_record_spec;
 PyObject *codec_open_records(PyObject *self, PyObject *const *arguments, Py_ssize_t given);
 PyObject *codec_seal_records(PyObject *self, PyObject *const *arguments, Py_ssize_t given);

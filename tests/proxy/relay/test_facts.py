@@ -1,4 +1,4 @@
-"""What is known of a session, and what it counts."""
+"""What is known of a session."""
 
 import pytest
 import trio
@@ -7,20 +7,9 @@ from support.certificates import CLIENT, UNTIL_SECONDS, certificate
 from support.relaying import Relay
 
 from curveproxy.policy.access.terms import Grant
-from curveproxy.proxy.relay.facts import DOWNWARDS, UPWARDS
 from curveproxy.wire.certificate import read_untrusted
 from curveproxy.wire.security import Version
 from curveproxy.wire.zmtp.frame import Dialect
-
-
-async def test_each_direction_is_counted_for_the_session_and_its_service() -> None:
-    with Relay() as relay:
-        session = relay.session
-        session.add(UPWARDS, 1, 10)
-        session.add(DOWNWARDS, 2, 5)
-        assert (session.messages_in, session.octets_in, session.messages_out, session.octets_out) == (1, 10, 2, 5)
-        traffic = session.env.traffic
-        assert (traffic.messages_in, traffic.octets_in, traffic.messages_out, traffic.octets_out) == (1, 10, 2, 5)
 
 
 async def test_it_knows_its_client_and_the_version_of_its_service() -> None:
@@ -36,14 +25,6 @@ async def test_memory_is_shared_by_keys_and_of_clients_without_one_by_their_name
     with Relay() as relay:
         relay.session.who = evolve(relay.session.who, given_name="uid 1000", key=key)
         assert relay.session.key == share
-
-
-async def test_a_requester_awaits_a_reply() -> None:
-    with Relay(kinds=(b"REQ", b"REP")) as relay:
-        relay.session.add(UPWARDS, 1, 1)
-        assert relay.session.awaits_reply
-        relay.session.add(DOWNWARDS, 1, 1)
-        assert not relay.session.awaits_reply
 
 
 async def test_what_it_tells_of_a_certificate_is_that_of_the_moment() -> None:

@@ -132,6 +132,15 @@ def test_a_plain_side_that_breaks_the_framing_always_ends_the_session(boxed: str
         assert (relay.invalid, relay.session.reason) == ([Invalid.FRAMING], Closed.INVALID_MESSAGE)
 
 
+def test_a_requester_awaits_a_reply(boxed: str) -> None:
+    with Relay(boxed=boxed, kinds=(b"REQ", b"REP")) as relay:
+        found = [relay.session.awaits_reply]
+        for side in ends(relay, boxed):
+            side.send_messages([[b"", b"x"]])
+            found.append(relay.session.awaits_reply)
+        assert found == [False, True, False]
+
+
 @pytest.mark.parametrize("size", [1, 100], ids=["octet by octet", "in one piece"])
 def test_what_is_still_to_come_of_a_handshake_is_not_relayed(size: int) -> None:
     versions = (Version(Dialect.V2, 0), Version(Dialect.V3, 1))

@@ -146,7 +146,20 @@ def test_sessions_are_checked_as_the_settings_say(settings: ServiceSettings, che
 async def test_a_new_table_has_relayed_nothing_and_held_nobody_back() -> None:
     table = SessionTable(SETTINGS)
     assert table.throttled_seconds == 0
-    assert (table.traffic.messages_in, table.traffic.octets_out, len(table)) == (0, 0, 0)
+    relayed = table.relayed()
+    assert (relayed.messages_in, relayed.octets_out, len(table)) == (0, 0, 0)
+
+
+def test_what_sessions_have_relayed_stays_counted_when_they_end() -> None:
+    table, [first, second] = with_sessions(SETTINGS, CLIENT, CLIENT)
+    first.messages_in, second.octets_out = 3, 5
+    for _ in range(2):
+        relayed = table.relayed()
+        assert (relayed.messages_in, relayed.octets_out) == (3, 5)
+        table.remove(first)
+        table.remove(first)
+    second.octets_out = 6
+    assert table.relayed().octets_out == 6
 
 
 def test_the_sessions_of_a_user_that_may_not_connect_to_an_egress_any_more_end() -> None:

@@ -46,6 +46,10 @@ class PublisherFilter(Sealer):
         self._topics, self._skips = topics, False  # in the middle of a message that is not wanted
         state.batch = BATCH_FRAMES_IN_PYTHON
 
+    @property
+    def for_engine(self) -> None:
+        return None
+
     def apply(self, source: Buffer, start: int, end: int, target: Buffer) -> Transformed:
         state = self._state
         nonce, left, at, messages, octets = state.nonce, state.batch, 0, 0, 0

@@ -1,0 +1,550 @@
+/* The twin in C of flow.py, and the engine: ordinary turns of pumps, many in one call and without the GIL.
+ *
+ * What is ordinary is said in flow.py. At anything else the call returns: who is to go on, and how far it has come. No
+ * object of Python is made, and nothing is allocated, while turns are made.
+ *
+ * It is not linked with the codec: setup() is handed what _codec.c has for others.
+ */
+
+#define PY_SSIZE_T_CLEAN
+#define Py_LIMITED_API 0x030B0000
+#include <Python.h>
+#include <structmember.h>
+
+#include <errno.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <time.h>
+
+#include "../../wire/codec/api.h"
+
+/* flow.py: what a flow awaits. */
+enum { NEITHER, SOURCE, SINK };
+
+typedef struct {
+    PyObject_HEAD
+    PyObject *state; /* NULL where an engine may not turn its frames */
+    unsigned long long messages, octets, moved;
+    int source, sink;
+    uint8_t awaits;
+    char opens, sink_gone, source_gone, finishing, ending, has_whole, is_watched, is_silent;
+} flow_object;
+
+/* A turn that has been begun, for a flow which takes it at once: pointed to, and not owned. */
+typedef struct {
+    const flow_object *flow;
+    codec_work work;
+    size_t sent;
+} begun_turn;
+
+typedef struct {
+    PyTypeObject *flow_type, *engine_type, *state_type;
+    PyObject *under_pressure; /* its name */
+    const codec_api *api;     /* NULL before setup() */
+    begun_turn begun;
+} module_state;
+
+/* --- Flow */
+
+static int flow_init(PyObject *self, PyObject *arguments, PyObject *keywords) {
+    static char *names[] = {"source", "sink", "state", "opens", NULL};
+    flow_object *flow = (flow_object *)self;
+    PyObject *state;
+    int source, sink, opens;
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "iiOp", names, &source, &sink, &state, &opens))
+        return -1;
+    PyObject *old = flow->state;
+    flow->state = state == Py_None ? NULL : Py_NewRef(state);
+    Py_XDECREF(old);
+    flow->source = source;
+    flow->sink = sink;
+    flow->opens = (char)opens;
+    return 0;
+}
+
+static void flow_dealloc(PyObject *self) {
+    PyTypeObject *type = Py_TYPE(self);
+    Py_XDECREF(((flow_object *)self)->state);
+    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
+    release(self);
+    Py_DECREF(type);
+}
+
+/* (end, frames, batch, sent), or None: see flow.py. */
+static PyObject *flow_take_begun(PyObject *self, PyTypeObject *type, PyObject *const *arguments, Py_ssize_t given,
+                                 PyObject *keywords) {
+    (void)arguments, (void)keywords;
+    module_state *module = PyType_GetModuleState(type);
+    if (given) {
+        PyErr_SetString(PyExc_TypeError, "no arguments");
+        return NULL;
+    }
+    const begun_turn *begun = &module->begun;
+    if (begun->flow != (flow_object *)self)
+        Py_RETURN_NONE;
+    module->begun.flow = NULL;
+    PyObject *batch = module->api->result(module->api, &begun->work);
+    return batch == NULL ? NULL
+                         : Py_BuildValue("(nKNn)", (Py_ssize_t)begun->work.end, (unsigned long long)begun->work.frames,
+                                         batch, (Py_ssize_t)begun->sent);
+}
+
+#define FLAG(name, member) {name, T_BOOL, offsetof(flow_object, member), 0, NULL}
+#define NUMBER(name) {#name, T_ULONGLONG, offsetof(flow_object, name), 0, NULL}
+
+static PyMemberDef flow_members[] = {
+    NUMBER(messages),
+    NUMBER(octets),
+    NUMBER(moved),
+    {"_awaits", T_UBYTE, offsetof(flow_object, awaits), 0, NULL},
+    FLAG("_sink_gone", sink_gone),
+    FLAG("_source_gone", source_gone),
+    FLAG("_finishing", finishing),
+    FLAG("_ending", ending),
+    FLAG("_has_whole", has_whole),
+    FLAG("_is_watched", is_watched),
+    FLAG("is_silent", is_silent),
+    {NULL, 0, 0, 0, NULL},
+};
+
+static PyMethodDef flow_methods[] = {
+    {"_take_begun", (PyCFunction)(void (*)(void))flow_take_begun, METH_METHOD | METH_FASTCALL | METH_KEYWORDS, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot flow_slots[] = {
+    {Py_tp_doc, "One direction of a session: see flow.Flow."},
+    {Py_tp_init, flow_init},
+    {Py_tp_dealloc, flow_dealloc},
+    {Py_tp_members, flow_members},
+    {Py_tp_methods, flow_methods},
+    {0, NULL},
+};
+
+static PyType_Spec flow_spec = {
+    .name = "curveproxy.proxy.relay._engine.Flow",
+    .basicsize = sizeof(flow_object),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = flow_slots,
+};
+
+static int is_ordinary(const flow_object *flow) {
+    return flow->awaits == SOURCE && flow->state != NULL && !flow->sink_gone && !flow->source_gone &&
+           !flow->finishing && !flow->ending && !flow->has_whole && !flow->is_watched;
+}
+
+/* --- Engine */
+
+/* Who reads from a descriptor and who writes to it; NULL where that is no flow. */
+typedef struct {
+    flow_object *reader, *writer;
+} seat;
+
+/* seats: by descriptor. events[next:fetched] have not been served; of a descriptor that was left it is -1. */
+typedef struct {
+    PyObject_HEAD
+    PyObject *memory;
+    Py_buffer source, target;
+    seat *seats;
+    struct epoll_event *events;
+    size_t reach;
+    int seats_size, epoll, turn, next, fetched;
+    char stays;
+} engine_object;
+
+static PyObject *engine_new(PyTypeObject *type, PyObject *arguments, PyObject *keywords) {
+    static char *names[] = {"epoll", "turn", "source", "target", "reach", "memory", NULL};
+    allocfunc allocate = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
+    engine_object *engine = (engine_object *)allocate(type, 0);
+    Py_ssize_t reach;
+    PyObject *memory;
+    if (engine == NULL)
+        return NULL;
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "iiw*w*nO", names, &engine->epoll, &engine->turn,
+                                     &engine->source, &engine->target, &reach, &memory)) {
+        Py_DECREF(engine);
+        return NULL;
+    }
+    engine->memory = Py_NewRef(memory);
+    engine->reach = (size_t)reach;
+    if (engine->turn < 1 || reach < 1 || reach > engine->source.len) {
+        PyErr_SetString(PyExc_ValueError, "one event and one octet at least, and no more than the source holds");
+        Py_DECREF(engine);
+        return NULL;
+    }
+    engine->events = PyMem_Calloc((size_t)engine->turn, sizeof *engine->events);
+    if (engine->events == NULL) {
+        Py_DECREF(engine);
+        return PyErr_NoMemory();
+    }
+    return (PyObject *)engine;
+}
+
+static int engine_traverse(PyObject *self, visitproc visit, void *arg) {
+    const engine_object *engine = (engine_object *)self;
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(engine->memory);
+    for (int i = 0; i < engine->seats_size; i++) {
+        Py_VISIT((PyObject *)engine->seats[i].reader);
+        Py_VISIT((PyObject *)engine->seats[i].writer);
+    }
+    return 0;
+}
+
+static void take_seat(engine_object *engine, int descriptor, flow_object *reader, flow_object *writer) {
+    const seat old = engine->seats[descriptor];
+    engine->seats[descriptor] = (seat){reader, writer};
+    Py_XDECREF((PyObject *)old.reader);
+    Py_XDECREF((PyObject *)old.writer);
+}
+
+static int engine_clear(PyObject *self) {
+    engine_object *engine = (engine_object *)self;
+    for (int i = 0; i < engine->seats_size; i++)
+        take_seat(engine, i, NULL, NULL);
+    Py_CLEAR(engine->memory);
+    return 0;
+}
+
+static void engine_dealloc(PyObject *self) {
+    engine_object *engine = (engine_object *)self;
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    engine_clear(self);
+    PyMem_Free(engine->seats);
+    PyMem_Free(engine->events);
+    PyBuffer_Release(&engine->target);
+    PyBuffer_Release(&engine->source);
+    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
+    release(self);
+    Py_DECREF(type);
+}
+
+static Py_ssize_t engine_len(PyObject *self) {
+    const engine_object *engine = (engine_object *)self;
+    return engine->fetched - engine->next;
+}
+
+/* fetch() */
+static PyObject *engine_fetch(PyObject *self, PyObject *unused) {
+    engine_object *engine = (engine_object *)self;
+    (void)unused;
+    if (engine->next == engine->fetched) {
+        int found = epoll_wait(engine->epoll, engine->events, engine->turn, 0);
+        if (found < 0 && errno != EINTR)
+            return PyErr_SetFromErrno(PyExc_OSError);
+        engine->next = 0;
+        engine->fetched = found < 0 ? 0 : found;
+    }
+    return PyBool_FromLong(engine->fetched);
+}
+
+static int make_room(engine_object *engine, int descriptor) {
+    int size = engine->seats_size ? engine->seats_size : 64;
+    while (size <= descriptor)
+        size *= 2;
+    seat *seats = PyMem_Realloc(engine->seats, (size_t)size * sizeof *seats);
+    if (seats == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    memset(seats + engine->seats_size, 0, (size_t)(size - engine->seats_size) * sizeof *seats);
+    engine->seats = seats;
+    engine->seats_size = size;
+    return 0;
+}
+
+/* Whether an engine of this module knows how to turn what a flow has; else a TypeError. */
+static int is_known(const module_state *module, PyObject *flow) {
+    PyObject *state = ((flow_object *)flow)->state;
+    const int is = module->api != NULL && (state == NULL || Py_IS_TYPE(state, module->state_type));
+    if (!is)
+        PyErr_SetString(PyExc_TypeError, "a flow with a state of the codec that was set up");
+    return is;
+}
+
+/* enter(descriptor, flows) */
+static PyObject *engine_enter(PyObject *self, PyTypeObject *type, PyObject *const *arguments, Py_ssize_t given,
+                              PyObject *keywords) {
+    engine_object *engine = (engine_object *)self;
+    const module_state *module = PyType_GetModuleState(type);
+    PyObject *reader = NULL, *writer = NULL;
+    (void)keywords;
+    if (given != 2) {
+        PyErr_SetString(PyExc_TypeError, "a descriptor, and flows or None");
+        return NULL;
+    }
+    const long descriptor = PyLong_AsLong(arguments[0]);
+    if (descriptor == -1 && PyErr_Occurred())
+        return NULL;
+    if (descriptor < 0 || descriptor >= INT32_MAX / 2) {
+        PyErr_SetString(PyExc_ValueError, "a descriptor is not negative");
+        return NULL;
+    }
+    if (arguments[1] != Py_None) {
+        if (!PyTuple_Check(arguments[1])) {
+            PyErr_SetString(PyExc_TypeError, "two flows, or None");
+            return NULL;
+        }
+        if (!PyArg_ParseTuple(arguments[1], "O!O!", module->flow_type, &reader, module->flow_type, &writer))
+            return NULL;
+        if (!is_known(module, reader) || !is_known(module, writer))
+            return NULL;
+        if (descriptor >= engine->seats_size && make_room(engine, (int)descriptor) < 0)
+            return NULL;
+    }
+    if (descriptor < engine->seats_size)
+        take_seat(engine, (int)descriptor, (flow_object *)Py_XNewRef(reader), (flow_object *)Py_XNewRef(writer));
+    Py_RETURN_NONE;
+}
+
+/* leave(descriptor) */
+static PyObject *engine_leave(PyObject *self, PyObject *argument) {
+    engine_object *engine = (engine_object *)self;
+    const long descriptor = PyLong_AsLong(argument);
+    if (descriptor == -1 && PyErr_Occurred())
+        return NULL;
+    for (int i = engine->next; i < engine->fetched; i++)
+        if (engine->events[i].data.fd == descriptor)
+            engine->events[i].data.fd = -1;
+    if (descriptor >= 0 && descriptor < engine->seats_size)
+        take_seat(engine, (int)descriptor, NULL, NULL);
+    Py_RETURN_NONE;
+}
+
+/* stay(stays) */
+static PyObject *engine_stay(PyObject *self, PyObject *argument) {
+    int stays = PyObject_IsTrue(argument);
+    if (stays < 0)
+        return NULL;
+    ((engine_object *)self)->stays = (char)stays;
+    Py_RETURN_NONE;
+}
+
+/* --- turns, without the GIL */
+
+static double now(void) {
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time); /* that of time.perf_counter() */
+    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
+}
+
+/* One turn of a flow that is ordinary. 0 where the turn is not: then its pump has to go on, with what was begun. */
+static int make_turn(engine_object *engine, module_state *module, flow_object *flow) {
+    begun_turn *begun = &module->begun;
+    codec_work *work = &begun->work;
+    ssize_t got, sent = 0;
+    do
+        got = recv(flow->source, engine->source.buf, engine->reach, MSG_DONTWAIT);
+    while (got < 0 && errno == EINTR);
+    if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+        return 1;
+    if (!got)
+        return 0; /* it hears of the end when it reads, once more */
+    flow->is_silent = 0;
+    *begun = (begun_turn){.flow = flow};
+    if (got < 0)
+        return 0;
+    flow->moved += (size_t)got;
+    engine->stays = 1;
+    work->source = engine->source.buf;
+    work->target = engine->target.buf;
+    work->end = (size_t)got;
+    work->capacity = (size_t)engine->target.len;
+    module->api->work(module->api, flow->state, flow->opens, work);
+    if (work->stop != INCOMPLETE || work->start < work->end || work->end == engine->reach)
+        return 0;
+    if (work->at) {
+        do
+            sent = send(flow->sink, work->target, work->at, MSG_DONTWAIT | MSG_NOSIGNAL);
+        while (sent < 0 && errno == EINTR);
+        if (sent > 0) {
+            flow->moved += (size_t)sent;
+            begun->sent = (size_t)sent;
+        }
+        if (begun->sent < work->at)
+            return 0;
+    }
+    flow->messages += work->messages;
+    flow->octets += work->octets;
+    begun->flow = NULL;
+    return 1;
+}
+
+/* What take() comes back with: nobody; a descriptor with events; a flow. */
+typedef struct {
+    flow_object *flow;
+    int descriptor;
+    uint32_t events;
+} found;
+
+static found make_turns(engine_object *engine, module_state *module, int may_read, double until) {
+    while (engine->next < engine->fetched) {
+        struct epoll_event *event = &engine->events[engine->next];
+        const int descriptor = event->data.fd;
+        const seat *at = descriptor >= 0 && descriptor < engine->seats_size ? &engine->seats[descriptor] : NULL;
+        const found told = {.descriptor = descriptor, .events = event->events};
+        if (descriptor < 0) {
+            engine->next++;
+            continue;
+        }
+        if (at == NULL || at->reader == NULL || event->events & ~(uint32_t)(EPOLLIN | EPOLLOUT) ||
+            (event->events & EPOLLIN && !(may_read && is_ordinary(at->reader)))) {
+            engine->next++;
+            return told;
+        }
+        if (event->events & EPOLLIN) {
+            event->events &= ~(uint32_t)EPOLLIN;
+            if (!make_turn(engine, module, at->reader)) {
+                engine->next += !event->events;
+                return (found){.flow = at->reader};
+            }
+        }
+        engine->next++;
+        if (event->events & EPOLLOUT && at->writer->awaits == SINK)
+            return (found){.descriptor = descriptor, .events = EPOLLOUT};
+        if (now() >= until)
+            break;
+    }
+    return (found){.descriptor = -1};
+}
+
+/* take(until) */
+static PyObject *engine_take(PyObject *self, PyTypeObject *type, PyObject *const *arguments, Py_ssize_t given,
+                             PyObject *keywords) {
+    engine_object *engine = (engine_object *)self;
+    module_state *module = PyType_GetModuleState(type);
+    (void)keywords;
+    if (given != 1) {
+        PyErr_SetString(PyExc_TypeError, "until when");
+        return NULL;
+    }
+    const double until = PyFloat_AsDouble(arguments[0]);
+    if (until == -1.0 && PyErr_Occurred())
+        return NULL;
+    PyObject *attribute = PyObject_GetAttr(engine->memory, module->under_pressure);
+    const int is_scarce = attribute == NULL ? -1 : PyObject_IsTrue(attribute);
+    Py_XDECREF(attribute);
+    if (is_scarce < 0)
+        return NULL;
+    module->begun.flow = NULL;
+    found who;
+    Py_BEGIN_ALLOW_THREADS
+    who = make_turns(engine, module, !is_scarce, until);
+    Py_END_ALLOW_THREADS
+    if (who.flow != NULL)
+        return Py_NewRef((PyObject *)who.flow);
+    if (who.descriptor < 0)
+        Py_RETURN_NONE;
+    return Py_BuildValue("(iI)", who.descriptor, (unsigned int)who.events);
+}
+
+static PyMemberDef engine_members[] = {
+    {"stays", T_BOOL, offsetof(engine_object, stays), READONLY, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
+#define OF_CLASS (METH_METHOD | METH_FASTCALL | METH_KEYWORDS)
+
+static PyMethodDef engine_methods[] = {
+    {"fetch", engine_fetch, METH_NOARGS, NULL},
+    {"take", (PyCFunction)(void (*)(void))engine_take, OF_CLASS, NULL},
+    {"enter", (PyCFunction)(void (*)(void))engine_enter, OF_CLASS, NULL},
+    {"leave", engine_leave, METH_O, NULL},
+    {"stay", engine_stay, METH_O, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot engine_slots[] = {
+    {Py_tp_doc, "A queue of ready descriptors that makes ordinary turns: see ready.Ready."},
+    {Py_tp_new, engine_new},
+    {Py_tp_traverse, engine_traverse},
+    {Py_tp_clear, engine_clear},
+    {Py_tp_dealloc, engine_dealloc},
+    {Py_tp_members, engine_members},
+    {Py_tp_methods, engine_methods},
+    {Py_sq_length, engine_len},
+    {0, NULL},
+};
+
+static PyType_Spec engine_spec = {
+    .name = "curveproxy.proxy.relay._engine.Engine",
+    .basicsize = sizeof(engine_object),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = engine_slots,
+};
+
+/* --- the module */
+
+/* setup(api): the capsule _codec.api. */
+static PyObject *setup(PyObject *self, PyObject *capsule) {
+    module_state *module = PyModule_GetState(self);
+    const codec_api *api = PyCapsule_GetPointer(capsule, CODEC_API);
+    if (api == NULL)
+        return NULL;
+    if (api->size != sizeof *api) {
+        PyErr_SetString(PyExc_ValueError, "a codec of this version");
+        return NULL;
+    }
+    PyTypeObject *old = module->state_type;
+    module->state_type = (PyTypeObject *)Py_NewRef((PyObject *)api->state_type); /* which keeps its module */
+    module->api = api;
+    Py_XDECREF((PyObject *)old);
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef module_methods[] = {
+    {"setup", setup, METH_O, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+static int module_exec(PyObject *self) {
+    module_state *module = PyModule_GetState(self);
+    module->under_pressure = PyUnicode_InternFromString("under_pressure");
+    module->flow_type = (PyTypeObject *)PyType_FromModuleAndSpec(self, &flow_spec, NULL);
+    module->engine_type = (PyTypeObject *)PyType_FromModuleAndSpec(self, &engine_spec, NULL);
+    if (module->under_pressure == NULL || module->flow_type == NULL || module->engine_type == NULL)
+        return -1;
+    return PyModule_AddType(self, module->flow_type) < 0 ? -1 : PyModule_AddType(self, module->engine_type);
+}
+
+static int module_traverse(PyObject *self, visitproc visit, void *arg) {
+    const module_state *module = PyModule_GetState(self);
+    Py_VISIT(module->flow_type);
+    Py_VISIT(module->engine_type);
+    Py_VISIT(module->state_type);
+    return 0;
+}
+
+static int module_clear(PyObject *self) {
+    module_state *module = PyModule_GetState(self);
+    Py_CLEAR(module->flow_type);
+    Py_CLEAR(module->engine_type);
+    Py_CLEAR(module->state_type);
+    Py_CLEAR(module->under_pressure);
+    return 0;
+}
+
+static void module_free(void *self) {
+    module_clear(self);
+}
+
+static PyModuleDef_Slot module_slots[] = {
+    {Py_mod_exec, module_exec},
+    {0, NULL},
+};
+
+static struct PyModuleDef module_definition = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "_engine",
+    .m_size = sizeof(module_state),
+    .m_methods = module_methods,
+    .m_slots = module_slots,
+    .m_traverse = module_traverse,
+    .m_clear = module_clear,
+    .m_free = module_free,
+};
+
+PyMODINIT_FUNC PyInit__engine(void) {
+    return PyModuleDef_Init(&module_definition);
+}
