@@ -15,7 +15,7 @@ from bench.turns import by_turns
 
 ROUNDS, SHORT_ROUNDS = 7, 1
 IDLE_ROUNDS = 3
-SESSIONS, FEW = 4_000, 300
+SESSIONS, FEW = 2_000, 300
 SIZES = (64, 1024, 65536)
 AS_INGRESS = 1.1  # of what an ingress takes in the same run: the same work, the other way round
 INGRESS = "ingress, "  # before the names of columns, while they are measured

@@ -101,10 +101,9 @@ class Figure:
         return f"{self.what:46} {values} {self.unit:9} {of}   {self.target}".rstrip()
 
     def as_json(self) -> dict[str, Any]:
-        """All of it, the medians, the ratio and the verdict included."""
-        ratio = self.ratio()
-        found = {"values": self.values, "ratio": ratio and ratio._asdict(), "target": self.target}
-        return asdict(self) | found
+        """All of it, with medians, each column's ratio to libzmq, and the verdict."""
+        ratios = {of: ratio._asdict() for of in self.runs if of != THEIRS and (ratio := self.ratio(of))}
+        return asdict(self) | {"values": self.values, "ratios": ratios, "target": self.target}
 
 
 def header(columns: Sequence[str]) -> str:

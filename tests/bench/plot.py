@@ -72,19 +72,30 @@ def draw(found: Found, about: str, path: Path) -> bool:
 
 
 def messages(axis: Any, of: Found) -> None:
-    """Processor time of a message to libzmq's: a group of bars for each size, a bar for each codec and direction."""
+    """Processor time of a message to libzmq's: a group of bars for each size, a bar for each codec and direction.
+
+    A line on a bar is from quartile to quartile of its pairs of runs.
+    """
     sizes = sorted({each["x"] for each in of})
     bars = [(column, way) for column in (OURS, PYTHON) for way in dict.fromkeys(each["series"] for each in of)]
     bars = [bar for bar in bars if bar[0] in of[0]["values"]]
     width = 0.84 / len(bars)
     for place, (column, way) in enumerate(bars):
-        heights = [each["values"][column] / each["values"][THEIRS] for each in _in_order(of, way)]
+        ratios = [each["ratios"][column] for each in _in_order(of, way)]
+        heights = [ratio["median"] for ratio in ratios]
+        spread = [
+            [ratio["median"] - ratio["low"] for ratio in ratios],
+            [ratio["high"] - ratio["median"] for ratio in ratios],
+        ]
         offset = (place - (len(bars) - 1) / 2) * width
         back = way != bars[0][1]
         drawn = axis.bar(
             [at + offset for at in range(len(sizes))],
             heights,
             width * 0.92,
+            yerr=spread,
+            ecolor=INK,
+            error_kw={"elinewidth": 1.2},
             color="white" if back else COLOURS[column],
             edgecolor=COLOURS[column],
             label=f"{column}, {way}",
@@ -92,9 +103,10 @@ def messages(axis: Any, of: Found) -> None:
         axis.bar_label(
             drawn, fmt="%.2f", padding=2, fontsize=8.5, bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.3}
         )
+    axis.margins(y=0.1)
     axis.axhline(1, color=INK, linewidth=1, linestyle="--")
     axis.annotate("libzmq", (0, 1), (3, 3), xycoords=("axes fraction", "data"), textcoords="offset points")
-    axis.set_title("CPU a message, relative to libzmq")
+    axis.set_title("CPU a message, relative to libzmq: medians, and where half of the runs are")
     axis.set_xticks(range(len(sizes)), [_octets(size) for size in sizes])
     axis.grid(axis="y")
     axis.legend(ncols=len(bars), **ABOVE).set_in_layout(False)

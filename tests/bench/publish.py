@@ -51,7 +51,7 @@ Debian's `stunnel4` and `haproxy`; `python -m tests.bench NAME` is one benchmark
   where speed is the figure: there both are raw sockets that do less than any proxy (`tests/bench/dealing.py`), for
   else it would be theirs.
 * **us CPU** is user and system time of the proxy, all of its threads and workers, for one message, copy or connection.
-  It does not depend on how busy the load is; *us* and *a second* are by the clock.
+  What load and service take is not in it; *us* and *a second* are by the clock.
 * **Pinned.** The proxy that is measured has a core for itself, both threads of libzmq's too. Load, service and a proxy
   that stands before it have the other cores. Where it says *two cores* the proxy has two, with two workers, or two I/O
   threads of libzmq; on a machine with no others load and service share them, and take a part of them that is not the
@@ -101,7 +101,7 @@ def _whole(found: Found) -> str:
 
 
 def _ratio(each: Mapping[str, Any]) -> Ratio | None:
-    return each["ratio"] and Ratio(**each["ratio"])
+    return Ratio(**each["ratios"][OURS]) if OURS in each["ratios"] else None
 
 
 def _values(each: Mapping[str, Any], columns: Sequence[str]) -> list[str]:

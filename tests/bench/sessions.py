@@ -13,7 +13,7 @@ from bench.turns import by_turns
 
 TARGET = 1_500.0
 ROUNDS, SHORT_ROUNDS = 7, 1
-SESSIONS, FEW = 4_000, 300
+SESSIONS, FEW = 3_000, 300
 SETTLE_SECONDS = 0.5
 MIB = 1024 * 1024
 

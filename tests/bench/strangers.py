@@ -13,7 +13,7 @@ from bench.turns import by_turns
 
 TARGET = 512.0
 ROUNDS, SHORT_ROUNDS = 3, 1
-STRANGERS, FEW = 5_000, 300
+STRANGERS, FEW = 4_000, 300
 SETTLE_SECONDS = 0.1
 MIB = 1024 * 1024
 SOURCES = (one_address, "one address"), (many_addresses, "many addresses")

@@ -39,7 +39,7 @@ def test_a_short_run_measures_both(tmp_path: Path) -> None:
     assert {figure["benchmark"] for figure in figures} == {"connection", "idle"}
     assert all(figure["values"][OURS] > 0 and figure["values"][THEIRS] > 0 for figure in figures), ran.stdout
     assert all(figure["what"] in ran.stdout for figure in figures)
-    assert all(figure["ratio"]["pairs"] == 1 for figure in figures)
+    assert all(figure["ratios"][OURS]["pairs"] == 1 for figure in figures)
     assert "\nin all " in ran.stdout
 
 
