@@ -54,7 +54,7 @@ class Walk:
         mark, begin, end = unit.measure(view[:have])
         self.marks.append(mark)
         if have < mark:
-            self.half.wait(mark, unit.opening)
+            self.half.wait(have, mark, unit.opening)
             return False
         body = bytes(view[begin:end])
         self.half.take(view, end)

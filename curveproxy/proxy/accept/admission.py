@@ -96,7 +96,7 @@ class Admission:
         """Take a connection from the listener: greet it and let it wait, or close it."""
         gate, now = self._gates[0], trio.current_time()
         gate.observer.accepted()
-        source = None if (is_balancer := self._is_balancer(address)) else self._source_of(sock, address)
+        source = None if (is_balancer := self._is_balancer(address)) else self._source_of(address)
         if (objection := self._check_user(sock)) is not None:
             gate.observer.refused(Outcome.CLIENT_UNKNOWN, sockets.peer_text(sock), objection)
             sock.close()
@@ -129,9 +129,9 @@ class Admission:
         """Whether connections from there begin with a header that tells whose they are. It is no source itself."""
         return isinstance(address, tuple) and any(address[0] in network for network in self._balancers)
 
-    def _source_of(self, sock: socket.socket, address: object) -> int | None:
+    def _source_of(self, address: object) -> int | None:
         """What a connection counts to. At an egress the clients of this host have one address, and no limits by it."""
-        source = sockets.source_of(sock, address)
+        source = sockets.source_of(address)
         return None if self._egress is not None and sockets.is_loopback(source) else source
 
     def _check_user(self, sock: socket.socket) -> str | None:
@@ -207,7 +207,7 @@ class Admission:
         """A balancer has told whose connection it is: that is the source which it counts to."""
         address = proxy_protocol.read_header_untrusted(header)
         half.forwarded_for(address)
-        source = sockets.source_of(half.socket, address)
+        source = sockets.source_of(address)
         if source is not None:
             if objection := self._sources.check_rate(source, trio.current_time()):
                 raise RefusedError(Outcome.SOURCE_LIMIT, objection)
@@ -218,14 +218,14 @@ class Admission:
         if not is_safe_identity(find(authenticated.metadata, "Identity")):
             self._refuse(half, Outcome.METADATA, "the identity is too long or begins with a zero octet")
             return
-        accepted_at = half.deadline - self._settings.handshake_seconds
+        accepted_at, address = half.deadline - self._settings.handshake_seconds, _address(half)
         applicant = Applicant(
-            _address(half),
+            address,
             accepted_at,
             authenticated.key,
             authenticated.server_key,
             authenticated.metadata,
-            _user(half.socket),
+            _user(half.socket) if address == sockets.UNIX_PEER else "",
             authenticated.has_records,
         )
         if isinstance(grant := half.gate.judge(applicant), RefusedError):
@@ -233,6 +233,7 @@ class Admission:
             return
         if half.source is not None:
             self._sources.record_success(half.source)
+        half.expect_any()
         self._forget(half)
         half.gate.apply(Application(half.socket, applicant, grant, authenticated, half.gate, self._refuser))
 

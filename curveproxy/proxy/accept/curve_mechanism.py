@@ -48,7 +48,7 @@ class CurveMechanism:
         self._told = asking.answer(texts) if texts else b""
         most = gates[0].settings.admission.max_initiate_bytes
         self.units = (
-            Unit(spec.GREETING_SIZE, self._measure_greeting, self._take_greeting, opening=OPENING),
+            Unit(spec.GREETING_SIZE + 1, self._measure_greeting, self._take_greeting, opening=OPENING),
             Unit(spec.HELLO_SIZE + spec.LONG_HEADER + 1, _measure_hello, self._take_hello, waits_for_service=True),
             Unit(
                 most + spec.LONG_HEADER, partial(curve_server.initiate_mark_untrusted, most=most), self._take_initiate

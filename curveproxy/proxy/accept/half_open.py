@@ -69,7 +69,7 @@ class HalfOpenOwner(Protocol):
 class HalfOpen(Deadline):
     """One half-open connection, and all that is known of it.
 
-    unit: the index of the row that is due; mark: the value of SO_RCVLOWAT, 0 until something has been sent.
+    unit: the index of the row that is due; mark: the value of SO_RCVLOWAT, 0 until it has been waited for octets.
     gate: its service; until HELLO names one, the first of the listener.
     noted: a number that a unit keeps for later ones; server, hello_nonce: learned from HELLO, needed at INITIATE.
     binding: ties its cookie to the connection where the system gives sockets no number.
@@ -107,8 +107,8 @@ class HalfOpen(Deadline):
 
     def forwarded_for(self, address: tuple[str, int] | None) -> None:
         """A load balancer has named the client's address; the mechanism's first unit is next."""
+        self.expect_any()
         self.claimed_address, self.mark = address, 0
-        sockets.set_mark(self.socket, 1)
 
     def note(self, number: int) -> None:
         """Keep a number for later units; there is room for one."""
@@ -134,10 +134,21 @@ class HalfOpen(Deadline):
         except BlockingIOError:
             return None
 
-    def wait(self, mark: int, opening: bytes) -> None:
-        """Be ready when so many octets are there. opening: is sent the first time. Raises OSError."""
+    def wait(self, have: int, mark: int, opening: bytes) -> None:
+        """Be ready when ``mark`` octets are there, of which it has some. opening: is sent the first time.
+
+        The first octet of a unit wakes us, and so does the last that is missing: whoever sends its units whole, as all
+        libraries do, costs no mark. Raises OSError.
+        """
         if opening and not self.mark:
             self.socket.send(opening)  # a fresh socket takes it whole
+        self._set_mark(mark if 0 < have < mark - 1 else 1)
+
+    def expect_any(self) -> None:
+        """Be ready at any octet. Raises OSError."""
+        self._set_mark(1)
+
+    def _set_mark(self, mark: int) -> None:
         if mark != max(self.mark, 1):
             sockets.set_mark(self.socket, mark)
         self.mark = mark

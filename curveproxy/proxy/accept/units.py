@@ -51,10 +51,10 @@ class UnitTable:
             if gone:
                 raise RefusedError(Outcome.PEER_CLOSED)
             return None
-        authenticated = None
+        authenticated, may_be_more = None, True
         while authenticated is None:
             unit = self._units[half.unit]
-            came = half.peek(self._view, unit.most)
+            came = half.peek(self._view, unit.most) if may_be_more else None
             have, gone = came or 0, gone or came == 0
             seen = self._view[:have]
             mark, begin, end = unit.measure(seen)
@@ -62,11 +62,12 @@ class UnitTable:
             if waits and gone:
                 raise _has_gone(half, have)
             if have < mark:
-                half.wait(mark, unit.opening)
+                half.wait(have, mark, unit.opening)
             if waits:
                 return None
             body = bytes(seen[begin:end])
             half.take(self._view, end)
+            may_be_more = have > end or have == unit.most  # else that was all, and we are woken when more comes
             authenticated = unit.take(half, body)
         return authenticated
 

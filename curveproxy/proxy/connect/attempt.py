@@ -62,11 +62,9 @@ class DialAttempt:
         """Connect. Raises OSError; EAGAIN where the backlog of a Unix socket is full."""
         family, place = address
         sock = self.socket = self._new_socket(family)
-        try:
-            sock.connect(place)
-        except BlockingIOError as error:
-            if error.errno == errno.EAGAIN:
-                raise
+        number = sock.connect_ex(place)
+        if number not in (0, errno.EINPROGRESS):
+            raise _error_of(number)
         with suppress(BlockingIOError):
             self._greet(sock)  # on loopback the connection stands by now, whatever connect said
         self._reactor.register(sock.fileno(), self, READ | WRITE)
@@ -99,7 +97,7 @@ class DialAttempt:
 
     def _finish_connect(self, sock: socket.socket) -> None:
         if number := sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
-            raise OSError(number, os.strerror(number))
+            raise _error_of(number)
         self._greet(sock)
 
     def _greet(self, sock: socket.socket) -> None:
@@ -124,3 +122,7 @@ class DialAttempt:
             if not initiator.done and self._octets > spec.BACKEND_HANDSHAKE_MAX:
                 raise PeerError(Fault.READY, "too long")
         return initiator.negotiated
+
+
+def _error_of(number: int) -> OSError:
+    return OSError(number, os.strerror(number))

@@ -134,7 +134,8 @@ class Dialer:
 
     def _new_socket(self, family: int) -> socket.socket:
         """Make a socket; when no descriptor is left, a half-open connection has to end. Raises OSError."""
-        prepare = sockets.prepare_backend if self._settings.egress is None else sockets.prepare_remote
+        is_far = self._settings.egress is not None or self._settings.allow_remote_backend
+        prepare = sockets.prepare_remote if is_far else sockets.prepare_backend
         while True:
             try:
                 return prepare(family)

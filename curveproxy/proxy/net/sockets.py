@@ -24,6 +24,9 @@ HALF_OPEN_RECEIVE_BUFFER = 9216
 
 SESSION_RECEIVE_BUFFER = 131072
 
+# How a peer's address is shown that has connected to a Unix socket.
+UNIX_PEER = "ipc"
+
 # Errors that mean the system has run out of something. The peer is not at fault.
 EXHAUSTED = {
     errno.EMFILE: "no descriptor is left",
@@ -45,17 +48,17 @@ def configure_public(listener: socket.socket) -> None:
     What may come before accept is bounded as what comes after it. The bound must not be locked: a locked one would
     bound the window's scale, and with it the throughput of the session to come, for good.
     """
-    _configure_tcp(listener)
+    _send_at_once(listener)
     _set_receive_buffer(listener, HALF_OPEN_RECEIVE_BUFFER)
     _keep_alive(listener)
 
 
-def _configure_tcp(sock: socket.socket) -> None:
+def _send_at_once(sock: socket.socket) -> None:
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
 
 
 def _keep_alive(sock: socket.socket) -> None:
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEPALIVE_INTERVAL)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, KEEPALIVE_COUNT)
@@ -68,8 +71,7 @@ def prepare_half_open(sock: socket.socket, receive_buffer: int) -> None:
 
 
 def prepare_session(sock: socket.socket) -> None:
-    """A half-open socket becomes a session's: ready for any octet, and the system sizes its buffer again."""
-    set_mark(sock, 1)
+    """A half-open socket becomes a session's: the system sizes its buffer again."""
     _set_receive_buffer(sock, SESSION_RECEIVE_BUFFER)
 
 
@@ -80,16 +82,15 @@ def _set_receive_buffer(sock: socket.socket, octets: int) -> None:
 
 
 def prepare_backend(family: int) -> socket.socket:
-    """Make a non-blocking socket to dial a backend."""
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    sock.setblocking(False)
+    """Make a non-blocking socket to dial a backend on this host, which no network can lose."""
+    sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     if family != socket.AF_UNIX:
-        _configure_tcp(sock)
+        _send_at_once(sock)
     return sock
 
 
 def prepare_remote(family: int) -> socket.socket:
-    """Make one to dial the remote of an egress, across a network that may lose it without a word."""
+    """Make one to dial elsewhere, across a network that may lose it without a word."""
     sock = prepare_backend(family)
     if family != socket.AF_UNIX:
         _keep_alive(sock)
@@ -157,9 +158,9 @@ def uid_of(sock: socket.socket) -> int | None:
     return int(uid)
 
 
-def source_of(sock: socket.socket, address: object) -> int | None:
+def source_of(address: object) -> int | None:
     """A number for where a connection comes from: its IPv4 address, its IPv6 /64; None for ``ipc``."""
-    if sock.family == socket.AF_UNIX or not isinstance(address, tuple):
+    if not isinstance(address, tuple):
         return None
     host = address[0]
     if ":" not in host:
@@ -182,16 +183,17 @@ def peer_text(sock: socket.socket, source: int | None = None, claimed: tuple[str
 
     source: shown instead, without a port, when the socket is closed already; claimed: the address from a balancer.
     """
-    if sock.family == socket.AF_UNIX:
-        return "ipc"
     try:
-        host, port, *_ = claimed or sock.getpeername()
+        address = claimed or sock.getpeername()
     except OSError:
         if source is None:
-            return "unknown"
+            return UNIX_PEER if sock.family == socket.AF_UNIX else "unknown"
         if source & IPV6_MARK:
             return f"{ipaddress.IPv6Address((source ^ IPV6_MARK) << 64)}/64"
         return str(ipaddress.IPv4Address(source))
+    if not isinstance(address, tuple):
+        return UNIX_PEER
+    host, port, *_ = address
     if "." in host:
         host = host.removeprefix("::ffff:")
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

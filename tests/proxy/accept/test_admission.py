@@ -226,7 +226,7 @@ async def test_who_can_not_be_watched_is_refused(
             monkeypatch.undo()
         assert [event[:2] for event in gate.observer.events] == [ACCEPTED, *(event[:2] for event in events)]
         assert near.fileno() == -1
-        assert source_of(far, address) is not None
+        assert source_of(address) is not None
 
 
 async def test_when_it_closes_everybody_is_told_so() -> None:

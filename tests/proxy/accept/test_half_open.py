@@ -76,11 +76,11 @@ def test_an_end_is_no_octet_and_a_reset_is_an_error(case: Case) -> None:
 
 
 def test_it_is_greeted_once_and_waits_until_there_is_more_to_say(case: Case) -> None:
-    for mark in (1, 10, 64):
-        case.half.wait(mark, b"hello")
+    for have, mark in ((0, 1), (1, 10), (10, 64)):
+        case.half.wait(have, mark, b"hello")
         assert case.half.mark == case.mark == mark
     assert case.far.recv(100) == b"hello"
-    case.half.wait(64, b"")
+    case.half.wait(10, 64, b"")
     case.half.answer(b"more")
     assert case.far.recv(100) == b"more"
 
@@ -88,13 +88,25 @@ def test_it_is_greeted_once_and_waits_until_there_is_more_to_say(case: Case) -> 
 def test_a_mark_that_stands_is_not_set_again(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     marks: list[int] = []
     monkeypatch.setattr(sockets, "set_mark", lambda _, mark: marks.append(mark))
-    for mark in (1, 1, 10, 10, 1):
-        case.half.wait(mark, b"")
+    for have, mark in ((0, 1), (0, 1), (1, 10), (2, 10)):
+        case.half.wait(have, mark, b"")
+    case.half.expect_any()
+    case.half.expect_any()
     assert marks == [10, 1], "a socket begins with 1"
 
 
+@pytest.mark.parametrize(
+    ("have", "mark", "needs"),
+    [(0, 1, 1), (0, 10, 1), (10, 11, 1), (9, 11, 11), (2, 202, 202)],
+    ids=["anything", "the first octet", "the last octet", "two octets", "the rest of a frame"],
+)
+def test_a_mark_is_for_whoever_sends_a_unit_in_pieces(case: Case, have: int, mark: int, needs: int) -> None:
+    case.half.wait(have, mark, b"")
+    assert case.half.mark == case.mark == needs
+
+
 def test_where_it_comes_from_is_learned_from_its_address_or_a_balancer(case: Case) -> None:
-    case.half.wait(28, b"")
+    case.half.wait(12, 28, b"")
     case.half.count_to(7)
     case.half.forwarded_for(("192.0.2.1", 4242))
     assert (case.half.source, case.half.claimed_address) == (7, ("192.0.2.1", 4242))

@@ -107,15 +107,36 @@ def case() -> Iterator[Case]:
 def test_nothing_is_read_before_it_is_whole(case: Case) -> None:
     assert case.advance() is None
     assert case.half.mark == 1, "one octet is enough to say more"
-    for octet in (b"a", b"b", b"c"):
+    for octet, mark in ((b"a", SIZE), (b"b", SIZE), (b"c", 1)):
         assert case.advance(octet) is None
-        assert case.half.mark == SIZE
+        assert case.half.mark == mark, "the last one needs none"
     assert case.unread == b"abc"
     assert [call for call in case.mechanism.calls if call[0] == "take"] == []
     assert case.far.recv(100) == b"hello", "once"
     assert case.advance(b"d") is None
     assert ("take", 1, b"bcd") in case.mechanism.calls, "its body, which the measure has found"
     assert (case.half.unit, case.unread) == (2, b"")
+
+
+@pytest.mark.parametrize(
+    ("pieces", "looks"),
+    [([b"1abc", b"2def", b"3ghi"], 3), ([b"1abc2def3ghi"], 3), ([b"1abc2", b"def3ghi"], 4), ([b"1a", b"bc"], 2)],
+    ids=["a unit each", "all at once", "more than one", "a half each"],
+)
+def test_nobody_looks_where_nothing_can_be(
+    case: Case, pieces: list[bytes], looks: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked, peek = list[int | None](), HalfOpen.peek
+
+    def look(half: HalfOpen, view: memoryview, most: int) -> int | None:
+        looked.append(found := peek(half, view, most))
+        return found
+
+    monkeypatch.setattr(HalfOpen, "peek", look)
+    for piece in pieces:
+        case.advance(piece)
+    assert len(looked) == looks
+    assert all(looked), "each has found something"
 
 
 def test_octet_by_octet_it_comes_to_the_end(case: Case) -> None:
