@@ -51,10 +51,9 @@ class UnitTable:
             if gone:
                 raise RefusedError(Outcome.PEER_CLOSED)
             return None
-        authenticated, may_be_more = None, True
-        while authenticated is None:
+        while True:
             unit = self._units[half.unit]
-            came = half.peek(self._view, unit.most) if may_be_more else None
+            came = half.peek(self._view, unit.most)
             have, gone = came or 0, gone or came == 0
             seen = self._view[:have]
             mark, begin, end = unit.measure(seen)
@@ -67,9 +66,11 @@ class UnitTable:
                 return None
             body = bytes(seen[begin:end])
             half.take(self._view, end)
-            may_be_more = have > end or have == unit.most  # else that was all, and we are woken when more comes
-            authenticated = unit.take(half, body)
-        return authenticated
+            if (authenticated := unit.take(half, body)) is not None:
+                return authenticated
+            if have == end < unit.most and not gone:  # that was all, and we are woken when more comes
+                half.wait(0, 1, self._units[half.unit].opening)
+                return None
 
 
 def _has_gone(half: HalfOpen, have: int = 0) -> RefusedError:
