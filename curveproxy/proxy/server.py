@@ -20,7 +20,7 @@ from curveproxy.proxy.service import Service, ServiceEnv
 from curveproxy.proxy.sessions.identities import IdentityRegistry
 from curveproxy.proxy.settings import ServiceSettings
 
-# How many handlers are served in one turn. Sessions come first: a flood of new connections does not starve them.
+# How many handlers are served in one turn. Sessions come first: while they have work, the half-open have a `Share`.
 HALF_OPEN_TURN = 8
 SESSIONS_TURN = 64
 
@@ -90,6 +90,7 @@ class Server:
             buffered_limit=self._memory.limit,
             buffered_waiting=self._memory.waiting,
             ended_for_memory=self._memory.ended,
+            half_open_held_back=self.half_open_reactor.seconds_held_back,
             services=[self.figures_of(service) for service in self.services],
         )
 
@@ -143,9 +144,7 @@ class Server:
         fresh = self._listeners.bind(modes, reuse_port=reuse_port)
         for service, settings in wanted.items():
             service.configure(settings)
-        for listener in self._listeners.configure(behind, fresh):
-            if self._nursery is not None:
-                self._nursery.start_soon(listener.run)
+        self._listeners.configure(behind, fresh)
         for service in self.services:
             if service not in wanted:
                 service.leave()
@@ -159,8 +158,6 @@ class Server:
         async with trio.open_nursery() as self._nursery:
             for task in (self.sessions_reactor.run, *self._listeners.tasks, self._pool.run, self._tick):
                 self._nursery.start_soon(task)
-            for listener in self._listeners:
-                self._nursery.start_soon(listener.run)
             await self._drain_begins.wait()
             await end_sessions(self._inside, lambda: self.sessions, self._drain_seconds)
             self._nursery.cancel_scope.cancel()

@@ -36,7 +36,7 @@ class Accepting:
         )
         self.make_room: Callable[[], bool] = self.admission.evict_oldest
         self.listening = listen(gates[0].settings.listen)
-        self.listener = Listener(self.listening, gates, self.admission, lambda: self.make_room())
+        self.listener = Listener(self.listening, gates, self.admission, self.reactor, lambda: self.make_room())
 
     @property
     def endpoint(self) -> str:
@@ -64,7 +64,7 @@ async def accepting(*gates: RecordingGate, **options: Any) -> AsyncIterator[Acce
     at_work = Accepting(*(gates or (RecordingGate(),)), **options)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(at_work.reactor.run)
-        nursery.start_soon(at_work.listener.run)
+        at_work.listener.start()
         yield at_work
         at_work.listener.close()
         at_work.lingering.close_all()

@@ -211,6 +211,11 @@ def _of_server(figures: ServerFigures) -> Iterable[Metric]:
     )
     yield gauge("descriptors_limit", "How many the process may have, all services together", figures.descriptors_limit)
     yield CounterMetricFamily(
+        "curveproxy_half_open_held_back_seconds",
+        "How long connections without an outcome waited because sessions had work, and they had had their share",
+        value=figures.half_open_held_back,
+    )
+    yield CounterMetricFamily(
         "curveproxy_log_lines_lost", "Lines of the log that could not be written", value=lost_lines()
     )
 

@@ -1,5 +1,8 @@
 """A listener accepts connections at one endpoint, for the services behind it.
 
+It accepts one whenever the reactor of the half-open comes to it, as if it were one of them: whoever was accepted gets
+on before others are, and all that the half-open cost is one account. Those who wait stand in the backlog of the system.
+
 Services may share an endpoint. The server key with which a client made its HELLO selects one of them, as the name in a
 TLS ClientHello does.
 """
@@ -7,22 +10,20 @@ TLS ClientHello does.
 import socket
 from collections.abc import Callable, Sequence
 
-import trio
-
 from curveproxy.proxy.accept.admission import Admission
 from curveproxy.proxy.accept.half_open import Gate
 from curveproxy.proxy.net import sockets
 from curveproxy.proxy.net.listening import ListeningSocket
+from curveproxy.proxy.net.reactor import Reactor
 
-# How many connections are accepted before other tasks have their turn.
-ACCEPTS = 16
-# How long a listener pauses when no descriptor is left and no half-open connection can be evicted.
-REST_SECONDS = 0.1
+# Of how many in the backlog a listener that closes takes leave.
+LAST_ACCEPTS = 16
 
 
 class Listener:
-    """The accept loop, and the half-open connections.
+    """A handler of its sockets, and the half-open connections.
 
+    reactor: of the half-open.
     gates: the services behind it, at least one. Half-open connections count to the first.
     make_room: ends a half-open connection of any listener; False when there is none.
     kind: of what is behind it, which its admission is made for.
@@ -30,12 +31,18 @@ class Listener:
     """
 
     def __init__(
-        self, listening: ListeningSocket, gates: Sequence[Gate], admission: Admission, make_room: Callable[[], bool]
+        self,
+        listening: ListeningSocket,
+        gates: Sequence[Gate],
+        admission: Admission,
+        reactor: Reactor,
+        make_room: Callable[[], bool],
     ) -> None:
         self.bound, self.addresses = listening.endpoint, listening.addresses
-        self.gates, self._admission, self._make_room = gates, admission, make_room
+        self.gates, self._admission, self._reactor, self._make_room = gates, admission, reactor, make_room
         self.kind = gates[0].settings.kind
         self._listening: ListeningSocket | None = listening
+        self._rests = False
 
     @property
     def half_open(self) -> int:
@@ -68,67 +75,64 @@ class Listener:
         return self._admission.evict_oldest()
 
     def expire(self, now: float) -> None:
-        """Refuse half-open connections whose deadline has passed."""
+        """Refuse half-open connections whose deadline has passed, and accept again after a rest."""
         self._admission.expire(now)
+        if self._rests:
+            self.start()
+
+    def start(self) -> None:
+        """Accept from now on."""
+        self._rests = False
+        try:
+            for sock in self._listening.sockets if self._listening is not None else ():
+                self._reactor.register(sock.fileno(), self, again=True)
+        except OSError as error:  # the system can watch no more descriptors
+            self.failed(error)
+
+    def _rest(self) -> None:
+        """Accept nobody until the next tick."""
+        self._rests = True
+        for sock in self._listening.sockets if self._listening is not None else ():
+            self._reactor.unregister(sock.fileno())
 
     def close(self) -> None:
         """Stop accepting, and refuse every half-open connection, those in the backlog included."""
         if self._listening is not None:
+            self._rest()
             for sock in self._listening.sockets:
-                self._accept(sock)
-                trio.lowlevel.notify_closing(sock)
+                for _ in range(LAST_ACCEPTS):
+                    self._accept(sock)
             self._listening.close()
             self._listening = None
         self._admission.close()
 
-    async def run(self) -> None:
-        """Accept until it is closed."""
-        async with trio.open_nursery() as nursery:
-            for sock in self._listening.sockets if self._listening is not None else ():
-                nursery.start_soon(self._accept_often, sock)
-
-    async def _accept_often(self, sock: socket.socket) -> None:
-        while self._listening is not None:
-            try:
-                await trio.lowlevel.wait_readable(sock)
-            except trio.ClosedResourceError:
-                break
-            if self._listening is None:
-                break  # closed meanwhile
-            try:
-                has_room = self._accept(sock)
-            except Exception as error:  # the boundary: what went wrong is over, and the listener stays
-                self.failed(error)
-                await trio.sleep(REST_SECONDS)
-                continue
-            if not has_room:
+    def ready(self, _events: int) -> None:
+        """Accept one, of each of its sockets."""
+        for sock in self._listening.sockets if self._listening is not None else ():
+            if not self._accept(sock):
+                self._rest()
                 self.gates[0].observer.notice(
                     "no descriptor is left", hint="raise the hard limit of descriptors, or lower max_sessions"
                 )
-                await trio.sleep(REST_SECONDS)
+                break
 
     def _accept(self, listening: socket.socket) -> bool:
-        """Accept what is in the backlog. False when no descriptor is left for it."""
-        for _ in range(ACCEPTS):
-            try:
-                sock, address = listening.accept()
-            except BlockingIOError:
-                break
-            except OSError as error:
-                if error.errno not in sockets.EXHAUSTED:
-                    continue  # it was a connection that is no longer
-                if not sockets.is_readable(listening):
-                    break  # nobody waits: Linux says so of a descriptor before it looks
-                if not self._make_room():
-                    return False
-                continue  # a descriptor is free now
-            try:
-                self._admission.enter(sock, address)
-            except Exception as error:  # the boundary: one connection ends, not the listener
-                self.failed(error)
-                sock.close()
+        """Accept the first of the backlog, or make room for it. False when no descriptor is left."""
+        try:
+            sock, address = listening.accept()
+        except BlockingIOError:
+            return True
+        except OSError as error:
+            # Else it was a connection that is no longer; or nobody waits, and Linux has said so before it looked.
+            return error.errno not in sockets.EXHAUSTED or not sockets.is_readable(listening) or self._make_room()
+        try:
+            self._admission.enter(sock, address)
+        except Exception as error:  # the boundary: one connection ends, not the listener
+            self.gates[0].observer.unexpected(error)
+            sock.close()
         return True
 
     def failed(self, error: Exception) -> None:
-        """Report an error of ours that concerns the listener as a whole."""
+        """Report an error of ours that concerns the listener as a whole, which goes on behind a rest."""
         self.gates[0].observer.unexpected(error)
+        self._rest()

@@ -45,7 +45,7 @@ class Listeners:
 
     @property
     def tasks(self) -> Sequence[Callable[[], Awaitable[None]]]:
-        """What has to run as long as the server does, beside each listener's ``run``."""
+        """What has to run as long as the server does."""
         return self._reactor.run, self._cookies.run, self._transient_keys.run
 
     @property
@@ -73,17 +73,13 @@ class Listeners:
             undo.pop_all()
         return fresh
 
-    def configure(
-        self, behind: Mapping[Place, Sequence[Gate]], fresh: Mapping[Place, ListeningSocket]
-    ) -> Sequence[Listener]:
-        """Have listeners at these places, with these services, and no others.
-
-        fresh: what ``bind`` has returned. Returns the new listeners, whose ``run`` must be started.
-        """
+    def configure(self, behind: Mapping[Place, Sequence[Gate]], fresh: Mapping[Place, ListeningSocket]) -> None:
+        """Have listeners at these places, with these services, and no others. fresh: what ``bind`` has returned."""
         before, self._listeners = self._listeners, {}
         for place, gates in behind.items():
             if (listener := before.pop(place, None)) is None:
-                listener = Listener(fresh[place], gates, self._admission(gates), self.evict)
+                listener = Listener(fresh[place], gates, self._admission(gates), self._reactor, self.evict)
+                listener.start()
             elif listener.kind == gates[0].settings.kind:
                 listener.configure(gates)
             else:
@@ -91,7 +87,6 @@ class Listeners:
             self._listeners[place] = listener
         for listener in before.values():
             listener.close()
-        return [self._listeners[place] for place in fresh]
 
     def _admission(self, gates: Sequence[Gate]) -> Admission:
         mechanism: Mechanism = (

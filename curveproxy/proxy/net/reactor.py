@@ -18,12 +18,13 @@ from typing import Protocol
 import trio
 
 from curveproxy.proxy.net.ready import Ready, ReadyQueue, Scheduled
+from curveproxy.proxy.net.share import Share
 
 # How long to serve without yielding to trio, whose round costs as much as a handler does. A reactor that yields to
 # another one stops for it in between.
 SECONDS = 0.001
 # How long to stay, asleep in the kernel, behind what was read: what follows soon is served without a round of trio's,
-# which costs as much as a turn. Other tasks wait meanwhile, but for the reactors that yield to this one.
+# which costs as much as a turn. Other tasks wait meanwhile, but for the reactors that yield to this one and have time.
 STAY_MILLISECONDS = 1
 
 READ = select.EPOLLIN
@@ -53,7 +54,7 @@ class Reactor:
     """Handlers by descriptor. Unregister a descriptor before it is closed, because its number comes back at once.
 
     turn: how many handlers are served in one turn. No more events are fetched than are handled.
-    yields_to: a reactor whose handlers come first.
+    yields_to: a reactor whose handlers come first: while it has work, there is a ``Share`` of the time for these.
     ready: makes the queue of ready descriptors, of an epoll and of ``turn``.
     """
 
@@ -64,7 +65,7 @@ class Reactor:
         yields_to: "Reactor | None" = None,
         ready: Callable[[select.epoll, int], Ready] = ReadyQueue,
     ) -> None:
-        self._turn, self._yields_to = turn, yields_to
+        self._turn, self._yields_to, self._share = turn, yields_to, Share()
         self._epoll = select.epoll()
         self._ready = ready(self._epoll, turn)
         self._asleep = False
@@ -86,9 +87,12 @@ class Reactor:
         """Readable while a descriptor of its handlers is ready."""
         return self._epoll.fileno()
 
-    def register(self, descriptor: int, handler: Handler, events: int = READ) -> None:
-        """Call ``handler`` from now on, also for what is there already, and always for the end. Raises OSError."""
-        self._epoll.register(descriptor, events | select.EPOLLRDHUP | select.EPOLLET)
+    def register(self, descriptor: int, handler: Handler, events: int = READ, *, again: bool = False) -> None:
+        """Call ``handler`` from now on, also for what is there already, and always for the end. Raises OSError.
+
+        again: call it for what it has left too, each time behind all others that are ready.
+        """
+        self._epoll.register(descriptor, events | select.EPOLLRDHUP | (0 if again else select.EPOLLET))
         self._handlers[descriptor] = handler
 
     def hand_over(self, descriptor: int, handler: Handler, flows: tuple[Scheduled, Scheduled] | None = None) -> None:
@@ -130,9 +134,23 @@ class Reactor:
                 await trio.lowlevel.checkpoint()
             else:
                 await self._sleep()
-            until = perf_counter() + SECONDS
-            while self._serve(until) and perf_counter() < until and not self._must_yield():
+            is_shared = await self._wait_for_time()
+            begin = perf_counter()
+            while self._serve(begin + SECONDS) and not self._is_over(begin + SECONDS):
                 pass
+            if is_shared:
+                self._share.spend(perf_counter() - begin)
+
+    async def _wait_for_time(self) -> bool:
+        """Until there is time for us. Whether the reactor that comes first has work meanwhile."""
+        first = self._yields_to
+        while first is not None and first.has_work:
+            begin = perf_counter()
+            if not self._share.is_used_up(begin):
+                return True
+            await trio.lowlevel.checkpoint()
+            self._share.wait(perf_counter() - begin)
+        return False
 
     async def _sleep(self) -> None:
         """Until a descriptor is ready, or a handler is scheduled."""
@@ -142,11 +160,11 @@ class Reactor:
         self._asleep = False
 
     def _serve(self, until: float) -> bool:
-        """Serve one turn; whether a descriptor was ready. One handler of each queue is served also after ``until``."""
+        """Serve one turn; whether a descriptor was ready. One handler of each queue is served also when it is over."""
         for _ in range(min(len(self._scheduled), self._turn)):
             scheduled, _ = self._scheduled.popitem(last=False)
             self._resume(scheduled)
-            if perf_counter() >= until:
+            if self._is_over(until):
                 break
         if not self._ready:
             if self._ready.stays and not self._scheduled:
@@ -158,7 +176,7 @@ class Reactor:
                 self._tell(*found)
             else:
                 self._resume(found)
-            if perf_counter() >= until:
+            if self._is_over(until):
                 break
         return True
 
@@ -185,11 +203,31 @@ class Reactor:
         """Whether a handler waits for its turn, or a descriptor is ready that has not been fetched."""
         return self.is_busy or bool(self._poll.poll(0))
 
-    def _stay(self) -> None:
-        """Wait for a moment for what may follow, unless somebody behind us waits for a turn."""
-        self._ready.stay(False)
-        if not any(other.is_busy for other in self._behind):
-            self._wakes.poll(STAY_MILLISECONDS)
+    @property
+    def has_work(self) -> bool:
+        """Whether a handler waits for its turn, or has had it a moment ago and may come again."""
+        return not self._asleep or self.has_something
 
-    def _must_yield(self) -> bool:
-        return self._yields_to is not None and self._yields_to.has_something
+    @property
+    def is_held_back(self) -> bool:
+        """Whether it has no time left while the reactor that comes first has work."""
+        return self._share.is_used_up(perf_counter())
+
+    @property
+    def seconds_held_back(self) -> float:
+        """How long handlers had to wait for that, from the start."""
+        return self._share.waited
+
+    def _stay(self) -> None:
+        """Wait for a moment for what may follow, unless somebody behind us waits for a turn and may have it."""
+        wakes = self._wakes
+        if any(other.is_held_back for other in self._behind):
+            wakes = self._poll
+        elif any(other.is_busy for other in self._behind):
+            return  # the moment is not over: what they do in it counts
+        woken = wakes.poll(STAY_MILLISECONDS)
+        self._ready.stay(bool(woken) and self.descriptor not in dict(woken))
+
+    def _is_over(self, until: float) -> bool:
+        """Whether a turn is: it is late, or those who come first wait."""
+        return perf_counter() >= until or (self._yields_to is not None and self._yields_to.has_something)

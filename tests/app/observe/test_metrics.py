@@ -50,6 +50,7 @@ PROMISED = {
     "curveproxy_event_loop_lag_seconds": ("gauge", set()),
     "curveproxy_unexpected_errors": ("counter", set()),
     "curveproxy_log_lines_lost": ("counter", set()),
+    "curveproxy_half_open_held_back_seconds": ("counter", set()),
     "process_cpu_seconds": ("counter", set()),
     "process_open_fds": ("gauge", set()),
     "process_resident_memory_bytes": ("gauge", set()),

@@ -1,19 +1,19 @@
-"""The accept loop: it goes on behind an error, and without a descriptor."""
+"""Whoever connects is accepted, one at a time; it goes on behind an error, and without a descriptor."""
 
 import errno
 import os
 import socket
 from contextlib import suppress
-from typing import Any
+from math import inf
+from typing import Any, cast
 
 import pytest
 import trio
-import trio.testing
 from support.accepting import Accepting, accepting
 from support.gates import RecordingGate
 from support.tasks import until
 
-from curveproxy.proxy.accept.listener import ACCEPTS, Listener
+from curveproxy.proxy.accept.listener import Listener
 from curveproxy.reasons import Outcome
 
 
@@ -35,12 +35,36 @@ async def test_it_knows_where_it_listens_and_whom_it_has() -> None:
             assert not listener.evict_oldest()
 
 
-async def test_more_than_one_turns_worth_are_all_accepted() -> None:
+async def test_all_who_wait_are_accepted_one_after_another() -> None:
     async with accepting() as at_work:
-        clients = [connect(at_work) for _ in range(2 * ACCEPTS + 3)]
+        clients = [connect(at_work) for _ in range(20)]
         await until(lambda: at_work.listener.half_open == len(clients))
         for client in clients:
             client.close()
+
+
+async def test_whoever_was_accepted_gets_on_before_others_are() -> None:
+    """Twenty have something to say, and twenty more wait: these come in between, and not in a lump."""
+    at_work = Accepting(RecordingGate())
+    at_work.listener.start()
+    clients = [connect(at_work) for _ in range(20)]
+    while at_work.listener.half_open < len(clients):
+        at_work.reactor._serve(inf)
+    told = at_work.gates[0].observer
+    told.take()
+    for client in clients:
+        client.close()
+    clients += [connect(at_work) for _ in range(20)]
+    for _ in range(60):
+        at_work.reactor._serve(-inf)  # one at a time
+    words = [str(event[0]) for event in told.take()]
+    assert (words.count("refused"), words.count("accepted")) == (20, 20)
+    assert "accepted" in words[:15], "they do not wait for all of those"
+    assert words[:30].count("refused") == 20, "but as many of those come first"
+    at_work.listener.close()
+    for client in clients:
+        client.close()
+    at_work.reactor.close()
 
 
 async def test_what_waits_when_it_closes_is_refused_too() -> None:
@@ -73,7 +97,7 @@ async def test_an_error_of_ours_in_one_connection_closes_that_one(monkeypatch: p
                 assert await trio.to_thread.run_sync(first.recv, 1) == b""
 
 
-async def test_an_error_of_ours_in_the_loop_is_reported_and_the_loop_goes_on(
+async def test_an_error_of_ours_in_accepting_is_reported_and_it_goes_on_at_the_next_tick(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async with accepting() as at_work:
@@ -85,8 +109,10 @@ async def test_an_error_of_ours_in_the_loop_is_reported_and_the_loop_goes_on(
 
         monkeypatch.setattr(Listener, "_accept", fails)
         with connect(at_work):
+            await until(lambda: gate.observer.errors)
+            assert at_work.listener.half_open == 0
+            at_work.listener.expire(trio.current_time())
             await until(lambda: at_work.listener.half_open == 1)
-            assert gate.observer.errors
 
 
 class Exhausted:
@@ -105,45 +131,63 @@ class Exhausted:
         return self._sock.accept()
 
 
-async def test_without_a_descriptor_one_is_freed_or_it_rests_and_goes_on() -> None:
+async def test_without_a_descriptor_one_is_freed_or_it_rests_until_the_next_tick() -> None:
     at_work = Accepting(RecordingGate())
-    gate, [sock] = at_work.gates[0], at_work.listening.sockets
-    exhausted: Any = Exhausted(sock, 1)
+    listener, gate, [sock] = at_work.listener, at_work.gates[0], at_work.listening.sockets
+    exhausted: Any = Exhausted(sock, 0)
+    cast("list[Any]", at_work.listening.sockets)[0] = exhausted
     asked: list[bool] = []
 
     def make_room(answer: bool) -> bool:
         asked.append(answer)
         return answer
 
+    def turns() -> None:
+        for _ in range(3):
+            at_work.reactor._serve(inf)
+
+    listener.start()
     at_work.make_room = lambda: make_room(True)
-    with connect(at_work):
-        assert at_work.listener._accept(exhausted)
-        assert (at_work.listener.half_open, asked) == (1, [True])
-    at_work.make_room = lambda: make_room(False)
-    with connect(at_work):
-        exhausted.times = 1
-        assert not at_work.listener._accept(exhausted), "it has to rest"
-        assert at_work.listener._accept(exhausted)
-        assert at_work.listener.half_open == 2
     exhausted.times = 1
-    assert at_work.listener._accept(exhausted), "nobody waits: Linux says so before it looks"
+    with connect(at_work):
+        turns()
+        assert (listener.half_open, asked) == (1, [True])
+    at_work.make_room = lambda: make_room(False)
+    exhausted.times = 1
+    with connect(at_work):
+        turns()
+        assert listener.half_open <= 1, "it rests"
+        assert asked == [True, False]
+        assert ("notice", "no descriptor is left") in gate.observer.take()
+        listener.expire(trio.current_time())
+        turns()
+        assert gate.observer.take()[0] == ("accepted",)
+    exhausted.times = 1
+    assert listener._accept(exhausted), "nobody waits: Linux says so before it looks"
+    assert asked == [True, False]
     assert not gate.observer.errors
-    at_work.listener.close()
+    listener.close()
     at_work.reactor.close()
 
 
-async def test_while_it_rests_the_operator_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with accepting() as at_work:
-        [gate] = at_work.gates
+async def test_where_the_system_can_watch_no_more_it_tries_again_at_each_tick(monkeypatch: pytest.MonkeyPatch) -> None:
+    at_work = Accepting(RecordingGate())
+    [gate] = at_work.gates
 
-        def full(*_: Any) -> bool:
-            monkeypatch.undo()
-            return False
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-        monkeypatch.setattr(Listener, "_accept", full)
-        with connect(at_work):
-            await until(lambda: at_work.listener.half_open == 1)
-            assert gate.observer.events[0] == ("notice", "no descriptor is left")
+    with monkeypatch.context() as patch, connect(at_work):
+        patch.setattr(at_work.reactor, "register", full)
+        at_work.listener.start()
+        at_work.listener.expire(trio.current_time())
+        assert len(gate.observer.errors) == 2
+        patch.undo()
+        at_work.listener.expire(trio.current_time())
+        at_work.reactor._serve(inf)
+        assert at_work.listener.half_open == 1
+    at_work.listener.close()
+    at_work.reactor.close()
 
 
 async def test_other_services_take_its_place_and_their_settings_hold_at_once() -> None:
@@ -171,19 +215,11 @@ async def test_who_is_late_is_ended_by_its_tick() -> None:
             assert gate.observer.events[-1] == ("refused", Outcome.TIMEOUT, "", "")
 
 
-async def test_it_stops_when_it_is_closed_and_not_before(nursery: trio.Nursery) -> None:
-    at_work = Accepting(RecordingGate())
-    ended = trio.Event()
-
-    async def run() -> None:
-        await at_work.listener.run()
-        ended.set()
-
-    nursery.start_soon(run)
-    await trio.testing.wait_all_tasks_blocked()
-    assert not ended.is_set()
-    at_work.listener.close()
-    with trio.fail_after(10):
-        await ended.wait()
-        await at_work.listener.run()  # of one that is closed there is nothing to run
-    at_work.reactor.close()
+async def test_it_stops_when_it_is_closed_and_not_before() -> None:
+    async with accepting() as at_work:
+        assert len(at_work.reactor) == 1
+        at_work.listener.close()
+        assert len(at_work.reactor) == 0
+        at_work.listener.start()  # of one that is closed there is nothing to start
+        at_work.listener.ready(0)
+        assert len(at_work.reactor) == 0

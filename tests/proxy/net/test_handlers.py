@@ -51,8 +51,8 @@ class Watched(Reactor):
         super().__init__(16)
         self.registered: list[Any] = []
 
-    def register(self, descriptor: int, handler: Any, events: int = READ) -> None:
-        super().register(descriptor, handler, events)
+    def register(self, descriptor: int, handler: Any, events: int = READ, *, again: bool = False) -> None:
+        super().register(descriptor, handler, events, again=again)
         self.registered.append(handler)
 
 

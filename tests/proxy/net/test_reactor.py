@@ -10,6 +10,7 @@ import trio
 import trio.testing
 
 from curveproxy.proxy.net.reactor import GONE, READ, Reactor
+from curveproxy.proxy.net.share import MOST, PART
 
 
 class Handler:
@@ -60,6 +61,36 @@ async def test_the_mark_keeps_a_handler_asleep_until_a_unit_is_whole() -> None:
         reactor.unregister(far.fileno())
         assert len(reactor) == 0
         reactor.close()
+
+
+def test_what_is_left_is_shown_again_behind_the_others_where_that_is_wanted() -> None:
+    reactor, order = Reactor(4), list[str]()
+
+    class Named(Handler):
+        def __init__(self, name: str) -> None:
+            super().__init__()
+            self.name = name
+
+        def ready(self, events: int) -> None:
+            order.append(self.name)
+
+    pairs = [socket.socketpair() for _ in range(2)]
+    reactor.register(pairs[0][1].fileno(), Named("again"), again=True)
+    reactor.register(pairs[1][1].fileno(), Named("once"))
+    for _ in range(2):
+        for near, _far in pairs:
+            near.send(b"x")
+        reactor._serve(-inf)
+        reactor._serve(-inf)
+    assert sorted(order[:2]) == sorted(order[2:]) == ["again", "once"]
+    order.clear()
+    for _ in range(3):
+        reactor._serve(inf)
+    assert order == ["again"] * 3
+    for near, far in pairs:
+        near.close()
+        far.close()
+    reactor.close()
 
 
 async def test_a_reactor_that_sleeps_is_woken_when_somebody_is_scheduled() -> None:
@@ -114,9 +145,11 @@ class Stay:
         self._poll, self._happens, self.woken = reactor._wakes, happens, list[list[int]]()
         reactor._wakes = cast("Any", self)
 
-    def poll(self, milliseconds: int) -> None:
+    def poll(self, milliseconds: int) -> list[tuple[int, int]]:
         self._happens()
-        self.woken.append([descriptor for descriptor, _ in self._poll.poll(milliseconds)])
+        woken = self._poll.poll(milliseconds)
+        self.woken.append([descriptor for descriptor, _ in woken])
+        return woken
 
 
 def test_what_comes_while_it_stays_is_served_without_a_sleep() -> None:
@@ -177,6 +210,117 @@ def test_it_does_not_stay_while_one_that_yields_to_it_has_something_to_do() -> N
         assert len(stay.woken) == 1
     behind.close()
     first.close()
+
+
+def test_a_stay_is_not_cut_short_by_one_that_has_no_time_left_and_goes_on_behind_one_that_has() -> None:
+    first = Reactor(4)
+    behind = Reactor(4, yields_to=first)
+    near, far = socket.socketpair()
+    with near, far:
+        behind.register(far.fileno(), Handler())
+        near.send(b"x")
+        stay = Stay(first)
+        first.stay()
+        assert not first._serve(inf)
+        assert stay.woken == [[behind.descriptor]]
+        assert first._ready.stays, "what is done in this moment counts"
+        behind._share.spend(inf)
+        first._serve(inf)
+        assert len(stay.woken) == 1, "it looked at its own alone"
+        assert not first._ready.stays
+    behind.close()
+    first.close()
+
+
+class Clock:
+    """Time that goes by only where the test says so."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 1000.0
+        monkeypatch.setattr("curveproxy.proxy.net.reactor.perf_counter", lambda: self.now)
+
+
+class Busy:
+    """A handler that always has something to do, and takes so long for it."""
+
+    def __init__(self, clock: Clock, reactor: Reactor, seconds: float) -> None:
+        self._clock, self._reactor, self._seconds = clock, reactor, seconds
+        self.turns, self.has_end = 0, False
+        reactor.schedule(self)
+
+    @property
+    def spent(self) -> float:
+        return self.turns * self._seconds
+
+    def resume(self) -> None:
+        self.turns += 1
+        self._clock.now += self._seconds
+        if not self.has_end:
+            self._reactor.schedule(self)
+
+    def failed(self, error: Exception) -> None:
+        raise error
+
+
+async def served(*reactors: Reactor, until: Callable[[], bool]) -> None:
+    """Let them run until that."""
+    async with trio.open_nursery() as nursery:
+        for reactor in reactors:
+            nursery.start_soon(reactor.run)
+        while not until():
+            await trio.lowlevel.checkpoint()
+        nursery.cancel_scope.cancel()
+    for reactor in reactors:
+        reactor.close()
+
+
+@pytest.mark.parametrize("each", [0.0001, 0.0005, 0.003])
+async def test_while_sessions_have_work_strangers_have_a_part_of_the_time_and_no_less(
+    each: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock(monkeypatch)
+    first = Reactor(16)
+    behind = Reactor(8, yields_to=first)
+    session, stranger = Busy(clock, first, 0.0001), Busy(clock, behind, each)
+    begin = clock.now
+    await served(first, behind, until=lambda: clock.now > begin + 1)
+    whole = clock.now - begin
+    assert session.spent + stranger.spent == pytest.approx(whole)
+    assert PART * whole - each <= stranger.spent <= PART * whole + MOST + each
+    assert behind.seconds_held_back == pytest.approx(session.spent, rel=0.15)
+
+
+async def test_a_session_waits_for_one_stranger_and_no_more_in_each_of_trios_rounds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Strangers have saved time, and a hundred of them wait. In two rounds two can meet: trio deals their order."""
+    clock, order = Clock(monkeypatch), list[str]()
+    first = Reactor(16)
+    behind = Reactor(8, yields_to=first)
+
+    class Named(Busy):
+        def resume(self) -> None:
+            order.append("session" if self is session else "stranger")
+            super().resume()
+
+    session = Named(clock, first, 0.002)  # longer than a turn: another round comes
+    strangers = [Named(clock, behind, 0.00001) for _ in range(100)]
+    await served(first, behind, until=lambda: session.turns >= 50)
+    assert strangers
+    assert order.count("stranger") > 40
+    assert "stranger stranger stranger" not in " ".join(order)
+
+
+async def test_while_sessions_have_no_work_strangers_have_all_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
+    first = Reactor(16)
+    behind = Reactor(8, yields_to=first)
+    session = Busy(clock, first, 0.0001)
+    session.has_end = True
+    stranger = Busy(clock, behind, 0.001)
+    await served(first, behind, until=lambda: stranger.turns >= 1000)
+    assert session.turns == 1
+    assert behind.seconds_held_back == 0
 
 
 def test_who_asks_again_and_again_has_one_turn() -> None:

@@ -1,0 +1,60 @@
+"""The account of seconds of those who yield, by a clock that the test sets."""
+
+import pytest
+
+from curveproxy.proxy.net.share import LEAST, MOST, PART, Share
+
+
+def test_nobody_waits_before_something_is_spent() -> None:
+    share = Share()
+    assert not share.is_used_up(1000.0)
+    share.spend(MOST / 2)
+    assert not share.is_used_up(1000.0)
+    assert share.waited == 0
+
+
+def test_what_was_spent_comes_back_as_time_goes_by() -> None:
+    share = Share()
+    assert not share.is_used_up(1000.0)
+    share.spend(MOST + PART)
+    assert share.is_used_up(1000.0)
+    assert share.is_used_up(1000.0 + 0.9 * -LEAST / PART)
+    assert not share.is_used_up(1000.0 + 1.1 * -LEAST / PART)
+
+
+def test_no_more_is_saved_than_so_much() -> None:
+    share = Share()
+    assert not share.is_used_up(1000.0)
+    assert not share.is_used_up(2000.0)
+    share.spend(MOST)
+    assert share.is_used_up(2000.0)
+
+
+def test_no_more_is_owed_than_so_much() -> None:
+    """A process that was stopped for a minute makes nobody wait for ten."""
+    share = Share()
+    share.is_used_up(1000.0)
+    share.spend(60.0)
+    assert not share.is_used_up(1000.0 + 1.1 * -LEAST / PART)
+
+
+@pytest.mark.parametrize("each", [0.0001, 0.001, 0.03])
+def test_in_the_long_run_it_is_that_part_of_the_time_and_no_less(each: float) -> None:
+    share, now, spent = Share(), 1000.0, 0.0
+    while now < 1010.0:
+        if share.is_used_up(now):
+            now += 0.001  # somebody else's
+        else:
+            share.spend(each)
+            spent += each
+            now += each
+    assert spent >= PART * 10.0
+    if each <= -LEAST:  # what is beyond that is forgiven
+        assert spent <= PART * 10.0 + MOST + each
+
+
+def test_it_counts_how_long_was_waited() -> None:
+    share = Share()
+    share.wait(1.5)
+    share.wait(0.25)
+    assert share.waited == 1.75
