@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from support import curve, zmtp
-from support.twins import copied, members_of, twin_named
+from support.twins import called_in_place, copied, members_of, twin_named
 from support.zmtp import COMMAND, LONG, MORE, Frame, Malformed
 
 from curveproxy.policy.access.terms import NO_TERMS, KeyTerms
@@ -222,6 +222,13 @@ class Run:
         return self.stop == Stop.FULL and frames == state.batch
 
 
+def check_in_place(name: str, state: CodecState, octets: bytes, other: bytes) -> None:
+    """One large frame becomes the same where it lies."""
+    for twin in filter(None, (codec_python, NATIVE)):
+        turned, batch, _ = called_in_place(twin, name, copied(twin, state), octets)
+        assert (turned, batch.start, batch.stop) == (other, len(octets), Stop.INCOMPLETE)
+
+
 @target("wire.codec.python.open_frames")
 def opening(material: Material) -> None:
     """``open_frames``: what it took was sealed, and comes out whole, in order and counted."""
@@ -243,6 +250,10 @@ def opening(material: Material) -> None:
         if not discarding:
             parts.append((part, len(part.plain(dialect)) - len(data)))
         discarding = discarding and part.more
+    for count, (frame, (_, flags, data)) in enumerate(zip(frames, opened, strict=True)):
+        if len(data) > spec.SHORT_BODY_MAX and not flags & curve.INNER_COMMAND:
+            fresh = CodecState(KEY, curve.FROM_CLIENT, nonce + count, 1 << 20, dialect, state.little_endian)
+            check_in_place("open_frames", fresh, zmtp.frame(frame.body), Part(data, bool(flags & MORE)).plain(dialect))
     assert run.given == b"".join(part.plain(dialect) for part, _ in parts)
     tally = Tally(held, parts, state.limit)
     assert (run.messages, run.octets, state.held) == (tally.messages, tally.octets, tally.held)
@@ -313,6 +324,10 @@ def sealing(material: Material) -> None:
     assert state.nonce == nonce + len(opened)
     tally = Tally(held, parts, limit)
     assert (run.messages, run.octets, state.held) == (tally.messages, tally.octets, tally.held)
+    for count, ((part, _), frame) in enumerate(zip(parts, sealed, strict=True)):
+        if len(part.data) > spec.SHORT_BODY_MAX:
+            fresh = CodecState(KEY, curve.FROM_SERVER, nonce + count, 1 << 20, dialect)
+            check_in_place("seal_frames", fresh, part.plain(dialect), zmtp.frame(frame.body))
     changed, at = bytearray(run.source.view), run.begin
     for part, header in parts:  # the last octet of a header may have been overwritten
         changed[at + header - 1] = run.before[at + header - 1]

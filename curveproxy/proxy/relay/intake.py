@@ -1,4 +1,4 @@
-"""What a pump takes in: how far it reads, what becomes of that, and frames that are larger than the buffers."""
+"""What a pump takes in: how far it reads, and what becomes of that."""
 
 import socket
 from contextlib import suppress
@@ -8,7 +8,8 @@ import trio
 
 from curveproxy.policy.quotas import weight
 from curveproxy.proxy.net import sockets
-from curveproxy.proxy.net.buffers import BufferPool, memory_of
+from curveproxy.proxy.net.buffers import memory_of
+from curveproxy.proxy.relay.large_frame import LargeFrame
 from curveproxy.proxy.relay.outbox import (
     ENDED,
     NOTHING,
@@ -26,8 +27,6 @@ from curveproxy.reasons import Closed, Invalid
 from curveproxy.wire import spec
 from curveproxy.wire.codec.state import Buffer, Stop
 
-# A frame larger than the buffers borrows one that grows by this factor as its octets come.
-GROWTH = 4
 # What a pump reads at a time while memory is under pressure: a sink that takes anything takes that much at once.
 READ_UNDER_PRESSURE = 16 * 1024
 # No frame of a message in a box has fewer octets.
@@ -43,51 +42,6 @@ class Allowance(Protocol):
         """How many octets may be read, when no message has fewer than ``smallest``."""
 
     def spend(self, messages: float, octets: int, now: float) -> None: ...
-
-
-class LargeFrame:
-    """A frame that is larger than the buffers, of which ``have`` octets have come.
-
-    buffer: borrowed; it holds what has come, and what that was turned into once it ``is_turned``.
-    """
-
-    __slots__ = ("buffer", "have", "is_turned")
-
-    def __init__(self, pool: BufferPool, kept: bytes, size: int, *, under_pressure: bool) -> None:
-        """kept: what has come of a frame of ``size``."""
-        self.have = have = len(kept)
-        self.buffer = pool.borrow(size, min(size, have if under_pressure else GROWTH * have))
-        self.buffer.view[:have] = kept
-        self.is_turned = False
-
-    @property
-    def memory(self) -> int:
-        """Octets that it takes as long as it is not turned: its other form will be as large."""
-        return 0 if self.is_turned else 2 * len(self.buffer)
-
-    @property
-    def is_full(self) -> bool:
-        """Whether its buffer has to grow before more is read."""
-        return self.have == len(self.buffer)
-
-    def add(self, octets: int) -> None:
-        """This many more have come."""
-        self.have += octets
-
-    def wanted(self, size: int) -> int:
-        """How large a buffer it wants now."""
-        return min(size, GROWTH * self.have)
-
-    def grow(self, pool: BufferPool, size: int) -> None:
-        """Take a larger buffer, for a frame of ``size``."""
-        smaller, self.buffer = self.buffer, pool.borrow(size, self.wanted(size))
-        self.buffer.view[: self.have] = smaller.view
-        pool.give_back(smaller)
-
-    def turn(self, pool: BufferPool, target: Buffer) -> None:
-        """It has been turned into what stands in ``target``, and its own octets are not needed any more."""
-        pool.give_back(self.buffer)
-        self.buffer, self.is_turned = target, True
 
 
 class Intake(Outbox):
@@ -269,21 +223,21 @@ class Intake(Outbox):
         self._env.memory.charge(self, held, partial)
         self.held, self.partial = held, partial
 
-    def _begin_large(self, size: int) -> None:
-        """What is kept is the beginning of a frame of this size."""
+    def _begin_large(self, begun: memoryview, size: int) -> None:
+        """What has come last is the beginning of a frame of this size."""
         pressure = self._env.memory.under_pressure
-        self._large, self._kept = LargeFrame(self._env.pool, self._kept, size, under_pressure=pressure), b""
+        self._large = LargeFrame(self._env.pool, begun, size, self._transform.shift, under_pressure=pressure)
 
-    def _settle_large(self, result: Transformed, large: LargeFrame, target: Buffer) -> None:
+    def _settle_large(self, result: Transformed, large: LargeFrame) -> None:
         """What a large frame became is owed from now on."""
-        self._settle(result, large.buffer, 0, large.have)
+        self._settle(result, large.source, 0, large.size)
         self._owed = result.output if result.at else NOTHING  # an empty view would keep all that it is of
-        large.turn(self._env.pool, target)
+        large.settle()
         self._give_back_large()  # unless it is owed from there
 
     def _give_back_large(self) -> None:
         """Give back the buffer of a frame that was turned, once nothing is owed from it."""
         large = self._large
-        if large is not None and large.is_turned and self._owed.obj is not large.buffer.data:
-            self._env.pool.give_back(large.buffer)
+        if large is not None and large.is_turned and not large.holds(self._owed):
+            large.give_back(self._env.pool)
             self._large = None

@@ -12,7 +12,7 @@ from curveproxy.proxy.relay.peer import Capabilities
 from curveproxy.proxy.relay.transformed import Clock, Transform, Transformed
 from curveproxy.reasons import Invalid
 from curveproxy.wire import spec
-from curveproxy.wire.codec.framing import frame_size, plain_frame
+from curveproxy.wire.codec.framing import frame_size, growth, plain_frame
 from curveproxy.wire.codec.resync import diagnose, has_room, probe, resume
 from curveproxy.wire.codec.select import open_frames
 from curveproxy.wire.codec.state import BATCH_FRAMES_IN_PYTHON, Batch, Buffer, CodecState, Stop
@@ -31,6 +31,10 @@ class Opener(Transform):
     @property
     def for_engine(self) -> CodecState | None:
         return self._state
+
+    @property
+    def shift(self) -> int:
+        return growth(self._state.dialect)
 
     def frame_size(self, source: Buffer, start: int, end: int) -> int:
         return frame_size(source, start, end, Dialect.V3)

@@ -19,9 +19,9 @@ cut off what the other direction still delivers.
 import trio
 
 from curveproxy.proxy.net import sockets
-from curveproxy.proxy.net.buffers import TARGET_ROOM
 from curveproxy.proxy.relay.flow import SOURCE
-from curveproxy.proxy.relay.intake import SMALLEST_MESSAGE, Intake, LargeFrame
+from curveproxy.proxy.relay.intake import SMALLEST_MESSAGE, Intake
+from curveproxy.proxy.relay.large_frame import LargeFrame
 from curveproxy.proxy.relay.outbox import (
     ENDED,
     IN_THREAD,
@@ -189,8 +189,13 @@ class Pump(Intake):
             frames, judged, result, sent = frames + result.frames, judged + 1, None, 0
             if frames + judged * (transform.batch // JUDGED_MAX) >= transform.batch:
                 break
-        self._kept = bytes(source.view[start:end]) if start < end else b""
         self._has_whole = stop != _INCOMPLETE
+        size = transform.frame_size(source, start, end) if start < end and not self._has_whole else 0
+        if size > pool.read_size and written:
+            self._kept = b""
+            self._begin_large(source.view[start:end], size)
+        else:
+            self._kept = bytes(source.view[start:end]) if start < end else b""
         if not written:
             return ON_SINK
         # The end goes on with what is last, as another proxy sends it: who hears of it later may have asked again.
@@ -201,40 +206,35 @@ class Pump(Intake):
         if self._finishing and start == end and self._may_finish():
             self._finish_early()  # right behind what was written: on a Unix socket the end does not travel with it
             return YIELDED
-        if start < end and (size := transform.frame_size(source, start, end)) > pool.read_size:
-            self._begin_large(size)
         return YIELDED if full or self._source_gone or self._may_say_more else ON_SOURCE
 
     def _read_large(self, large: LargeFrame) -> Blocked:
         """Read what has come of a large frame, and of nothing behind it."""
-        pool, have = self._env.pool, large.have
-        size = self._transform.frame_size(large.buffer, 0, have)
-        if large.is_full and have < size:
-            if not (self._sink_gone or self._env.memory.may_exceed(self, 2 * (large.wanted(size) - have))):
+        if not (gap := large.gap):
+            if not (self._sink_gone or self._env.memory.may_exceed(self, large.wanted - large.have)):
                 return THROTTLED
-            large.grow(pool, size)
-        got = self._read(large.buffer.view[have:size])
+            large.grow(self._env.pool)
+            gap = large.gap
+        got = self._read(gap)
         if got is None:
             return ON_SOURCE
         if not got:
             return self._end_sink()
         large.add(got)
-        if large.have < size:
-            return YIELDED if large.is_full or self._source_gone else ON_SOURCE
-        if size > THREAD_SIZE:
+        if large.have < large.size:
+            return YIELDED if got == len(gap) or self._source_gone else ON_SOURCE
+        if large.size > THREAD_SIZE:
             return IN_THREAD
-        target = pool.borrow(size + TARGET_ROOM)
-        self._settle_large(self._transform.apply(large.buffer, 0, size, target), large, target)
+        self._settle_large(large.turn(self._transform), large)
         return self._exchange()
 
     async def _turn_large_in_thread(self) -> None:
         large = self._large
         if large is None:
             return  # the session was closed before it came to this
-        target = self._env.pool.borrow(large.have + TARGET_ROOM)
-        result = await trio.to_thread.run_sync(self._transform.apply, large.buffer, 0, large.have, target)
+        result = await trio.to_thread.run_sync(large.turn, self._transform)
         if self.has_ended:
             return  # the session was aborted meanwhile
         self._enter(YIELDED)
-        self._settle_large(result, large, target)
+        self._settle_large(result, large)
         self._go_on()

@@ -53,6 +53,10 @@ class RecordTransform(Transform):
         self._count, self._batch, self._seeks_boundary = count, state.batch, False
 
     @property
+    def shift(self) -> int:
+        raise NotImplementedError("no record is larger than the buffers")
+
+    @property
     def is_between_frames(self) -> bool:
         return not self._state.body_left
 

@@ -4,7 +4,7 @@ from curveproxy.proxy.net.buffers import TARGET_ROOM
 from curveproxy.proxy.relay.transformed import Clock, Transform, Transformed
 from curveproxy.reasons import Invalid
 from curveproxy.wire import spec
-from curveproxy.wire.codec.framing import frame_size
+from curveproxy.wire.codec.framing import frame_size, growth
 from curveproxy.wire.codec.select import seal_frames
 from curveproxy.wire.codec.state import Buffer, CodecState, Stop
 from curveproxy.wire.zmtp.frame import Dialect, read_header
@@ -19,6 +19,10 @@ class Sealer(Transform):
     @property
     def for_engine(self) -> CodecState | None:
         return self._state
+
+    @property
+    def shift(self) -> int:
+        return -growth(self._state.dialect)
 
     def frame_size(self, source: Buffer, start: int, end: int) -> int:
         return frame_size(source, start, end, self._state.dialect)

@@ -134,13 +134,21 @@ class Transform(ABC):
         """How many frames are turned at once, at most."""
         return self._state.batch
 
+    @property
+    @abstractmethod
+    def shift(self) -> int:
+        """Where a frame that is larger than the buffers has its other form: so many octets behind its own beginning."""
+
     @abstractmethod
     def frame_size(self, source: Buffer, start: int, end: int) -> int:
         """Octets of the frame at ``source[start:end]``, header and all; 0 while that is not known."""
 
     @abstractmethod
     def apply(self, source: Buffer, start: int, end: int, target: Buffer) -> Transformed:
-        """Turn frames of ``source[start:end]`` into the sink's: whole ones, but for records. It may run in a thread."""
+        """Turn frames of ``source[start:end]`` into the sink's: whole ones, but for records. It may run in a thread.
+
+        The target may be the same memory where ``source[start:end]`` is one large frame: see ``shift``.
+        """
 
     def judge(self, batch: Batch, frames: int, source: Buffer, end: int, target: Buffer) -> Transformed:  # noqa: ARG002
         """What ``apply`` returns, where so many frames have been turned from ``source[:end]`` already."""

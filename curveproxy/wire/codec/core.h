@@ -1,7 +1,8 @@
 /* The codec's two loops, without Python and without sockets: the same as python.py, which is the definition.
  *
  * They open and seal boxes straight from one buffer into the other. Nothing outside of source[start:end] is read.
- * Nothing is written but target[at:] and, when sealing, the last octet of each frame's header in the source.
+ * Nothing is written but target[at:] and, when sealing, the last octet of each frame's header in the source. Source and
+ * target may be one memory for one frame with long headers, if its data lies at the same place in both of its forms.
  *
  * This file, boxes.h and wire.h keep nothing and know of no module, so that each extension has its own copy of them.
  *

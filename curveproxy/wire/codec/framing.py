@@ -21,3 +21,15 @@ def plain_frame(flags: int, body: bytes, dialect: Dialect) -> bytes:
     size = len(body) + 1
     header = bytes([size]) if size < spec.V1_LONG else LONG_LAYOUT.pack(spec.V1_LONG, size)
     return header + bytes([flags]) + body
+
+
+def plain_header(size: int, dialect: Dialect) -> int:
+    """The size of the header before a body of ``size`` octets, as a plain peer of that dialect writes it."""
+    if dialect == Dialect.V1:
+        return spec.SHORT_HEADER if size <= spec.V1_SHORT_BODY_MAX else spec.V1_LONG_HEADER
+    return spec.SHORT_HEADER if size <= spec.SHORT_BODY_MAX else spec.LONG_HEADER
+
+
+def growth(dialect: Dialect) -> int:
+    """By how much a large frame grows when it is sealed: all of it before the data, which can stay where it lies."""
+    return spec.LONG_HEADER + spec.MESSAGE_OVERHEAD - plain_header(spec.FRAME_MAX, dialect)

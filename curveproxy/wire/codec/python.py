@@ -3,8 +3,9 @@
 Here are those for MESSAGEs; ``records.py`` has others, and ``curve/handshake.py`` those of the handshake.
 
 A box is opened straight into the target, so that the flags in it fall on the last octet of the plain frame's header,
-which is then written over them. Sealing does the same the other way round. So nothing is copied. The loops read headers
-themselves: ``read_header`` would cost a tenth of what a frame does.
+which is then written over them. Sealing does the same the other way round. So nothing is copied, and one frame with
+long headers may have its other form where it lies (``framing.growth``). The loops read headers themselves:
+``read_header`` would cost a tenth of what a frame does.
 
 # MESSAGE, 33 + n octets: name[8] nonce[8] Box [flags[1] + data[n]]
 """

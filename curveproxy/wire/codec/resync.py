@@ -16,7 +16,7 @@ not be followed.
 from attrs import field, frozen
 
 from curveproxy.wire import spec
-from curveproxy.wire.codec.framing import frame_size
+from curveproxy.wire.codec.framing import frame_size, plain_header
 from curveproxy.wire.codec.state import Batch, Buffer, CodecState, Stop
 from curveproxy.wire.errors import Fault
 from curveproxy.wire.zmtp.frame import Dialect
@@ -59,18 +59,20 @@ class Defect:
 def probe(state: CodecState, batch: Batch, source: Buffer, end: int, target: Buffer) -> Probed | None:
     """Open the frame at which a batch stopped, where its contents decide what is wrong and all of it has come.
 
-    It is opened behind the batch in the target, which must have room for it (``has_room``). A large frame takes long,
-    so this is called in the thread in which the batch was opened.
+    It is opened behind the batch in the target, which must have room for it (``has_room``), and where its batch would
+    have opened it: that may be where it lies. A large frame takes long, so this is called in the thread in which the
+    batch was opened.
     """
     if batch.stop == Stop.COMMAND:
         return Probed(state.nonce, spec.INNER_COMMAND, _command(target, *state.command))
     if not (size := _size_to_open(state, batch, source, end)):
         return None
-    nonce, octets = state.open_one(source, batch.start, batch.start + size, target, batch.at)
+    at = batch.at + plain_header(_data_size(size), state.dialect) - 1
+    nonce, octets = state.open_one(source, batch.start, batch.start + size, target, at)
     if not octets:
         return Probed(nonce, None)
-    flags = target.data[batch.at]
-    return Probed(nonce, flags, _command(target, batch.at + 1, octets - 1) if flags & spec.INNER_COMMAND else None)
+    flags = target.data[at]
+    return Probed(nonce, flags, _command(target, at + 1, octets - 1) if flags & spec.INNER_COMMAND else None)
 
 
 def has_room(state: CodecState, batch: Batch, source: Buffer, end: int, target: Buffer) -> bool:

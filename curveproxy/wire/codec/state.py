@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from enum import IntEnum
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from attrs import define, field
 
@@ -48,6 +48,16 @@ class Buffer:
 
     def __len__(self) -> int:
         return len(self.data)
+
+    def behind(self, begin: int) -> "Buffer":
+        """The same memory from ``begin`` on."""
+        if not begin:
+            return self
+        window = Buffer.__new__(Buffer)
+        window.view = self.view[begin:]  # keeps the memory, and where it is
+        window.data = cast("bytearray", window.view)  # of which nobody asks for more than its octets
+        window.pointer = self.pointer + begin
+        return window
 
 
 @define(eq=False, weakref_slot=False)

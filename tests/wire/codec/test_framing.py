@@ -5,7 +5,7 @@ from types import ModuleType
 import pytest
 from support.twins import direction, filled, message, plain
 
-from curveproxy.wire.codec.framing import frame_size, plain_frame
+from curveproxy.wire.codec.framing import frame_size, growth, plain_frame, plain_header
 from curveproxy.wire.codec.state import Buffer, Stop
 from curveproxy.wire.zmtp.frame import Dialect
 
@@ -28,6 +28,19 @@ def test_a_frames_size_is_known_from_its_header(size: int, dialect: Dialect) -> 
     assert frame_size(buffer, 2, 12, dialect) == len(octets) - 2
     assert frame_size(buffer, 2, 10, dialect) == (len(octets) - 2 if is_short else 0)
     assert frame_size(buffer, 2, 3, dialect) == 0
+
+
+@by_dialect
+@pytest.mark.parametrize("size", SIZES)
+def test_the_size_of_a_header_is_known_before_it_is_written(size: int, dialect: Dialect) -> None:
+    assert plain_header(size, dialect) == len(plain([(bytes(size), False)], dialect)) - size
+
+
+@by_dialect
+def test_a_large_frame_grows_by_as_much_whatever_its_size(dialect: Dialect) -> None:
+    for size in (256, 70000):
+        body = bytes(size)
+        assert growth(dialect) == len(message(1, 0, body)) - len(plain([(body, False)], dialect))
 
 
 def test_one_box_a_frame_is_what_a_twin_does(twin: ModuleType) -> None:

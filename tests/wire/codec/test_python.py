@@ -5,7 +5,7 @@ from types import ModuleType
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.twins import LIMIT, direction, filled, message, plain
+from support.twins import LIMIT, called, called_in_place, direction, filled, members_of, message, plain
 
 from curveproxy.wire.codec.state import Batch, Buffer, CodecState, Stop
 from curveproxy.wire.zmtp.frame import Dialect
@@ -66,6 +66,30 @@ def test_cuts_change_nothing(
     assert state.nonce == len(given_parts)
     assert messages == sum(not more for _, more in given_parts)
     assert count == sum(len(body) for body, _ in given_parts)
+
+
+large_parts = st.tuples(st.binary(min_size=256, max_size=3000).map(lambda part: part * 23), st.booleans())
+
+
+@given(large_parts, st.sampled_from(Dialect))
+def test_a_large_frame_is_turned_where_it_lies(twin: ModuleType, part: tuple[bytes, bool], dialect: Dialect) -> None:
+    octets, (body, more) = plain([part], dialect), part
+    boxed = message(1, int(more), body)
+    for name, source, other in (("open_frames", boxed, octets), ("seal_frames", octets, boxed)):
+        state, apart = direction(twin, dialect), direction(twin, dialect)
+        turned, batch, _ = called_in_place(twin, name, state, source)
+        assert turned == other
+        assert batch == called(twin, name, apart, source)[1]
+        assert members_of(state) == members_of(apart)
+
+
+@pytest.mark.parametrize("dialect", list(Dialect), ids=lambda dialect: dialect.name)
+@pytest.mark.parametrize("damaged", [30, 100, -1])
+def test_where_it_lies_nothing_is_opened_that_is_damaged(twin: ModuleType, dialect: Dialect, damaged: int) -> None:
+    octets = bytearray(message(1, 0, b"x" * 1000))
+    octets[damaged] ^= 1
+    turned, batch, behind = called_in_place(twin, "open_frames", direction(twin, dialect), bytes(octets))
+    assert (turned, batch.start, batch.stop, behind) == (b"", 0, Stop.BOX, bytes(octets))
 
 
 @pytest.mark.parametrize("name", ["open_frames", "seal_frames"])

@@ -130,3 +130,17 @@ def test_a_buffer_knows_where_its_memory_is() -> None:
         assert buffer.data == bytes(3) + b"ab" + bytes(5)
         assert bytes(sodium.address("unsigned char[]", buffer.data)) == bytes(buffer.data)
     assert memory[3:5] == b"ab"
+
+
+def test_a_part_of_a_buffer_is_the_same_memory_and_keeps_it() -> None:
+    whole = Buffer(10)
+    assert whole.behind(0) is whole
+    part = whole.behind(3)
+    part.data[1] = 7
+    assert (len(part), whole.data[4]) == (7, 7)
+    assert part.view.obj is whole.data
+    assert part.pointer == whole.pointer + 3
+    del whole
+    assert bytes(sodium.address("unsigned char[]", part.view)) == bytes(part.data) == b"\0\7" + bytes(5)
+    with pytest.raises(BufferError):
+        part.view.obj.append(0)  # it would lie elsewhere then
