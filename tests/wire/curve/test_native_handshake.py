@@ -1,5 +1,8 @@
-"""The handshake's turns in C: they do what those in Python do, and leak nothing."""
+"""The handshake's turns in C: they do what those in Python do, leak nothing, and leave no secret on the stack."""
 
+import ctypes
+import os
+import threading
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -23,7 +26,7 @@ HELLO = curve.hello(TRANSIENT, SERVER.public)
 COOKIE = curve.cookie(TRANSIENT.public, SERVER_TRANSIENT.secret, KEY)
 VOUCH = curve.vouch(CLIENT, TRANSIENT.public, SERVER.public, SERVER_TRANSIENT.public)
 Changes = list[tuple[int, int]]  # where, and which bits
-FIRST, CHANCE = curve.short(1), bytes(range(32))
+FIRST, CHANCE = curve.short(1), bytes(range(100, 132))
 
 
 def initiate(said: bytes, *, cookie: bytes = COOKIE, vouch: bytes = VOUCH, nonce: bytes = curve.short(2)) -> bytes:
@@ -47,6 +50,8 @@ def made_of(turn: Callable[..., Any], *arguments: Any) -> tuple[Any, ...]:
         found: tuple[Any, ...] = turn(*arguments)
     except PeerError as error:
         return error.fault, error.detail, error.args
+    except ValueError:
+        return (ValueError,)
     return *found, *map(type, found)
 
 
@@ -150,3 +155,61 @@ def calls(native: ModuleType) -> list[Callable[[], Any]]:
 
 def test_nothing_is_kept_of_a_call_that_works_or_fails(native: ModuleType) -> None:
     check_nothing_is_kept(calls(native), 20)
+
+
+def deep(levels: int, turn: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The same as ``made_of``, so far down the stack that nothing writes over what is left there."""
+    return next(map(deep, [levels - 1], [turn], [arguments])) if levels else made_of(turn, *arguments)
+
+
+def left_on_the_stack(turn: Callable[..., Any], *arguments: Any) -> tuple[tuple[Any, ...], bytes]:
+    """What a turn makes of it, and the whole stack of its thread behind that."""
+    libc, found = ctypes.CDLL(None), []
+
+    def body() -> None:
+        attributes, begin, size = ctypes.create_string_buffer(64), ctypes.c_void_p(), ctypes.c_size_t()
+        libc.pthread_self.restype = ctypes.c_void_p
+        libc.pthread_getattr_np(ctypes.c_void_p(libc.pthread_self()), attributes)
+        libc.pthread_attr_getstack(attributes, ctypes.byref(begin), ctypes.byref(size))
+        made = deep(10, turn, arguments)
+        found.append((made, ctypes.string_at(begin.value or 0, size.value)))
+
+    before = threading.stack_size(512 * 1024)
+    try:
+        thread = threading.Thread(target=body)
+        thread.start()
+        thread.join()
+    finally:
+        threading.stack_size(before)
+    return found[0]
+
+
+@pytest.mark.skipif("PYTHONMALLOC" in os.environ, reason="the sanitizers' stack is another")
+def test_no_secret_is_left_on_the_stack(native: ModuleType) -> None:
+    good = SERVER, OTHER_SERVER
+    secrets = [SERVER.secret, OTHER_SERVER.secret, SERVER_TRANSIENT.secret, KEY, ROTATING]
+    secrets += [curve.shared_key(TRANSIENT.public, pair.secret) for pair in good]
+    secrets += [curve.shared_key(keys.public, SERVER_TRANSIENT.secret) for keys in (TRANSIENT, CLIENT)]
+    parts = [secret[at : at + 8] for secret in secrets for at in range(0, 32, 8)]
+
+    def check(turn: Callable[..., Any], *arguments: Any) -> tuple[tuple[Any, ...], bytes]:
+        made, octets = left_on_the_stack(turn, *arguments)
+        assert not [part for part in parts if part in octets]
+        return made, octets
+
+    for pair, plaintext in ((SERVER, curve.NO_BOX), (OTHER_SERVER, curve.NO_BOX), (SERVER, b"x" * 64)):
+        body = curve.hello(TRANSIENT, pair.public, plaintext=plaintext)
+        for changes in ([], [(120, 1)]):
+            hello = spoiled(body, changes), good, ROTATING, BINDING, PAIR, CHANCE
+            made, octets = check(native.answer_hello_untrusted, *hello)
+            if isinstance(made[0], KeyPair):
+                assert made[2][2:] in octets, "WELCOME, which is no secret, would be there: so the others would be, too"
+    check(native.answer_hello_untrusted, HELLO, good, ROTATING, BINDING, PAIR, b"short")
+    for octets, server in (
+        (initiate(metadata(PROPERTIES)), SERVER),
+        (initiate(b""), OTHER_SERVER),
+        (initiate(b"", nonce=curve.short(3)), SERVER),
+        (spoiled(initiate(b""), [(-1, 1)]), SERVER),
+        (spoiled(initiate(b""), [(9, 1)]), SERVER),
+    ):
+        check(native.open_initiate_untrusted, octets, server.public, (bytes(32), ROTATING), BINDING, FIRST)
