@@ -2,9 +2,7 @@
 
 import socket
 from collections.abc import Mapping
-from typing import Protocol
-
-from attrs import frozen
+from typing import NamedTuple, Protocol
 
 from curveproxy.policy.access.terms import Bearer, Grant
 from curveproxy.policy.metadata import CERTIFICATE
@@ -13,8 +11,7 @@ from curveproxy.reasons import Outcome
 from curveproxy.wire.zmtp.metadata import find
 
 
-@frozen
-class Applicant:
+class Applicant(NamedTuple):
     """A client whose handshake is complete but for our last word, and who asks to be let in.
 
     address: for the log; accepted_at: on trio's clock.

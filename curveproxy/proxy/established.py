@@ -2,16 +2,14 @@
 
 import socket
 from collections.abc import Mapping
-
-from attrs import frozen
+from typing import NamedTuple
 
 from curveproxy.wire.codec.suites import MESSAGE, Suite
 from curveproxy.wire.security import Records, Security, Version
 from curveproxy.wire.zmtp.metadata import find
 
 
-@frozen
-class Established:
+class Established(NamedTuple):
     """One side of a session that is to begin. Its socket is registered with the sessions' reactor.
 
     metadata: from its handshake, with Socket-Type where that is known.

@@ -190,7 +190,7 @@ async def test_a_certificate_s_terms_hold() -> None:
 async def test_who_has_no_records_is_refused_where_they_are_required(mode: RecordsMode, is_refused: bool) -> None:
     async with at_work(clients=AccessList({CLIENT: "alice"}), messages=MessageLimits(records=mode)) as case:
         assert case.objects(applicant(key=CLIENT)) == (Outcome.RECORDS if is_refused else None)
-        assert case.objects(evolve(applicant(key=CLIENT), has_records=True)) is None
+        assert case.objects(applicant(key=CLIENT)._replace(has_records=True)) is None
         assert case.objects(applicant(key=OTHER_CLIENT)) == Outcome.CLIENT_UNKNOWN
 
 
@@ -277,7 +277,7 @@ EGRESS = EgressSettings(
 
 def local(identity: bytes = b"", *, user: str = "uid 1000", more: Mapping[str, bytes] | None = None) -> Applicant:
     """A client of an egress, which has no key."""
-    return evolve(applicant(identity, more=more), key=b"", server_key=b"", user=user)
+    return applicant(identity, more=more)._replace(key=b"", server_key=b"", user=user)
 
 
 async def test_clients_of_an_egress_are_named_by_their_user_or_address() -> None:

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 from typing import Any, Self, cast
 
 import trio
-from attrs import define, evolve, field
+from attrs import define, field
 
 from curveproxy.policy.access.terms import NO_TERMS, Grant, KeyTerms
 from curveproxy.policy.limits import MessageLimits
@@ -173,7 +173,7 @@ class Relay:
             Established(sock, {"Socket-Type": kind}, version, security)
             for sock, kind, version, security in zip((near, far), kinds, versions, sides, strict=True)
         )
-        downstream = evolve(downstream, skip=skip)
+        downstream = downstream._replace(skip=skip)
         client = AdmittedClient("a", "b", bytes(32), bytes(32), b"", 1, grant=Grant(terms=terms))
         self.session = Session(client, downstream, upstream, settings, env, self)
         self.near: Peer = self.session._downstream

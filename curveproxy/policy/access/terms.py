@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from math import inf
+from typing import NamedTuple
 
 from attrs import evolve, field, frozen
 
@@ -34,8 +35,7 @@ class KeyTerms:
 NO_TERMS = KeyTerms()
 
 
-@frozen
-class Bearer:
+class Bearer(NamedTuple):
     """Who asks to come in, or presents a certificate.
 
     key: the one that it has proved, 32 octets; service: which it has come to; socket_type: None when it said none.

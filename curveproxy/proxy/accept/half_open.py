@@ -6,7 +6,7 @@ the whole unit has come.
 
 import socket
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from attrs import frozen
 
@@ -178,8 +178,7 @@ class HalfOpen(Deadline):
         self._owner.failed(self, error)
 
 
-@frozen
-class Authenticated:
+class Authenticated(NamedTuple):
     """A handshake that is complete but for its last frame, which is sent when the service has been reached.
 
     ready: makes that frame from metadata, and tells what the messages behind it are like.

@@ -45,7 +45,7 @@ class DialAttempt:
     is_connecting: nothing could be sent yet.
     """
 
-    __slots__ = ("_initiator", "_new_socket", "_octets", "_owner", "_reactor", "is_connecting", "socket")
+    __slots__ = ("_initiator", "_mark", "_new_socket", "_octets", "_owner", "_reactor", "is_connecting", "socket")
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class DialAttempt:
     ) -> None:
         self._initiator, self._reactor, self._new_socket, self._owner = initiator, reactor, new_socket, owner
         self.socket: socket.socket | None = None
-        self.is_connecting, self._octets = True, 0
+        self.is_connecting, self._octets, self._mark = True, 0, 1
 
     def begin(self, address: Address) -> None:
         """Connect. Raises OSError; EAGAIN where the backlog of a Unix socket is full."""
@@ -105,7 +105,12 @@ class DialAttempt:
         sock.send(greeting)  # a fresh socket takes it whole
         self.is_connecting = False
         if len(greeting) > spec.GREETING_SIZE:  # with READY behind it, which is all that we shall say
-            sockets.set_mark(sock, LEAST_ANSWER)
+            self._set_mark(sock, LEAST_ANSWER)
+
+    def _set_mark(self, sock: socket.socket, mark: int) -> None:
+        if mark != self._mark:
+            sockets.set_mark(sock, mark)
+            self._mark = mark
 
     def _advance(self, sock: socket.socket) -> Negotiated:
         """Go through the handshake. Raises BlockingIOError while there is more to come, and AttemptError."""
@@ -118,7 +123,7 @@ class DialAttempt:
             if answer := initiator.receive_untrusted(octets):
                 with suppress(BrokenPipeError, ConnectionResetError):  # what it said before it closed tells more
                     sock.send(answer)
-            sockets.set_mark(sock, 1)
+            self._set_mark(sock, 1)
             if not initiator.done and self._octets > spec.BACKEND_HANDSHAKE_MAX:
                 raise PeerError(Fault.READY, "too long")
         return initiator.negotiated

@@ -64,8 +64,8 @@ class IdentityTable:
 
     def is_of_another(self, identity: bytes, key: bytes) -> bool:
         """Whether a client with another key has an identity."""
-        holders = self._sessions.get(identity), self._pending.get(identity)
-        return any(holder is not None and holder.who.key != key for holder in holders)
+        session, pending = self._sessions.get(identity), self._pending.get(identity)
+        return (session is not None and session.who.key != key) or (pending is not None and pending.who.key != key)
 
     def expect(self, pending: Pending) -> bool:
         """Replace whoever has the identity of a client that is pending now; whether it must ``claim`` that first."""

@@ -13,6 +13,7 @@ wait for.
 """
 
 from collections.abc import Mapping
+from functools import cache
 
 from curveproxy.wire import spec
 from curveproxy.wire.errors import Fault
@@ -113,7 +114,13 @@ def minor_of(mechanism: bytes) -> int:
 
 def ready_span_untrusted(seen: spec.Octets, most: int) -> Span:
     """Judge as much of READY as has come. most: how large its body may be. Raises PeerError: command, metadata."""
-    return read_command_untrusted(seen, Due(spec.READY_NAME, READY_LEAST, most, Fault.METADATA, Fault.METADATA))
+    return read_command_untrusted(seen, _ready_due(most))
+
+
+@cache
+def _ready_due(most: int) -> Due:
+    """READY with this bound. Operators configure few of them, and each look at a client's octets needs one."""
+    return Due(spec.READY_NAME, READY_LEAST, most, Fault.METADATA, Fault.METADATA)
 
 
 def read_ready_untrusted(body: bytes, minor: int) -> Negotiated:

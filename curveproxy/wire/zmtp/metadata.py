@@ -52,27 +52,29 @@ def read_untrusted(octets: bytes) -> dict[str, bytes]:
     a check of one would let the other pass.
     """
     properties: dict[str, bytes] = {}
-    seen = set()
-    at, end = 0, len(octets)
+    count, at, end = 0, 0, len(octets)
     while at < end:
         name_at = at + _NAME_SIZE.size
         size_at = name_at + octets[at]
         value_at = size_at + _VALUE_SIZE.size
         if value_at > end:
             raise PeerError(Fault.METADATA, "metadata is cut short")
-        name = octets[name_at:size_at]
         [size] = _VALUE_SIZE.unpack_from(octets, size_at)
         at = value_at + size
         if at > end:
             raise PeerError(Fault.METADATA, "metadata is cut short")
-        if not name or not _NAME.issuperset(name):
-            raise PeerError(Fault.METADATA, "a property's name is outside the grammar")
-        text = name.decode("ascii")
-        if text.lower() in seen:
-            raise PeerError(Fault.METADATA, "a property comes twice")
-        seen.add(text.lower())
-        properties[text] = octets[value_at:at]
+        properties[_read_name_untrusted(octets[name_at:size_at])] = octets[value_at:at]
+        count += 1
+    if len(set(map(str.lower, properties))) < count:
+        raise PeerError(Fault.METADATA, "a property comes twice")
     return properties
+
+
+@lru_cache(_NAMES_KNOWN)
+def _read_name_untrusted(octets: bytes) -> str:
+    if not octets or not _NAME.issuperset(octets):
+        raise PeerError(Fault.METADATA, "a property's name is outside the grammar")
+    return octets.decode("ascii")
 
 
 def find(properties: Mapping[str, bytes], name: str) -> bytes | None:

@@ -232,7 +232,7 @@ def test_what_lies_among_the_keys_comes_before_what_is_presented() -> None:
     assert serial(beside_the_keys(old).admit(DESK, there, NOW).grant) == "b" * 16
     assert beside_the_keys(old).admit(DESK, None, NOW).result == Flaws.EXPIRED
     assert beside_the_keys(old).admit(DESK, b"x", NOW).result == Flaws.MALFORMED
-    assert beside_the_keys(old).admit(evolve(DESK, key=OTHER_KEY), None, NOW).outcome == Outcome.CLIENT_UNKNOWN
+    assert beside_the_keys(old).admit(DESK._replace(key=OTHER_KEY), None, NOW).outcome == Outcome.CLIENT_UNKNOWN
 
 
 def test_of_several_the_one_that_is_good_for_longest() -> None:
@@ -260,7 +260,7 @@ def test_without_an_authority_no_certificate_is_looked_at() -> None:
 
 def test_the_identity_of_a_listed_key_is_nobody_s_whose_certificate_names_none() -> None:
     clients = AccessList({OTHER_KEY: "bob"}, terms={OTHER_KEY: KeyTerms(b"bob")}, trust=TRUST)
-    found = clients.admit(evolve(DESK, identity=b"bob"), certificate(), NOW)
+    found = clients.admit(DESK._replace(identity=b"bob"), certificate(), NOW)
     assert (found.grant, found.outcome) == (None, Outcome.METADATA)
     assert found.result == "valid", "the certificate is good"
 
@@ -268,7 +268,7 @@ def test_the_identity_of_a_listed_key_is_nobody_s_whose_certificate_names_none()
 def test_a_bound_identity_and_bound_socket_types_hold() -> None:
     text = certificate(identity="desk-7", socket_types="DEALER")
     assert granted(text).identity(b"") == b"desk-7"
-    for bearer in (evolve(DESK, identity=b"desk-8"), evolve(DESK, socket_type=b"SUB")):
+    for bearer in (DESK._replace(identity=b"desk-8"), DESK._replace(socket_type=b"SUB")):
         found = CERTIFIED.admit(bearer, text, NOW)
         assert (found.grant, found.result) == (None, Flaws.SERVICE)
 
@@ -486,7 +486,7 @@ def test_whoever_is_not_concerned_is_judged_as_before(data: st.DataObject) -> No
     then, now = some(), some()
     changed = now.changed_keys(then)
     for key in {ALICE, KEY} - (changed or set()) if changed is not None else ():
-        bearer = evolve(DESK, key=key, identity=data.draw(st.sampled_from([b"", b"a"])))
+        bearer = DESK._replace(key=key, identity=data.draw(st.sampled_from([b"", b"a"])))
         found = then.admit(bearer, certificate(), NOW).grant
         assert now.admit(bearer, certificate(), NOW).grant == found
         if found is not None:
@@ -499,7 +499,7 @@ def test_all_certificates_among_the_keys_are_remembered_however_many_there_are()
     clients = AccessList(certified={KEY: texts[:2], ALICE: texts[2:3]}, trust=TRUST, verified=verified)
     clients.make_room()
     for text in texts:
-        clients.admit(evolve(DESK, key=OTHER_KEY), text, NOW)
+        clients.admit(DESK._replace(key=OTHER_KEY), text, NOW)
         AccessList(trust=TRUST, verified=verified).admit(DESK, text, NOW)
     assert len(verified) == 5
     evolve(clients, certified={}).make_room()

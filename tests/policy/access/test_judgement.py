@@ -112,7 +112,7 @@ def test_the_cheaper_check_comes_first() -> None:
         elif mend in ("authority", "bounds"):
             listed = [narrow if mend == "authority" else AUTHORITY]
         elif mend in ("key", "bearer"):
-            bearer = evolve(bearer, key=KEY) if mend == "key" else DESK
+            bearer = bearer._replace(key=KEY) if mend == "key" else DESK
         elif mend == "dates":
             now = NOW
         elif mend == "revoked":
@@ -188,7 +188,7 @@ def test_only_good_ones_are_remembered() -> None:
     verified = VerifiedTexts()
     for text in (FORGED, certificate(seed=OTHER_SEED), certificate(services="x"), certificate(SERVER), b"x"):
         assert judged(text, verified=verified).flaw is not None
-    assert judged(certificate(), bearer=evolve(DESK, key=OTHER_KEY), verified=verified).flaw == Flaws.OTHER_KEY
+    assert judged(certificate(), bearer=DESK._replace(key=OTHER_KEY), verified=verified).flaw == Flaws.OTHER_KEY
     assert judged(certificate(), now=UNTIL_SECONDS + 100, verified=verified).flaw == Flaws.EXPIRED
     assert len(verified) == 0
     assert [judged(certificate(), verified=verified).cached for _ in range(3)] == [False, True, True]
@@ -198,8 +198,8 @@ def test_only_good_ones_are_remembered() -> None:
 def test_what_is_remembered_is_judged_as_if_it_were_new() -> None:
     verified = VerifiedTexts()
     assert judged(certificate(FULL), verified=verified).flaw is None
-    assert judged(certificate(FULL), bearer=evolve(DESK, key=OTHER_KEY), verified=verified).flaw == Flaws.OTHER_KEY
-    assert judged(certificate(FULL), bearer=evolve(DESK, service="x"), verified=verified).flaw == Flaws.SERVICE
+    assert judged(certificate(FULL), bearer=DESK._replace(key=OTHER_KEY), verified=verified).flaw == Flaws.OTHER_KEY
+    assert judged(certificate(FULL), bearer=DESK._replace(service="x"), verified=verified).flaw == Flaws.SERVICE
     assert judged(certificate(FULL), trust=Trust(), verified=verified).flaw == Flaws.AUTHORITY
     narrow = evolve(TRUST, authorities=[evolve(AUTHORITY, names=["lamp-*"])])
     assert judged(certificate(FULL), trust=narrow, verified=verified).flaw == Flaws.BOUNDS
