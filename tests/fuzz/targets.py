@@ -56,6 +56,7 @@ def all_targets() -> dict[str, Target]:
         record_session,
         records,
         traffic,
+        turns,
     )
 
     return dict(_TABLE)

@@ -7,11 +7,12 @@ import socket
 import struct
 from contextlib import suppress
 from math import inf
+from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
-from support import curve, zmtp
+from support import curve, sanitizers, zmtp
 from support.ends import ends
 from support.relaying import FIRST_NONCE, KEY, LIMIT, Allowance, LargePool, sealed
 from support.serving import QUEUES, Served
@@ -430,3 +431,17 @@ class TestEngine:
         del queue
         source.append(0)
         target.append(0)
+
+
+@pytest.mark.compiler
+def test_it_compiles_without_a_warning(tmp_path: Path) -> None:
+    sanitizers.compiled("_engine", tmp_path)
+
+
+@pytest.mark.compiler
+def test_sanitizers_find_nothing_in_it(tmp_path: Path) -> None:
+    """These tests, those of the pumps, and the fuzzer's inputs, once more, with the extension compiled for them."""
+    names = ("test_engine", "test_flow", "test_pump_pair", "test_session")
+    tests = ["tests/proxy/net/test_ready.py", *(f"tests/proxy/relay/{name}.py" for name in names)]
+    tests += ["tests/fuzz/test_fuzz.py", "-k", "not fuzz or turns"]
+    sanitizers.check(tmp_path, *tests, "-m", "not deep and not compiler")

@@ -2,9 +2,7 @@
 
 import ctypes
 import os
-import subprocess
 import sys
-import sysconfig
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -13,7 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.process import ROOT
+from support import sanitizers
 from support.twins import (
     FROM_CLIENT,
     IN_C,
@@ -32,20 +30,6 @@ from curveproxy.wire import sodium
 from curveproxy.wire.codec import python as codec_python
 from curveproxy.wire.codec.state import Buffer, CodecState, Stop
 from curveproxy.wire.zmtp.frame import Dialect
-
-SOURCES = [
-    str(ROOT / "curveproxy" / "wire" / f"{name}.c")
-    for name in ("codec/_codec", "codec/_frames", "codec/_records", "curve/_handshake")
-]
-STRICT = ["-std=c11", "-Wall", "-Wextra", "-Werror", "-fPIC", "-shared", f"-I{sysconfig.get_path('include')}"]
-SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g", "-O1"]
-
-
-def compiled(directory: Path, *flags: str) -> Path:
-    """The extension, compiled here."""
-    target = directory / "_codec.abi3.so"
-    subprocess.run(["gcc", *STRICT, *flags, *SOURCES, "-o", str(target)], check=True)
-    return target
 
 
 @pytest.fixture(params=IN_C, scope="module")
@@ -245,43 +229,13 @@ def subkey(prefix: bytes) -> bytes:
 
 @pytest.mark.compiler
 def test_it_compiles_without_a_warning(tmp_path: Path) -> None:
-    compiled(tmp_path)
+    sanitizers.compiled("_codec", tmp_path)
 
 
 @pytest.mark.compiler
 def test_sanitizers_find_nothing_in_it(tmp_path: Path) -> None:
     """The tests of codec and handshake and the fuzzers' inputs, once more, with the extension compiled for them."""
-    extension = compiled(tmp_path, *SANITIZERS)
-    runtime = [
-        subprocess.check_output(["gcc", f"-print-file-name={name}.so"], text=True).strip()
-        for name in ("libasan", "libubsan")
-    ]
-    code = (
-        "import importlib.util, sys, pytest\n"
-        f"spec = importlib.util.spec_from_file_location('curveproxy.wire.codec._codec', {str(extension)!r})\n"
-        "module = importlib.util.module_from_spec(spec); spec.loader.exec_module(module)\n"
-        "import curveproxy.wire.codec\n"
-        "sys.modules['curveproxy.wire.codec._codec'] = curveproxy.wire.codec._codec = module\n"
-        "run = ['-q', '-n', '0', '-p', 'no:cacheprovider', 'tests/wire/codec', 'tests/fuzz/test_fuzz.py']\n"
-        "turns = ['test_handshake', 'test_native_handshake', 'test_vectors']\n"
-        "run += [f'tests/wire/curve/{name}.py' for name in turns]\n"
-        "which = 'codec or opening or sealing or curve or hello or initiate'\n"
-        "code = pytest.main([*run, '-k', f'not test_select and ({which})'])\n"
-        "from curveproxy.wire.codec import native, select\n"
-        "assert select.CodecState is native.CodecState is module.CodecState, 'the tests ran on another module'\n"
-        "sys.exit(code)\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=ROOT,
-        env={
-            "PATH": "/usr/bin:/bin",
-            "LD_PRELOAD": " ".join(runtime),
-            "ASAN_OPTIONS": "detect_leaks=0",
-            "PYTHONMALLOC": "malloc",
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    handshake = [f"tests/wire/curve/{name}.py" for name in ("test_handshake", "test_native_handshake", "test_vectors")]
+    which = "codec or opening or sealing or curve or hello or initiate"
+    tests = ["tests/wire/codec", "tests/fuzz/test_fuzz.py", *handshake]
+    sanitizers.check(tmp_path, *tests, "-k", f"not test_select and ({which})")
