@@ -10,6 +10,7 @@ from unittest.mock import patch
 
 import trio
 from support import zmtp
+from support.clock import Clock
 from support.ends import End, ends
 from support.relaying import Allowance, LargePool, Relay
 from support.serving import QUEUES, Served
@@ -55,8 +56,8 @@ class Said:
 class Alike:
     """Sessions that are told the same."""
 
-    def __init__(self, material: Material, relays: list[Served], boxed: str, dialect: Dialect) -> None:
-        self.material, self.relays, self.dialect = material, relays, dialect
+    def __init__(self, material: Material, relays: list[Served], boxed: str, dialect: Dialect, clock: Clock) -> None:
+        self.material, self.relays, self.dialect, self.clock = material, relays, dialect, clock
         self.sides = [[Said(end, end.socket) for end in ends(relay, boxed, dialect)] for relay in relays]
         self.plain = 1 if boxed == "downstream" else 0
         self.quotas = [Allowance(0) for _ in relays]
@@ -128,6 +129,7 @@ class Alike:
 
     def go_on(self) -> None:
         """Let all be done that can be done, and compare."""
+        self.clock.now += 1.0
         for relay in self.relays:
             relay.go_on()
         found = [self.state(*both) for both in zip(self.relays, self.sides, strict=True)]
@@ -169,18 +171,19 @@ def turns(material: Material) -> None:
     boxed, version = material.pick(["downstream", "upstream"]), material.pick(VERSIONS)
     pool, policy = material.pick([LargePool, Tight]), material.pick(["disconnect", "drop"])
     versions = (V31, version) if boxed == "downstream" else (version, V31)
-    is_narrow, kinds = material.flag(), material.pick([(b"DEALER", b"ROUTER"), (b"REQ", b"REP")])
+    is_wide, kinds = material.flag(), material.pick([(b"DEALER", b"ROUTER"), (b"REQ", b"REP")])
+    clock = Clock()
     options: dict[str, Any] = {"max_message_bytes": LIMIT, "on_invalid": policy, "kinds": kinds}
-    with patch.object(trio, "current_time", lambda: 0.0), patch.object(Relay, "suite", 0), ExitStack() as stack:
+    with patch.object(trio, "current_time", lambda: clock.now), patch.object(Relay, "suite", 0), ExitStack() as stack:
         relays = []
         for ahead in (False, any(QUEUES.values())):
             with patch.object(Served, "ahead", ahead):
                 relays.append(Served(pool=pool, boxed=boxed, versions=versions, **options))
             stack.enter_context(relays[-1])
             for peer in (relays[-1].near, relays[-1].far):
-                if is_narrow:
+                if not is_wide:
                     peer.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, ROOM)
-        alike = Alike(material, relays, boxed, version.dialect)
+        alike = Alike(material, relays, boxed, version.dialect, clock)
         for _ in range(material.number(20)):
             material.pick([alike.say, alike.say, alike.say, alike.hear, alike.hear, alike.ask, alike.close])()
         alike.end()

@@ -211,6 +211,32 @@ class TestContract:
             assert above.messages() == [[body] for body in bodies]
             assert relay.memory.held == 0
 
+    def test_what_fills_the_buffer_to_its_last_octet_is_not_all_that_has_come(self, boxed: str) -> None:
+        with Served(boxed=boxed, on_invalid="disconnect") as relay:
+            below, above = ends(relay, boxed)
+            below.send_messages([[b"first"]])
+            body = bytes(93 if boxed == "downstream" else 126)
+            frames = [below.frame(body) for _ in range(9)]
+            assert [len(frame) * 4 for frame in frames] == [relay.pool.read_size] * 9
+            below.socket.send(b"".join(frames))
+            relay.go_on()
+            assert above.messages() == [[b"first"]] + [[body]] * 9
+
+    def test_a_client_that_is_drained_behind_its_reply_goes_with_it(self, boxed: str) -> None:
+        with served(boxed, kinds=(b"REQ", b"REP")) as relay:
+            below, above = ends(relay, boxed)
+            for _ in range(2):
+                below.send_messages([[b"", b"question"]])
+                above.send_messages([[b"", b"answer"]])
+            below.send_messages([[b"", b"question"]])
+            relay.session.drain_behind_reply()
+            relay.go_on()
+            assert relay.session.reason is None
+            above.send_messages([[b"", b"answer"]])
+            assert below.messages() == [[b"", b"answer"]] * 3
+            assert below.has_ended
+            assert relay.session.reason == Closed.DRAINED
+
     def test_what_a_quota_does_not_allow_waits(self) -> None:
         with served() as relay:
             relay.send(sealed(FIRST_NONCE, b"first"))
