@@ -370,6 +370,24 @@ def test_behind_its_time_a_turn_goes_on_with_one_handler_of_each_queue_and_nobod
         far.close()
 
 
+async def test_only_who_is_registered_counts_and_whatever_has_no_handler_may_be_unregistered() -> None:
+    reactor, pairs = Reactor(1), [socket.socketpair() for _ in range(3)]
+    near, far = [one.fileno() for one, _ in pairs], [other.fileno() for _, other in pairs]
+    for descriptor in reversed(far):
+        reactor.register(descriptor, Handler())
+    reactor.hand_over(far[0], Handler())
+    assert len(reactor) == 3
+    for descriptor in (far[1], far[1], -1, near[0], max(far) + 1000):
+        reactor.unregister(descriptor)
+    assert len(reactor) == 2
+    reactor.register(far[1], Handler())
+    assert len(reactor) == 3
+    reactor.close()
+    for one, other in pairs:
+        one.close()
+        other.close()
+
+
 @pytest.mark.parametrize("how", ["ready", "scheduled"])
 async def test_an_error_is_told_to_its_handler_and_nobody_else(how: str) -> None:
     reactor, bad, good = Reactor(1), Handler(), Handler()
