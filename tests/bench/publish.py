@@ -37,8 +37,9 @@ SHOWN = {
 
 INTRODUCTION = """# Benchmarks
 
-`python -m tests.bench --publish` measures all of this in one run, which took {taken}, and writes this page. It needs
-Debian's `stunnel4` and `haproxy`; `python -m tests.bench NAME` is one benchmark of `tests/bench`.
+`python -m tests.bench --publish` measures all of this in one run, and writes this page. That took {taken}; before it the
+machine's load average was {load}. It needs Debian's `stunnel4` and `haproxy`; `python -m tests.bench NAME` is one
+benchmark of `tests/bench`.
 
 {where}
 
@@ -72,7 +73,7 @@ def publish(about: Mapping[str, str], found: Found) -> None:
     README.write_text(f"{text[:begin]}\n{_short(found)}\n\n{_where(about)}\n{text[end:]}")
     picture = plot.possible() and plot.draw(found, _where(about), PICTURE)
     image = f"![The main figures as bars and lines]({PICTURE.name})\n\n" if picture else ""
-    head = INTRODUCTION.format(taken=about["taken"], where=_where(about), image=image)
+    head = INTRODUCTION.format(taken=about["taken"], load=about["load"], where=_where(about), image=image)
     PAGE.write_text(f"{head}{_whole(found)}\n")
 
 

@@ -66,7 +66,10 @@ def test_the_figures_are_published_where_their_place_is(tmp_path: Path, monkeypa
         monkeypatch.setattr(publish, name, tmp_path / getattr(publish, name).name)
     monkeypatch.setattr(plot, "possible", lambda: False)
     publish.README.write_text(f"before\n{publish.BEGIN}\nold\n{publish.END}\nafter\n")
-    about = {name: name for name in ("date", "processor", "kernel", "python", "libzmq", "codec")} | {"taken": "9 s"}
+    about = {name: name for name in ("date", "processor", "kernel", "python", "libzmq", "codec")} | {
+        "taken": "9 s",
+        "load": "0.1",
+    }
     held = Figure("an idle session", "octets", {OURS: [2000.0, 2004.0, 1000.0], THEIRS: [20000.0] * 3})
     other = Figure("something", "us", {OURS: [3.0], PYTHON: [4.0], THEIRS: [6.0]}, [Target(0.4, ratio=True)])
     session = held.as_json() | {"benchmark": "sessions"}
@@ -81,7 +84,7 @@ def test_the_figures_are_published_where_their_place_is(tmp_path: Path, monkeypa
     page = publish.PAGE.read_text()
     assert "| an idle session | 2,000 |  | 20,000 | octets | 0.10 | 0.08 - 0.10 | 3 |  |" in page
     assert "| something | 3.00 | 4.00 | 6.00 | us | 0.50 |  | 1 | ratio 0.4: missed by 25% |" in page
-    assert "which took 9 s" in page
+    assert "That took 9 s; before it the\nmachine's load average was 0.1" in page
     assert publish.BEGIN in (ROOT / "README.md").read_text()
 
 
