@@ -37,8 +37,8 @@ SHOWN = {
 
 INTRODUCTION = """# Benchmarks
 
-`python -m tests.bench --publish` measures all of this in one run, and writes this page. That took {taken}; before it the
-machine's load average was {load}. It needs Debian's `stunnel4` and `haproxy`; `python -m tests.bench NAME` is one
+`python -m tests.bench --publish` measures all of this in one run, and writes this page. That took {taken}; before it
+the machine's load average was {load}. It needs Debian's `stunnel4` and `haproxy`; `python -m tests.bench NAME` is one
 benchmark of `tests/bench`.
 
 {where}

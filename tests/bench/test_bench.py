@@ -84,7 +84,7 @@ def test_the_figures_are_published_where_their_place_is(tmp_path: Path, monkeypa
     page = publish.PAGE.read_text()
     assert "| an idle session | 2,000 |  | 20,000 | octets | 0.10 | 0.08 - 0.10 | 3 |  |" in page
     assert "| something | 3.00 | 4.00 | 6.00 | us | 0.50 |  | 1 | ratio 0.4: missed by 25% |" in page
-    assert "That took 9 s; before it the\nmachine's load average was 0.1" in page
+    assert "That took 9 s; before it\nthe machine's load average was 0.1" in page
     assert publish.BEGIN in (ROOT / "README.md").read_text()
 
 
