@@ -1,4 +1,4 @@
-"""What is left of the throughput while strangers send HELLO after HELLO.
+"""What is left of the throughput while strangers send HELLO after HELLO, or whatever else.
 
 As a program (``python -m bench.flood``) it is the strangers.
 """
@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from typing import NamedTuple
 
 from support.peer import address_of
@@ -29,6 +30,9 @@ AHEAD_SECONDS = 0.2  # of the flood, before anything is measured
 ROUNDS, SHORT_ROUNDS = 11, 1
 CLIENTS = 16
 MESSAGES, FEW = 500_000, 5_000
+HELLOS = "HELLOs"
+OTHERS = SILENT, GARBAGE, REPLAYED = "connections that stay silent", "garbage", "INITIATEs of other connections"
+WELCOMED = 50  # connections that have said HELLO, before the first of them sends what was recorded
 
 Address = tuple[socket.AddressFamily, tuple[str, int] | str]
 
@@ -41,19 +45,22 @@ class Left(NamedTuple):
 
 
 def measure(short: bool) -> Iterator[Figure]:
-    """64 octets to 16 clients, with and without 1,000 HELLOs a second, each on a connection of its own."""
+    """64 octets to 16 clients, with and without 1,000 HELLOs a second, each on a connection of its own; or others."""
     a_round, rounds = (FEW, SHORT_ROUNDS) if short else (MESSAGES, ROUNDS)
     with ExitStack() as stack:
         among = {name: stack.enter_context(flooded(start)) for name, start in columns.both().items()}
-        found = by_turns(among, lambda both: left(*both, a_round), rounds)
-    part = {name: [of.throughput for of in runs] for name, runs in found.items()}
-    yield Figure("throughput left", "of it", part, [Target(LEFT, least=True)])
-    answered = {name: [of.answered for of in runs] for name, runs in found.items()}
-    yield Figure("HELLOs answered within half a second", "of them", answered)
+        for kind in (HELLOS, *OTHERS):
+            found = by_turns(among, partial(left, messages=a_round, kind=kind), rounds)
+            part = {name: [of.throughput for of in runs] for name, runs in found.items()}
+            words = "throughput left" if kind == HELLOS else f"  {kind}"
+            yield Figure(words, "of it", part, [Target(LEFT, least=True)])
+            if kind == HELLOS:
+                answered = {name: [of.answered for of in runs] for name, runs in found.items()}
+                yield Figure("HELLOs answered within half a second", "of them", answered)
 
 
 class Flood(Child):
-    """Strangers of one proxy, in a process of their own. answered: of the HELLOs of the last flood, the part."""
+    """Strangers of one proxy, in a process of their own. answered: of the connections of the last flood, the part."""
 
     answered = 0.0
 
@@ -61,9 +68,9 @@ class Flood(Child):
         super().__init__(proxy.endpoint, proxy.server.hex(), module="bench.flood")
 
     @contextmanager
-    def flowing(self) -> Iterator[None]:
+    def flowing(self, kind: str = HELLOS) -> Iterator[None]:
         """While the block runs."""
-        self.say("go")
+        self.say(kind)
         self.line()
         time.sleep(AHEAD_SECONDS)
         yield
@@ -78,33 +85,39 @@ def flooded(start: Starter) -> Iterator[tuple[Table, Flood]]:
         yield busy, flood
 
 
-def left(busy: Table, flood: Flood, messages: int) -> Left:
+def left(both: tuple[Table, Flood], messages: int, kind: str) -> Left:
     """By the clock: the proxy is the slowest, alone and beside the strangers."""
+    busy, flood = both
     alone = busy.deal(64, messages).clock
-    with flood.flowing():
+    with flood.flowing(kind):
         beside = busy.deal(64, messages).clock
     return Left(alone / beside, flood.answered)
 
 
 def main(endpoint: str, server: str) -> None:
-    """Begin with a line of stdin, end with the next, then say which part of the HELLOs was answered."""
-    greeting, (hello, _) = GREETING, CurveLoad(Proxy(0, endpoint, bytes.fromhex(server), "PUSH")).helloed[-1]
-    address = address_of(endpoint)
+    """Begin with a line of stdin that names the kind, end with the next, then say which part was answered."""
+    load = CurveLoad(Proxy(0, endpoint, bytes.fromhex(server), "PUSH"))
+    hello, recorded, address = GREETING + load.helloed[-1][0], load.recorded(), address_of(endpoint)
+    says = {HELLOS: hello, SILENT: b"", GARBAGE: bytes(len(hello)), REPLAYED: hello}
     print("ready", flush=True)
-    while sys.stdin.readline():
+    while kind := sys.stdin.readline().strip():
+        welcomed: deque[socket.socket] = deque()
         standing: deque[socket.socket] = deque()
         sent = answered = 0
         begin = time.monotonic()
         print("flowing", flush=True)
         while not select.select([sys.stdin], [], [], TICK)[0]:
             for _ in range(int((time.monotonic() - begin) * A_SECOND) - sent):
-                standing.append(_stranger(address, greeting + hello))
+                (welcomed if kind == REPLAYED else standing).append(_stranger(address, says[kind]))
                 sent += 1
+            while len(welcomed) > WELCOMED:
+                standing.append(welcomed.popleft())
+                _send_behind_welcome(standing[-1], recorded)
             while len(standing) > STANDING:
                 answered += _was_answered(standing.popleft())
-        gone = sent - len(standing)
+        gone = sent - len(welcomed) - len(standing)
         sys.stdin.readline()
-        for sock in standing:
+        for sock in (*welcomed, *standing):
             sock.close()
         print(answered / gone if gone else 1.0, flush=True)
 
@@ -117,6 +130,12 @@ def _stranger(address: Address, octets: bytes) -> socket.socket:
     with suppress(BlockingIOError):  # where nobody accepts so fast: it will not be answered
         sock.send(octets)
     return sock
+
+
+def _send_behind_welcome(sock: socket.socket, octets: bytes) -> None:
+    with suppress(OSError):
+        if len(sock.recv(len(GREETING) + WELCOME_FRAME)) > len(GREETING):
+            sock.send(octets)
 
 
 def _was_answered(sock: socket.socket) -> bool:

@@ -135,6 +135,12 @@ class CurveLoad(Load):
         hello = zmtp.frame(curve.hello(self._transient, proxy.server), zmtp.COMMAND)
         self.helloed: Steps = (*GREETED, (hello, WELCOME_FRAME))
 
+    def recorded(self) -> bytes:
+        """INITIATE's frame of a connection that is no more."""
+        with self._connect(one_address(0)) as sock:
+            [welcome] = self._go([sock], self.helloed)
+            return self._initiate(welcome)[0]
+
     def _admit(self, wave: list[socket.socket]) -> None:
         shared = []
         for sock, welcome in zip(wave, self._go(wave, self.helloed), strict=True):

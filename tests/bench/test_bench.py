@@ -10,12 +10,13 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from support.process import ROOT, children, wait_until
+from support.process import ROOT, Sidecar, children, wait_until
+from support.service import RawService, echo
 
 from bench import accounts, columns, plot, publish, tls
 from bench.dealing import Dealer, table
 from bench.figures import OURS, PYTHON, THEIRS, Figure, Ratio, Target, header
-from bench.flood import Flood
+from bench.flood import GARBAGE, REPLAYED, SILENT, Flood
 from bench.lanes import lanes
 from bench.load import CurveLoad, load_of
 from bench.peers import BenchError, CurveService, Proxy, Service, Starter, libzmq, libzmq_egress
@@ -271,6 +272,20 @@ def test_a_flood_is_answered_and_ends() -> None:
             with flood.flowing():
                 time.sleep(0.7)
             assert 0 < flood.answered <= 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "outcome"), [(SILENT, "probe"), (GARBAGE, "not_zmtp"), (REPLAYED, "cookie")], ids=lambda each: each
+)
+def test_a_flood_is_of_the_kind_that_it_is_called(kind: str, outcome: str) -> None:
+    with (
+        RawService(echo) as service,
+        Sidecar(backend=service.endpoint, clients={"allow": "any"}) as proxy,
+        Flood(Proxy(0, proxy.public, proxy.server.public, "PUSH")) as flood,
+    ):
+        with flood.flowing(kind):
+            time.sleep(0.7)
+        wait_until(lambda: proxy.metric("curveproxy_handshakes_total", outcome=outcome) > 50, "they are refused")
 
 
 def test_a_peer_that_dies_is_noticed() -> None:
