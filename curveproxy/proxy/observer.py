@@ -129,7 +129,8 @@ class ServerFigures:
 
     buffered: octets that sessions hold, with the limit, infinite for none, and how many wait for some of it.
     ended_for_memory: sessions that were ended so that others could go on.
-    half_open_held_back: seconds in which half-open connections and whoever knocked waited, for sessions had work.
+    half_open_held_back: seconds in which half-open connections and whoever knocked waited, for sessions had work;
+        part_held_back: of the last half minute or so.
     """
 
     descriptors: int = 0
@@ -139,6 +140,7 @@ class ServerFigures:
     buffered_waiting: int = 0
     ended_for_memory: int = 0
     half_open_held_back: float = 0.0
+    part_held_back: float = 0.0
     services: Sequence[ServiceFigures] = ()
 
 

@@ -91,6 +91,7 @@ class Server:
             buffered_waiting=self._memory.waiting,
             ended_for_memory=self._memory.ended,
             half_open_held_back=self.half_open_reactor.seconds_held_back,
+            part_held_back=self.half_open_reactor.part_held_back,
             services=[self.figures_of(service) for service in self.services],
         )
 

@@ -274,6 +274,7 @@ def test_a_flood_is_answered_and_ends() -> None:
             assert 0 < flood.answered <= 1
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize(
     ("kind", "outcome"), [(SILENT, "probe"), (GARBAGE, "not_zmtp"), (REPLAYED, "cookie")], ids=lambda each: each
 )

@@ -59,12 +59,13 @@ class Overview:
             version=__version__,
             codec=CODEC,
             seconds=time.monotonic() - self._began,
-            troubles=all_troubles(services, descriptors, time.time()),
+            troubles=all_troubles(services, descriptors, time.time(), figures.part_held_back),
             services=services,
             matching=len(matching),
             sessions=[_session(session) for session in shown],
             log_lines_lost=lost_lines(),
             descriptors=descriptors,
+            held_back=figures.part_held_back,
         )
 
 
@@ -140,16 +141,18 @@ def merged(found: Sequence[Status], query: Query) -> Status:
     services = [_merged_service(parts) for parts in by_name.values()]
     sessions = [session for status in found for session in status.sessions]
     descriptors = _merged_level([status.descriptors for status in found])
+    held_back = max((status.held_back for status in found), default=0.0)
     return Status(
         version=__version__,
         codec=CODEC,
         seconds=max((status.seconds for status in found), default=0.0),
-        troubles=all_troubles(services, descriptors, time.time()),
+        troubles=all_troubles(services, descriptors, time.time(), held_back),
         services=services,
         matching=sum(status.matching for status in found),
         sessions=heapq.nsmallest(query.sessions, sessions, key=SORTS[query.sort]),
         log_lines_lost=lost_lines() + sum(status.log_lines_lost for status in found),
         descriptors=descriptors,
+        held_back=held_back,
     )
 
 

@@ -219,6 +219,8 @@ class Status:
 
     log_lines_lost: since the start; host: the name of the machine or container.
     descriptors: of the connections of all services, and the limit of the process.
+    held_back: the part of the last half minute in which clients that come in waited for sessions; of several processes
+        that of the worst.
     """
 
     version: str
@@ -232,6 +234,7 @@ class Status:
     log_lines_lost: int = 0
     host: str = field(factory=socket.gethostname)
     descriptors: Level = Level(0, 0)
+    held_back: float = 0.0
 
 
 def status_of(tree: dict[str, Any]) -> Status:

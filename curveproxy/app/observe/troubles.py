@@ -13,6 +13,11 @@ NOBODY, NOBODY_HINT = "nobody can connect", "put the clients' .key files into th
 DESCRIPTORS_HINT = (
     "all services share them: raise the hard limit (LimitNOFILE, ulimit -n), or find out who holds so many connections"
 )
+HELD_BACK_HINT = (
+    "they have a tenth of the time while sessions have work: give it another worker, or find out who comes so often"
+)
+# The part of the time from which on it is worth a word that clients which come in are held back.
+HELD_BACK = 0.5
 # A certificate of ours ends soon: as the alert has it.
 SOON_SECONDS = 2 * 86400
 OWN_HINT = "have the key signed again, and put the certificate in its place: it is read within a second"
@@ -22,13 +27,20 @@ TROUBLING = {"client refused", "invalid message", "unexpected error", JUMPED, RI
 EXPECTED: set[Reasoned] = {*NO_FAILURE, Outcome.SHUTDOWN}
 
 
-def all_troubles(services: Sequence[ServiceStatus], descriptors: Level, now: float) -> list[Trouble]:
-    """All that is wrong, the worst first. now: Unix seconds."""
+def all_troubles(
+    services: Sequence[ServiceStatus], descriptors: Level, now: float, held_back: float = 0.0
+) -> list[Trouble]:
+    """All that is wrong, the worst first. now: Unix seconds; held_back: as of ``Status``."""
     troubles = [trouble for service in services for trouble in _troubles(service)]
     troubles += [trouble for service in services for trouble in _own_certificates(service, now)]
     if descriptors.limit and descriptors.is_near:
         what = f"{descriptors.value:,} of {descriptors.limit:,} descriptors are in use, of all services together"
         troubles.append(Trouble("curveproxy", False, what, "descriptors", DESCRIPTORS_HINT))
+    if held_back >= HELD_BACK:
+        what = (
+            f"clients come in slowly: sessions have work, for which they waited {held_back:.0%} of the last half minute"
+        )
+        troubles.append(Trouble("curveproxy", False, what, "held back", HELD_BACK_HINT))
     return sorted(troubles, key=lambda trouble: not trouble.is_bad)
 
 

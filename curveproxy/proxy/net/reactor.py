@@ -183,7 +183,7 @@ class Reactor:
             if not self._share.is_used_up(begin):
                 return True
             await trio.lowlevel.checkpoint()
-            self._share.wait(perf_counter() - begin)
+            self._share.wait(begin, perf_counter())
         return False
 
     async def _sleep(self) -> None:
@@ -251,6 +251,11 @@ class Reactor:
     def seconds_held_back(self) -> float:
         """How long handlers had to wait for that, from the start."""
         return self._share.waited
+
+    @property
+    def part_held_back(self) -> float:
+        """Of the last half minute or so."""
+        return self._share.lately(perf_counter())
 
     def _stay(self) -> None:
         """Wait for a moment for what may follow, unless somebody behind us waits for a turn and may have it."""

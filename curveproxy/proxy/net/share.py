@@ -9,6 +9,8 @@ PART = 0.1
 MOST = 0.01
 # How much may be owed: what a pause of the whole process has cost is nobody's debt.
 LEAST = -0.01
+# Over how long "lately" reaches: so many seconds, up to twice as many. Of less nothing is said.
+LATELY = 30.0
 
 
 class Share:
@@ -17,6 +19,7 @@ class Share:
     def __init__(self) -> None:
         self._left, self._at = MOST, 0.0
         self.waited = 0.0
+        self._marks = ((0.0, 0.0), (0.0, 0.0))  # times, with what had been waited by then; the older one first
 
     def is_used_up(self, now: float) -> bool:
         """Whether nothing is left. now: seconds of any clock, always the same."""
@@ -27,6 +30,15 @@ class Share:
         """Take so much, also more than there is."""
         self._left = max(LEAST, self._left - seconds)
 
-    def wait(self, seconds: float) -> None:
-        """So much was waited for a share."""
-        self.waited += seconds
+    def wait(self, begin: float, end: float) -> None:
+        """From begin to end it was waited for."""
+        _, newer = self._marks
+        if begin - newer[0] >= LATELY:
+            now = begin, self.waited
+            self._marks = (newer if begin - newer[0] < 2 * LATELY else now), now
+        self.waited += end - begin
+
+    def lately(self, now: float) -> float:
+        """Which part of the last half minute, or of a minute, was waited."""
+        (begin, waited), _ = self._marks
+        return (self.waited - waited) / (now - begin) if now - begin >= LATELY else 0.0

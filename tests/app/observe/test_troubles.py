@@ -49,6 +49,17 @@ def test_one_pool_of_descriptors_that_is_nearly_empty_is_one_trouble(used: tuple
     assert [trouble.word for trouble in whole.troubles] == told
 
 
+@pytest.mark.parametrize(("parts", "told"), [((0.1, 0.4), []), ((0.0, 0.63), ["held back"])])
+def test_clients_that_come_in_slowly_because_sessions_have_work_are_trouble(
+    parts: tuple[float, float], told: list[str]
+) -> None:
+    whole = merged([attrs.evolve(status(True, 1), held_back=part) for part in parts], Query())
+    assert whole.held_back == max(parts)
+    assert [trouble.word for trouble in whole.troubles] == told
+    assert all("63% of the last half minute" in trouble.what and trouble.hint for trouble in whole.troubles)
+    assert not any(trouble.is_bad or trouble.is_down for trouble in whole.troubles)
+
+
 @pytest.mark.parametrize(
     ("left", "what"),
     [

@@ -2,7 +2,7 @@
 
 import pytest
 
-from curveproxy.proxy.net.share import LEAST, MOST, PART, Share
+from curveproxy.proxy.net.share import LATELY, LEAST, MOST, PART, Share
 
 
 def test_nobody_waits_before_something_is_spent() -> None:
@@ -55,6 +55,20 @@ def test_in_the_long_run_it_is_that_part_of_the_time_and_no_less(each: float) ->
 
 def test_it_counts_how_long_was_waited() -> None:
     share = Share()
-    share.wait(1.5)
-    share.wait(0.25)
+    share.wait(1000.0, 1001.5)
+    share.wait(1002.0, 1002.25)
     assert share.waited == 1.75
+
+
+def test_it_tells_which_part_of_the_last_time_was_waited() -> None:
+    share, now = Share(), 1000.0
+    assert share.lately(now) == 0
+    while now < 1000.0 + 10 * LATELY:  # a quarter of each second
+        share.wait(now, now + 0.25)
+        now += 1.0
+        assert share.lately(now) == (pytest.approx(0.25, abs=0.01) if now >= 1000.0 + LATELY else 0), now
+    now += 100 * LATELY
+    assert share.lately(now) < 0.01, "it is over"
+    share.wait(now, now + 0.25)
+    assert share.lately(now + 1.0) == 0, "what was long ago does not count, and of a moment nothing is said"
+    assert share.waited == pytest.approx(0.25 * (10 * LATELY + 1))
