@@ -24,6 +24,8 @@ GREETING = greeting(spec.CURVE, as_server=True)
 
 # We number READY and our messages from one on.
 READY_NONCE = 1
+_READY_HEAD = layout.READY.pack(spec.READY_NAME, short_nonce(READY_NONCE))
+_READY_BOX_NONCE = box.READY + short_nonce(READY_NONCE)
 
 _HELLO_DUE = Due(spec.HELLO_NAME, spec.HELLO_SIZE, spec.HELLO_SIZE, Fault.HELLO, Fault.HELLO)
 
@@ -97,9 +99,7 @@ def ready(shared: bytes, properties: Mapping[str, bytes]) -> bytes:
 
 
 def _ready(shared: bytes, octets: bytes) -> bytes:
-    nonce = short_nonce(READY_NONCE)
-    sealed = sodium.seal(octets, box.READY + nonce, shared)
-    return frame(spec.COMMAND, layout.READY.pack(spec.READY_NAME, nonce) + sealed)
+    return frame(spec.COMMAND, _READY_HEAD + sodium.seal(octets, _READY_BOX_NONCE, shared))
 
 
 def conclude(

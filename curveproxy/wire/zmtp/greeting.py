@@ -69,7 +69,7 @@ def check_greeting_untrusted(seen: spec.Octets, *mechanisms: bytes) -> int:
     if seen[MAJOR_AT] < spec.MAJOR:
         raise PeerError(Fault.ZMTP_VERSION, "ZMTP 2.0")
     field = bytes(seen[MECHANISM_AT:MECHANISM_END])
-    if not any(mechanism.startswith(field) for mechanism in mechanisms):
+    if field not in mechanisms and not any(mechanism.startswith(field) for mechanism in mechanisms):
         raise PeerError(Fault.MECHANISM, f"it offers {_KNOWN[field]}" if field in _KNOWN else "")
     return ROLE_END if have < ROLE_END else spec.GREETING_SIZE
 
