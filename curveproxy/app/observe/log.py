@@ -158,4 +158,4 @@ def _value(value: object) -> str:
         return ",".join(_value(each) for each in value)
     text = f"{value:.6g}" if isinstance(value, float) else str(value)
     # Quoted where it could be read as another fact or another line.
-    return text if text.isprintable() and text and not set(text) & {" ", "="} else repr(text)
+    return text if text.isprintable() and text and " " not in text and "=" not in text else repr(text)

@@ -28,7 +28,7 @@ from curveproxy.proxy.accept.half_open import HalfOpen
 from curveproxy.proxy.errors import RefusedError
 from curveproxy.proxy.net.endpoint import Endpoint, Network
 from curveproxy.proxy.net.linger import LINGER_SECONDS
-from curveproxy.proxy.net.sockets import source_of
+from curveproxy.proxy.net.sockets import SO_BUF_LOCK, source_of
 from curveproxy.proxy.settings import RefusalMode
 from curveproxy.reasons import Outcome
 
@@ -60,6 +60,29 @@ async def test_who_proves_a_key_applies_to_the_service_whose_key_it_was_given() 
             assert at_work.admission.half_open == 0
     assert first.observer.events == [ACCEPTED], "what comes before HELLO counts to the first"
     assert second.observer.events == []
+
+
+async def test_who_sends_its_units_whole_costs_no_option_but_those_of_its_receive_buffer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with accepting() as at_work:
+        [gate] = at_work.gates
+        told, set_option = list[int](), socket.socket.setsockopt
+
+        def tell(sock: socket.socket, level: int, name: int, value: int) -> None:
+            if sock.getsockname() == at_work.listening.sockets[0].getsockname():  # and not the client's
+                told.append(name)
+            set_option(sock, level, name, value)
+
+        monkeypatch.setattr(socket.socket, "setsockopt", tell)
+        with at_work.client() as client:
+            await at_work.applies(client)
+            await until(lambda: gate.applied)
+            assert told == [socket.SO_RCVBUF]
+            gate.applied[0].welcome({})
+            assert told == [socket.SO_RCVBUF, socket.SO_RCVBUF, SO_BUF_LOCK]
+            client.ready()
+        monkeypatch.undo()
 
 
 async def test_each_failure_is_told_once_with_its_outcome() -> None:

@@ -32,6 +32,16 @@ async def test_a_service_is_fetched_by_its_address_or_its_name(host: str) -> Non
             at_work.dialer.take_back(peer.socket)
 
 
+@pytest.mark.parametrize("is_far", [False, True])
+async def test_a_service_that_a_network_may_lose_is_asked_whether_it_is_there(is_far: bool) -> None:
+    with RawService(behaviour.echo) as service:
+        async with dialling(service.endpoint, allow_remote_backend=is_far) as at_work:
+            peer = await at_work.end()
+            assert isinstance(peer, Established)
+            assert bool(peer.socket.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)) is is_far
+            at_work.dialer.take_back(peer.socket)
+
+
 async def test_where_nobody_listens_the_service_is_down_and_that_is_told_once() -> None:
     async with dialling(str(free_endpoint())) as at_work:
         assert await at_work.end() == BackendFailure.REFUSED
