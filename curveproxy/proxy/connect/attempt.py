@@ -9,7 +9,7 @@ from typing import Protocol
 
 from curveproxy.proxy.connect.address import Address
 from curveproxy.proxy.net import sockets
-from curveproxy.proxy.net.reactor import READ, WRITE, Reactor
+from curveproxy.proxy.net.reactor import GONE, READ, WRITE, Reactor
 from curveproxy.wire import spec
 from curveproxy.wire.errors import Fault, PeerError
 from curveproxy.wire.initiator import Initiator
@@ -74,9 +74,9 @@ class DialAttempt:
         sock, self.socket = self.socket, None
         return sock
 
-    def ready(self, _events: int) -> None:
+    def ready(self, events: int) -> None:
         """Go on with what the socket has."""
-        if (sock := self.socket) is None:
+        if (sock := self.socket) is None or not (self.is_connecting or events & (READ | GONE)):
             return
         failure: AttemptError | None = None
         try:
