@@ -4,7 +4,7 @@
  * Nothing is written but target[at:] and, when sealing, the last octet of each frame's header in the source. Source and
  * target may be one memory for one frame with long headers, if its data lies at the same place in both of its forms.
  *
- * This file, boxes.h and wire.h keep nothing and know of no module, so that each extension has its own copy of them.
+ * This file, boxes.h and wire.h keep nothing and know of no module. Another extension uses all of it through api.h.
  *
  * # MESSAGE, 33 + n octets: name[8] nonce[8] Box [flags[1] + data[n]]
  */
