@@ -82,14 +82,15 @@ class DialAttempt:
         try:
             if self.is_connecting:
                 self._finish_connect(sock)
-            negotiated = self._advance(sock)  # the service's greeting may have come in the same event
+            # The service's greeting may have come in the same event.
+            negotiated = self._advance(sock, gone=bool(events & GONE))
         except BlockingIOError:
             return
         except (PeerError, OSError, EOFError) as error:
             failure = error
         if failure is not None:
             self._owner.attempt_failed(failure)
-        else:
+        elif negotiated is not None:
             self._owner.greeted(negotiated)
 
     def failed(self, error: Exception) -> None:
@@ -112,8 +113,11 @@ class DialAttempt:
             sockets.set_mark(sock, mark)
             self._mark = mark
 
-    def _advance(self, sock: socket.socket) -> Negotiated:
-        """Go through the handshake. Raises BlockingIOError while there is more to come, and AttemptError."""
+    def _advance(self, sock: socket.socket, *, gone: bool) -> Negotiated | None:
+        """Go through the handshake, as far as what has come reaches. gone: the peer has closed.
+
+        None while there is more to come, or BlockingIOError is raised; raises AttemptError.
+        """
         initiator = self._initiator
         while not initiator.done:
             octets = sock.recv(spec.BACKEND_HANDSHAKE_MAX)
@@ -126,6 +130,8 @@ class DialAttempt:
             self._set_mark(sock, 1)
             if not initiator.done and self._octets > spec.BACKEND_HANDSHAKE_MAX:
                 raise PeerError(Fault.READY, "too long")
+            if not (initiator.done or gone) and len(octets) < spec.BACKEND_HANDSHAKE_MAX:
+                return None  # that was all, and we are woken when more comes
         return initiator.negotiated
 
 

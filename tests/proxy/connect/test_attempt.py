@@ -25,7 +25,7 @@ from curveproxy.wire import spec
 from curveproxy.wire.errors import Fault, PeerError
 from curveproxy.wire.security import Negotiated
 from curveproxy.wire.zmtp.negotiation import PlainInitiator
-from curveproxy.wire.zmtp.null import Pacing
+from curveproxy.wire.zmtp.null import GREETING, Pacing
 
 # A READY that has not ended behind all that a handshake may be.
 TOO_LONG = zmtp.frame(zmtp.null_ready(zmtp.metadata({"X": bytes(2 * spec.BACKEND_HANDSHAKE_MAX)})), zmtp.COMMAND)
@@ -255,3 +255,48 @@ async def test_nothing_is_told_while_a_service_is_silent_and_nothing_once_it_was
             tried.ready(events)
         assert owner.ends == []
         tried.socket = sock
+
+
+@pytest.mark.parametrize("pacing", Pacing)
+async def test_nobody_reads_where_nothing_can_be(
+    pacing: Pacing, silent: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked, receive = list[bool](), socket.socket.recv
+
+    def look(sock: socket.socket, *more: int) -> bytes:
+        try:
+            found = receive(sock, *more)
+        except BlockingIOError:
+            looked.append(False)
+            raise
+        looked.append(True)
+        return found
+
+    async with attempt(pacing) as (tried, owner):
+        tried.begin((socket.AF_INET, silent.getsockname()))
+        far, _ = silent.accept()
+        with far:
+            monkeypatch.setattr(socket.socket, "recv", look)
+            for piece in (GREETING[:12], GREETING[12:]):
+                before = len(looked)
+                far.sendall(piece)
+                await until(lambda before=before: len(looked) > before)  # type: ignore[misc]
+                await trio.sleep(0.02)
+            far.sendall(zmtp.frame(zmtp.null_ready(zmtp.metadata({"Socket-Type": b"ROUTER"})), zmtp.COMMAND))
+            assert isinstance(await come(owner), Negotiated)
+            monkeypatch.undo()
+    assert looked == [True] * 3
+
+
+async def test_an_end_that_comes_with_octets_is_heard_of(silent: socket.socket) -> None:
+    owner = Owner()
+    tried = owner.begin(Pacing.PIPELINED)
+    tried.begin((socket.AF_INET, silent.getsockname()))
+    far, _ = silent.accept()
+    with far:
+        far.sendall(GREETING)
+        far.shutdown(socket.SHUT_WR)
+        await trio.sleep(0.05)
+        tried.ready(READ | GONE)  # it is told of both at once, and never again
+    assert [type(end) for end in owner.ends] == [EOFError]
+    owner.reactor.close()
