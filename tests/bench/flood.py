@@ -27,7 +27,7 @@ A_SECOND = 1_000
 STANDING = 500  # connections that stay open, the youngest: each has half a second for its answer
 TICK = 0.002
 AHEAD_SECONDS = 0.2  # of the flood, before anything is measured
-ROUNDS, SHORT_ROUNDS = 11, 1
+ROUNDS, OTHER_ROUNDS, SHORT_ROUNDS = 9, 3, 1  # of HELLOs, and of others
 CLIENTS = 16
 MESSAGES, FEW = 500_000, 5_000
 HELLOS = "HELLOs"
@@ -46,10 +46,11 @@ class Left(NamedTuple):
 
 def measure(short: bool) -> Iterator[Figure]:
     """64 octets to 16 clients, with and without 1,000 HELLOs a second, each on a connection of its own; or others."""
-    a_round, rounds = (FEW, SHORT_ROUNDS) if short else (MESSAGES, ROUNDS)
+    a_round = FEW if short else MESSAGES
     with ExitStack() as stack:
         among = {name: stack.enter_context(flooded(start)) for name, start in columns.both().items()}
         for kind in (HELLOS, *OTHERS):
+            rounds = SHORT_ROUNDS if short else ROUNDS if kind == HELLOS else OTHER_ROUNDS
             found = by_turns(among, partial(left, messages=a_round, kind=kind), rounds)
             part = {name: [of.throughput for of in runs] for name, runs in found.items()}
             words = "throughput left" if kind == HELLOS else f"  {kind}"

@@ -12,6 +12,7 @@ from support.libzmq import Libzmq, Socket
 
 from bench import accounts, wire
 from bench.peers import HANDSHAKE_SECONDS, BenchError, Proxy, Service, Starter, high_water
+from bench.pins import pinned, plan
 
 SUBSCRIBE = b"\x01"  # to everything
 AT_ONCE = 200  # connections of one socket that are begun together
@@ -84,8 +85,13 @@ class Lane:
 def lanes(
     client: str, kind: str, starters: Mapping[str, Starter], connections: int = 1, make: type[Service] = Service
 ) -> Iterator[dict[str, Lane]]:
-    """One for each proxy. client, kind: socket types of the load and of the service; make: the service."""
+    """One for each proxy. client, kind: socket types of the load and of the service; make: the service.
+
+    Load and service are slower than most proxies, and what comes slowly costs a proxy more, libzmq's most of all. So
+    they want two cores, but where one of them always waits for the other.
+    """
     with ExitStack() as stack:
+        stack.enter_context(pinned(plan(want=1 if client == "REQ" else 2).others))
         sockets = stack.enter_context(Libzmq())
         found = {}
         for name, start in starters.items():

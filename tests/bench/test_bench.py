@@ -145,6 +145,7 @@ def test_turns_change_their_order_and_the_first_only_warms() -> None:
         ([3], 2, {3}, {3}),
         ([0, 1], 1, {0}, {1}),
         ([0, 1], 2, {0, 1}, {0, 1}),
+        ([0, 1, 2], 2, {0, 1}, {2}),
         ([0, 2, 4, 6], 1, {0}, {2, 4, 6}),
         ([0, 2, 4, 6], 2, {0, 2}, {4, 6}),
     ],
@@ -155,14 +156,22 @@ def test_a_proxy_has_its_cores_and_the_others_have_the_rest(
     assert plan(cores, available) == (proxy, others)
 
 
+@pytest.mark.parametrize(
+    ("available", "others"), [([3], {3}), ([0, 1], {0, 1}), ([0, 1, 2], {1, 2}), ([0, 1, 2, 3], {1, 2, 3})]
+)
+def test_a_load_that_wants_two_cores_has_them_or_all(available: list[int], others: set[int]) -> None:
+    assert plan(available=available, want=2) == ({available[0]}, others)
+
+
 @pytest.mark.parametrize("name", [OURS, THEIRS])
-def test_all_threads_of_a_proxy_run_where_it_is_pinned_and_its_service_elsewhere(name: str) -> None:
+def test_all_threads_of_a_proxy_run_where_it_is_pinned_and_its_service_where_the_load_does(name: str) -> None:
     before = os.sched_getaffinity(0)
+    others = plan(want=2).others
     with pinned(plan().others), lanes("PUSH", "PULL", {name: columns.both()[name]}) as among:
         lane = among[name]
         assert _processors(lane.proxy.pid) == {frozenset(plan().proxy)}
-        assert _processors(lane.service.process.pid) == {frozenset(plan().others)}
-        assert os.sched_getaffinity(0) == plan().others
+        assert _processors(lane.service.process.pid) == {frozenset(others)}
+        assert os.sched_getaffinity(0) == others
     assert os.sched_getaffinity(0) == before
 
 
