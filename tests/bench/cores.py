@@ -11,7 +11,7 @@ from bench.lanes import clock, cpu
 from bench.pins import pinned, plan
 from bench.turns import by_turns
 
-ROUNDS, SHORT_ROUNDS = 9, 1
+ROUNDS, SHORT_ROUNDS = 7, 1
 CLIENTS = 16
 # Octets of a message -> how many of them in a round, and in a short one.
 MESSAGES = {64: (500_000, 4_000), 1024: (200_000, 2_000), 65536: (8_000, 200)}
