@@ -207,7 +207,7 @@ def command_marks(material: Material) -> None:
                 assert zmtp.read_frames(octets[:end]) == [(COMMAND, octets[begin:end])]
 
 
-@target("wire.zmtp.metadata.read_untrusted")
+@target("wire.zmtp.metadata.read_untrusted", "wire.zmtp.metadata._read_name_untrusted")
 def metadata(material: Material) -> None:
     """Metadata is read as the other reader reads it, and written again it is the same."""
     octets = some_metadata(material)

@@ -1,7 +1,7 @@
 /* The twin in C of flow.py, and the engine: ordinary turns of pumps, many in one call and without the GIL.
  *
  * What is ordinary is said in flow.py. At anything else the call returns: who is to go on, and how far it has come. No
- * object of Python is made, and nothing is allocated, while turns are made.
+ * object of Python is made while turns are made.
  *
  * It is not linked with the codec: setup() is handed what _codec.c has for others.
  */
@@ -12,6 +12,7 @@
 #include <structmember.h>
 
 #include <errno.h>
+#include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -25,6 +26,8 @@ typedef struct {
     PyObject_HEAD
     PyObject *state; /* NULL where an engine may not turn its frames */
     unsigned long long messages, octets, moved;
+    uint8_t *kept; /* read and not turned; NULL for nothing */
+    uint32_t kept_size;
     int source, sink;
     uint8_t awaits;
     char opens, sink_gone, source_gone, finishing, ending, has_whole, is_watched, is_silent;
@@ -39,7 +42,7 @@ typedef struct {
 
 typedef struct {
     PyTypeObject *flow_type, *engine_type, *state_type;
-    PyObject *under_pressure; /* its name */
+    PyObject *under_pressure, *kept_changed; /* names */
     const codec_api *api;     /* NULL before setup() */
     begun_turn begun;
 } module_state;
@@ -65,6 +68,7 @@ static int flow_init(PyObject *self, PyObject *arguments, PyObject *keywords) {
 static void flow_dealloc(PyObject *self) {
     PyTypeObject *type = Py_TYPE(self);
     Py_XDECREF(((flow_object *)self)->state);
+    free(((flow_object *)self)->kept);
     freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
     release(self);
     Py_DECREF(type);
@@ -88,6 +92,50 @@ static PyObject *flow_take_begun(PyObject *self, PyTypeObject *type, PyObject *c
                          : Py_BuildValue("(nKNn)", (Py_ssize_t)begun->work.end, (unsigned long long)begun->work.frames,
                                          batch, (Py_ssize_t)begun->sent);
 }
+
+/* Keep these octets instead; needs no GIL. 0 where there is no memory for them, and then what was kept still is. */
+static int keep(flow_object *flow, const uint8_t *octets, size_t size) {
+    uint8_t *kept = NULL;
+    if (size) {
+        kept = realloc(flow->kept, size);
+        if (kept == NULL)
+            return 0;
+        memcpy(kept, octets, size);
+    } else {
+        free(flow->kept);
+    }
+    flow->kept = kept;
+    flow->kept_size = (uint32_t)size;
+    return 1;
+}
+
+static PyObject *get_kept(PyObject *self, void *unused) {
+    const flow_object *flow = (flow_object *)self;
+    (void)unused;
+    return PyBytes_FromStringAndSize((const char *)flow->kept, flow->kept_size);
+}
+
+static int set_kept(PyObject *self, PyObject *value, void *unused) {
+    char *octets;
+    Py_ssize_t size;
+    (void)unused;
+    if (value == NULL) {
+        PyErr_SetString(PyExc_AttributeError, "a flow keeps all its members");
+        return -1;
+    }
+    if (PyBytes_AsStringAndSize(value, &octets, &size) < 0)
+        return -1;
+    if (size > UINT32_MAX || !keep((flow_object *)self, (const uint8_t *)octets, (size_t)size)) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    return 0;
+}
+
+static PyGetSetDef flow_getset[] = {
+    {"_kept", get_kept, set_kept, NULL, NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
 
 #define FLAG(name, member) {name, T_BOOL, offsetof(flow_object, member), 0, NULL}
 #define NUMBER(name) {#name, T_ULONGLONG, offsetof(flow_object, name), 0, NULL}
@@ -117,6 +165,7 @@ static PyType_Slot flow_slots[] = {
     {Py_tp_init, flow_init},
     {Py_tp_dealloc, flow_dealloc},
     {Py_tp_members, flow_members},
+    {Py_tp_getset, flow_getset},
     {Py_tp_methods, flow_methods},
     {0, NULL},
 };
@@ -128,11 +177,6 @@ static PyType_Spec flow_spec = {
     .slots = flow_slots,
 };
 
-static int is_ordinary(const flow_object *flow) {
-    return flow->awaits == SOURCE && flow->state != NULL && !flow->sink_gone && !flow->source_gone &&
-           !flow->finishing && !flow->ending && !flow->has_whole && !flow->is_watched;
-}
-
 /* --- Engine */
 
 /* Who reads from a descriptor and who writes to it; NULL where that is no flow. */
@@ -140,40 +184,45 @@ typedef struct {
     flow_object *reader, *writer;
 } seat;
 
-/* seats: by descriptor. events[next:fetched] have not been served; of a descriptor that was left it is -1. */
+/* seats: by descriptor. events[next:fetched] have not been served; of a descriptor that was left it is -1.
+ * reach: how far the source is filled; keeps: of how much a beginning of a frame may be kept; changed: the flows that
+ * keep more or less than before this call. */
 typedef struct {
     PyObject_HEAD
     PyObject *memory;
     Py_buffer source, target;
     seat *seats;
     struct epoll_event *events;
-    size_t reach;
-    int seats_size, epoll, turn, next, fetched;
+    flow_object **changed;
+    size_t reach, keeps;
+    int seats_size, epoll, turn, next, fetched, changes;
     char stays;
 } engine_object;
 
 static PyObject *engine_new(PyTypeObject *type, PyObject *arguments, PyObject *keywords) {
-    static char *names[] = {"epoll", "turn", "source", "target", "reach", "memory", NULL};
+    static char *names[] = {"epoll", "turn", "source", "target", "reach", "keeps", "memory", NULL};
     allocfunc allocate = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
     engine_object *engine = (engine_object *)allocate(type, 0);
-    Py_ssize_t reach;
+    Py_ssize_t reach, keeps;
     PyObject *memory;
     if (engine == NULL)
         return NULL;
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "iiw*w*nO", names, &engine->epoll, &engine->turn,
-                                     &engine->source, &engine->target, &reach, &memory)) {
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "iiw*w*nnO", names, &engine->epoll, &engine->turn,
+                                     &engine->source, &engine->target, &reach, &keeps, &memory)) {
         Py_DECREF(engine);
         return NULL;
     }
     engine->memory = Py_NewRef(memory);
     engine->reach = (size_t)reach;
-    if (engine->turn < 1 || reach < 1 || reach > engine->source.len) {
+    engine->keeps = (size_t)keeps;
+    if (engine->turn < 1 || keeps < 1 || reach < keeps || reach > engine->source.len) {
         PyErr_SetString(PyExc_ValueError, "one event and one octet at least, and no more than the source holds");
         Py_DECREF(engine);
         return NULL;
     }
     engine->events = PyMem_Calloc((size_t)engine->turn, sizeof *engine->events);
-    if (engine->events == NULL) {
+    engine->changed = PyMem_Calloc((size_t)engine->turn, sizeof *engine->changed);
+    if (engine->events == NULL || engine->changed == NULL) {
         Py_DECREF(engine);
         return PyErr_NoMemory();
     }
@@ -213,6 +262,7 @@ static void engine_dealloc(PyObject *self) {
     engine_clear(self);
     PyMem_Free(engine->seats);
     PyMem_Free(engine->events);
+    PyMem_Free(engine->changed);
     PyBuffer_Release(&engine->target);
     PyBuffer_Release(&engine->source);
     freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
@@ -323,6 +373,11 @@ static PyObject *engine_stay(PyObject *self, PyObject *argument) {
 
 /* --- turns, without the GIL */
 
+static int is_ordinary(const engine_object *engine, const flow_object *flow) {
+    return flow->awaits == SOURCE && flow->state != NULL && flow->kept_size < engine->keeps && !flow->sink_gone &&
+           !flow->source_gone && !flow->finishing && !flow->ending && !flow->has_whole && !flow->is_watched;
+}
+
 static double now(void) {
     struct timespec time;
     clock_gettime(CLOCK_MONOTONIC, &time); /* that of time.perf_counter() */
@@ -333,9 +388,11 @@ static double now(void) {
 static int make_turn(engine_object *engine, module_state *module, flow_object *flow) {
     begun_turn *begun = &module->begun;
     codec_work *work = &begun->work;
+    uint8_t *source = engine->source.buf;
+    const size_t kept = flow->kept_size;
     ssize_t got, sent = 0;
     do
-        got = recv(flow->source, engine->source.buf, engine->reach, MSG_DONTWAIT);
+        got = recv(flow->source, source + kept, engine->reach - kept, MSG_DONTWAIT);
     while (got < 0 && errno == EINTR);
     if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
         return 1;
@@ -347,12 +404,16 @@ static int make_turn(engine_object *engine, module_state *module, flow_object *f
         return 0;
     flow->moved += (size_t)got;
     engine->stays = 1;
-    work->source = engine->source.buf;
+    if (kept)
+        memcpy(source, flow->kept, kept);
+    work->source = source;
     work->target = engine->target.buf;
-    work->end = (size_t)got;
+    work->end = kept + (size_t)got;
     work->capacity = (size_t)engine->target.len;
     module->api->work(module->api, flow->state, flow->opens, work);
-    if (work->stop != INCOMPLETE || work->start < work->end || work->end == engine->reach)
+    const size_t rest = work->end - work->start;
+    if (work->stop != INCOMPLETE || work->end == engine->reach || rest >= engine->keeps ||
+        work->wanted > engine->reach)
         return 0;
     if (work->at) {
         do
@@ -365,6 +426,10 @@ static int make_turn(engine_object *engine, module_state *module, flow_object *f
         if (begun->sent < work->at)
             return 0;
     }
+    if ((kept || rest) && !keep(flow, source + work->start, rest))
+        return 0;
+    if (kept != rest)
+        engine->changed[engine->changes++] = flow;
     flow->messages += work->messages;
     flow->octets += work->octets;
     begun->flow = NULL;
@@ -378,18 +443,22 @@ typedef struct {
     uint32_t events;
 } found;
 
+static int has_flows(const engine_object *engine, int descriptor) {
+    return descriptor >= 0 && descriptor < engine->seats_size && engine->seats[descriptor].reader != NULL;
+}
+
 static found make_turns(engine_object *engine, module_state *module, int may_read, double until) {
     while (engine->next < engine->fetched) {
         struct epoll_event *event = &engine->events[engine->next];
         const int descriptor = event->data.fd;
-        const seat *at = descriptor >= 0 && descriptor < engine->seats_size ? &engine->seats[descriptor] : NULL;
+        const seat *at = has_flows(engine, descriptor) ? &engine->seats[descriptor] : NULL;
         const found told = {.descriptor = descriptor, .events = event->events};
         if (descriptor < 0) {
             engine->next++;
             continue;
         }
-        if (at == NULL || at->reader == NULL || event->events & ~(uint32_t)(EPOLLIN | EPOLLOUT) ||
-            (event->events & EPOLLIN && !(may_read && is_ordinary(at->reader)))) {
+        if (at == NULL || event->events & ~(uint32_t)(EPOLLIN | EPOLLOUT) ||
+            (event->events & EPOLLIN && !(may_read && is_ordinary(engine, at->reader)))) {
             engine->next++;
             return told;
         }
@@ -407,6 +476,22 @@ static found make_turns(engine_object *engine, module_state *module, int may_rea
             break;
     }
     return (found){.descriptor = -1};
+}
+
+/* Tell the flows that keep more or less than before, which have it booked. Whoever is told first may close another. */
+static void tell_of_changes(engine_object *engine, module_state *module) {
+    const int changes = engine->changes;
+    engine->changes = 0;
+    for (int i = 0; i < changes; i++)
+        Py_INCREF((PyObject *)engine->changed[i]);
+    for (int i = 0; i < changes; i++) {
+        PyObject *flow = (PyObject *)engine->changed[i];
+        PyObject *done = PyObject_CallMethodObjArgs(flow, module->kept_changed, NULL);
+        if (done == NULL)
+            PyErr_WriteUnraisable(flow);
+        Py_XDECREF(done);
+        Py_DECREF(flow);
+    }
 }
 
 /* take(until) */
@@ -432,9 +517,12 @@ static PyObject *engine_take(PyObject *self, PyTypeObject *type, PyObject *const
     Py_BEGIN_ALLOW_THREADS
     who = make_turns(engine, module, !is_scarce, until);
     Py_END_ALLOW_THREADS
+    const int has_seat = who.flow == NULL && has_flows(engine, who.descriptor);
+    Py_XINCREF((PyObject *)who.flow);
+    tell_of_changes(engine, module);
     if (who.flow != NULL)
-        return Py_NewRef((PyObject *)who.flow);
-    if (who.descriptor < 0)
+        return (PyObject *)who.flow;
+    if (who.descriptor < 0 || (has_seat && !has_flows(engine, who.descriptor)))
         Py_RETURN_NONE;
     return Py_BuildValue("(iI)", who.descriptor, (unsigned int)who.events);
 }
@@ -501,9 +589,10 @@ static PyMethodDef module_methods[] = {
 static int module_exec(PyObject *self) {
     module_state *module = PyModule_GetState(self);
     module->under_pressure = PyUnicode_InternFromString("under_pressure");
+    module->kept_changed = PyUnicode_InternFromString("kept_changed");
     module->flow_type = (PyTypeObject *)PyType_FromModuleAndSpec(self, &flow_spec, NULL);
     module->engine_type = (PyTypeObject *)PyType_FromModuleAndSpec(self, &engine_spec, NULL);
-    if (module->under_pressure == NULL || module->flow_type == NULL || module->engine_type == NULL)
+    if (module->under_pressure == NULL || module->kept_changed == NULL || module->flow_type == NULL || module->engine_type == NULL)
         return -1;
     return PyModule_AddType(self, module->flow_type) < 0 ? -1 : PyModule_AddType(self, module->engine_type);
 }
@@ -522,6 +611,7 @@ static int module_clear(PyObject *self) {
     Py_CLEAR(module->engine_type);
     Py_CLEAR(module->state_type);
     Py_CLEAR(module->under_pressure);
+    Py_CLEAR(module->kept_changed);
     return 0;
 }
 

@@ -47,7 +47,8 @@ def ready_queue(pool: BufferPool, memory: MemoryBudget) -> Callable[[select.epol
     if _NATIVE is None:
         return ReadyQueue
     new, source, target = _NATIVE.Engine, pool.source.data, pool.target.data
-    return lambda epoll, turn: new(epoll.fileno(), turn, source, target, pool.read_size, memory)
+    reach, keeps = pool.read_size, pool.large_kept
+    return lambda epoll, turn: new(epoll.fileno(), turn, source, target, reach, keeps, memory)
 
 
 __all__ = ["Flow", "is_built", "ready_queue"]

@@ -1,8 +1,9 @@
 """A flow: what an engine has to know of one direction of a session, to make its ordinary turns. The base of a pump.
 
-A turn is ordinary when the source has something, all of that is whole frames that go on, and the sink takes it at once.
-Nothing is judged in it and nothing is kept behind it. An engine (``engine.py``) makes such turns without Python. To any
-other it makes a beginning at most, with which the pump goes on (``Begun``).
+A turn is ordinary when the source has something, frames of that go on, and the sink takes them at once.
+Nothing is judged in it, and nothing is kept behind it but the beginning of a small frame, which an engine has the flow
+told of (``kept_changed``). An engine (``engine.py``) makes such turns without Python. To any other it makes a beginning
+at most, with which the pump goes on (``Begun``).
 
 This is the definition, and what a pump is made of where there is no engine. Its twin is in ``_engine.c``.
 """
@@ -36,6 +37,7 @@ class Flow:
         "_finishing",
         "_has_whole",
         "_is_watched",
+        "_kept",
         "_sink_gone",
         "_source_gone",
         "is_silent",
@@ -53,9 +55,13 @@ class Flow:
         self._sink_gone = self._source_gone = False  # what comes is thrown away; nothing comes behind what has come
         self._finishing = False  # ends behind the message that has begun
         self._ending = False  # ends once what is owed has been written
+        self._kept = b""  # read and not turned
         self._has_whole = False  # there may be whole frames in what is kept
         self._is_watched = self.is_silent = False
         self.messages = self.octets = self.moved = 0
+
+    def kept_changed(self) -> None:
+        """An engine has kept more or less than was kept before: book that."""
 
     def _take_begun(self) -> Begun | None:
         """The turn that an engine has just begun for it."""

@@ -45,19 +45,13 @@ class Allowance(Protocol):
 
 
 class Intake(Outbox):
-    """Octets of the source that are not turned yet. The middle layer of a pump.
-
-    held, partial, and moved of a flow: see ``net.memory.Holder``.
-    """
+    """Octets of the source that are not turned yet. The middle layer of a pump."""
 
     __slots__ = (
-        "_kept",
         "_large",
         "_quota",
         "_source",
         "_to_skip",
-        "held",
-        "partial",
     )
 
     def __init__(
@@ -66,12 +60,11 @@ class Intake(Outbox):
         """leftover: octets that were read from the source before the session began."""
         super().__init__(owner, labels, source, sink, transform)
         self._source = source
-        self._kept = leftover  # read and not turned
+        self._kept = leftover
         self._has_whole = bool(leftover)
         self._large: LargeFrame | None = None
         self._to_skip = 0  # octets of a dropped frame, or of the handshake, that have not come
         self._quota: Allowance | None = None
-        self.held = self.partial = 0
 
     def limit(self, quota: Allowance | None) -> None:
         """What the source may send from now on; None for anything."""
@@ -207,8 +200,14 @@ class Intake(Outbox):
     @property
     def _has_something_to_do(self) -> bool:
         """Whether its next turn is to do more than to read, and to turn and write what has come."""
-        is_more = self._kept or self._owed or self._pending_commands or self._to_skip
+        is_more = self._owed or self._pending_commands or self._to_skip
         return bool(is_more) or self._large is not None or self._quota is not None
+
+    def kept_changed(self) -> None:
+        try:
+            self._charge()
+        except Exception as error:  # the boundary: one session ends, and not all whose turns an engine has made
+            self.failed(error)
 
     def _charge(self) -> None:
         """Book what it keeps now."""
@@ -218,10 +217,6 @@ class Intake(Outbox):
         held = partial + memory_of(self._owed)  # all of it stays until the last is written
         if held != self.held or partial != self.partial:
             self._book(held, partial)
-
-    def _book(self, held: int, partial: int) -> None:
-        self._env.memory.charge(self, held, partial)
-        self.held, self.partial = held, partial
 
     def _begin_large(self, begun: memoryview, size: int) -> None:
         """What has come last is the beginning of a frame of this size."""

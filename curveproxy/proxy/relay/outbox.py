@@ -115,7 +115,10 @@ class PumpOwner(Protocol):
 
 
 class Outbox(Flow):
-    """Octets that the sink has not taken, and commands that are sent at the next boundary of frames."""
+    """Octets that the sink has not taken, and commands that are sent at the next boundary of frames.
+
+    held, partial, and moved of a flow: see ``net.memory.Holder``.
+    """
 
     __slots__ = (
         "_blocked",
@@ -126,6 +129,8 @@ class Outbox(Flow):
         "_pending_commands",
         "_sink",
         "_transform",
+        "held",
+        "partial",
     )
 
     def __init__(self, owner: PumpOwner, labels: Labels, source: Peer, sink: Peer, transform: Transform) -> None:
@@ -134,6 +139,7 @@ class Outbox(Flow):
         self._sink, self._transform = sink, transform
         self._owed = NOTHING  # turned and not written
         self._pending_commands: tuple[bytes, ...] = ()  # at most one of a name
+        self.held = self.partial = 0
         self._enter(ON_SOURCE)
 
     def _enter(self, blocked: Blocked) -> None:
@@ -224,6 +230,10 @@ class Outbox(Flow):
     def is_held_up(self) -> bool:
         """Whether we, and not its peers, keep it from moving."""
         return self._blocked in (THROTTLED, RESUMED, YIELDED, IN_THREAD)
+
+    def _book(self, held: int, partial: int) -> None:
+        self._env.memory.charge(self, held, partial)
+        self.held, self.partial = held, partial
 
     def give_up(self) -> None:
         """It holds what others wait for, and does not turn it over."""

@@ -153,7 +153,8 @@ class Pump(Intake):
         """Read once, and turn and write whole frames: all of them, or as many as may be in one turn."""
         pool, transform = self._env.pool, self._transform
         source, target = pool.source, pool.target
-        start, end, full, result, sent = 0, len(self._kept), True, None, 0
+        kept, start, full, result, sent = self._kept, 0, True, None, 0
+        end = len(kept)
         if (begun := self._take_begun()) is not None:
             end, turned, batch, sent = begun
             if not end:
@@ -162,7 +163,7 @@ class Pump(Intake):
             full = end == pool.read_size
             result = transform.judge(batch, turned, source, end, target)
         elif end:
-            source.view[:end] = self._kept
+            source.view[:end] = kept
         if begun is None and not self._has_whole:
             reach = pool.reach(end)
             is_curbed = self._quota is not None or self._env.memory.under_pressure

@@ -267,6 +267,17 @@ PyObject *codec_seal_frames(PyObject *self, PyObject *const *arguments, Py_ssize
     return run(self, arguments, given, codec_seal);
 }
 
+/* As framing.frame_size, of a frame whose size is in order. */
+static uint64_t frame_size(int v1, const uint8_t *frame, size_t have) {
+    if (have < SHORT_HEADER)
+        return 0;
+    const int is_long = v1 ? frame[0] == V1_LONG : frame[0] & LONG;
+    const size_t header = !is_long ? SHORT_HEADER : v1 ? V1_LONG_HEADER : LONG_HEADER;
+    if (have < header)
+        return 0;
+    return header - (size_t)v1 + (is_long ? read_64(frame + 1) : frame[!v1]); /* in ZMTP 1.0 the flags are counted */
+}
+
 void codec_do_work(const codec_api *api, PyObject *self, int opens, codec_work *work) {
     const module_state *module = api->module;
     state_object *state = (state_object *)self;
@@ -285,4 +296,7 @@ void codec_do_work(const codec_api *api, PyObject *self, int opens, codec_work *
     work->messages = b.messages;
     work->octets = b.octets;
     work->frames = state->codec.nonce - nonce;
+    work->wanted = 0;
+    if (work->stop == INCOMPLETE)
+        work->wanted = frame_size(!opens && state->codec.dialect == V1, b.source + b.start, b.end - b.start);
 }

@@ -8,12 +8,12 @@
 #define CODEC_API "curveproxy.wire.codec._codec.api"
 
 /* One batch: source[:end] is to be turned into target[:capacity]; and what it became, as in state.Batch. frames: how
- * many were turned. */
+ * many were turned. wanted: the size of the frame that is not whole, 0 where there is none or its header is not. */
 typedef struct {
     uint8_t *source, *target;
     size_t end, capacity;
     size_t start, at;
-    uint64_t messages, octets, frames;
+    uint64_t messages, octets, frames, wanted;
     codec_stop stop;
 } codec_work;
 

@@ -6,6 +6,7 @@ import select
 import socket
 import struct
 from contextlib import suppress
+from itertools import accumulate
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -349,6 +350,66 @@ class TestEngine:
             below.send(below.frame(b"x"))
             assert turns.number == begun, "behind it, turns are ordinary again"
 
+    def test_the_beginning_of_a_small_frame_is_kept_and_booked_without_a_turn(self, boxed: str, turns: Turns) -> None:
+        with served(boxed) as relay:
+            below, above = ends(relay, boxed)
+            below.send_messages([[b"first"]])
+            begun, frames = turns.number, [below.frame(bytes(size)) for size in (70, 3, 90)]
+            octets = b"".join(frames)
+            at = 0
+            for cut in (1, 2, 50, len(frames[0]), len(frames[0]) + 1, len(octets) - 1, len(octets)):
+                below.socket.send(octets[at:cut])
+                relay.go_on()
+                at = cut
+                whole = max(end for end in (0, *accumulate(map(len, frames))) if end <= cut)
+                assert relay.memory.held == relay.to_service.held == relay.to_service.begun == cut - whole
+            assert turns.number == begun
+            assert above.messages() == [[b"first"], [bytes(70)], [bytes(3)], [bytes(90)]]
+
+    def test_a_large_beginning_is_its_pump_s(self, boxed: str, turns: Turns) -> None:
+        with served(boxed, max_message_bytes=1 << 20) as relay:
+            below, above = ends(relay, boxed)
+            below.send_messages([[b"first"]])
+            begun, octets = turns.number, below.frame(bytes(6000))
+            below.socket.send(octets[:4095])
+            relay.go_on()
+            assert turns.number == begun
+            below.socket.send(octets[4095:4096])
+            relay.go_on()
+            assert turns.number > begun
+            below.socket.send(octets[4096:])
+            relay.go_on()
+            assert [len(parts[0]) for parts in above.messages()] == [5, 6000]
+            assert relay.memory.held == 0
+
+    def test_the_beginning_of_a_frame_larger_than_the_buffers_is_its_pump_s(self, boxed: str) -> None:
+        with served(boxed, max_message_bytes=1 << 20) as relay:
+            below, above = ends(relay, boxed)
+            below.send_messages([[b"first"]])
+            relay.far.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+            octets = below.frame(bytes(relay.pool.read_size))
+            for at in range(0, len(octets), 60_000):
+                below.socket.send(octets[at : at + 60_000])
+                relay.go_on()
+                assert bool(relay.pool.lent) == (at + 60_000 < len(octets))
+            assert [len(parts[0]) for parts in above.messages()] == [5, relay.pool.read_size]
+
+    def test_an_error_in_booking_ends_one_session(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        with served() as relay:
+            relay.send(sealed(FIRST_NONCE, b"first"))
+            error = MemoryError()
+
+            def fails(*_: object) -> None:
+                monkeypatch.undo()
+                raise error
+
+            monkeypatch.setattr(Pump, "_charge", fails)
+            relay.client.send(sealed(FIRST_NONCE + 1, b"second")[:10])
+            relay.service.send(zmtp.frame(zmtp.ping(b"x"), zmtp.COMMAND))  # another one is told at once
+            relay.go_on()
+            assert (relay.errors, relay.ended) == ([error], Closed.INTERNAL)
+            relay.errors.clear()
+
     def test_behind_its_time_it_makes_one_turn_more(self) -> None:
         with served() as relay:
             for end in ends(relay, "downstream"):
@@ -434,24 +495,24 @@ class TestEngine:
         native: Any = engine._NATIVE
         with served() as relay:
             source, target, memory = relay.pool.source.data, relay.pool.target.data, relay.memory
-            for turn, reach in ((0, 1), (1, 0), (1, len(source) + 1)):
+            for turn, reach, keeps in ((0, 1, 1), (1, 0, 1), (1, 1, 0), (1, 1, 2), (1, len(source) + 1, 1)):
                 with pytest.raises(ValueError):
-                    native.Engine(0, turn, source, target, reach, memory)
+                    native.Engine(0, turn, source, target, reach, keeps, memory)
             with pytest.raises(TypeError):
-                native.Engine(0, 1, b"readonly", target, 1, memory)
+                native.Engine(0, 1, b"readonly", target, 1, 1, memory)
             with pytest.raises(ValueError):
                 native.setup(b"")
 
     def test_an_epoll_that_is_closed_is_an_error_of_ours(self) -> None:
         with served() as relay:
-            queue = engine._NATIVE.Engine(10**6, 1, bytearray(1), bytearray(1), 1, relay.memory)  # type: ignore[union-attr]
+            queue = engine._NATIVE.Engine(10**6, 1, bytearray(1), bytearray(1), 1, 1, relay.memory)  # type: ignore[union-attr]
             with pytest.raises(OSError):
                 queue.fetch()
 
     def test_its_buffers_are_let_go(self) -> None:
         source, target = bytearray(10), bytearray(10)
         native: Any = engine._NATIVE
-        queue = native.Engine(0, 1, source, target, 1, None)
+        queue = native.Engine(0, 1, source, target, 1, 1, None)
         with pytest.raises(BufferError):
             source.append(0)
         del queue

@@ -17,13 +17,13 @@ def fresh(request: pytest.FixtureRequest) -> Any:
 
 
 def test_all_members_are_known() -> None:
-    assert {*FLAGS, *COUNTS, "_awaits"} == {*flow.Flow.__slots__}
+    assert {*FLAGS, *COUNTS, "_awaits", "_kept"} == {*flow.Flow.__slots__}
 
 
 def test_a_new_one_is_not_ordinary_and_has_moved_nothing(fresh: Any) -> None:
     assert [getattr(fresh, name) for name in FLAGS] == [False] * len(FLAGS)
     assert [getattr(fresh, name) for name in COUNTS] == [0] * len(COUNTS)
-    assert (fresh._awaits, fresh._take_begun()) == (flow.NEITHER, None)
+    assert (fresh._awaits, fresh._kept, fresh._take_begun()) == (flow.NEITHER, b"", None)
 
 
 def test_each_member_is_kept_by_itself(fresh: Any) -> None:
@@ -37,6 +37,22 @@ def test_each_member_is_kept_by_itself(fresh: Any) -> None:
     for awaits in (flow.SOURCE, flow.SINK, flow.NEITHER):
         fresh._awaits = awaits
         assert fresh._awaits == awaits
+
+
+def test_what_is_kept_may_grow_shrink_and_go(fresh: Any) -> None:
+    for octets in (b"x" * 5000, b"y", b"", b"", bytes(range(256))):
+        fresh._kept = octets
+        assert fresh._kept == octets
+
+
+def test_in_c_only_octets_are_kept_and_no_member_can_be_taken_away() -> None:
+    for kind in {*FLOWS.values()} - {flow.Flow}:
+        fresh: Any = kind(3, 4, None, True)
+        with pytest.raises(TypeError):
+            fresh._kept = "text"
+        for name in (*FLAGS, *COUNTS, "_awaits", "_kept"):
+            with pytest.raises((AttributeError, TypeError)):
+                delattr(fresh, name)
 
 
 def test_a_flow_may_be_asked_for_nothing_else() -> None:
