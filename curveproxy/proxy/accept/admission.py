@@ -28,6 +28,9 @@ from curveproxy.wire import proxy_protocol
 from curveproxy.wire.spec import Octets
 from curveproxy.wire.zmtp.metadata import find
 
+# How many that are late are refused at a time: those who fell silent together are not to hold others up together.
+LATE_IN_A_TURN = 4
+
 # Failures of the peer's own; the others are ours, or nobody's.
 OWN_FAULT = frozenset(Outcome) - {
     Outcome.ADMITTED,
@@ -185,10 +188,16 @@ class Admission:
             self._sources.release(half.source, half)
         self._parking.forget(half)
 
-    def expire(self, now: float) -> None:
-        """Refuse connections that are late; see whether those that wait for a service may go on."""
-        while (late := self._half_open.due(now)) is not None:
+    def expire(self, now: float) -> bool:
+        """Refuse a few connections that are late. Whether there may be more."""
+        for _ in range(LATE_IN_A_TURN):
+            if (late := self._half_open.due(now)) is None:
+                return False
             self._refuse(late, Outcome.BACKEND_UNAVAILABLE if late in self._parking else Outcome.TIMEOUT)
+        return True
+
+    def tick(self, now: float) -> None:
+        """See whether those that wait for a service may go on."""
         self._parking.tick(now)
 
     # --- the handshake

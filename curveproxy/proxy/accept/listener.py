@@ -10,6 +10,8 @@ TLS ClientHello does.
 import socket
 from collections.abc import Callable, Sequence
 
+import trio
+
 from curveproxy.proxy.accept.admission import Admission
 from curveproxy.proxy.accept.half_open import Gate
 from curveproxy.proxy.net import sockets
@@ -76,9 +78,19 @@ class Listener:
 
     def expire(self, now: float) -> None:
         """Refuse half-open connections whose deadline has passed, and accept again after a rest."""
-        self._admission.expire(now)
+        self._refuse_late(now)
+        self._admission.tick(now)
         if self._rests:
             self.start()
+
+    def resume(self) -> None:
+        """Refuse more of those whose deadline has passed."""
+        self._refuse_late(trio.current_time())
+
+    def _refuse_late(self, now: float) -> None:
+        """A few in a turn."""
+        if self._admission.expire(now):
+            self._reactor.schedule(self)
 
     def start(self) -> None:
         """Accept from now on."""

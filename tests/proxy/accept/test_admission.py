@@ -197,7 +197,7 @@ async def test_a_connection_waits_for_a_service_that_is_down_and_costs_nothing()
             client.hello()
             await trio.sleep(0.05)
             assert at_work.admission.half_open == 1
-            at_work.admission.expire(trio.current_time())
+            at_work.admission.tick(trio.current_time())
             assert gate.checks == 1
             gate.is_down = False
             gate.resume()
@@ -302,7 +302,7 @@ async def test_of_those_that_wait_some_find_out_whether_their_service_is_up() ->
                 client.hello()
             await trio.testing.wait_all_tasks_blocked(0.02)
             gate.probes = 1
-            at_work.admission.expire(trio.current_time())
+            at_work.admission.tick(trio.current_time())
             await trio.testing.wait_all_tasks_blocked(0.02)
             for client in (first, second):
                 client.sock.setblocking(False)

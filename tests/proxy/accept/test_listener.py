@@ -13,6 +13,7 @@ from support.accepting import Accepting, accepting
 from support.gates import RecordingGate
 from support.tasks import until
 
+from curveproxy.proxy.accept.admission import LATE_IN_A_TURN
 from curveproxy.proxy.accept.listener import Listener
 from curveproxy.reasons import Outcome
 
@@ -213,6 +214,28 @@ async def test_who_is_late_is_ended_by_its_tick() -> None:
             await until(lambda: at_work.listener.half_open == 1)
             at_work.listener.expire(trio.current_time() + gate.settings.admission.handshake_seconds + 1)
             assert gate.observer.events[-1] == ("refused", Outcome.TIMEOUT, "", "")
+
+
+async def test_of_many_who_are_late_a_few_are_ended_in_a_turn() -> None:
+    at_work = Accepting(RecordingGate(handshake_seconds=0.001))
+    at_work.listener.start()
+    clients = [connect(at_work) for _ in range(3 * LATE_IN_A_TURN)]
+    while at_work.listener.half_open < len(clients):
+        at_work.reactor._serve(inf)
+    await trio.sleep(0.002)
+    at_work.listener.expire(trio.current_time())
+    left = [at_work.listener.half_open]
+    while left[-1]:
+        at_work.reactor._serve(-inf)
+        left.append(at_work.listener.half_open)
+    assert left == [2 * LATE_IN_A_TURN, LATE_IN_A_TURN, 0]
+    assert [event[1] for event in at_work.gates[0].observer.events if event[0] == "refused"] == [Outcome.TIMEOUT] * len(
+        clients
+    )
+    at_work.listener.close()
+    for client in clients:
+        client.close()
+    at_work.reactor.close()
 
 
 async def test_it_stops_when_it_is_closed_and_not_before() -> None:
