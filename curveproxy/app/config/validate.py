@@ -89,15 +89,16 @@ def _check_balancers(service: ServiceConfig) -> Iterator[Complaint]:
 
 
 def _check_memory(process: ProcessConfig, messages: MessageLimits) -> str | None:
-    """One message must fit into the memory twice: as it was read, and sealed or opened."""
+    """One message must fit into the memory; twice where its parts are kept until all have come, and then joined."""
     most, ceiling, relays = messages.max_message_bytes, process.max_buffered_bytes, process.relays
-    if not ceiling or 2 * most < ceiling // relays:
+    copies, as_many = (2, "twice as many") if messages.on_invalid == OnInvalid.DROP else (1, "that")
+    if not ceiling or copies * most < ceiling // relays:
         return None
     there_is = f"max_buffered_bytes = {ceiling:_} is all there is"
     if relays > 1:
         there_is = f"max_buffered_bytes = {ceiling:_} leaves each of {relays} workers {ceiling // relays:_}"
-    change = f"raise that above {2 * most * relays:_}, or lower this below {ceiling // relays // 2:_}"
-    return f"one message of {most:_} octets takes a little more than twice as many, and {there_is}: {change}"
+    change = f"raise that above {copies * most * relays:_}, or lower this below {ceiling // relays // copies:_}"
+    return f"one message of {most:_} octets takes a little more than {as_many}, and {there_is}: {change}"
 
 
 def _check_records(messages: MessageLimits) -> Iterator[Complaint]:

@@ -19,12 +19,16 @@ from curveproxy.wire import sodium
             "listen: tcp://*:0 would be another port for each worker: name the port",
         ),
         (
-            SERVICE + CLIENTS + "[process]\nmax_buffered_bytes = 134_217_728",
+            SERVICE + CLIENTS + "[process]\nmax_buffered_bytes = 67_108_864",
+            "takes a little more than that, and max_buffered_bytes = 67_108_864 is all there is: raise",
+        ),
+        (
+            SERVICE + CLIENTS + "[service.messages]\non_invalid = 'drop'\n[process]\nmax_buffered_bytes = 134_217_728",
             "takes a little more than twice as many, and max_buffered_bytes = 134_217_728 is all there is: raise",
         ),
         (
             SERVICE + CLIENTS + "[process]\nworkers = 16",
-            "leaves each of 16 workers 67_108_864: raise that above 2_147_483_648, or lower this below 33_554_432",
+            "leaves each of 16 workers 67_108_864: raise that above 1_073_741_824, or lower this below 67_108_864",
         ),
         (SERVICE.replace("127.0.0.1:5555", "*:5555") + CLIENTS, "can not be dialled"),
         (SERVICE.replace("127.0.0.1:5555", "*:*") + CLIENTS, "can not be dialled"),

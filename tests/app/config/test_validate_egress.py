@@ -43,7 +43,7 @@ REMOTE = "tcp://orders.example:5556"
         (TCP + SERVICE.replace("*:5556", "127.0.0.1:5555").replace(":5555\"\ns", ":1\"\ns") + CLIENTS, "is taken: se"),
         (TCP.replace("5555", "9464"), "listen: tcp://127.0.0.1:9464 is taken: the admin page listens on"),
         (TCP.replace("5555", "0") + "[process]\nworkers = 2", "would be another port for each worker: name the port"),
-        (EGRESS + "[egress.messages]\nmax_message_bytes = 1_000_000_000", "messages.max_message_bytes: one message of"),
+        (EGRESS + "[egress.messages]\nmax_message_bytes = 1_100_000_000", "messages.max_message_bytes: one message of"),
         (EGRESS + "backend = 'tcp://127.0.0.1:1'", "backend: no such setting: it belongs into [[service]]"),
         (
             TCP.replace("orders.example", "127.0.0.1") + SERVICE + CLIENTS,
