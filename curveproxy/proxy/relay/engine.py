@@ -7,6 +7,7 @@ in one call. It is in C, and so is then the ``Flow`` by which it knows a pump.
 import select
 from collections.abc import Callable
 from importlib import import_module
+from operator import attrgetter
 from os import environ
 from types import ModuleType
 
@@ -17,6 +18,8 @@ from curveproxy.proxy.relay.flow import Flow
 from curveproxy.wire.codec.select import CODEC, VARIABLE
 from curveproxy.wire.errors import CodecError
 
+_MEMBERS = Flow.__slots__
+
 
 def _choose() -> ModuleType | None:
     """The module with the engine, where the codec is in C as well. Raises CodecError."""
@@ -25,6 +28,7 @@ def _choose() -> ModuleType | None:
     try:
         native = import_module("curveproxy.proxy.relay._engine")
         native.setup(import_module("curveproxy.wire.codec._codec").api)
+        attrgetter(*_MEMBERS)(native.Flow)  # each member, or an AttributeError
     except (ImportError, AttributeError, ValueError) as error:
         if environ.get(VARIABLE):
             raise CodecError(f"{VARIABLE} demands C, and the engine is not the one of this version") from error

@@ -5,10 +5,12 @@ import os
 import select
 import socket
 import struct
+import sys
 from contextlib import suppress
 from itertools import accumulate
 from math import inf
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -22,6 +24,8 @@ from curveproxy.proxy.net.reactor import READ
 from curveproxy.proxy.relay import engine
 from curveproxy.proxy.relay.pump import Pump
 from curveproxy.reasons import Closed, Invalid
+from curveproxy.wire.codec.select import VARIABLE
+from curveproxy.wire.errors import CodecError
 from curveproxy.wire.security import Version
 from curveproxy.wire.zmtp.frame import Dialect
 
@@ -322,6 +326,34 @@ def test_a_reset_is_told_from_an_end() -> None:
         client.close()
         relay.go_on()
         assert relay.session.reason == Closed.CLIENT_RESET
+
+
+class TestChoice:
+    """Which is taken."""
+
+    __test__ = engine.is_built()
+    name = "curveproxy.proxy.relay._engine"
+
+    @pytest.fixture(params=["not built", "of another version"])
+    def other(self, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What is found in the engine's place."""
+        stale = SimpleNamespace(setup=lambda _: None, Flow=object)
+        monkeypatch.setitem(sys.modules, self.name, None if request.param == "not built" else stale)
+
+    def test_the_engine_is_taken_with_the_codec_in_c(self) -> None:
+        assert engine._choose() is sys.modules[self.name]
+
+    @pytest.mark.usefixtures("other")
+    def test_without_it_pumps_are_by_themselves_unless_c_is_demanded(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delenv(VARIABLE, raising=False)
+        assert engine._choose() is None
+        monkeypatch.setenv(VARIABLE, "c")
+        with pytest.raises(CodecError, match="the engine is not the one of this version"):
+            engine._choose()
+
+    def test_with_the_codec_in_python_there_is_none(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(engine, "CODEC", "python")
+        assert engine._choose() is None
 
 
 class TestEngine:
