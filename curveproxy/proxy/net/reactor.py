@@ -88,6 +88,7 @@ class Reactor:
 
     turn: how many handlers are served in one turn. No more events are fetched than are handled.
     yields_to: a reactor whose handlers come first: while it has work, there is a ``Share`` of the time for these.
+    worked: seconds that its handlers have taken.
     ready: makes the queue of ready descriptors, of an epoll and of ``turn``.
     """
 
@@ -99,6 +100,7 @@ class Reactor:
         ready: Callable[[select.epoll, int], Ready] = ReadyQueue,
     ) -> None:
         self._turn, self._yields_to, self._share = turn, yields_to, Share()
+        self.worked = 0.0
         self._epoll = select.epoll()
         self._ready = ready(self._epoll, turn)
         self._asleep = False
@@ -169,18 +171,19 @@ class Reactor:
             else:
                 await self._sleep()
             is_shared = await self._wait_for_time()
-            begin = perf_counter()
+            begin, before = perf_counter(), self.worked
             while self._serve(begin + SECONDS) and not self._is_over(begin + SECONDS):
                 pass
+            self.worked += perf_counter() - begin
             if is_shared:
-                self._share.spend(perf_counter() - begin)
+                self._share.spend(self.worked - before)
 
     async def _wait_for_time(self) -> bool:
         """Until there is time for us. Whether the reactor that comes first has work meanwhile."""
         first = self._yields_to
         while first is not None and first.has_work:
             begin = perf_counter()
-            if not self._share.is_used_up(begin):
+            if not self._share.is_used_up(begin, first.worked):
                 return True
             await trio.lowlevel.checkpoint()
             self._share.wait(begin, perf_counter())
@@ -245,7 +248,8 @@ class Reactor:
     @property
     def is_held_back(self) -> bool:
         """Whether it has no time left while the reactor that comes first has work."""
-        return self._share.is_used_up(perf_counter())
+        first = self._yields_to
+        return first is not None and self._share.is_used_up(perf_counter(), first.worked)
 
     @property
     def seconds_held_back(self) -> float:
@@ -264,7 +268,9 @@ class Reactor:
             wakes = self._poll
         elif any(other.is_busy for other in self._behind):
             return  # the moment is not over: what they do in it counts
+        begin = perf_counter()
         woken = wakes.poll(STAY_MILLISECONDS)
+        self.worked -= perf_counter() - begin  # nobody did
         self._ready.stay(bool(woken) and self.descriptor not in dict(woken))
 
     def _is_over(self, until: float) -> bool:

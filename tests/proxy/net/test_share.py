@@ -2,55 +2,72 @@
 
 import pytest
 
-from curveproxy.proxy.net.share import LATELY, LEAST, MOST, PART, Share
+from curveproxy.proxy.net.share import LATELY, LEAST, LOOK_SECONDS, MOST, PART, Share
+
+
+def is_used_up(share: Share, now: float) -> bool:
+    """Beside sessions that have worked all the time."""
+    return share.is_used_up(now, worked=now)
 
 
 def test_nobody_waits_before_something_is_spent() -> None:
     share = Share()
-    assert not share.is_used_up(1000.0)
+    assert not is_used_up(share, 1000.0)
     share.spend(MOST / 2)
-    assert not share.is_used_up(1000.0)
+    assert not is_used_up(share, 1000.0)
     assert share.waited == 0
 
 
 def test_what_was_spent_comes_back_as_time_goes_by() -> None:
     share = Share()
-    assert not share.is_used_up(1000.0)
+    assert not is_used_up(share, 1000.0)
     share.spend(MOST + PART)
-    assert share.is_used_up(1000.0)
-    assert share.is_used_up(1000.0 + 0.9 * -LEAST / PART)
-    assert not share.is_used_up(1000.0 + 1.1 * -LEAST / PART)
+    assert is_used_up(share, 1000.0)
+    assert is_used_up(share, 1000.0 + 0.9 * -LEAST / PART)
+    assert not is_used_up(share, 1000.0 + 1.1 * -LEAST / PART)
 
 
 def test_no_more_is_saved_than_so_much() -> None:
     share = Share()
-    assert not share.is_used_up(1000.0)
-    assert not share.is_used_up(2000.0)
+    assert not is_used_up(share, 1000.0)
+    assert not is_used_up(share, 2000.0)
     share.spend(MOST)
-    assert share.is_used_up(2000.0)
+    assert is_used_up(share, 2000.0)
 
 
 def test_no_more_is_owed_than_so_much() -> None:
     """A process that was stopped for a minute makes nobody wait for ten."""
     share = Share()
-    share.is_used_up(1000.0)
+    is_used_up(share, 1000.0)
     share.spend(60.0)
-    assert not share.is_used_up(1000.0 + 1.1 * -LEAST / PART)
+    assert not is_used_up(share, 1000.0 + 1.1 * -LEAST / PART)
 
 
 @pytest.mark.parametrize("each", [0.0001, 0.001, 0.03])
-def test_in_the_long_run_it_is_that_part_of_the_time_and_no_less(each: float) -> None:
+def test_beside_sessions_that_take_all_time_it_is_that_part_and_no_less(each: float) -> None:
     share, now, spent = Share(), 1000.0, 0.0
     while now < 1010.0:
-        if share.is_used_up(now):
-            now += 0.001  # somebody else's
+        if share.is_used_up(now, worked=now - spent):
+            now += 0.001
         else:
             share.spend(each)
             spent += each
             now += each
     assert spent >= PART * 10.0
     if each <= -LEAST:  # what is beyond that is forgiven
-        assert spent <= PART * 10.0 + MOST + each
+        assert spent <= PART * 10.0 + MOST + each + 5 * LOOK_SECONDS
+
+
+@pytest.mark.parametrize("used", [0.0, 0.02, 0.3, 0.7, 0.85])
+def test_beside_sessions_that_take_less_it_is_what_they_leave_but_for_that_part(used: float) -> None:
+    """A millisecond after the other: the sessions take theirs of it, and of the rest the half-open as much as they may."""
+    share, spent = Share(), 0.0
+    for turn in range(10_000):
+        now = 1000.0 + turn * 0.001
+        if not share.is_used_up(now, worked=turn * 0.001 * used):
+            share.spend(0.001 * (1 - used))
+            spent += 0.001 * (1 - used)
+    assert spent == pytest.approx(10.0 * max(PART, 1 - PART - used), abs=0.1)
 
 
 def test_it_counts_how_long_was_waited() -> None:
