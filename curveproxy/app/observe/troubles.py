@@ -14,7 +14,7 @@ DESCRIPTORS_HINT = (
     "all services share them: raise the hard limit (LimitNOFILE, ulimit -n), or find out who holds so many connections"
 )
 HELD_BACK_HINT = (
-    "they have a tenth of the time while sessions have work: give it another worker, or find out who comes so often"
+    "they have what busy sessions leave of the time: give it another worker, or find out who comes so often"
 )
 # The part of the time from which on it is worth a word that clients which come in are held back.
 HELD_BACK = 0.5
