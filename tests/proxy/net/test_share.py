@@ -60,7 +60,7 @@ def test_beside_sessions_that_take_all_time_it_is_that_part_and_no_less(each: fl
 
 @pytest.mark.parametrize("used", [0.0, 0.02, 0.3, 0.7, 0.85])
 def test_beside_sessions_that_take_less_it_is_what_they_leave_but_for_that_part(used: float) -> None:
-    """A millisecond after the other: the sessions take theirs of it, and of the rest the half-open as much as they may."""
+    """Of each millisecond sessions take theirs, and of the rest the half-open as much as they may."""
     share, spent = Share(), 0.0
     for turn in range(10_000):
         now = 1000.0 + turn * 0.001
