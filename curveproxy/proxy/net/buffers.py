@@ -9,10 +9,11 @@ import trio
 from curveproxy.wire.codec.state import Buffer
 
 # What a pump reads in one turn: a bound on its time, about a millisecond. An octet costs less in a larger frame, whose
-# beginning has been kept from the turn before; such a pump reads more.
+# beginning has been kept from the turn before; such a pump reads more. libzmq writes the first 8,192 octets of a large
+# frame by themselves, and those are kept as the beginning of a small one is: by an engine, without Python.
 READ_SIZE = 256 * 1024
 READ_SIZE_MAX = 1024 * 1024
-LARGE_KEPT = 4096
+LARGE_KEPT = 16 * 1024
 # A frame that fits into what was read must fit into the target too: sealed it is 33 and a longer header more.
 TARGET_ROOM = 64
 # Fresh memory costs as much as a frame in it, page by page, so that some is kept while large frames follow each other.

@@ -20,6 +20,7 @@ from support.ends import ends
 from support.relaying import FIRST_NONCE, KEY, LIMIT, Allowance, LargePool, sealed
 from support.serving import QUEUES, Served
 
+from curveproxy.proxy.net.buffers import LARGE_KEPT
 from curveproxy.proxy.net.reactor import READ
 from curveproxy.proxy.relay import engine
 from curveproxy.proxy.relay.pump import Pump
@@ -402,16 +403,16 @@ class TestEngine:
         with served(boxed, max_message_bytes=1 << 20) as relay:
             below, above = ends(relay, boxed)
             below.send_messages([[b"first"]])
-            begun, octets = turns.number, below.frame(bytes(6000))
-            below.socket.send(octets[:4095])
+            begun, octets = turns.number, below.frame(bytes(20_000))
+            below.socket.send(octets[: LARGE_KEPT - 1])
             relay.go_on()
             assert turns.number == begun
-            below.socket.send(octets[4095:4096])
+            below.socket.send(octets[LARGE_KEPT - 1 : LARGE_KEPT])
             relay.go_on()
             assert turns.number > begun
-            below.socket.send(octets[4096:])
+            below.socket.send(octets[LARGE_KEPT:])
             relay.go_on()
-            assert [len(parts[0]) for parts in above.messages()] == [5, 6000]
+            assert [len(parts[0]) for parts in above.messages()] == [5, 20_000]
             assert relay.memory.held == 0
 
     def test_the_beginning_of_a_frame_larger_than_the_buffers_is_its_pump_s(self, boxed: str) -> None:
