@@ -11,7 +11,7 @@ import socket
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from mmap import mmap
 from tempfile import TemporaryFile
 
@@ -90,7 +90,8 @@ def deal(clients: Sequence[socket.socket], size: int, count: int) -> None:
                     count -= messages
                     owed[sock] = messages * len(frame)
                 if owed[sock]:
-                    owed[sock] -= os.sendfile(sock.fileno(), file.fileno(), most * len(frame) - owed[sock], owed[sock])
+                    with suppress(BlockingIOError):  # the kernel is short of memory for sockets
+                        owed[sock] -= os.sendfile(key.fd, file.fileno(), most * len(frame) - owed[sock], owed[sock])
                 else:
                     selector.unregister(sock)
 
