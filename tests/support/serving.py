@@ -33,7 +33,7 @@ class Served(Relay):
             while self.jobs:
                 trio.run(self.jobs.pop())
             self.room._ready.stay(False)  # nothing follows by itself
-            has_more = self.room._serve(inf) or self.room.is_busy
+            has_more = self.room.serve(inf) or self.room.is_busy
 
     def __exit__(self, *exception: object) -> None:
         super().__exit__(*exception)

@@ -20,8 +20,7 @@ import trio
 from curveproxy.proxy.net.ready import Ready, ReadyQueue, Scheduled
 from curveproxy.proxy.net.share import Share
 
-# How long to serve without yielding to trio, whose round costs as much as a handler does. A reactor that yields to
-# another one stops for it in between.
+# How long to serve without yielding to trio, whose round costs as much as a handler does.
 SECONDS = 0.001
 # How long to stay, asleep in the kernel, behind what was read: what follows soon is served without a round of trio's,
 # which costs as much as a turn. Other tasks wait meanwhile, but for the reactors that yield to this one and have time.
@@ -87,7 +86,8 @@ class Reactor:
     """Handlers by descriptor. Unregister a descriptor before it is closed, because its number comes back at once.
 
     turn: how many handlers are served in one turn. No more events are fetched than are handled.
-    yields_to: a reactor whose handlers come first: while it has work, there is a ``Share`` of the time for these.
+    yields_to: a reactor whose handlers come first, behind each of ours; while it has work, there is a ``Share`` of the
+        time for these.
     worked: seconds that its handlers have taken.
     ready: makes the queue of ready descriptors, of an epoll and of ``turn``.
     """
@@ -171,10 +171,9 @@ class Reactor:
             else:
                 await self._sleep()
             is_shared = await self._wait_for_time()
-            begin, before = perf_counter(), self.worked
-            while self._serve(begin + SECONDS) and not self._is_over(begin + SECONDS):
+            before, until = self.worked, perf_counter() + SECONDS
+            while self.serve(until) and perf_counter() < until:
                 pass
-            self.worked += perf_counter() - begin
             if is_shared:
                 self._share.spend(self.worked - before)
 
@@ -196,15 +195,21 @@ class Reactor:
             await trio.lowlevel.wait_readable(self._epoll.fileno())
         self._asleep = False
 
-    def _serve(self, until: float) -> bool:
-        """Serve one turn; whether a descriptor was ready. One handler of each queue is served also when it is over."""
+    def serve(self, until: float, *, may_stay: bool = True) -> bool:
+        """Serve one turn; whether a descriptor was ready. One handler of each queue is served also behind ``until``."""
+        begin = perf_counter()
+        is_ready = self._serve(until, may_stay)
+        self.worked += perf_counter() - begin
+        return is_ready
+
+    def _serve(self, until: float, may_stay: bool) -> bool:
         for _ in range(min(len(self._scheduled), self._turn)):
             scheduled, _ = self._scheduled.popitem(last=False)
             self._resume(scheduled)
             if self._is_over(until):
                 break
         if not self._ready:
-            if self._ready.stays and not self._scheduled:
+            if may_stay and self._ready.stays and not self._scheduled:
                 self._stay()
             if not self._ready.fetch():
                 return False
@@ -274,5 +279,9 @@ class Reactor:
         self._ready.stay(bool(woken) and self.descriptor not in dict(woken))
 
     def _is_over(self, until: float) -> bool:
-        """Whether a turn is: it is late, or those who come first wait."""
-        return perf_counter() >= until or (self._yields_to is not None and self._yields_to.has_something)
+        """Whether it is late, behind a handler and a turn of those who come first: here, without a round of trio's."""
+        if (first := self._yields_to) is not None:
+            before = first.worked
+            first.serve(until, may_stay=False)
+            self.worked -= first.worked - before  # that was theirs
+        return perf_counter() >= until

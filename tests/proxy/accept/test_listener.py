@@ -50,14 +50,14 @@ async def test_whoever_was_accepted_gets_on_before_others_are() -> None:
     at_work.listener.start()
     clients = [connect(at_work) for _ in range(20)]
     while at_work.listener.half_open < len(clients):
-        at_work.reactor._serve(inf)
+        at_work.reactor.serve(inf)
     told = at_work.gates[0].observer
     told.take()
     for client in clients:
         client.close()
     clients += [connect(at_work) for _ in range(20)]
     for _ in range(60):
-        at_work.reactor._serve(-inf)  # one at a time
+        at_work.reactor.serve(-inf)  # one at a time
     words = [str(event[0]) for event in told.take()]
     assert (words.count("refused"), words.count("accepted")) == (20, 20)
     assert "accepted" in words[:15], "they do not wait for all of those"
@@ -145,7 +145,7 @@ async def test_without_a_descriptor_one_is_freed_or_it_rests_until_the_next_tick
 
     def turns() -> None:
         for _ in range(3):
-            at_work.reactor._serve(inf)
+            at_work.reactor.serve(inf)
 
     listener.start()
     at_work.make_room = lambda: make_room(True)
@@ -185,7 +185,7 @@ async def test_where_the_system_can_watch_no_more_it_tries_again_at_each_tick(mo
         assert len(gate.observer.errors) == 2
         patch.undo()
         at_work.listener.expire(trio.current_time())
-        at_work.reactor._serve(inf)
+        at_work.reactor.serve(inf)
         assert at_work.listener.half_open == 1
     at_work.listener.close()
     at_work.reactor.close()
@@ -221,12 +221,12 @@ async def test_of_many_who_are_late_a_few_are_ended_in_a_turn() -> None:
     at_work.listener.start()
     clients = [connect(at_work) for _ in range(3 * LATE_IN_A_TURN)]
     while at_work.listener.half_open < len(clients):
-        at_work.reactor._serve(inf)
+        at_work.reactor.serve(inf)
     await trio.sleep(0.002)
     at_work.listener.expire(trio.current_time())
     left = [at_work.listener.half_open]
     while left[-1]:
-        at_work.reactor._serve(-inf)
+        at_work.reactor.serve(-inf)
         left.append(at_work.listener.half_open)
     assert left == [2 * LATE_IN_A_TURN, LATE_IN_A_TURN, 0]
     assert [event[1] for event in at_work.gates[0].observer.events if event[0] == "refused"] == [Outcome.TIMEOUT] * len(

@@ -97,7 +97,7 @@ async def test_an_end_that_is_met_twice_counts_once(
     ours, theirs = at_work.lent()
     theirs.send(bytes(1000))
     at_work.connections.take_back(ours)
-    at_work.reactor._serve(inf)  # reads a piece, and schedules itself
+    at_work.reactor.serve(inf)  # reads a piece, and schedules itself
     theirs.send(bytes(1000))
     theirs.close()
     await turns(at_work.reactor)

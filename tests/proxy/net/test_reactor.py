@@ -80,12 +80,12 @@ def test_what_is_left_is_shown_again_behind_the_others_where_that_is_wanted() ->
     for _ in range(2):
         for near, _far in pairs:
             near.send(b"x")
-        reactor._serve(-inf)
-        reactor._serve(-inf)
+        reactor.serve(-inf)
+        reactor.serve(-inf)
     assert sorted(order[:2]) == sorted(order[2:]) == ["again", "once"]
     order.clear()
     for _ in range(3):
-        reactor._serve(inf)
+        reactor.serve(inf)
     assert order == ["again"] * 3
     for near, far in pairs:
         near.close()
@@ -158,10 +158,10 @@ def test_what_comes_while_it_stays_is_served_without_a_sleep() -> None:
     with near, far:
         reactor.register(far.fileno(), handler)
         stay = Stay(reactor, lambda: near.send(b"x"))
-        assert not reactor._serve(inf)
+        assert not reactor.serve(inf)
         assert stay.woken == []
         reactor.stay()
-        assert reactor._serve(inf)
+        assert reactor.serve(inf)
     assert handler.events
     assert stay.woken == [[reactor.descriptor]]
     reactor.close()
@@ -173,7 +173,7 @@ def test_it_stays_once_for_what_does_not_come() -> None:
     for _ in range(2):
         reactor.stay()
     for _ in range(2):
-        assert not reactor._serve(inf)
+        assert not reactor.serve(inf)
     assert stay.woken == [[]]
     reactor.close()
 
@@ -189,7 +189,7 @@ def test_it_does_not_stay_while_somebody_is_scheduled() -> None:
 
     reactor.schedule(Again())
     reactor.stay()
-    assert not reactor._serve(inf)
+    assert not reactor.serve(inf)
     assert stay.woken == []
     reactor.close()
 
@@ -202,11 +202,11 @@ def test_it_does_not_stay_while_one_that_yields_to_it_has_something_to_do() -> N
         behind.register(far.fileno(), Handler())
         near.send(b"x")
         first.stay()
-        assert not first._serve(inf)
+        assert not first.serve(inf)
         assert stay.woken == [[behind.descriptor]]
         behind.schedule(Handler())
         first.stay()
-        assert not first._serve(inf)
+        assert not first.serve(inf)
         assert len(stay.woken) == 1
     behind.close()
     first.close()
@@ -221,11 +221,11 @@ def test_a_stay_is_not_cut_short_by_one_that_has_no_time_left_and_goes_on_behind
         near.send(b"x")
         stay = Stay(first)
         first.stay()
-        assert not first._serve(inf)
+        assert not first.serve(inf)
         assert stay.woken == [[behind.descriptor]]
         assert first._ready.stays, "what is done in this moment counts"
         behind._share.spend(inf)
-        first._serve(inf)
+        first.serve(inf)
         assert len(stay.woken) == 1, "it looked at its own alone"
         assert not first._ready.stays
     behind.close()
@@ -296,10 +296,8 @@ async def test_while_sessions_have_work_strangers_have_a_part_of_the_time_and_no
     assert 0.5 < behind.seconds_held_back < session.spent
 
 
-async def test_a_session_waits_for_one_stranger_and_no_more_in_each_of_trios_rounds(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Strangers have saved time, and a hundred of them wait. In two rounds two can meet: trio deals their order."""
+async def test_a_session_waits_for_one_stranger_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Strangers have saved time, and a hundred of them wait."""
     clock, order = Clock(monkeypatch), list[str]()
     first = Reactor(16)
     behind = Reactor(8, yields_to=first)
@@ -313,8 +311,8 @@ async def test_a_session_waits_for_one_stranger_and_no_more_in_each_of_trios_rou
     strangers = [Named(clock, behind, 0.00001) for _ in range(100)]
     await served(first, behind, until=lambda: session.turns >= 50)
     assert strangers
-    assert order.count("stranger") > 40
-    assert "stranger stranger stranger" not in " ".join(order)
+    assert order.count("stranger") > 20
+    assert "stranger stranger" not in " ".join(order)
 
 
 async def test_while_sessions_have_no_work_strangers_have_all_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -335,7 +333,7 @@ def test_who_asks_again_and_again_has_one_turn() -> None:
         reactor.schedule(busy)
     reactor.schedule(other)
     reactor.schedule(busy)
-    reactor._serve(inf)
+    reactor.serve(inf)
     assert (busy.events, other.events) == ([0], [0])
     reactor.close()
 
@@ -362,12 +360,12 @@ def test_behind_its_time_a_turn_goes_on_with_one_handler_of_each_queue_and_nobod
     for handler in busy:
         reactor.schedule(handler)
     for _ in range(2):
-        assert reactor._serve(-inf)
+        assert reactor.serve(-inf)
     assert order == ["busy", "ready"] * 2
     assert reactor.is_busy
     reactor.unregister(pairs[2][1].fileno())  # with what was fetched for it
     for _ in range(2):
-        reactor._serve(-inf)
+        reactor.serve(-inf)
     assert [len(handler.events) for handler in ready] == [1, 1, 0, 1]
     assert [len(handler.events) for handler in busy] == [2, 1, 1]
     reactor.close()

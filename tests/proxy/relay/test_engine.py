@@ -308,7 +308,7 @@ class TestContract:
         with served() as relay:
             relay.send(sealed(FIRST_NONCE, b"first"))
             relay.client.send(sealed(FIRST_NONCE + 1, b"second"))
-            assert relay.room._serve(inf)
+            assert relay.room.serve(inf)
             assert relay.room._ready.stays
 
 
