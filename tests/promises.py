@@ -105,7 +105,7 @@ def metrics() -> Iterator[str]:
             if family.name.startswith("curveproxy_"):
                 labels: tuple[str, ...] = getattr(collector, "_labelnames", ()) or getattr(family, "_labelnames", ())
                 facts = [family.name, family.type, f"{{{','.join(labels)}}}", family.documentation]
-                buckets = getattr(collector, "bounds", ())
+                buckets = getattr(collector, "_kwargs", {}).get("buckets")
                 lines.append(" | ".join([*facts, *([str(list(buckets))] if buckets else ())]))
     yield from sorted(lines)
 

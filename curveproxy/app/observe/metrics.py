@@ -11,6 +11,7 @@ from prometheus_client import (
     CollectorRegistry,
     Counter,
     Gauge,
+    Histogram,
     PlatformCollector,
     ProcessCollector,
     disable_created_metrics,
@@ -20,7 +21,6 @@ from prometheus_client.registry import Collector
 
 from curveproxy import __version__
 from curveproxy.app.observe.log import lost_lines
-from curveproxy.app.observe.tallies import Spreads, Tallies, Tally
 from curveproxy.policy.access.access_list import CACHED, VALID
 from curveproxy.proxy.observer import ServerFigures, ServiceFigures, SessionView
 from curveproxy.reasons import (
@@ -56,33 +56,45 @@ class Metrics:
         label, reason = ["service"], ["service", "reason"]
         build = Gauge("curveproxy_build_info", "What is running", ["version", "codec"], registry=registry)
         build.labels(__version__, CODEC).set(1)
-        self.accepted = Tallies("curveproxy_connections_accepted", "Connections accepted", label, registry)
-        self.handshakes = Tallies(
-            "curveproxy_handshakes", "Handshakes by their outcome", ["service", "outcome"], registry
+        self.accepted = Counter("curveproxy_connections_accepted", "Connections accepted", label, registry=registry)
+        self.handshakes = Counter(
+            "curveproxy_handshakes", "Handshakes by their outcome", ["service", "outcome"], registry=registry
         )
-        self.handshake_seconds = Spreads(
-            "curveproxy_handshake_seconds", "From accept to READY", label, registry, HANDSHAKE_BUCKETS
+        self.handshake_seconds = Histogram(
+            "curveproxy_handshake_seconds",
+            "From accept to READY",
+            label,
+            registry=registry,
+            buckets=HANDSHAKE_BUCKETS,
         )
-        self.closed = Tallies("curveproxy_sessions_closed", "Sessions that ended, by reason", reason, registry)
-        self.session_seconds = Spreads(
-            "curveproxy_session_seconds", "How long sessions lasted", label, registry, SESSION_BUCKETS
+        self.closed = Counter("curveproxy_sessions_closed", "Sessions that ended, by reason", reason, registry=registry)
+        self.session_seconds = Histogram(
+            "curveproxy_session_seconds",
+            "How long sessions lasted",
+            label,
+            registry=registry,
+            buckets=SESSION_BUCKETS,
         )
-        self.certificates = Tallies(
+        self.certificates = Counter(
             "curveproxy_certificates",
             "Certificates of clients that were judged, by what was found: valid, cached, or a flaw",
             ["service", "result"],
-            registry,
+            registry=registry,
         )
-        self.invalid = Tallies("curveproxy_invalid_messages", "Invalid frames after the handshake", reason, registry)
-        self.dial_seconds = Spreads(
-            "curveproxy_backend_connect_seconds", "Dial and greeting", label, registry, DIAL_BUCKETS
+        self.invalid = Counter(
+            "curveproxy_invalid_messages", "Invalid frames after the handshake", reason, registry=registry
         )
-        self.backend_failures = Tallies("curveproxy_backend_failures", "Dials that failed, by reason", reason, registry)
-        self.server_keys = Tallies(
+        self.dial_seconds = Histogram(
+            "curveproxy_backend_connect_seconds", "Dial and greeting", label, registry=registry, buckets=DIAL_BUCKETS
+        )
+        self.backend_failures = Counter(
+            "curveproxy_backend_failures", "Dials that failed, by reason", reason, registry=registry
+        )
+        self.server_keys = Counter(
             "curveproxy_server_key_handshakes",
             "Clients admitted, by the server key that they were given",
             ["service", "key"],
-            registry,
+            registry=registry,
         )
         self.reloads = Counter(
             "curveproxy_reloads", "Changed files that were taken, or not", ["result"], registry=registry
@@ -128,7 +140,7 @@ class ServiceMetrics:
 
     def __init__(self, metrics: Metrics, name: str, *, is_egress: bool = False) -> None:
         self._name = name
-        self._keys: dict[bytes, Tally] = {}
+        self._keys: dict[bytes, Counter] = {}
         self._names: set[str] = set()
         self._accepted = metrics.accepted.labels(name)
         outcomes: Iterable[str] = EgressOutcome if is_egress else Outcome
