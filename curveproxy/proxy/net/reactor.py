@@ -11,7 +11,6 @@ been idle does not wait behind all those that keep the process busy.
 import select
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from time import perf_counter
 from typing import Protocol
 
@@ -19,6 +18,7 @@ import trio
 
 from curveproxy.proxy.net.ready import Ready, ReadyQueue, Scheduled
 from curveproxy.proxy.net.share import Share
+from curveproxy.proxy.net.sleep import Sleep
 
 # How long to serve without yielding to trio, whose round costs as much as a handler does.
 SECONDS = 0.001
@@ -103,7 +103,7 @@ class Reactor:
         self.worked = 0.0
         self._epoll = select.epoll()
         self._ready = ready(self._epoll, turn)
-        self._asleep = False
+        self._sleep = Sleep(self._epoll)
         self._poll = select.poll()
         self._poll.register(self._epoll.fileno(), select.POLLIN)
         self._handlers = _ByDescriptor()
@@ -148,8 +148,7 @@ class Reactor:
     def schedule(self, handler: Scheduled) -> None:
         """Resume ``handler`` in the next turn, once. It may have ended by then, and must bear that."""
         self._scheduled[handler] = None
-        if self._asleep:
-            trio.lowlevel.notify_closing(self._epoll.fileno())  # wakes the one who waits on it; it closes nothing
+        self._sleep.end()
 
     def stay(self) -> None:
         """Something was read: more may follow at once, or an answer."""
@@ -161,7 +160,7 @@ class Reactor:
         self._wakes.register(other.descriptor, select.POLLIN)
 
     def close(self) -> None:
-        self._epoll.close()
+        self._sleep.close()
 
     async def run(self) -> None:
         """Serve the handlers in turns."""
@@ -169,7 +168,7 @@ class Reactor:
             if self.is_busy or self._ready.stays:
                 await trio.lowlevel.checkpoint()
             else:
-                await self._sleep()
+                await self._sleep.sleep()
             is_shared = await self._wait_for_time()
             before, until = self.worked, perf_counter() + SECONDS
             while self.serve(until) and perf_counter() < until:
@@ -188,18 +187,13 @@ class Reactor:
             self._share.wait(begin, perf_counter())
         return False
 
-    async def _sleep(self) -> None:
-        """Until a descriptor is ready, or a handler is scheduled."""
-        self._asleep = True
-        with suppress(trio.ClosedResourceError):
-            await trio.lowlevel.wait_readable(self._epoll.fileno())
-        self._asleep = False
-
     def serve(self, until: float, *, may_stay: bool = True) -> bool:
         """Serve one turn; whether a descriptor was ready. One handler of each queue is served also behind ``until``."""
         begin = perf_counter()
         is_ready = self._serve(until, may_stay)
         self.worked += perf_counter() - begin
+        if self.is_busy:
+            self._sleep.end()  # those who have been fetched and not served wake nobody any more
         return is_ready
 
     def _serve(self, until: float, may_stay: bool) -> bool:
@@ -229,6 +223,8 @@ class Reactor:
             scheduled.failed(error)
 
     def _tell(self, descriptor: int, events: int) -> None:
+        if descriptor == self._sleep.bell:
+            return
         handler = self._handlers[descriptor]
         try:
             handler.ready(events)
@@ -248,7 +244,7 @@ class Reactor:
     @property
     def has_work(self) -> bool:
         """Whether a handler waits for its turn, or has had it a moment ago and may come again."""
-        return not self._asleep or self.has_something
+        return not self._sleep.is_on or self.has_something
 
     @property
     def is_held_back(self) -> bool:

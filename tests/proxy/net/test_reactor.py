@@ -315,6 +315,43 @@ async def test_a_session_waits_for_one_stranger_and_no_more(monkeypatch: pytest.
     assert "stranger stranger" not in " ".join(order)
 
 
+async def test_whom_a_turn_between_strangers_has_fetched_and_not_served_is_served(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Their reactor sleeps, and their descriptors tell of them no more."""
+    clock, served_in_order = Clock(monkeypatch), list[object]()
+    first = Reactor(16)
+    behind = Reactor(8, yields_to=first)
+
+    class Slow(Handler):
+        def ready(self, events: int) -> None:
+            clock.now += 1.0
+            served_in_order.append(self)
+
+    class Stranger(Handler):
+        def resume(self) -> None:
+            assert first._sleep.is_on
+            for near, _ in pairs:
+                near.send(b"x")
+
+    pairs = [socket.socketpair() for _ in range(3)]
+    for _, far in pairs:
+        first.register(far.fileno(), Slow())
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(first.run)
+        nursery.start_soon(behind.run)
+        await trio.testing.wait_all_tasks_blocked()
+        behind.schedule(Stranger())
+        with trio.fail_after(5):
+            while len(served_in_order) < 3:
+                await trio.lowlevel.checkpoint()
+        nursery.cancel_scope.cancel()
+    for sock in (sock for pair in pairs for sock in pair):
+        sock.close()
+    first.close()
+    behind.close()
+
+
 async def test_while_sessions_have_no_work_strangers_have_all_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock(monkeypatch)
     first = Reactor(16)
