@@ -15,7 +15,6 @@ from bench import accounts
 from bench.figures import OURS, Figure
 from bench.load import WAVE, CurveLoad, one_address
 from bench.peers import ADMISSION, BenchError, Proxy, QuietSidecar, Service
-from bench.pins import measured
 from bench.turns import by_turns
 
 ROUNDS, SHORT_ROUNDS = 9, 1
@@ -103,5 +102,5 @@ def trusting(service: Service) -> Iterator[tuple[Proxy, Keys]]:
     )
     (sidecar.directory / "plant-1.authority").write_text(authority_text("plant-1"))
     listed = sidecar.new_client("listed")
-    with measured(sidecar):
+    with sidecar:
         yield Proxy(sidecar.process.pid, endpoint, sidecar.server.public, service.client), listed

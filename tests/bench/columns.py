@@ -18,12 +18,12 @@ CORES = {"one core": 1, "two cores": 2}
 
 def both() -> dict[str, Starter]:
     """curveproxy as it is installed, and libzmq."""
-    return on(1)
+    return {OURS: peers.curveproxy, THEIRS: peers.libzmq}
 
 
 def egress() -> dict[str, Starter]:
     """Both, for clients that have no CURVE, before a service that has."""
-    return _pinned({OURS: peers.curveproxy_egress, THEIRS: peers.libzmq_egress})
+    return {OURS: peers.curveproxy_egress, THEIRS: peers.libzmq_egress}
 
 
 def two_ends(python: bool = True) -> dict[str, Starter]:
@@ -40,7 +40,7 @@ def two_ends(python: bool = True) -> dict[str, Starter]:
 def codecs() -> dict[str, Starter]:
     """The pure Python codec too, where the C codec was built."""
     python = {PYTHON: partial(peers.curveproxy, codec="python")}
-    return _pinned({OURS: peers.curveproxy, **({} if codec() == "python" else python), THEIRS: peers.libzmq})
+    return {OURS: peers.curveproxy, **({} if codec() == "python" else python), THEIRS: peers.libzmq}
 
 
 def everybody() -> dict[str, Starter]:

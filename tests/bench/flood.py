@@ -20,6 +20,7 @@ from bench.dealing import Table, table
 from bench.figures import Figure, Target
 from bench.load import GREETING, WELCOME_FRAME, CurveLoad
 from bench.peers import Child, Proxy, Starter
+from bench.pins import pinned, plan
 from bench.turns import by_turns
 
 LEFT = 0.9
@@ -47,8 +48,8 @@ class Left(NamedTuple):
 def measure(short: bool) -> Iterator[Figure]:
     """64 octets to 16 clients, with and without 1,000 HELLOs a second, each on a connection of its own; or others."""
     a_round = FEW if short else MESSAGES
-    with ExitStack() as stack:
-        among = {name: stack.enter_context(flooded(start)) for name, start in columns.both().items()}
+    with pinned(plan().others), ExitStack() as stack:
+        among = {name: stack.enter_context(flooded(start)) for name, start in columns.on(1).items()}
         for kind in (HELLOS, *OTHERS):
             rounds = SHORT_ROUNDS if short else ROUNDS if kind == HELLOS else OTHER_ROUNDS
             found = by_turns(among, partial(left, messages=a_round, kind=kind), rounds)

@@ -12,7 +12,6 @@ from support.libzmq import Libzmq, Socket
 
 from bench import accounts, wire
 from bench.peers import HANDSHAKE_SECONDS, BenchError, Proxy, Service, Starter, high_water
-from bench.pins import pinned, plan
 
 SUBSCRIBE = b"\x01"  # to everything
 AT_ONCE = 200  # connections of one socket that are begun together
@@ -87,11 +86,10 @@ def lanes(
 ) -> Iterator[dict[str, Lane]]:
     """One for each proxy. client, kind: socket types of the load and of the service; make: the service.
 
-    Load and service are slower than most proxies, and what comes slowly costs a proxy more, libzmq's most of all. So
-    they want two cores, but where one of them always waits for the other.
+    Nobody is pinned. Two threads of libzmq's, held on one core, take turns for each message and cost twice as much; and
+    load and service, held on the other, are slower than most proxies: what comes slowly costs a proxy more.
     """
     with ExitStack() as stack:
-        stack.enter_context(pinned(plan(want=1 if client == "REQ" else 2).others))
         sockets = stack.enter_context(Libzmq())
         found = {}
         for name, start in starters.items():

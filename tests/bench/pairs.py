@@ -10,7 +10,6 @@ from attrs import evolve, frozen
 
 from bench import peers
 from bench.peers import Proxy, Service
-from bench.pins import measured
 
 
 @frozen
@@ -27,7 +26,7 @@ class ServicesEnd:
 def curveproxy(service: Service, codec: str = "", records: str = "auto") -> Iterator[Proxy]:
     """An egress in front of an ingress, which agree on records unless these are "off"."""
     with (
-        measured(peers.curveproxy(service, codec)) as near,
+        peers.curveproxy(service, codec) as near,
         peers.curveproxy_egress(_remote(near, service), codec, records) as far,
     ):
         yield _joined(near, far)
@@ -36,7 +35,7 @@ def curveproxy(service: Service, codec: str = "", records: str = "auto") -> Iter
 @contextmanager
 def libzmq(service: Service) -> Iterator[Proxy]:
     """Two of libzmq's proxies, one a CURVE client of the other, by one connection for all of its own clients."""
-    with measured(peers.libzmq(service)) as near, peers.libzmq_egress(_remote(near, service)) as far:
+    with peers.libzmq(service) as near, peers.libzmq_egress(_remote(near, service)) as far:
         yield _joined(near, far)
 
 

@@ -16,13 +16,9 @@ class Plan(NamedTuple):
     others: Set[int]
 
 
-def plan(cores: int = 1, available: Sequence[int] = AVAILABLE, *, want: int = 1) -> Plan:
-    """So many for the proxy, or as many as there are; the rest for the others.
-
-    want: how many the others need so as not to be slower than the proxy. Where fewer are left they have all.
-    """
-    rest = available[cores:]
-    return Plan(set(available[:cores]), set(rest if len(rest) >= want else available))
+def plan(cores: int = 1, available: Sequence[int] = AVAILABLE) -> Plan:
+    """So many for the proxy, or as many as there are; the rest for the others, or all where none is left."""
+    return Plan(set(available[:cores]), set(available[cores:] or available))
 
 
 @contextmanager

@@ -53,11 +53,10 @@ benchmark of `tests/bench`.
   else it would be theirs.
 * **us CPU** is user and system time of the proxy, all of its threads and workers, for one message, copy or connection.
   What load and service take is not in it; *us* and *a second* are by the clock.
-* **Pinned.** The proxy that is measured runs on one core, both threads of libzmq's too. Load, service and a proxy that
-  stands before it have the other cores. Libzmq's load and service are slower than the proxies, and a proxy to which
-  messages come slowly takes more for each, libzmq's most of all: where only one core is left for these two, they may
-  use the proxy's too. Where it says *two cores* the proxy has two, with two workers, or two I/O threads of libzmq; on
-  a machine with no others load and service share them, and take a part of them that is not the proxy's.
+* **Pinned.** Where speed is the figure, and in a flood, the proxy runs on one core, both threads of libzmq's too, and
+  load and service have the others. Where it says *two cores* the proxy has two, with two workers, or two I/O threads of
+  libzmq; on a machine with no others load and service share them, and take a part of them that is not the proxy's. In
+  all else nobody is pinned: held on one core, libzmq's two threads would cost twice as much, and flatter us.
 * **By turns.** Each run of curveproxy has one of libzmq beside it, then the order changes, so that drift hits both; a
   first run of each warms them and does not count. A value is the median of the runs of its column. The **ratio** is
   that of curveproxy to libzmq: one for each pair of runs, and the median of those. **Half of them** are within the two

@@ -156,18 +156,11 @@ def test_a_proxy_has_its_cores_and_the_others_have_the_rest(
     assert plan(cores, available) == (proxy, others)
 
 
-@pytest.mark.parametrize(
-    ("available", "others"), [([3], {3}), ([0, 1], {0, 1}), ([0, 1, 2], {1, 2}), ([0, 1, 2, 3], {1, 2, 3})]
-)
-def test_a_load_that_wants_two_cores_has_them_or_all(available: list[int], others: set[int]) -> None:
-    assert plan(available=available, want=2) == ({available[0]}, others)
-
-
 @pytest.mark.parametrize("name", [OURS, THEIRS])
 def test_all_threads_of_a_proxy_run_where_it_is_pinned_and_its_service_where_the_load_does(name: str) -> None:
     before = os.sched_getaffinity(0)
-    others = plan(want=2).others
-    with pinned(plan().others), lanes("PUSH", "PULL", {name: columns.both()[name]}) as among:
+    others = plan().others
+    with pinned(others), lanes("PUSH", "PULL", {name: columns.on(1)[name]}) as among:
         lane = among[name]
         assert _processors(lane.proxy.pid) == {frozenset(plan().proxy)}
         assert _processors(lane.service.process.pid) == {frozenset(others)}

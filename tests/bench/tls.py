@@ -15,7 +15,6 @@ from tempfile import TemporaryDirectory
 from support.process import free_port, wait_until
 
 from bench.peers import BenchError, Proxy, Service, Starter
-from bench.pins import measured
 
 PLACES = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin"  # not all of them are in a user's PATH
 
@@ -91,7 +90,7 @@ def _pair(service: Service, command: list[str], server: str, client: str) -> Ite
         (directory / "server").write_text(server.format(cert=cert, accept=inner, to=backend))
         (directory / "client").write_text(client.format(cert=cert, accept=outer, to=inner))
         with (
-            measured(_running([*command, str(directory / "server")], inner)) as near,
+            _running([*command, str(directory / "server")], inner) as near,
             _running([*command, str(directory / "client")], outer) as other,
         ):
             endpoint = f"tcp://127.0.0.1:{outer}"
