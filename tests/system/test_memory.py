@@ -208,7 +208,7 @@ def test_who_does_not_finish_keeps_nobody_else_waiting_for_memory(tmp_path: Path
 @pytest.mark.deep
 def test_who_holds_most_of_the_memory_stays_while_nobody_waits_for_it(tmp_path: Path) -> None:
     """A message that is not finished, for longer than it takes to judge a session."""
-    size, ceiling = 8 * MIB, 17 * MIB
+    size, ceiling = 8 * MIB, 12 * MIB
     with (
         proxied(tmp_path, echo, ceiling, max_message_bytes=size) as proxy,
         client_of(proxy).handshake() as uploading,

@@ -126,6 +126,7 @@ def test_beside_a_service_that_floods_other_services_are_served(frame: bytes) ->
 UNLIMITED = {"max_half_open_per_source": 10_000, "handshakes_per_second_per_source": 1_000_000}
 
 
+@pytest.mark.deep
 def test_clients_get_in_beside_busy_sessions_and_a_crowd_of_strangers() -> None:
     """A service sends without end, and hundreds of strangers say HELLO at once, again and again."""
     blob = zmtp.frame(bytes(64)) * 10_000

@@ -153,6 +153,7 @@ def calls(native: ModuleType) -> list[Callable[[], Any]]:
     ]
 
 
+@pytest.mark.deep
 def test_nothing_is_kept_of_a_call_that_works_or_fails(native: ModuleType) -> None:
     check_nothing_is_kept(calls(native), 20)
 
