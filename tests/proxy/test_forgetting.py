@@ -45,6 +45,7 @@ def holders(secret: str) -> list[object]:
     return found
 
 
+@pytest.mark.deep
 async def test_neither_side_keeps_the_key_of_a_session_or_its_first_chains(
     backend: RawService, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -172,6 +172,7 @@ def test_a_message_over_the_limit_ends_its_session_and_nothing_of_it_is_delivere
 # --- who must go
 
 
+@pytest.mark.deep
 def test_what_a_revoked_egress_has_passed_on_is_delivered(form: Form) -> None:
     with facing(messages=form) as pair:
         client, behind = pair.driven()

@@ -70,6 +70,7 @@ def test_what_a_client_says_until_it_hears_of_it_is_delivered() -> None:
         assert proxy.wait() == 0
 
 
+@pytest.mark.deep
 def test_a_request_without_its_reply_is_waited_for() -> None:
     with (
         RawService(socket_type="REP") as service,

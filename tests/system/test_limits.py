@@ -206,6 +206,7 @@ def test_a_client_that_comes_again_has_no_more_for_it(service: RawService) -> No
             assert proxy.metric(THROTTLED) > begin
 
 
+@pytest.mark.deep
 def test_a_certificate_overrides_the_rate_of_the_service_and_both_may_change(service: RawService) -> None:
     with limited(service, messages_per_second_per_client=2) as proxy:
         (free,) = listed(proxy, "free", messages_per_second="0")

@@ -161,6 +161,7 @@ def never_finishes(client: RawClient, octets: bytes, over: threading.Event) -> N
 
 
 @pytest.mark.parametrize("keys", [1, pytest.param(10, marks=pytest.mark.deep)])
+@pytest.mark.deep
 def test_who_does_not_finish_keeps_nobody_else_waiting_for_memory(tmp_path: Path, keys: int) -> None:
     """One key is held to its share. Several can fill all there is, until those that move too little are ended."""
     size, ceiling, count = 8 * MIB, 64 * MIB, 10

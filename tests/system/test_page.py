@@ -527,6 +527,7 @@ def test_top_draws_nothing_that_a_stranger_chose(service: RawService) -> None:
         server.shutdown()
 
 
+@pytest.mark.deep
 def test_top_goes_on_until_it_is_interrupted(service: RawService) -> None:
     with sidecar(service.endpoint) as proxy, Terminal(proxy.admin.removeprefix("http://")) as terminal:
         wait_until(lambda: terminal.screens >= 3, "three screens")

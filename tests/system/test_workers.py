@@ -423,6 +423,7 @@ def test_a_second_signal_ends_all_at_once() -> None:
             wait_until(lambda: not any(map(is_there, started)), "they have ended too")
 
 
+@pytest.mark.deep
 def test_a_revocation_reaches_all() -> None:
     with sidecar() as proxy:
         alice, bob = listed(proxy), listed(proxy, "bob")

@@ -110,6 +110,7 @@ async def test_another_service_is_not_known_and_a_look_at_the_one_before_changes
     assert found.recovery.is_down, "that look was for another one"
 
 
+@pytest.mark.deep
 async def test_a_look_that_hangs_is_the_only_one(found: Found, monkeypatch: pytest.MonkeyPatch) -> None:
     looks, answer = 0, trio.Event()
 
