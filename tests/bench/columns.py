@@ -1,7 +1,6 @@
 """The columns of the table: which proxies a benchmark measures, in this order."""
 
 import re
-from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from functools import cache, partial
 
@@ -50,16 +49,14 @@ def everybody() -> dict[str, Starter]:
 
 def on(cores: int) -> dict[str, Starter]:
     """curveproxy with so many workers, and libzmq with so many I/O threads, each on as many cores."""
-    return _pinned(
-        {OURS: partial(peers.curveproxy, workers=cores), THEIRS: partial(peers.libzmq, threads=cores)}, cores
-    )
 
-
-def _pinned(starters: Mapping[str, Starter], cores: int = 1) -> dict[str, Starter]:
     def pinned(start: Starter, service: Service) -> AbstractContextManager[Proxy]:
         return measured(start(service), cores)
 
-    return {name: partial(pinned, start) for name, start in starters.items()}
+    return {
+        OURS: partial(pinned, partial(peers.curveproxy, workers=cores)),
+        THEIRS: partial(pinned, partial(peers.libzmq, threads=cores)),
+    }
 
 
 def ratio(of_c: float | None = None, of_python: float | None = None) -> list[Target]:

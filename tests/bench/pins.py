@@ -10,7 +10,7 @@ Entered = TypeVar("Entered")
 
 
 class Plan(NamedTuple):
-    """proxy: for the one that is measured; others: for its load, its service, and a proxy that stands before it."""
+    """proxy: for the one that is measured; others: for its load and its service."""
 
     proxy: Set[int]
     others: Set[int]

@@ -65,12 +65,15 @@ benchmark of `tests/bench`.
 
 """
 
+# What the README says of them.
+RATIOS = "A ratio is the median of pairs of runs, and half of them are within what stands in brackets."
+
 
 def publish(about: Mapping[str, str], found: Found) -> None:
     """Write all three. Raises OSError, ValueError where the README has no place for them."""
     text = README.read_text()
     begin, end = text.index(BEGIN) + len(BEGIN), text.index(END)
-    README.write_text(f"{text[:begin]}\n{_short(found)}\n\n{_where(about)}\n{text[end:]}")
+    README.write_text(f"{text[:begin]}\n{_short(found)}\n\n{RATIOS}\n\n{_where(about)}\n{text[end:]}")
     picture = plot.possible() and plot.draw(found, _where(about), PICTURE)
     image = f"![The main figures as bars and lines]({PICTURE.name})\n\n" if picture else ""
     head = INTRODUCTION.format(taken=about["taken"], load=about["load"], where=_where(about), image=image)

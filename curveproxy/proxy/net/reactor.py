@@ -200,7 +200,7 @@ class Reactor:
         for _ in range(min(len(self._scheduled), self._turn)):
             scheduled, _ = self._scheduled.popitem(last=False)
             self._resume(scheduled)
-            if self._is_over(until):
+            if self._give_way(until):
                 break
         if not self._ready:
             if may_stay and self._ready.stays and not self._scheduled:
@@ -212,7 +212,7 @@ class Reactor:
                 self._tell(*found)
             else:
                 self._resume(found)
-            if self._is_over(until):
+            if self._give_way(until):
                 break
         return True
 
@@ -274,8 +274,8 @@ class Reactor:
         self.worked -= perf_counter() - begin  # nobody did
         self._ready.stay(bool(woken) and self.descriptor not in dict(woken))
 
-    def _is_over(self, until: float) -> bool:
-        """Whether it is late, behind a handler and a turn of those who come first: here, without a round of trio's."""
+    def _give_way(self, until: float) -> bool:
+        """Behind a handler let those who come first have a turn, without a round of trio's. Whether it is late then."""
         if (first := self._yields_to) is not None:
             before = first.worked
             first.serve(until, may_stay=False)

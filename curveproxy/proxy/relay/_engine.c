@@ -592,7 +592,8 @@ static int module_exec(PyObject *self) {
     module->kept_changed = PyUnicode_InternFromString("kept_changed");
     module->flow_type = (PyTypeObject *)PyType_FromModuleAndSpec(self, &flow_spec, NULL);
     module->engine_type = (PyTypeObject *)PyType_FromModuleAndSpec(self, &engine_spec, NULL);
-    if (module->under_pressure == NULL || module->kept_changed == NULL || module->flow_type == NULL || module->engine_type == NULL)
+    if (module->under_pressure == NULL || module->kept_changed == NULL || module->flow_type == NULL ||
+        module->engine_type == NULL)
         return -1;
     return PyModule_AddType(self, module->flow_type) < 0 ? -1 : PyModule_AddType(self, module->engine_type);
 }
