@@ -52,7 +52,7 @@ class Applying(Protocol):
         """On what grounds it may come in."""
 
     @property
-    def socket(self) -> socket.socket: ...
+    def socket(self) -> socket.SocketType: ...
 
     def welcome(self, metadata: Mapping[str, bytes]) -> Established:
         """Answer READY with this metadata. Raises OSError, and RefusedError when READY can not be sent."""

@@ -16,7 +16,7 @@ class Established(NamedTuple):
     leftover: octets that came behind the handshake; skip: how many are still to come that belong to it.
     """
 
-    socket: socket.socket
+    socket: socket.SocketType
     metadata: Mapping[str, bytes]
     version: Version
     security: Security

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from itertools import count
-from socket import socket
+from socket import SocketType
 from typing import Any
 
 import trio
@@ -240,7 +240,7 @@ class Service:
     def session_renews(self, session: Session, certificate: bytes) -> None:
         self._authorizer.renew(session, certificate)
 
-    def session_ended(self, session: Session, upstream: socket) -> None:
+    def session_ended(self, session: Session, upstream: SocketType) -> None:
         self._dialer.take_back(upstream)
         if self.sessions.remove(session):
             self._capacity.give_place_back()

@@ -211,7 +211,7 @@ class Relay:
         """As of a service."""
         self.presented.append(certificate)
 
-    def session_ended(self, session: Session, upstream: socket.socket) -> None:
+    def session_ended(self, session: Session, upstream: socket.SocketType) -> None:
         """As of a service."""
         self.ended = session.reason
         self.room.unregister(upstream.fileno())

@@ -95,7 +95,7 @@ class Admission:
         """How many connections have no outcome yet."""
         return len(self._half_open)
 
-    def enter(self, sock: socket.socket, address: object) -> None:
+    def enter(self, sock: socket.SocketType, address: object) -> None:
         """Take a connection from the listener: greet it and let it wait, or close it."""
         gate, now = self._gates[0], trio.current_time()
         gate.observer.accepted()
@@ -137,7 +137,7 @@ class Admission:
         source = sockets.source_of(address)
         return None if self._egress is not None and sockets.is_loopback(source) else source
 
-    def _check_user(self, sock: socket.socket) -> str | None:
+    def _check_user(self, sock: socket.SocketType) -> str | None:
         """Why the user whose process has connected must not; None when it may."""
         if self._egress is None or not self._egress.allow_uids:
             return None
@@ -252,7 +252,7 @@ def _measure_balancer(seen: Octets) -> tuple[int, int, int]:
     return mark, 0, mark
 
 
-def _user(sock: socket.socket) -> str:
+def _user(sock: socket.SocketType) -> str:
     uid = sockets.uid_of(sock)
     return "" if uid is None else f"{UID}{uid}"
 

@@ -30,7 +30,7 @@ class Refuser:
     _lingering: LingeringCloses
     _error: Callable[[str], bytes]
 
-    def refuse(self, sock: socket.socket, gate: Gate, outcome: Outcome, applicant: Applicant | None) -> None:
+    def refuse(self, sock: socket.SocketType, gate: Gate, outcome: Outcome, applicant: Applicant | None) -> None:
         """Tell the peer, if it is to know, and close. applicant: who it is, if it has proved its key.
 
         A probe that has proved its key is told the outcome, unless its key is not on the list. Who has asked for
@@ -50,7 +50,7 @@ class Refuser:
 class Application:
     """An authenticated client of one connection; see ``applying.Applying``."""
 
-    socket: socket.socket
+    socket: socket.SocketType
     applicant: Applicant
     grant: Grant
     _authenticated: Authenticated

@@ -92,7 +92,7 @@ class HalfOpen(Deadline):
     server: KeyPair
     hello_nonce: bytes
 
-    def __init__(self, owner: HalfOpenOwner, sock: socket.socket, gate: Gate, unit: int, deadline: float) -> None:
+    def __init__(self, owner: HalfOpenOwner, sock: socket.SocketType, gate: Gate, unit: int, deadline: float) -> None:
         super().__init__(deadline)
         self._owner, self.socket, self.gate, self.unit = owner, sock, gate, unit
         self.mark = self.noted = 0

@@ -131,7 +131,7 @@ class Listener:
     def _accept(self, listening: socket.socket) -> bool:
         """Accept the first of the backlog, or make room for it. False when no descriptor is left."""
         try:
-            sock, address = listening.accept()
+            sock, address = sockets.accept(listening)
         except BlockingIOError:
             return True
         except OSError as error:

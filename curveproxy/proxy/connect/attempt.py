@@ -51,11 +51,11 @@ class DialAttempt:
         self,
         initiator: Initiator,
         reactor: Reactor,
-        new_socket: Callable[[int], socket.socket],
+        new_socket: Callable[[int], socket.SocketType],
         owner: AttemptOwner,
     ) -> None:
         self._initiator, self._reactor, self._new_socket, self._owner = initiator, reactor, new_socket, owner
-        self.socket: socket.socket | None = None
+        self.socket: socket.SocketType | None = None
         self.is_connecting, self._octets, self._mark = True, 0, 1
 
     def begin(self, address: Address) -> None:
@@ -69,7 +69,7 @@ class DialAttempt:
             self._greet(sock)  # on loopback the connection stands by now, whatever connect said
         self._reactor.register(sock.fileno(), self, READ | WRITE)
 
-    def release(self) -> socket.socket | None:
+    def release(self) -> socket.SocketType | None:
         """End the attempt: the socket is its owner's, to be closed or handed on."""
         sock, self.socket = self.socket, None
         return sock
@@ -96,24 +96,24 @@ class DialAttempt:
     def failed(self, error: Exception) -> None:
         self._owner.failed(error)
 
-    def _finish_connect(self, sock: socket.socket) -> None:
+    def _finish_connect(self, sock: socket.SocketType) -> None:
         if number := sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
             raise _error_of(number)
         self._greet(sock)
 
-    def _greet(self, sock: socket.socket) -> None:
+    def _greet(self, sock: socket.SocketType) -> None:
         greeting = self._initiator.start()
         sock.send(greeting)  # a fresh socket takes it whole
         self.is_connecting = False
         if len(greeting) > spec.GREETING_SIZE:  # with READY behind it, which is all that we shall say
             self._set_mark(sock, LEAST_ANSWER)
 
-    def _set_mark(self, sock: socket.socket, mark: int) -> None:
+    def _set_mark(self, sock: socket.SocketType, mark: int) -> None:
         if mark != self._mark:
             sockets.set_mark(sock, mark)
             self._mark = mark
 
-    def _advance(self, sock: socket.socket, *, gone: bool) -> Negotiated | None:
+    def _advance(self, sock: socket.SocketType, *, gone: bool) -> Negotiated | None:
         """Go through the handshake, as far as what has come reaches. gone: the peer has closed.
 
         None while there is more to come, or BlockingIOError is raised; raises AttemptError.

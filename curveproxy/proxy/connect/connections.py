@@ -26,7 +26,7 @@ class FinishingConnection:
 
     def __init__(
         self,
-        sock: socket.socket,
+        sock: socket.SocketType,
         reactor: Reactor,
         ended: Callable[[], None],
         unexpected: Callable[[Exception], None],
@@ -98,12 +98,12 @@ class Connections:
         """One is handed over to a session."""
         self._lent += 1
 
-    def take_back(self, sock: socket.socket) -> None:
+    def take_back(self, sock: socket.SocketType) -> None:
         """Close one that was lent."""
         self._lent -= 1
         self.close(sock)
 
-    def close(self, sock: socket.socket) -> None:
+    def close(self, sock: socket.SocketType) -> None:
         """Close one, at once or when the service has seen its end."""
         self._reactor.unregister(sock.fileno())
         if not self.one_at_a_time:

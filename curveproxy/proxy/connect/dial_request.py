@@ -42,7 +42,7 @@ class DialOwner(Protocol):
     def new_attempt(self, owner: "DialRequest", initiator: Initiator, /) -> DialAttempt:
         """Make an attempt by an initiator."""
 
-    def close(self, sock: socket.socket) -> None:
+    def close(self, sock: socket.SocketType) -> None:
         """Close a connection to the service."""
 
     def is_under_way(self, dial: "DialRequest") -> bool:
@@ -265,7 +265,7 @@ class DialRequest(Deadline):
             self._owner.close(sock)
 
 
-def _established(sock: socket.socket, negotiated: Negotiated, socket_type: bytes | None) -> Established:
+def _established(sock: socket.SocketType, negotiated: Negotiated, socket_type: bytes | None) -> Established:
     """A service that was greeted. socket_type: what it is, whether it has said so or not."""
     metadata = negotiated.metadata
     if socket_type and not find(metadata, "Socket-Type"):

@@ -119,7 +119,7 @@ class Dialer:
         while (late := self._dials.due(now)) is not None:
             late.give_up()
 
-    def take_back(self, sock: socket.socket) -> None:
+    def take_back(self, sock: socket.SocketType) -> None:
         """Close a connection that was handed over."""
         self._connections.take_back(sock)
 
@@ -132,7 +132,7 @@ class Dialer:
     def new_attempt(self, owner: AttemptOwner, initiator: Initiator, /) -> DialAttempt:
         return DialAttempt(initiator, self._reactor, self._new_socket, owner)
 
-    def _new_socket(self, family: int) -> socket.socket:
+    def _new_socket(self, family: int) -> socket.SocketType:
         """Make a socket; when no descriptor is left, a half-open connection has to end. Raises OSError."""
         is_far = self._settings.egress is not None or self._settings.allow_remote_backend
         prepare = sockets.prepare_remote if is_far else sockets.prepare_backend
@@ -143,7 +143,7 @@ class Dialer:
                 if error.errno not in NO_DESCRIPTOR or not self._make_room():
                     raise
 
-    def close(self, sock: socket.socket, /) -> None:
+    def close(self, sock: socket.SocketType, /) -> None:
         self._connections.close(sock)
 
     def is_under_way(self, dial: DialRequest) -> bool:

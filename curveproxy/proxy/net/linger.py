@@ -24,7 +24,11 @@ class LingeringClose(Deadline):
     __slots__ = ("_owner", "_unexpected", "socket")
 
     def __init__(
-        self, owner: "LingeringCloses", sock: socket.socket, deadline: float, unexpected: Callable[[Exception], None]
+        self,
+        owner: "LingeringCloses",
+        sock: socket.SocketType,
+        deadline: float,
+        unexpected: Callable[[Exception], None],
     ) -> None:
         super().__init__(deadline)
         self._owner, self.socket, self._unexpected = owner, sock, unexpected
@@ -57,7 +61,7 @@ class LingeringCloses:
     def __len__(self) -> int:
         return len(self._queue)
 
-    def begin(self, sock: socket.socket, last: bytes, unexpected: Callable[[Exception], None]) -> None:
+    def begin(self, sock: socket.SocketType, last: bytes, unexpected: Callable[[Exception], None]) -> None:
         """Send the last octets and half-close; close at once where that is not possible.
 
         unexpected: is told of errors of ours.

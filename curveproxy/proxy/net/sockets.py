@@ -53,43 +53,53 @@ def configure_public(listener: socket.socket) -> None:
     _keep_alive(listener)
 
 
-def _send_at_once(sock: socket.socket) -> None:
+def _send_at_once(sock: socket.SocketType) -> None:
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
-def _keep_alive(sock: socket.socket) -> None:
+def _keep_alive(sock: socket.SocketType) -> None:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEPALIVE_INTERVAL)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, KEEPALIVE_COUNT)
 
 
-def prepare_half_open(sock: socket.socket, receive_buffer: int) -> None:
+def accept(listener: socket.socket) -> tuple[socket.SocketType, object]:
+    """Accept the first of the backlog: its socket, and the address that it comes from. Raises OSError.
+
+    Connections have the bare type, of the interpreter. Of the class above it, with room for files and weak references,
+    each would take twice as much.
+    """
+    descriptor, address = listener._accept()  # type: ignore[attr-defined]  # noqa: SLF001  # accept() makes the other
+    return socket.SocketType(-1, socket.SOCK_STREAM, 0, descriptor), address
+
+
+def prepare_half_open(sock: socket.SocketType, receive_buffer: int) -> None:
     """Make an accepted socket non-blocking, and fix its receive buffer at a small size until its key is proved."""
     sock.setblocking(False)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
 
 
-def prepare_session(sock: socket.socket) -> None:
+def prepare_session(sock: socket.SocketType) -> None:
     """A half-open socket becomes a session's: the system sizes its buffer again."""
     _set_receive_buffer(sock, SESSION_RECEIVE_BUFFER)
 
 
-def _set_receive_buffer(sock: socket.socket, octets: int) -> None:
+def _set_receive_buffer(sock: socket.SocketType, octets: int) -> None:
     """Set the size to begin with. The system may enlarge it as the socket is read."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, octets)
     sock.setsockopt(socket.SOL_SOCKET, SO_BUF_LOCK, 0)
 
 
-def prepare_backend(family: int) -> socket.socket:
+def prepare_backend(family: int) -> socket.SocketType:
     """Make a non-blocking socket to dial a backend on this host, which no network can lose."""
-    sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    sock = socket.SocketType(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     if family != socket.AF_UNIX:
         _send_at_once(sock)
     return sock
 
 
-def prepare_remote(family: int) -> socket.socket:
+def prepare_remote(family: int) -> socket.SocketType:
     """Make one to dial elsewhere, across a network that may lose it without a word."""
     sock = prepare_backend(family)
     if family != socket.AF_UNIX:
@@ -97,48 +107,48 @@ def prepare_remote(family: int) -> socket.socket:
     return sock
 
 
-def all_has_arrived(sock: socket.socket) -> bool:
+def all_has_arrived(sock: socket.SocketType) -> bool:
     """Whether the peer has acknowledged all that was sent, so that a reset would lose nothing. Raises OSError."""
     return not any(fcntl.ioctl(sock, termios.TIOCOUTQ, bytes(4)))
 
 
-def nothing_has_come(sock: socket.socket) -> bool:
+def nothing_has_come(sock: socket.SocketType) -> bool:
     """Whether there is nothing to read. Raises OSError."""
     return not any(fcntl.ioctl(sock, termios.FIONREAD, bytes(4)))
 
 
-def was_reset(sock: socket.socket) -> bool:
+def was_reset(sock: socket.SocketType) -> bool:
     """Whether its connection has ended with an error that nobody has been told. It is told now."""
     return bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
 
 
-def is_readable(sock: socket.socket) -> bool:
+def is_readable(sock: socket.SocketType) -> bool:
     """Whether there is something to read or to accept. Uses poll, because select ends at descriptor 1023."""
     return _is_ready(sock, select.POLLIN)
 
 
-def is_writable(sock: socket.socket) -> bool:
+def is_writable(sock: socket.SocketType) -> bool:
     """Whether the send buffer has room. If not, an edge-triggered epoll reports when it has."""
     return _is_ready(sock, select.POLLOUT)
 
 
-def has_ended(sock: socket.socket) -> bool:
+def has_ended(sock: socket.SocketType) -> bool:
     """Whether its peer has sent its end, or the connection is broken, however much before that is unread."""
     return _is_ready(sock, select.POLLRDHUP)
 
 
-def _is_ready(sock: socket.socket, event: int) -> bool:
+def _is_ready(sock: socket.SocketType, event: int) -> bool:
     look = select.poll()
     look.register(sock, event)
     return bool(look.poll(0))
 
 
-def set_mark(sock: socket.socket, octets: int) -> None:
+def set_mark(sock: socket.SocketType, octets: int) -> None:
     """Make epoll report the socket only when so many octets are there. Unix sockets ignore this."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, octets)
 
 
-def number_of(sock: socket.socket) -> bytes | None:
+def number_of(sock: socket.SocketType) -> bytes | None:
     """The socket's cookie: a number that Linux gives to no other socket until it reboots; None where it has none."""
     try:
         return sock.getsockopt(socket.SOL_SOCKET, SO_COOKIE, 8)
@@ -146,7 +156,7 @@ def number_of(sock: socket.socket) -> bytes | None:
         return None
 
 
-def uid_of(sock: socket.socket) -> int | None:
+def uid_of(sock: socket.SocketType) -> int | None:
     """The user id of the process that has connected to a Unix socket; None where that is not told."""
     if sock.family != socket.AF_UNIX:
         return None
@@ -176,7 +186,7 @@ def is_loopback(source: int | None) -> bool:
     return source is not None and (source == IPV6_MARK or source >> 24 == 127)
 
 
-def peer_text(sock: socket.socket, source: int | None = None, claimed: tuple[str, int] | None = None) -> str:
+def peer_text(sock: socket.SocketType, source: int | None = None, claimed: tuple[str, int] | None = None) -> str:
     """A peer's address for the log: ``192.0.2.1:4242``, ``[2001:db8::1]:4242``, ``ipc``.
 
     An IPv4 client of a dual-stack listener is shown as IPv4, so that an address is written one way in the whole log.

@@ -43,7 +43,7 @@ class SessionOwner(Protocol):
     def session_renews(self, session: "Session", certificate: bytes) -> None:
         """Its client has presented another certificate: its text."""
 
-    def session_ended(self, session: "Session", upstream: socket.socket) -> None:
+    def session_ended(self, session: "Session", upstream: socket.SocketType) -> None:
         """It has ended, and the connection to the service is given back."""
 
 

@@ -65,16 +65,16 @@ async def test_who_proves_a_key_applies_to_the_service_whose_key_it_was_given() 
 async def test_who_sends_its_units_whole_costs_no_option_but_those_of_its_receive_buffer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    told = list[int]()
+
+    class Telling(socket.SocketType):
+        def setsockopt(self, level: int, name: int, value: Any, *more: int) -> None:
+            told.append(name)
+            super().setsockopt(level, name, value, *more)
+
     async with accepting() as at_work:
         [gate] = at_work.gates
-        told, set_option = list[int](), socket.socket.setsockopt
-
-        def tell(sock: socket.socket, level: int, name: int, value: int) -> None:
-            if sock.getsockname() == at_work.listening.sockets[0].getsockname():  # and not the client's
-                told.append(name)
-            set_option(sock, level, name, value)
-
-        monkeypatch.setattr(socket.socket, "setsockopt", tell)
+        monkeypatch.setattr(socket, "SocketType", Telling)
         with at_work.client() as client:
             await at_work.applies(client)
             await until(lambda: gate.applied)

@@ -40,7 +40,7 @@ class Owner:
         self.reactor = Reactor(4)
         self.attempt: DialAttempt | None = None
 
-    def begin(self, pacing: Pacing, new_socket: Callable[[int], socket.socket] = prepare_backend) -> DialAttempt:
+    def begin(self, pacing: Pacing, new_socket: Callable[[int], socket.SocketType] = prepare_backend) -> DialAttempt:
         self.attempt = DialAttempt(PlainInitiator(METADATA, pacing), self.reactor, new_socket, self)
         return self.attempt
 
@@ -261,22 +261,23 @@ async def test_nothing_is_told_while_a_service_is_silent_and_nothing_once_it_was
 async def test_nobody_reads_where_nothing_can_be(
     pacing: Pacing, silent: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    looked, receive = list[bool](), socket.socket.recv
+    looked = list[bool]()
 
-    def look(sock: socket.socket, *more: int) -> bytes:
-        try:
-            found = receive(sock, *more)
-        except BlockingIOError:
-            looked.append(False)
-            raise
-        looked.append(True)
-        return found
+    class Looking(socket.SocketType):
+        def recv(self, *more: int) -> bytes:
+            try:
+                found = super().recv(*more)
+            except BlockingIOError:
+                looked.append(False)
+                raise
+            looked.append(True)
+            return found
 
+    monkeypatch.setattr(socket, "SocketType", Looking)
     async with attempt(pacing) as (tried, owner):
         tried.begin((socket.AF_INET, silent.getsockname()))
         far, _ = silent.accept()
         with far:
-            monkeypatch.setattr(socket.socket, "recv", look)
             for piece in (GREETING[:12], GREETING[12:]):
                 before = len(looked)
                 far.sendall(piece)
@@ -284,7 +285,6 @@ async def test_nobody_reads_where_nothing_can_be(
                 await trio.sleep(0.02)
             far.sendall(zmtp.frame(zmtp.null_ready(zmtp.metadata({"Socket-Type": b"ROUTER"})), zmtp.COMMAND))
             assert isinstance(await come(owner), Negotiated)
-            monkeypatch.undo()
     assert looked == [True] * 3
 
 

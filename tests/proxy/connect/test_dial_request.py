@@ -103,7 +103,7 @@ class Dial:
         self._nursery, self._errors = nursery, list(errors)
         self.approaches = approaches
         self.attempts: list[Attempt] = []
-        self.closed: list[socket.socket] = []
+        self.closed: list[socket.SocketType] = []
         self.left: list[BackendFailure] = []
         self.ends: list[Any] = []
         self.renewals = 0
@@ -134,7 +134,7 @@ class Dial:
         self.attempts.append(Attempt(initiator, self._errors.pop(0) if self._errors else None))
         return self.attempt
 
-    def close(self, sock: socket.socket) -> None:
+    def close(self, sock: socket.SocketType) -> None:
         self.closed.append(sock)
         sock.close()
 

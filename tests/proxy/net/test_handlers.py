@@ -6,7 +6,7 @@ it alone, once, and reports the error.
 
 import socket
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from types import SimpleNamespace
 from typing import Any
 
@@ -170,7 +170,7 @@ def dial_attempt(stage: Stage) -> Case:
     assert isinstance(handler, DialAttempt)
     sockets: dict[Any, Any] = {each: each.socket for each in (handler, other)}
     for sock in sockets.values():
-        stage.enter(sock)
+        stage.enter(closing(sock))
     first = dials[0]
     assert first is not None
     end = lambda: first.refuse(RefusedError(Outcome.SHUTDOWN))  # noqa: E731
@@ -240,7 +240,7 @@ def pending_session(stage: Stage) -> Case:
 
 def of_a_session(stage: Stage, handler_of: Callable[[Relay], Any]) -> Case:
     class Counting(Relay):
-        def session_ended(self, session: Any, upstream: socket.socket) -> None:
+        def session_ended(self, session: Any, upstream: socket.SocketType) -> None:
             stage.ends.append(session.reason)
             super().session_ended(session, upstream)
 

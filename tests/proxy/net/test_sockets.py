@@ -3,7 +3,7 @@
 import os
 import socket
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 
 import pytest
 from support.loopback import reset, tcp_pair, unix_pair
@@ -15,6 +15,7 @@ from curveproxy.proxy.net.sockets import (
     HALF_OPEN_RECEIVE_BUFFER,
     KEEPALIVE_IDLE,
     SO_BUF_LOCK,
+    accept,
     all_has_arrived,
     configure_public,
     has_ended,
@@ -91,7 +92,7 @@ def test_what_is_on_its_way_is_known() -> None:
         assert nothing_has_come(other)
 
 
-def option(sock: socket.socket, level: int, name: int) -> int:
+def option(sock: socket.SocketType, level: int, name: int) -> int:
     return sock.getsockopt(level, name)
 
 
@@ -107,8 +108,8 @@ def test_an_accepted_socket_notices_a_peer_that_has_gone_keeps_one_that_takes_no
 
 def test_what_comes_before_a_handshake_has_a_locked_bound_and_a_session_has_none() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()):
-        accepted, _ = listener.accept()
-        with accepted:
+        accepted, _ = accept(listener)
+        with closing(accepted):
             prepare_half_open(accepted, HALF_OPEN_RECEIVE_BUFFER)
             assert not accepted.getblocking()
             assert option(accepted, socket.SOL_SOCKET, socket.SO_RCVBUF) == 2 * HALF_OPEN_RECEIVE_BUFFER
@@ -120,10 +121,10 @@ def test_what_comes_before_a_handshake_has_a_locked_bound_and_a_session_has_none
 
 @pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_UNIX])
 def test_a_backend_is_dialled_without_waiting(family: int) -> None:
-    with prepare_backend(family) as sock:
+    with closing(prepare_backend(family)) as sock:
         assert not sock.getblocking()
         assert not os.get_blocking(sock.fileno())
-        assert not sock.get_inheritable()
+        assert not os.get_inheritable(sock.fileno())
         assert sock.family == family
         if family == socket.AF_INET:
             assert option(sock, socket.IPPROTO_TCP, socket.TCP_NODELAY)
@@ -132,7 +133,7 @@ def test_a_backend_is_dialled_without_waiting(family: int) -> None:
 
 @pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6, socket.AF_UNIX])
 def test_a_remote_that_disappears_is_noticed_and_one_that_takes_nothing_is_not_lost(family: int) -> None:
-    with prepare_remote(family) as sock:
+    with closing(prepare_remote(family)) as sock:
         assert not sock.getblocking()
         if family != socket.AF_UNIX:
             assert option(sock, socket.SOL_SOCKET, socket.SO_KEEPALIVE)

@@ -51,7 +51,7 @@ def test_what_is_owed_does_not_keep_a_buffer_that_is_much_larger(policy: str, si
         assert parts == [bytes(size) for size in sizes]
 
 
-def come(sock: socket.socket) -> bytes:
+def come(sock: socket.SocketType) -> bytes:
     """What is there to be read."""
     octets = b""
     with suppress(BlockingIOError, ConnectionResetError):

@@ -27,7 +27,7 @@ class Connector(Protocol):
     def new_attempt(self, owner: AttemptOwner, initiator: Initiator, /) -> DialAttempt:
         """Make an attempt by an initiator."""
 
-    def close(self, sock: socket.socket, /) -> None:
+    def close(self, sock: socket.SocketType, /) -> None:
         """Close its connection."""
 
     def failed(self, error: Exception, /) -> None:

@@ -54,7 +54,7 @@ class Asking:
         found: Sequence[DialError | None] = (None,),
     ) -> None:
         self.attempts: list[Attempt] = []
-        self.closed: list[socket.socket] = []
+        self.closed: list[socket.SocketType] = []
         self.told: list[Exception] = []
         self._errors, self._found, self._spawn = list(errors), list(found), spawner(nursery)
         self.inquiry = Inquiry(at, self, self._learn, SECONDS)
@@ -87,7 +87,7 @@ class Asking:
         self.attempts.append(Attempt(self._errors.pop(0) if self._errors else None))
         return self.attempts[-1]
 
-    def close(self, sock: socket.socket, /) -> None:
+    def close(self, sock: socket.SocketType, /) -> None:
         self.closed.append(sock)
         sock.close()
 
