@@ -13,11 +13,10 @@ from unittest.mock import patch
 import trio
 from support import old, zmtp
 from support.records import Direction
-from support.relaying import CHAINS, LargePool, Relay
+from support.relaying import CHAINS, LargePool, Relay, Side
 from support.zmtp import COMMAND, MORE
 
 from curveproxy.proxy.net.reactor import GONE, READ, WRITE
-from curveproxy.proxy.relay.peer import Peer
 from curveproxy.proxy.relay.pump import Pump
 from curveproxy.reasons import Invalid
 from curveproxy.wire.security import Version
@@ -116,22 +115,21 @@ class Tight(LargePool):
 class End:
     """One outer end: what it has to say yet, and what has come to it."""
 
-    def __init__(self, sock: socket.socket, peer: Peer) -> None:
-        self.sock, self.peer, self.left, self.came = sock, peer, b"", b""
-        peer.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, ROOM)
+    def __init__(self, sock: socket.socket, side: Side) -> None:
+        self.sock, self.side, self.left, self.came = sock, side, b"", b""
+        side.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, ROOM)
 
     @property
     def reader(self) -> Pump:
         """The pump that reads what it says."""
-        assert isinstance(self.peer.on_readable, Pump)
-        return self.peer.on_readable
+        return self.side.reader
 
     def say(self) -> bool:
         """Send what is taken. Whether anything was."""
         before = len(self.left)
         with suppress(BlockingIOError, BrokenPipeError, ConnectionResetError):
             self.left = self.left[self.sock.send(self.left) :] if self.left else b""
-        self.peer.ready(READ)
+        self.side.ready(READ)
         return len(self.left) < before
 
     def hear(self) -> bool:
@@ -140,7 +138,7 @@ class End:
         with suppress(BlockingIOError, ConnectionResetError):
             while octets := self.sock.recv(1 << 16):
                 self.came += octets
-        self.peer.ready(WRITE)
+        self.side.ready(WRITE)
         return len(self.came) > before
 
 
@@ -227,7 +225,7 @@ class Talk:
         for end in self.ends:
             with suppress(OSError):
                 end.sock.shutdown(socket.SHUT_WR)
-            end.peer.ready(READ | GONE)
+            end.side.ready(READ | GONE)
             self.relay.go_on()
         while self.move():
             pass

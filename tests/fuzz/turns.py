@@ -15,7 +15,6 @@ from support.ends import End, ends
 from support.relaying import Allowance, LargePool, Relay
 from support.serving import QUEUES, Served
 
-from curveproxy.proxy.relay.pump import Pump
 from curveproxy.wire.security import Version
 from curveproxy.wire.zmtp.frame import Dialect
 from fuzz.material import Material
@@ -109,8 +108,7 @@ class Alike:
 
     @staticmethod
     def do(what: str, relay: Served, quota: Any, number: int, leave: str) -> None:
-        session, back = relay.session, relay.far.on_readable
-        assert isinstance(back, Pump)
+        session, back = relay.session, relay.far.reader
         if what in ("command", "answer"):
             (relay.to_service if what == "command" else back).try_send_command(zmtp.ping(b"ours"))
         elif what == "idle":
@@ -137,8 +135,7 @@ class Alike:
 
     def state(self, relay: Served, sides: list[Said]) -> list[object]:
         """All that a session shows."""
-        session, back = relay.session, relay.far.on_readable
-        assert isinstance(back, Pump)
+        session, back = relay.session, relay.far.reader
         pumps = relay.to_service, back
         return [
             (session.messages_in, session.octets_in, session.messages_out, session.octets_out),

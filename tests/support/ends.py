@@ -5,7 +5,6 @@ from contextlib import suppress
 from socket import SHUT_WR, socket
 
 from curveproxy.proxy.net.reactor import GONE, READ
-from curveproxy.proxy.relay.peer import Peer
 from curveproxy.wire.codec.suites import available_suites
 from curveproxy.wire.zmtp.frame import Dialect
 from support import curve, old, zmtp
@@ -23,7 +22,7 @@ class End:
     def __init__(self, relay: Relay, side: str, boxed: str, dialect: Dialect = Dialect.V3) -> None:
         self._relay, self._is_boxed, self._dialect = relay, side == boxed, dialect
         self.socket: socket = relay.client if side == "downstream" else relay.service
-        self.peer: Peer = relay.near if side == "downstream" else relay.far
+        self.side = relay.near if side == "downstream" else relay.far
         self._sends, self._hears = (
             (curve.FROM_CLIENT, curve.FROM_SERVER) if boxed == "downstream" else (curve.FROM_SERVER, curve.FROM_CLIENT)
         )
@@ -44,7 +43,7 @@ class End:
     def send(self, octets: bytes) -> None:
         for start in range(0, len(octets), 100):
             self.socket.send(octets[start : start + 100])
-            self._relay.wake(self.peer, READ)
+            self._relay.wake(self.side, READ)
             self._relay.go_on()
 
     def send_messages(self, messages: list[Message]) -> None:
@@ -90,7 +89,7 @@ class End:
 
     def close(self) -> None:
         self.socket.shutdown(SHUT_WR)
-        self._relay.wake(self.peer, READ | GONE)
+        self._relay.wake(self.side, READ | GONE)
         self._relay.go_on()
 
 

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 from typing import Any, Self, cast
 
 import trio
-from attrs import define, field
+from attrs import define, field, frozen
 
 from curveproxy.policy.access.terms import NO_TERMS, Grant, KeyTerms
 from curveproxy.policy.limits import MessageLimits
@@ -21,7 +21,6 @@ from curveproxy.proxy.net.endpoint import Endpoint
 from curveproxy.proxy.net.memory import MemoryBudget
 from curveproxy.proxy.net.reactor import READ, WRITE
 from curveproxy.proxy.relay.env import AdmittedClient, RelayEnv, Traffic
-from curveproxy.proxy.relay.peer import Peer
 from curveproxy.proxy.relay.pump import Pump
 from curveproxy.proxy.relay.session import Session
 from curveproxy.proxy.relay.throttle import Throttle
@@ -63,7 +62,7 @@ class Room:
     def schedule(self, who: Any) -> None:
         self.again.append(who)
 
-    def hand_over(self, descriptor: int, handler: Any, flows: object = None) -> None:
+    def hand_over(self, descriptor: int, handler: Any) -> None:
         self.handlers[descriptor] = handler
 
     def register(self, *_: object) -> None: ...
@@ -107,6 +106,19 @@ class Allowance:
 
 
 V31 = Version(Dialect.V3, 1)
+
+
+@frozen
+class Side:
+    """One side of a session: its socket here, and the pumps that read from it and write to it."""
+
+    socket: socket.SocketType
+    reader: Pump
+    writer: Pump
+
+    def ready(self, events: int) -> None:
+        """As of a reactor: its socket is ready."""
+        self.reader.ready(events)
 
 
 class Relay:
@@ -176,21 +188,20 @@ class Relay:
         downstream = downstream._replace(skip=skip)
         client = AdmittedClient("a", "b", bytes(32), bytes(32), b"", 1, grant=Grant(terms=terms))
         self.session = Session(client, downstream, upstream, settings, env, self)
-        self.near: Peer = self.session._downstream
-        self.far: Peer = self.session._upstream
-        for peer in (self.near, self.far):
-            self.room.register(peer.socket.fileno(), peer, READ | WRITE)
+        self.to_service, to_client = self.session._to_upstream, self.session._to_downstream
+        self.near, self.far = Side(near, self.to_service, to_client), Side(far, to_client, self.to_service)
+        for side in (self.near, self.far):
+            self.room.register(side.socket.fileno(), side, READ | WRITE)
         self.session.begin()
-        self.to_service = cast("Pump", self.near.on_readable)
         self.came = b""
 
     def new_room(self) -> Any:
         """In the place of the reactor."""
         return Room()
 
-    def wake(self, peer: Peer, events: int) -> None:
+    def wake(self, side: Side, events: int) -> None:
         """Tell one side what its socket is ready for."""
-        peer.ready(events)
+        side.ready(events)
 
     def spawn(self, _: object, work: Callable[[], Awaitable[None]]) -> None:
         self.jobs.append(work)

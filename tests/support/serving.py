@@ -8,8 +8,7 @@ import trio
 from curveproxy.proxy.net.reactor import Reactor
 from curveproxy.proxy.net.ready import ReadyQueue
 from curveproxy.proxy.relay import engine
-from curveproxy.proxy.relay.peer import Peer
-from support.relaying import Relay
+from support.relaying import Relay, Side
 
 # Whether an engine is ahead of the pumps, by its name in tests.
 QUEUES = {"pumps alone": False} | ({"engine ahead": True} if engine.is_built() else {})
@@ -24,7 +23,7 @@ class Served(Relay):
     def new_room(self) -> Any:
         return Reactor(TURN, ready=engine.ready_queue(self.pool, self.memory) if self.ahead else ReadyQueue)
 
-    def wake(self, peer: Peer, events: int) -> None:
+    def wake(self, side: Side, events: int) -> None:
         """The reactor knows what its socket is ready for."""
 
     def go_on(self) -> None:

@@ -130,13 +130,13 @@ class Reactor:
         self._epoll.register(descriptor, events | select.EPOLLRDHUP | (0 if again else select.EPOLLET))
         self._handlers[descriptor] = handler
 
-    def hand_over(self, descriptor: int, handler: Handler, flows: tuple[Scheduled, Scheduled] | None = None) -> None:
+    def hand_over(self, descriptor: int, handler: Handler) -> None:
         """Call ``handler`` for a descriptor that is registered for another one, with the same events.
 
-        flows: who reads from it and who writes to it, where an engine may make their ordinary turns.
+        An engine, where there is one, may make its ordinary turns.
         """
         self._handlers[descriptor] = handler
-        self._ready.enter(descriptor, flows)
+        self._ready.enter(descriptor, handler)
 
     def unregister(self, descriptor: int) -> None:
         """Call its handler no more; nothing when there is none."""

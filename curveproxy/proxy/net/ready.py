@@ -32,10 +32,10 @@ class Ready(Protocol):
         An engine serves those before it whose turns are ordinary, one at least and no further one behind ``until``.
         """
 
-    def enter(self, descriptor: int, flows: tuple[Scheduled, Scheduled] | None) -> None:
-        """Let an engine make the ordinary turns of who reads from a descriptor. None: of nobody.
+    def enter(self, descriptor: int, flow: object, /) -> None:
+        """Let an engine make the ordinary turns of the flow that reads from a descriptor.
 
-        flows: that one, and who writes to it.
+        Who writes to it is the flow that reads from where this one writes to.
         """
 
     def leave(self, descriptor: int) -> None:
@@ -68,7 +68,7 @@ class ReadyQueue:
             return descriptor, self._events.pop(descriptor)
         return None
 
-    def enter(self, descriptor: int, flows: tuple[Scheduled, Scheduled] | None) -> None:
+    def enter(self, descriptor: int, flow: object, /) -> None:
         """None of their turns is made here."""
 
     def leave(self, descriptor: int) -> None:

@@ -179,23 +179,18 @@ static PyType_Spec flow_spec = {
 
 /* --- Engine */
 
-/* Who reads from a descriptor and who writes to it; NULL where that is no flow. */
-typedef struct {
-    flow_object *reader, *writer;
-} seat;
-
-/* seats: by descriptor. events[next:fetched] have not been served; of a descriptor that was left it is -1.
+/* readers: the flow that reads from a descriptor, at the place of that; NULL where there is none. events[next:fetched] have not been served; of a descriptor that was left it is -1.
  * reach: how far the source is filled; keeps: of how much a beginning of a frame may be kept; changed: the flows that
  * keep more or less than before this call. */
 typedef struct {
     PyObject_HEAD
     PyObject *memory;
     Py_buffer source, target;
-    seat *seats;
+    flow_object **readers;
     struct epoll_event *events;
     flow_object **changed;
     size_t reach, keeps;
-    int seats_size, epoll, turn, next, fetched, changes;
+    int readers_size, epoll, turn, next, fetched, changes;
     char stays;
 } engine_object;
 
@@ -233,24 +228,21 @@ static int engine_traverse(PyObject *self, visitproc visit, void *arg) {
     const engine_object *engine = (engine_object *)self;
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(engine->memory);
-    for (int i = 0; i < engine->seats_size; i++) {
-        Py_VISIT((PyObject *)engine->seats[i].reader);
-        Py_VISIT((PyObject *)engine->seats[i].writer);
-    }
+    for (int i = 0; i < engine->readers_size; i++)
+        Py_VISIT((PyObject *)engine->readers[i]);
     return 0;
 }
 
-static void take_seat(engine_object *engine, int descriptor, flow_object *reader, flow_object *writer) {
-    const seat old = engine->seats[descriptor];
-    engine->seats[descriptor] = (seat){reader, writer};
-    Py_XDECREF((PyObject *)old.reader);
-    Py_XDECREF((PyObject *)old.writer);
+static void set_reader(engine_object *engine, int descriptor, flow_object *flow) {
+    flow_object *old = engine->readers[descriptor];
+    engine->readers[descriptor] = flow;
+    Py_XDECREF((PyObject *)old);
 }
 
 static int engine_clear(PyObject *self) {
     engine_object *engine = (engine_object *)self;
-    for (int i = 0; i < engine->seats_size; i++)
-        take_seat(engine, i, NULL, NULL);
+    for (int i = 0; i < engine->readers_size; i++)
+        set_reader(engine, i, NULL);
     Py_CLEAR(engine->memory);
     return 0;
 }
@@ -260,7 +252,7 @@ static void engine_dealloc(PyObject *self) {
     PyTypeObject *type = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
     engine_clear(self);
-    PyMem_Free(engine->seats);
+    PyMem_Free(engine->readers);
     PyMem_Free(engine->events);
     PyMem_Free(engine->changed);
     PyBuffer_Release(&engine->target);
@@ -290,38 +282,38 @@ static PyObject *engine_fetch(PyObject *self, PyObject *unused) {
 }
 
 static int make_room(engine_object *engine, int descriptor) {
-    int size = engine->seats_size ? engine->seats_size : 64;
-    while (size <= descriptor)
-        size *= 2;
-    seat *seats = PyMem_Realloc(engine->seats, (size_t)size * sizeof *seats);
-    if (seats == NULL) {
+    const int size = descriptor + descriptor / 8 + 64; /* in proportion, as a list grows */
+    flow_object **readers = PyMem_Realloc(engine->readers, (size_t)size * sizeof *readers);
+    if (readers == NULL) {
         PyErr_NoMemory();
         return -1;
     }
-    memset(seats + engine->seats_size, 0, (size_t)(size - engine->seats_size) * sizeof *seats);
-    engine->seats = seats;
-    engine->seats_size = size;
+    memset(readers + engine->readers_size, 0, (size_t)(size - engine->readers_size) * sizeof *readers);
+    engine->readers = readers;
+    engine->readers_size = size;
     return 0;
 }
 
-/* Whether an engine of this module knows how to turn what a flow has; else a TypeError. */
+/* Whether it is a flow, and an engine of this module knows how to turn what it has; else a TypeError. */
 static int is_known(const module_state *module, PyObject *flow) {
-    PyObject *state = ((flow_object *)flow)->state;
-    const int is = module->api != NULL && (state == NULL || Py_IS_TYPE(state, module->state_type));
+    int is = module->api != NULL && PyObject_TypeCheck(flow, module->flow_type);
+    if (is) {
+        PyObject *state = ((flow_object *)flow)->state;
+        is = state == NULL || Py_IS_TYPE(state, module->state_type);
+    }
     if (!is)
         PyErr_SetString(PyExc_TypeError, "a flow with a state of the codec that was set up");
     return is;
 }
 
-/* enter(descriptor, flows) */
+/* enter(descriptor, flow) */
 static PyObject *engine_enter(PyObject *self, PyTypeObject *type, PyObject *const *arguments, Py_ssize_t given,
                               PyObject *keywords) {
     engine_object *engine = (engine_object *)self;
     const module_state *module = PyType_GetModuleState(type);
-    PyObject *reader = NULL, *writer = NULL;
     (void)keywords;
     if (given != 2) {
-        PyErr_SetString(PyExc_TypeError, "a descriptor, and flows or None");
+        PyErr_SetString(PyExc_TypeError, "a descriptor, and a flow");
         return NULL;
     }
     const long descriptor = PyLong_AsLong(arguments[0]);
@@ -331,20 +323,10 @@ static PyObject *engine_enter(PyObject *self, PyTypeObject *type, PyObject *cons
         PyErr_SetString(PyExc_ValueError, "a descriptor is not negative");
         return NULL;
     }
-    if (arguments[1] != Py_None) {
-        if (!PyTuple_Check(arguments[1])) {
-            PyErr_SetString(PyExc_TypeError, "two flows, or None");
-            return NULL;
-        }
-        if (!PyArg_ParseTuple(arguments[1], "O!O!", module->flow_type, &reader, module->flow_type, &writer))
-            return NULL;
-        if (!is_known(module, reader) || !is_known(module, writer))
-            return NULL;
-        if (descriptor >= engine->seats_size && make_room(engine, (int)descriptor) < 0)
-            return NULL;
-    }
-    if (descriptor < engine->seats_size)
-        take_seat(engine, (int)descriptor, (flow_object *)Py_XNewRef(reader), (flow_object *)Py_XNewRef(writer));
+    if (!is_known(module, arguments[1]) ||
+        (descriptor >= engine->readers_size && make_room(engine, (int)descriptor) < 0))
+        return NULL;
+    set_reader(engine, (int)descriptor, (flow_object *)Py_NewRef(arguments[1]));
     Py_RETURN_NONE;
 }
 
@@ -357,8 +339,8 @@ static PyObject *engine_leave(PyObject *self, PyObject *argument) {
     for (int i = engine->next; i < engine->fetched; i++)
         if (engine->events[i].data.fd == descriptor)
             engine->events[i].data.fd = -1;
-    if (descriptor >= 0 && descriptor < engine->seats_size)
-        take_seat(engine, (int)descriptor, NULL, NULL);
+    if (descriptor >= 0 && descriptor < engine->readers_size)
+        set_reader(engine, (int)descriptor, NULL);
     Py_RETURN_NONE;
 }
 
@@ -443,34 +425,41 @@ typedef struct {
     uint32_t events;
 } found;
 
-static int has_flows(const engine_object *engine, int descriptor) {
-    return descriptor >= 0 && descriptor < engine->seats_size && engine->seats[descriptor].reader != NULL;
+/* Who reads from a descriptor, or NULL. */
+static flow_object *reader_of(const engine_object *engine, int descriptor) {
+    return descriptor >= 0 && descriptor < engine->readers_size ? engine->readers[descriptor] : NULL;
+}
+
+/* Whether who writes to a descriptor waits for it. That is who reads from where its reader writes to. */
+static int is_awaited(const engine_object *engine, int descriptor) {
+    const flow_object *writer = reader_of(engine, engine->readers[descriptor]->sink);
+    return writer == NULL || writer->awaits == SINK;
 }
 
 static found make_turns(engine_object *engine, module_state *module, int may_read, double until) {
     while (engine->next < engine->fetched) {
         struct epoll_event *event = &engine->events[engine->next];
         const int descriptor = event->data.fd;
-        const seat *at = has_flows(engine, descriptor) ? &engine->seats[descriptor] : NULL;
+        flow_object *reader = reader_of(engine, descriptor);
         const found told = {.descriptor = descriptor, .events = event->events};
         if (descriptor < 0) {
             engine->next++;
             continue;
         }
-        if (at == NULL || event->events & ~(uint32_t)(EPOLLIN | EPOLLOUT) ||
-            (event->events & EPOLLIN && !(may_read && is_ordinary(engine, at->reader)))) {
+        if (reader == NULL || event->events & ~(uint32_t)(EPOLLIN | EPOLLOUT) ||
+            (event->events & EPOLLIN && !(may_read && is_ordinary(engine, reader)))) {
             engine->next++;
             return told;
         }
         if (event->events & EPOLLIN) {
             event->events &= ~(uint32_t)EPOLLIN;
-            if (!make_turn(engine, module, at->reader)) {
+            if (!make_turn(engine, module, reader)) {
                 engine->next += !event->events;
-                return (found){.flow = at->reader};
+                return (found){.flow = reader};
             }
         }
         engine->next++;
-        if (event->events & EPOLLOUT && at->writer->awaits == SINK)
+        if (event->events & EPOLLOUT && is_awaited(engine, descriptor))
             return (found){.descriptor = descriptor, .events = EPOLLOUT};
         if (now() >= until)
             break;
@@ -517,12 +506,12 @@ static PyObject *engine_take(PyObject *self, PyTypeObject *type, PyObject *const
     Py_BEGIN_ALLOW_THREADS
     who = make_turns(engine, module, !is_scarce, until);
     Py_END_ALLOW_THREADS
-    const int has_seat = who.flow == NULL && has_flows(engine, who.descriptor);
+    const int was_read = who.flow == NULL && reader_of(engine, who.descriptor) != NULL;
     Py_XINCREF((PyObject *)who.flow);
     tell_of_changes(engine, module);
     if (who.flow != NULL)
         return (PyObject *)who.flow;
-    if (who.descriptor < 0 || (has_seat && !has_flows(engine, who.descriptor)))
+    if (who.descriptor < 0 || (was_read && reader_of(engine, who.descriptor) == NULL))
         Py_RETURN_NONE;
     return Py_BuildValue("(iI)", who.descriptor, (unsigned int)who.events);
 }

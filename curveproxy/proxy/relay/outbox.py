@@ -81,6 +81,9 @@ class PumpOwner(Protocol):
     def end(self, reason: Closed) -> None:
         """A pump is ending, for this reason."""
 
+    def source_takes(self, pump: "Outbox") -> None:
+        """This pump's source takes something."""
+
     def source_lost(self, pump: "Outbox") -> None:
         """Nothing can be sent to this pump's source any more."""
 

@@ -1,11 +1,8 @@
-"""One end of a session: its socket, what it can do, and who waits for it."""
-
-from typing import Protocol
+"""One end of a session: its socket, and what it can do."""
 
 from curveproxy.policy.metadata import answers_ping
 from curveproxy.policy.socket_types import SUBSCRIBERS, shared
 from curveproxy.proxy.established import Established
-from curveproxy.proxy.net.reactor import GONE, READ, WRITE
 from curveproxy.wire.security import Records
 from curveproxy.wire.zmtp.frame import Dialect
 
@@ -39,28 +36,10 @@ class Capabilities:
         self.answers_ping |= answers_ping
 
 
-class Reader(Protocol):
-    """Waits for octets from a peer."""
-
-    def source_ready(self, *, gone: bool) -> None:
-        """There is something to read, or the peer has ended (``gone``)."""
-
-    def failed(self, error: Exception) -> None:
-        """An error of ours in ``source_ready`` or in the other direction's ``sink_ready``."""
-
-
-class Writer(Protocol):
-    """Waits for room to write to a peer."""
-
-    def sink_ready(self) -> None: ...
-
-
 class Peer(Capabilities):
-    """One end of a session, as the reactor's handler of its socket."""
+    """One end of a session."""
 
-    __slots__ = ("on_readable", "on_writable", "socket")
-    on_readable: Reader
-    on_writable: Writer
+    __slots__ = ("socket",)
 
     def __init__(self, established: Established) -> None:
         version = established.version
@@ -68,16 +47,3 @@ class Peer(Capabilities):
         minor = max(version.minor, is_newer)
         super().__init__(minor, shared(established.socket_type), version.dialect)
         self.socket = established.socket
-
-    def attach(self, on_readable: Reader, on_writable: Writer) -> None:
-        """Call these from now on."""
-        self.on_readable, self.on_writable = on_readable, on_writable
-
-    def ready(self, events: int) -> None:
-        if events & (READ | GONE):
-            self.on_readable.source_ready(gone=bool(events & GONE))
-        if events & (WRITE | GONE):
-            self.on_writable.sink_ready()
-
-    def failed(self, error: Exception) -> None:
-        self.on_readable.failed(error)

@@ -19,6 +19,7 @@ cut off what the other direction still delivers.
 import trio
 
 from curveproxy.proxy.net import sockets
+from curveproxy.proxy.net.reactor import GONE, READ, WRITE
 from curveproxy.proxy.relay.flow import SOURCE
 from curveproxy.proxy.relay.intake import SMALLEST_MESSAGE, Intake
 from curveproxy.proxy.relay.large_frame import LargeFrame
@@ -53,13 +54,15 @@ class Pump(Intake):
 
     # --- what wakes it
 
-    def source_ready(self, *, gone: bool) -> None:
-        """The source has something, or has ended."""
-        if gone and not self._source_gone:
+    def ready(self, events: int) -> None:
+        """The source has something or has ended, or takes something: that is for the other direction."""
+        if events & GONE and not self._source_gone:
             self._source_gone = True
             self._owner.linger()  # a pump that is blocked would not notice
-        if self._blocked is not YIELDED:  # else its turn comes anyway, and no sooner
+        if events & (READ | GONE) and self._blocked is not YIELDED:  # else its turn comes anyway, and no sooner
             self.resume()
+        if events & (WRITE | GONE):
+            self._owner.source_takes(self)
 
     def sink_ready(self) -> None:
         """The sink takes something."""

@@ -46,8 +46,6 @@ class PumpPair(SessionFacts, PumpOwner):
         self._to_upstream = Pump(self, UPWARDS, below, above, upwards, downstream.leftover)
         labels = DOWNWARDS if settings.egress is None else FROM_REMOTE
         self._to_downstream = Pump(self, labels, above, below, downwards, upstream.leftover)
-        below.attach(on_readable=self._to_upstream, on_writable=self._to_downstream)
-        above.attach(on_readable=self._to_downstream, on_writable=self._to_upstream)
         self._to_upstream.skip(downstream.skip)
         if above.never_subscribes:
             self._to_downstream.begin_with(SUBSCRIBE_TO_ALL)
@@ -56,9 +54,8 @@ class PumpPair(SessionFacts, PumpOwner):
 
     def begin(self) -> None:
         """Relay from now on. Both sockets are registered already."""
-        upwards, downwards, hand_over = self._to_upstream, self._to_downstream, self.env.reactor.hand_over
-        hand_over(self._downstream.socket.fileno(), self._downstream, (upwards, downwards))
-        hand_over(self._upstream.socket.fileno(), self._upstream, (downwards, upwards))
+        self.env.reactor.hand_over(self._downstream.socket.fileno(), self._to_upstream)
+        self.env.reactor.hand_over(self._upstream.socket.fileno(), self._to_downstream)
         self._to_upstream.begin()
         self._to_downstream.begin()
 
@@ -112,6 +109,9 @@ class PumpPair(SessionFacts, PumpOwner):
             if pump.is_finishing:
                 return labels.source_reset if sockets.was_reset(peer.socket) else labels.source_closed
         return None
+
+    def source_takes(self, pump: Outbox) -> None:
+        self._other(pump).sink_ready()
 
     def source_lost(self, pump: Outbox) -> None:
         self._other(pump).lose_sink()

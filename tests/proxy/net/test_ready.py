@@ -95,10 +95,3 @@ def test_whether_it_stays_is_kept(queue: Queue) -> None:
         queue.ready.stay(stays)
         found.append(queue.ready.stays)
     assert found == [False, True, False]
-
-
-def test_a_descriptor_without_flows_is_that_of_its_handler(queue: Queue) -> None:
-    there = queue.add(1)
-    queue.ready.enter(there[0], None)
-    assert queue.ready.fetch()
-    assert queue.taken() == there

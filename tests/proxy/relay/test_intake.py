@@ -100,16 +100,16 @@ def test_while_memory_is_short_who_holds_some_may_not_read() -> None:
         relay.send(sealed(FIRST_NONCE, bytes(300))[:200])
         relay.memory.set_limit(210)
         assert relay.memory.under_pressure
-        other = relay.far.on_readable
-        relay.memory.charge(other, 205, 0)  # type: ignore[arg-type]  # what the other direction holds
-        assert relay.memory.may_exceed(other, 100), "one at a time may"  # type: ignore[arg-type]
+        other = relay.far.reader
+        relay.memory.charge(other, 205, 0)  # what the other direction holds
+        assert relay.memory.may_exceed(other, 100), "one at a time may"
         relay.send(sealed(FIRST_NONCE, bytes(300))[200:])
         assert (relay.came, reader.is_held_up) == (b"", True)
         relay.memory.set_limit(1 << 30)
         reader.may_resume(0.0)
         relay.send(b"")
         assert relay.messages == [[bytes(300)]]
-        relay.memory.charge(other, 0, 0)  # type: ignore[arg-type]
+        relay.memory.charge(other, 0, 0)
 
 
 def test_a_source_that_is_read_for_nobody_is_not_held_up() -> None:

@@ -1,4 +1,4 @@
-"""Whom one end of a session wakes, and what it is known to speak."""
+"""What one end of a session is known to speak."""
 
 import socket
 from contextlib import closing
@@ -6,48 +6,16 @@ from contextlib import closing
 import pytest
 
 from curveproxy.proxy.established import Established
-from curveproxy.proxy.net.reactor import GONE, READ, WRITE
 from curveproxy.proxy.relay.peer import Capabilities, Peer
 from curveproxy.wire.security import Plain, Version
 from curveproxy.wire.zmtp.frame import Dialect
 
 
-class Woken:
-    """Both who reads and who writes; remembers what it is told."""
-
-    def __init__(self) -> None:
-        self.told: list[object] = []
-
-    def source_ready(self, *, gone: bool) -> None:
-        self.told.append("gone" if gone else "readable")
-
-    def sink_ready(self) -> None:
-        self.told.append("writable")
-
-    def failed(self, error: Exception) -> None:
-        self.told.append(error)
-
-
-@pytest.mark.parametrize(
-    ("events", "told"),
-    [
-        (READ, ["readable"]),
-        (WRITE, ["writable"]),
-        (READ | WRITE, ["readable", "writable"]),
-        (GONE, ["gone", "writable"]),
-    ],
-)
-def test_it_wakes_who_waits(events: int, told: list[str]) -> None:
+def test_it_is_what_its_handshake_says() -> None:
     ours, theirs = socket.socketpair()
     with closing(ours), closing(theirs):
         peer = Peer(Established(ours, {"Socket-Type": b"REQ"}, Version(Dialect.V3, 1), Plain()))
-        assert (peer.socket_type, peer.minor, peer.dialect) == (b"REQ", 1, Dialect.V3)
-        woken = Woken()
-        peer.attach(on_readable=woken, on_writable=woken)
-        peer.ready(events)
-        assert woken.told == told
-        peer.failed(error := OSError())
-        assert woken.told[-1] is error
+        assert (peer.socket, peer.socket_type, peer.minor, peer.dialect) == (ours, b"REQ", 1, Dialect.V3)
 
 
 @pytest.mark.parametrize(("minor", "properties", "known"), [(0, {}, 0), (0, {"X-Curveproxy-Ping": b""}, 1), (1, {}, 1)])

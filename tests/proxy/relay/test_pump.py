@@ -265,7 +265,7 @@ def test_while_memory_is_short_no_more_is_read_than_the_sink_takes(octets: bytes
         relay.send(octets)
         padding = fill(relay)
         relay.memory.set_limit(1)
-        relay.memory.charge(relay.far.on_readable, 10, 0)  # type: ignore[arg-type]  # the other direction holds some
+        relay.memory.charge(relay.far.reader, 10, 0)  # the other direction holds some
         assert relay.memory.under_pressure
         relay.client.send(sealed(FIRST_NONCE, b"x") if not octets else LARGE[1500:])
         relay.near.ready(READ)
@@ -297,6 +297,6 @@ def test_a_pump_that_has_ended_bears_whatever_wakes_it() -> None:
     with Relay() as relay:
         relay.session.abort(Closed.REVOKED)
         reader = relay.to_service
-        for wake in (reader.resume, reader.sink_ready, partial(reader.source_ready, gone=False), reader.stop):
+        for wake in (reader.resume, reader.sink_ready, partial(reader.ready, READ | WRITE | GONE), reader.stop):
             wake()
         assert (reader.has_ended, reader.held, relay.ended) == (True, 0, Closed.REVOKED)

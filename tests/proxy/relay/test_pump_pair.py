@@ -103,7 +103,7 @@ def test_an_end_goes_on_with_what_was_said_last(boxed: str, closes: int) -> None
         source, sink = both[closes], both[1 - closes]
         source.socket.send(source.frame(b"last"))
         source.socket.shutdown(SHUT_WR)
-        source.peer.ready(READ | GONE)
+        source.side.ready(READ | GONE)
         assert (sink.messages(), sink.has_ended) == ([[b"last"]], True)
 
 

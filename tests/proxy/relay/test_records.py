@@ -10,11 +10,10 @@ import trio
 from support import zmtp
 from support.old import frame1
 from support.records import Direction
-from support.relaying import CHAINS, V31, Allowance, LargePool, Relay
+from support.relaying import CHAINS, V31, Allowance, LargePool, Relay, Side
 
 from curveproxy.proxy.net.reactor import GONE, READ, WRITE
 from curveproxy.proxy.relay.commands import OUR_PING
-from curveproxy.proxy.relay.peer import Peer
 from curveproxy.proxy.relay.pump import Pump
 from curveproxy.proxy.relay.records import frames_in
 from curveproxy.reasons import Closed, Invalid
@@ -57,33 +56,29 @@ class Ends:
         sends, hears = (below, above) if is_below else (above, below)
         self.sends, self.hears = Direction(sends, Relay.suite, padded=padded), Direction(hears, Relay.suite)
         self.hears.padded = hears_padded
-        sides: list[tuple[socket.socket, Peer]] = [(relay.client, relay.near), (relay.service, relay.far)]
-        (self.boxed, self.boxed_peer), (self.plain, self.plain_peer) = sides if is_below else sides[::-1]
+        sides: list[tuple[socket.socket, Side]] = [(relay.client, relay.near), (relay.service, relay.far)]
+        (self.boxed, self.boxed_side), (self.plain, self.plain_side) = sides if is_below else sides[::-1]
         self.came, self._rest = b"", b""
 
     @property
     def opener(self) -> Pump:
-        reader = self.boxed_peer.on_readable
-        assert isinstance(reader, Pump)
-        return reader
+        return self.boxed_side.reader
 
     @property
     def sealer(self) -> Pump:
-        reader = self.plain_peer.on_readable
-        assert isinstance(reader, Pump)
-        return reader
+        return self.plain_side.reader
 
     def say(self, stream: bytes) -> bytes:
         """Let the peer with records say this in a batch; what the plain side gets at once."""
-        return self.pour(self.boxed, self.boxed_peer, self.sends.batch(stream), self.plain, self.plain_peer)
+        return self.pour(self.boxed, self.boxed_side, self.sends.batch(stream), self.plain, self.plain_side)
 
     def say_plain(self, octets: bytes) -> bytes:
         """Let the plain side say this; the stream that the peer with records gets at once."""
-        got = self.pour(self.plain, self.plain_peer, octets, self.boxed, self.boxed_peer)
+        got = self.pour(self.plain, self.plain_side, octets, self.boxed, self.boxed_side)
         stream, self._rest = self.hears.open(self._rest + got)
         return stream
 
-    def pour(self, near: socket.socket, peer: Peer, octets: bytes, far: socket.socket, other: Peer) -> bytes:
+    def pour(self, near: socket.socket, peer: Side, octets: bytes, far: socket.socket, other: Side) -> bytes:
         """Send octets, as fast as they are taken, and read what comes out at the other end."""
         came, left = b"", memoryview(octets)
         while True:
@@ -138,7 +133,7 @@ def test_an_octet_goes_on_when_it_comes(both: Ends) -> None:
 def test_records_come_octet_by_octet(both: Ends) -> None:
     stream, came = zmtp.frame(bytes(100)) + zmtp.frame(b"next"), b""
     for octet in both.sends.batch(stream):
-        came += both.pour(both.boxed, both.boxed_peer, bytes([octet]), both.plain, both.plain_peer)
+        came += both.pour(both.boxed, both.boxed_side, bytes([octet]), both.plain, both.plain_side)
     assert came == stream
 
 
@@ -163,7 +158,7 @@ def test_a_damaged_record_ends_the_session_behind_what_came_before(both: Ends) -
     came = both.say(zmtp.frame(b"before"))
     damaged = bytearray(both.sends.batch(zmtp.frame(b"not")))
     damaged[-1] ^= 1
-    came += both.pour(both.boxed, both.boxed_peer, bytes(damaged), both.plain, both.plain_peer)
+    came += both.pour(both.boxed, both.boxed_side, bytes(damaged), both.plain, both.plain_side)
     assert came == zmtp.frame(b"before")
     assert both.relay.invalid == [Invalid.RECORD]
     assert both.relay.session.reason == Closed.INVALID_MESSAGE
@@ -176,7 +171,6 @@ def test_too_large_is_told_at_the_header_and_nothing_of_the_frame_goes_on(both: 
 
 
 def test_a_heartbeat_is_asked_of_whoever_has_records(both: Ends) -> None:
-    both.boxed_peer.minor = 1
     both.relay.session.check_alive()
     assert zmtp.read_frames(both.say_plain(b"")) == [(zmtp.COMMAND, OUR_PING)]
 
@@ -193,7 +187,7 @@ def test_records_are_counted_as_they_are_sent(both: Ends) -> None:
 def test_a_close_in_the_middle_of_a_frame_ends_the_other_side(both: Ends) -> None:
     assert len(both.say(zmtp.frame(bytes(1000))[:500])) == 500
     both.boxed.shutdown(socket.SHUT_WR)
-    both.boxed_peer.ready(READ | GONE)
+    both.boxed_side.ready(READ | GONE)
     both.relay.go_on()
     assert both.plain.recv(1) == b""
 
@@ -213,7 +207,7 @@ def test_what_is_kept_is_a_record_at_most_and_is_accounted_for(both: Ends) -> No
     memory = both.relay.memory
     octets, most = both.sends.batch(zmtp.frame(bytes(1_000_000))), 0
     for at in range(0, len(octets), 10_000):
-        both.pour(both.boxed, both.boxed_peer, octets[at : at + 10_000], both.plain, both.plain_peer)
+        both.pour(both.boxed, both.boxed_side, octets[at : at + 10_000], both.plain, both.plain_side)
         assert memory.held == both.opener.held == both.opener.begun
         most = max(most, memory.held)
     assert 10_000 < most <= 2 + 32_768 + 32
@@ -230,8 +224,8 @@ def test_the_part_of_a_command_that_has_come_is_accounted_for(both: Ends) -> Non
 
 def test_what_its_sink_does_not_take_is_kept_and_no_more(both: Ends) -> None:
     for side, peer, octets, pump in (
-        (both.boxed, both.boxed_peer, both.sends.batch(zmtp.frame(bytes(1_000_000))), both.opener),
-        (both.plain, both.plain_peer, zmtp.frame(bytes(1_000_000)), both.sealer),
+        (both.boxed, both.boxed_side, both.sends.batch(zmtp.frame(bytes(1_000_000))), both.opener),
+        (both.plain, both.plain_side, zmtp.frame(bytes(1_000_000)), both.sealer),
     ):
         left = memoryview(octets)
         while True:
@@ -250,7 +244,7 @@ def test_a_quota_holds_for_what_comes_in_records(both: Ends) -> None:
     quota, reader = Allowance(0.0), both.opener
     reader.limit(quota)
     record = both.sends.batch(zmtp.frame(bytes(5000)))
-    assert both.pour(both.boxed, both.boxed_peer, record, both.plain, both.plain_peer) == b""
+    assert both.pour(both.boxed, both.boxed_side, record, both.plain, both.plain_side) == b""
     assert reader.is_held_up
     quota.octets = 100.0  # a record that has begun is read to its end
     came = b""
@@ -287,7 +281,7 @@ def test_padded_records_are_opened_and_sealed(boxed: str, monkeypatch: pytest.Mo
         both = Ends(relay, boxed, padded=True, hears_padded=True)
         stream = zmtp.frame(b"small") + zmtp.frame(zmtp.ping(b"x"), zmtp.COMMAND) + zmtp.frame(bytes(100_000))
         assert (
-            both.pour(both.boxed, both.boxed_peer, both.sends.batch(stream, 64), both.plain, both.plain_peer) == stream
+            both.pour(both.boxed, both.boxed_side, both.sends.batch(stream, 64), both.plain, both.plain_side) == stream
         )
         assert both.say_plain(stream) == stream
         both.opener.send_command(PONG)
