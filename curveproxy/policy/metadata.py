@@ -1,6 +1,7 @@
 """Which properties of a peer's metadata are safe, and which are forwarded."""
 
 from collections.abc import Mapping
+from typing import NamedTuple, Self
 
 IDENTITY_MAX = 255
 
@@ -13,6 +14,9 @@ RESERVED_PREFIX = "__"
 # Properties that begin with it are between two curveproxies: nobody behind either of them is told them, nor heard.
 HOP_BY_HOP = "x-curveproxy-"
 
+# No service is told properties that begin with one of these.
+OURS_ALONE = (HOP_BY_HOP, RESERVED_PREFIX)
+
 # ``curveproxy probe`` sends it to be told the outcome in plain words; it is not forwarded to the service.
 PROBE = "x-curveproxy-probe"
 
@@ -23,6 +27,28 @@ _ANSWERS_PING = ANSWERS_PING.lower()
 
 # The certificate of the client's key, its whole text without comments.
 CERTIFICATE = "X-Curveproxy-Certificate"
+_CERTIFICATE = CERTIFICATE.lower()
+
+
+class Said(NamedTuple):
+    """What a client says of itself, and what we look at of that.
+
+    socket_type: None when it says none; identity: may be empty.
+    certificate: the text of the one that it presents; is_probe: it is ``curveproxy probe``.
+    """
+
+    properties: Mapping[str, bytes]
+    socket_type: bytes | None
+    identity: bytes
+    certificate: bytes | None
+    is_probe: bool
+
+    @classmethod
+    def of(cls, properties: Mapping[str, bytes]) -> Self:
+        """Find what we look at, by its names in any case."""
+        said = {name.lower(): value for name, value in properties.items()}
+        found = said.get("socket-type"), said.get("identity", b""), said.get(_CERTIFICATE), PROBE in said
+        return cls(properties, *found)
 
 
 def is_safe_identity(identity: bytes | None) -> bool:
@@ -46,18 +72,20 @@ def answers_ping(properties: Mapping[str, bytes]) -> bool:
 def for_client(properties: Mapping[str, bytes], said: Mapping[str, bytes]) -> dict[str, bytes]:
     """A service's properties as its client is told them, which has ``said`` these of itself."""
     told = {name: value for name, value in properties.items() if not name.lower().startswith(HOP_BY_HOP)}
-    return told | ({ANSWERS_PING: b""} if answers_ping(said) else {})
+    if answers_ping(said):
+        told[ANSWERS_PING] = b""
+    return told
 
 
 def for_service(properties: Mapping[str, bytes], set_by_us: dict[str, bytes]) -> dict[str, bytes]:
     """A client's properties as they are forwarded: without those that only we may set, then those that we set."""
-    ours = RESERVED | {name.lower() for name in set_by_us}
+    ours = RESERVED.union(map(str.lower, set_by_us))
     if is_probe(properties):
         ours |= {"identity"}  # the service would take it for that client
     return {
         name: value
         for name, value in properties.items()
-        if name.lower() not in ours and not name.lower().startswith((HOP_BY_HOP, RESERVED_PREFIX))
+        if (lowered := name.lower()) not in ours and not lowered.startswith(OURS_ALONE)
     } | set_by_us
 
 

@@ -5,10 +5,9 @@ from collections.abc import Mapping
 from typing import NamedTuple, Protocol
 
 from curveproxy.policy.access.terms import Bearer, Grant
-from curveproxy.policy.metadata import CERTIFICATE
+from curveproxy.policy.metadata import Said
 from curveproxy.proxy.established import Established
 from curveproxy.reasons import Outcome
-from curveproxy.wire.zmtp.metadata import find
 
 
 class Applicant(NamedTuple):
@@ -17,7 +16,6 @@ class Applicant(NamedTuple):
     address: for the log; accepted_at: on trio's clock.
     key: its public key, 32 octets; server_key: the public key that it was given. Both are empty for a client of an
         egress, which has none.
-    metadata: what it says of itself.
     user: whose process it is, as ``uid 1000``, where a Unix socket tells that; else empty.
     has_records: it is another curveproxy, with which records are agreed on.
     """
@@ -26,19 +24,18 @@ class Applicant(NamedTuple):
     accepted_at: float
     key: bytes
     server_key: bytes
-    metadata: Mapping[str, bytes]
+    said: Said
     user: str = ""
     has_records: bool = False
 
+    @property
+    def metadata(self) -> Mapping[str, bytes]:
+        """All that it says of itself."""
+        return self.said.properties
+
     def bearer(self, service: str) -> Bearer:
         """Who it is, to the list of clients of that service."""
-        said = self.metadata
-        return Bearer(self.key, service, find(said, "Socket-Type"), find(said, "Identity") or b"")
-
-    @property
-    def certificate(self) -> bytes | None:
-        """The text of the certificate that it presents."""
-        return find(self.metadata, CERTIFICATE)
+        return Bearer(self.key, service, self.said.socket_type, self.said.identity)
 
 
 class Applying(Protocol):

@@ -11,7 +11,7 @@ from attrs import frozen
 
 from curveproxy.policy.access.access_list import AccessList
 from curveproxy.policy.access.terms import Grant
-from curveproxy.policy.metadata import ANSWERS_PING, for_service, is_probe
+from curveproxy.policy.metadata import ANSWERS_PING, for_service
 from curveproxy.proxy.applying import Applicant, Applying
 from curveproxy.proxy.capacity import Capacity
 from curveproxy.proxy.connect.dial_request import DialHandler, DialRequest
@@ -155,7 +155,7 @@ class Service:
     # --- as the gate of a listener
 
     def name_of(self, applicant: Applicant) -> str:
-        name = self.clients.name(applicant.key, applicant.certificate)
+        name = self.clients.name(applicant.key, applicant.said.certificate)
         return name or _without_key(applicant) or z85.encode(applicant.key)
 
     def judge(self, applicant: Applicant) -> Grant | RefusedError:
@@ -179,7 +179,7 @@ class Service:
             applicant.server_key,
             identity_of(applicant, grant),
             next(_NUMBERS),
-            is_probe(applicant.metadata),
+            applicant.said.is_probe,
             grant,
         )
         pending = PendingSession(self, applying, who, self._reactor, self.observer, self._spawn)

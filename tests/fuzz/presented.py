@@ -17,7 +17,7 @@ from zmq.utils import z85
 from curveproxy.policy.access.access_list import CACHED, VALID, AccessList
 from curveproxy.policy.access.revocations import Revocations
 from curveproxy.policy.access.terms import Bearer
-from curveproxy.policy.metadata import CERTIFICATE
+from curveproxy.policy.metadata import CERTIFICATE, Said
 from curveproxy.proxy.applying import Applicant
 from curveproxy.proxy.relay.records import RENEWAL_SECONDS
 from curveproxy.proxy.relay.session import Session
@@ -103,8 +103,8 @@ def admission(material: Material) -> None:
     said = judged([Fault.METADATA], properties_of.read_untrusted, material.damaged(zmtp.metadata(pairs)))
     if refused(said):
         return
-    clients, applicant = AccessList(trust=BELIEVED), Applicant("192.0.2.1:1", 0.0, KEY, OTHER_KEY, said)
-    bearer, text = applicant.bearer("s"), applicant.certificate
+    clients, applicant = AccessList(trust=BELIEVED), Applicant("192.0.2.1:1", 0.0, KEY, OTHER_KEY, Said.of(said))
+    bearer, text = applicant.bearer("s"), applicant.said.certificate
     decisions = [clients.admit(bearer, text, now) for _ in range(2)]
     if text is None:
         assert [(each.grant, each.result) for each in decisions] == [(None, "")] * 2

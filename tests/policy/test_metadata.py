@@ -2,7 +2,23 @@
 
 import pytest
 
-from curveproxy.policy.metadata import answers_ping, droppable, for_client, for_service, is_safe_identity, says_more
+from curveproxy.policy.metadata import (
+    Said,
+    answers_ping,
+    droppable,
+    for_client,
+    for_service,
+    is_safe_identity,
+    says_more,
+)
+
+
+def test_what_a_client_says_of_itself_is_found_in_any_case() -> None:
+    properties = {"SOCKET-type": b"SUB", "identity": b"me", "x-CURVEPROXY-certificate": b"text"}
+    probe = {**properties, "X-curveproxy-PROBE": b""}
+    assert Said.of(properties) == Said(properties, b"SUB", b"me", b"text", False)
+    assert Said.of(probe) == Said(probe, b"SUB", b"me", b"text", True)
+    assert Said.of({"X-Own": b"v"}) == Said({"X-Own": b"v"}, None, b"", None, False)
 
 
 @pytest.mark.parametrize("name", ["X-Curveproxy-Records", "x-curveproxy-RECORDS", "X-CURVEPROXY-ANYTHING"])

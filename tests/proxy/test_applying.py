@@ -9,8 +9,3 @@ def test_it_is_judged_by_what_it_has_proved_and_what_it_says() -> None:
     who = applicant(b"me", socket_type=b"SUB")
     assert who.bearer("orders") == Bearer(CLIENT, "orders", b"SUB", b"me")
     assert applicant().bearer("orders").identity == b""
-
-
-def test_the_certificate_that_it_presents_is_found_in_any_case() -> None:
-    assert applicant().certificate is None
-    assert applicant(more={"x-CURVEPROXY-certificate": b"text"}).certificate == b"text"

@@ -6,6 +6,7 @@ from math import inf
 
 from curveproxy.policy.access.access_list import AccessList
 from curveproxy.policy.access.terms import Grant
+from curveproxy.policy.metadata import Said
 from curveproxy.policy.quotas import Quota
 from curveproxy.proxy.applying import Applicant
 from curveproxy.proxy.established import Established
@@ -43,7 +44,7 @@ def applicant(
 ) -> Applicant:
     """Who has proved its key. more: of its metadata."""
     metadata = {"Socket-Type": socket_type, "Identity": identity, **(more or {})}
-    return Applicant("192.0.2.1:4242", accepted_at, key, bytes(32), metadata)
+    return Applicant("192.0.2.1:4242", accepted_at, key, bytes(32), Said.of(metadata))
 
 
 class RecordingSession(Session):

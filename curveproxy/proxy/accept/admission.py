@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 import trio
 
-from curveproxy.policy.metadata import is_safe_identity
+from curveproxy.policy.metadata import Said, is_safe_identity
 from curveproxy.policy.sources import SourceLimits
 from curveproxy.proxy.accept.application import Application, Refuser
 from curveproxy.proxy.accept.half_open import Authenticated, Gate, HalfOpen, Mechanism, Unit
@@ -26,7 +26,6 @@ from curveproxy.proxy.settings import UID
 from curveproxy.reasons import Outcome
 from curveproxy.wire import proxy_protocol
 from curveproxy.wire.spec import Octets
-from curveproxy.wire.zmtp.metadata import find
 
 # How many that are late are refused at a time: those who fell silent together are not to hold others up together.
 LATE_IN_A_TURN = 4
@@ -224,19 +223,19 @@ class Admission:
 
     def _apply(self, half: HalfOpen, authenticated: Authenticated) -> None:
         """Hand an authenticated client over to its service, if that has no objection."""
-        if not is_safe_identity(find(authenticated.metadata, "Identity")):
-            self._refuse(half, Outcome.METADATA, "the identity is too long or begins with a zero octet")
-            return
         accepted_at, address = half.deadline - self._settings.handshake_seconds, _address(half)
         applicant = Applicant(
             address,
             accepted_at,
             authenticated.key,
             authenticated.server_key,
-            authenticated.metadata,
+            Said.of(authenticated.metadata),
             _user(half.socket) if address == sockets.UNIX_PEER else "",
             authenticated.has_records,
         )
+        if not is_safe_identity(applicant.said.identity):
+            self._refuse(half, Outcome.METADATA, "the identity is too long or begins with a zero octet")
+            return
         if isinstance(grant := half.gate.judge(applicant), RefusedError):
             self._refuse(half, grant.outcome, grant.detail, applicant)
             return

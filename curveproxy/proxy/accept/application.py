@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from attrs import frozen
 
 from curveproxy.policy.access.terms import Grant
-from curveproxy.policy.metadata import is_probe
 from curveproxy.proxy.accept.half_open import Authenticated, Gate
 from curveproxy.proxy.applying import Applicant
 from curveproxy.proxy.errors import RefusedError
@@ -36,7 +35,7 @@ class Refuser:
         A probe that has proved its key is told the outcome, unless its key is not on the list. Who has asked for
         certificates has been told them.
         """
-        if applicant is not None and is_probe(applicant.metadata) and outcome != Outcome.CLIENT_UNKNOWN:
+        if applicant is not None and applicant.said.is_probe and outcome != Outcome.CLIENT_UNKNOWN:
             self._lingering.begin(sock, self._error(outcome), gate.observer.unexpected)
         elif outcome == Outcome.CERTIFICATE_ASKED:
             self._lingering.begin(sock, b"", gate.observer.unexpected)

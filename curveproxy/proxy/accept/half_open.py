@@ -149,7 +149,7 @@ class HalfOpen(Deadline):
         self._set_mark(1)
 
     def _set_mark(self, mark: int) -> None:
-        if mark != max(self.mark, 1):
+        if mark != (self.mark or 1):
             sockets.set_mark(self.socket, mark)
         self.mark = mark
 

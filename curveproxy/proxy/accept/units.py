@@ -11,6 +11,8 @@ from curveproxy.wire.errors import PeerError
 
 # The first two rows of the table: the header of a load balancer, and the first unit of the mechanism.
 BALANCER, FIRST = 0, 1
+# What is measured where nothing has come: one octet is enough to say more.
+NOTHING = 1, 0, 0
 
 
 class UnitTable:
@@ -47,7 +49,7 @@ class UnitTable:
 
     def _take_units(self, half: HalfOpen, gone: bool) -> Authenticated | None:
         """Raises RefusedError, PeerError and OSError."""
-        if half in self._parking:
+        if self._units[half.unit].waits_for_service and half in self._parking:
             if gone:
                 raise RefusedError(Outcome.PEER_CLOSED)
             return None
@@ -55,16 +57,14 @@ class UnitTable:
             unit = self._units[half.unit]
             came = half.peek(self._view, unit.most)
             have, gone = came or 0, gone or came == 0
-            seen = self._view[:have]
-            mark, begin, end = unit.measure(seen)
-            waits = have < mark or (unit.waits_for_service and self._parking.park(half))
-            if waits and gone:
-                raise _has_gone(half, have)
-            if have < mark:
-                half.wait(have, mark, unit.opening)
-            if waits:
+            mark, begin, end = unit.measure(self._view[:have]) if have else NOTHING
+            if have < mark or (unit.waits_for_service and self._parking.park(half)):
+                if gone:
+                    raise _has_gone(half, have)
+                if have < mark:
+                    half.wait(have, mark, unit.opening)
                 return None
-            body = bytes(seen[begin:end])
+            body = bytes(self._view[begin:end])
             half.take(self._view, end)
             if (authenticated := unit.take(half, body)) is not None:
                 return authenticated

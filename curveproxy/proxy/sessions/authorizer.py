@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 from curveproxy.policy.access.access_list import AccessList, Decision
 from curveproxy.policy.access.terms import Grant
-from curveproxy.policy.metadata import is_probe
 from curveproxy.proxy.applying import Applicant
 from curveproxy.proxy.errors import RefusedError
 from curveproxy.proxy.established import Established
@@ -16,7 +15,6 @@ from curveproxy.proxy.sessions.table import SessionTable
 from curveproxy.proxy.settings import ServiceSettings
 from curveproxy.reasons import Outcome
 from curveproxy.wire.zmtp.frame import Dialect
-from curveproxy.wire.zmtp.metadata import find
 
 TYPE_UNKNOWN = "its key is for some topics only, and the service does not tell its type: set backend_socket_type"
 
@@ -69,7 +67,7 @@ class Authorizer:
     def judge(self, applicant: Applicant) -> Grant | RefusedError:
         """On what grounds an applicant may come in, or why it may not."""
         bearer = applicant.bearer(self._settings.name)
-        decision = self.clients.admit(bearer, applicant.certificate, self._wall_clock())
+        decision = self.clients.admit(bearer, applicant.said.certificate, self._wall_clock())
         if decision.result:
             self._observer.certificate_judged(decision.result)
         return self._checked(applicant, decision)
@@ -79,7 +77,7 @@ class Authorizer:
         bearer, now = applicant.bearer(self._settings.name), self._wall_clock()
         decision = self.clients.review(bearer, grant, now)
         if decision.grant is None and grant.certificate is None:  # was listed, so that what it presents was not judged
-            presented = self.clients.admit(bearer, applicant.certificate, now)
+            presented = self.clients.admit(bearer, applicant.said.certificate, now)
             if presented.grant is not None and presented.grant.name == grant.name:  # which the service has been told
                 decision = presented
         grounds = self._checked(applicant, decision)
@@ -115,6 +113,4 @@ class Authorizer:
 
 def identity_of(applicant: Applicant, grant: Grant) -> bytes:
     """The identity that a service is told. A probe has none: it replaces nobody."""
-    if is_probe(applicant.metadata):
-        return b""
-    return grant.identity(find(applicant.metadata, "Identity") or b"")
+    return b"" if applicant.said.is_probe else grant.identity(applicant.said.identity)

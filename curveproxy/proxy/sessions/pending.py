@@ -119,7 +119,7 @@ class PendingSession:
         if isinstance(grant, RefusedError):
             refusal = grant
         else:
-            if grant != self.who.grant:
+            if grant is not self.who.grant and grant != self.who.grant:
                 self.who = evolve(self.who, grant=grant)
             try:
                 # Registered before READY, which admits the client. No event comes before this turn is over.
@@ -171,9 +171,8 @@ class PendingSession:
             self._owner.settled(self)
 
 
-def _for_any_client(properties: Mapping[str, bytes]) -> dict[str, bytes]:
+def _for_any_client(properties: dict[str, bytes]) -> dict[str, bytes]:
     """A service's metadata, short enough for any client's library."""
-    properties = dict(properties)
     if metadata.size_of(properties) > spec.READY_METADATA_MAX:
         for name in droppable(properties):
             del properties[name]

@@ -15,6 +15,7 @@ from curveproxy.wire.errors import Fault, LocalError, PeerError
 # * value
 _NAME_SIZE = struct.Struct("B")
 _VALUE_SIZE = struct.Struct(">I")
+_NAME_AT, _VALUE_AT = _NAME_SIZE.size, _VALUE_SIZE.size  # each behind its size
 _NAME_MAX = 255
 _NAMES_KNOWN = 64  # most peers say the same few
 _NAME = frozenset((string.ascii_letters + string.digits + "-_.+").encode())
@@ -41,7 +42,7 @@ def _encode_name(name: str) -> bytes:
 def size_of(properties: Mapping[str, bytes]) -> int:
     """How many octets ``encode`` would make of them."""
     names, values = "".join(properties), b"".join(properties.values())
-    return len(properties) * (_NAME_SIZE.size + _VALUE_SIZE.size) + len(names) + len(values)
+    return len(properties) * (_NAME_AT + _VALUE_AT) + len(names) + len(values)
 
 
 def read_untrusted(octets: bytes) -> dict[str, bytes]:
@@ -54,13 +55,10 @@ def read_untrusted(octets: bytes) -> dict[str, bytes]:
     properties: dict[str, bytes] = {}
     count, at, end = 0, 0, len(octets)
     while at < end:
-        name_at = at + _NAME_SIZE.size
+        name_at = at + _NAME_AT
         size_at = name_at + octets[at]
-        value_at = size_at + _VALUE_SIZE.size
-        if value_at > end:
-            raise PeerError(Fault.METADATA, "metadata is cut short")
-        [size] = _VALUE_SIZE.unpack_from(octets, size_at)
-        at = value_at + size
+        value_at = size_at + _VALUE_AT
+        at = value_at + int.from_bytes(octets[size_at:value_at], "big")
         if at > end:
             raise PeerError(Fault.METADATA, "metadata is cut short")
         properties[_read_name_untrusted(octets[name_at:size_at])] = octets[value_at:at]

@@ -16,6 +16,7 @@ from support.loopback import tcp_pair
 from support.relaying import Relay
 
 from curveproxy.policy.access.terms import ANYBODY
+from curveproxy.policy.metadata import Said
 from curveproxy.proxy.accept.admission import Admission
 from curveproxy.proxy.accept.cookies import CookieKeys
 from curveproxy.proxy.accept.curve_mechanism import CurveMechanism
@@ -218,7 +219,7 @@ def pending_session(stage: Stage) -> Case:
         def __init__(self) -> None:
             self.socket, _ = stage.pair()
             sockets.append(self.socket)
-            self.applicant, self.grant = Applicant("here", 0.0, bytes(32), bytes(32), {}), ANYBODY
+            self.applicant, self.grant = Applicant("here", 0.0, bytes(32), bytes(32), Said.of({})), ANYBODY
 
         def welcome(self, metadata: Mapping[str, bytes]) -> Established:
             raise AssertionError(metadata)
