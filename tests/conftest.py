@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Generator
 from typing import Any
 
 import pytest
@@ -51,11 +52,25 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
     return ByFile(config, log)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Each process begins with another part of the tests, and finds the rest compiled by the others."""
+    report = yield
+    if isinstance(collector, pytest.Dir | pytest.Package) and report.result:
+        number, count = (int(os.environ.get(f"PYTEST_XDIST_WORKER{name}", "0").strip("gw")) for name in ("", "_COUNT"))
+        begin = len(report.result) * number // max(1, count)
+        report.result = report.result[begin:] + report.result[:begin]
+    return report
+
+
 @pytest.hookimpl(tryfirst=True)  # before what is not wanted is left out
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What needs a tool is deep."""
+    """All processes have the tests in the same order. What needs a tool is deep."""
+    items.sort(key=lambda item: item.path)
     for item in items:
-        if any(item.get_closest_marker(marker) for marker in TOOLS):
+        if TOOLS.keys() & {marker.name for marker in item.iter_markers()}:
             item.add_marker("deep")
 
 
