@@ -13,6 +13,8 @@ from curveproxy.proxy.drain import end_sessions
 from curveproxy.proxy.net.buffers import BufferPool
 from curveproxy.proxy.net.memory import MemoryBudget
 from curveproxy.proxy.net.reactor import FailsAlone, Reactor
+from curveproxy.proxy.net.sleep import Sleep
+from curveproxy.proxy.net.turns import Turns
 from curveproxy.proxy.observer import Observer, ServerFigures, ServiceFigures, SessionView
 from curveproxy.proxy.relay.engine import ready_queue
 from curveproxy.proxy.relay.session import Session
@@ -20,7 +22,7 @@ from curveproxy.proxy.service import Service, ServiceEnv
 from curveproxy.proxy.sessions.identities import IdentityRegistry
 from curveproxy.proxy.settings import ServiceSettings
 
-# How many handlers are served in one turn. Sessions come first: while they have work, the half-open have a `Share`.
+# How many handlers are fetched for one turn.
 HALF_OPEN_TURN = 8
 SESSIONS_TURN = 64
 
@@ -48,8 +50,10 @@ class Server:
         self._capacity = Capacity(descriptors)
         self._pool, self._memory = BufferPool(), MemoryBudget(memory_is_short)
         self.services: list[Service] = []
-        self.sessions_reactor = Reactor(SESSIONS_TURN, ready=ready_queue(self._pool, self._memory))
-        self.half_open_reactor = Reactor(HALF_OPEN_TURN, yields_to=self.sessions_reactor)
+        self._sleep = Sleep()
+        self.sessions_reactor = Reactor(SESSIONS_TURN, self._sleep, ready=ready_queue(self._pool, self._memory))
+        self.half_open_reactor = Reactor(HALF_OPEN_TURN, self._sleep)
+        self.turns = Turns(self._sleep, self.sessions_reactor, self.half_open_reactor)
         self._listeners = Listeners(self.half_open_reactor, self._capacity, handed_over)
         self._service_env = ServiceEnv(
             self.sessions_reactor,
@@ -90,8 +94,8 @@ class Server:
             buffered_limit=self._memory.limit,
             buffered_waiting=self._memory.waiting,
             ended_for_memory=self._memory.ended,
-            half_open_held_back=self.half_open_reactor.seconds_held_back,
-            part_held_back=self.half_open_reactor.part_held_back,
+            half_open_held_back=self.turns.seconds_held_back,
+            part_held_back=self.turns.part_held_back,
             services=[self.figures_of(service) for service in self.services],
         )
 
@@ -157,13 +161,14 @@ class Server:
     async def run(self) -> None:
         """Serve what was opened, until it has been drained."""
         async with trio.open_nursery() as self._nursery:
-            for task in (self.sessions_reactor.run, *self._listeners.tasks, self._pool.run, self._tick):
+            for task in (self.turns.run, *self._listeners.tasks, self._pool.run, self._tick):
                 self._nursery.start_soon(task)
             await self._drain_begins.wait()
             await end_sessions(self._inside, lambda: self.sessions, self._drain_seconds)
             self._nursery.cancel_scope.cancel()
         self.half_open_reactor.close()
         self.sessions_reactor.close()
+        self._sleep.close()
 
     def drain(self, seconds: float) -> None:
         """Stop listening, serve the sessions for so many seconds, then end.

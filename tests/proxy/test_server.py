@@ -254,7 +254,7 @@ async def test_figures_tell_of_descriptors_memory_and_each_service(backend: RawS
         assert (figures.descriptors, figures.descriptors_limit) == (RESERVED_DESCRIPTORS, 4096)
         assert (figures.buffered, figures.buffered_limit) == (0, 5e6)
         assert (figures.buffered_waiting, figures.ended_for_memory) == (0, 0)
-        assert figures.half_open_held_back == case.server.half_open_reactor.seconds_held_back
+        assert figures.half_open_held_back == case.server.turns.seconds_held_back
         [of_service] = figures.services
         assert (of_service.name, of_service.endpoint) == ("a", case.endpoint(service))
         assert of_service == case.server.figures_of(service)

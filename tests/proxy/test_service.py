@@ -29,6 +29,7 @@ from support.fakes import (
     applicant,
 )
 from support.peer import SECONDS, Peer
+from support.reactor import LoneReactor
 from support.record_peers import RecordServer
 from support.service import RawService, echo, never_ready
 from support.tasks import spawner, until
@@ -47,7 +48,6 @@ from curveproxy.proxy.errors import RefusedError
 from curveproxy.proxy.net.buffers import BufferPool
 from curveproxy.proxy.net.endpoint import Endpoint
 from curveproxy.proxy.net.memory import MemoryBudget
-from curveproxy.proxy.net.reactor import Reactor
 from curveproxy.proxy.observer import SessionView
 from curveproxy.proxy.relay.session import LINGER_SECONDS
 from curveproxy.proxy.service import Service, ServiceEnv
@@ -75,7 +75,7 @@ class AtWork:
         descriptors: int,
         registry: IdentityRegistry | None,
     ) -> None:
-        self.observer, self.reactor, self.capacity = RecordingObserver(), Reactor(16), Capacity(descriptors)
+        self.observer, self.reactor, self.capacity = RecordingObserver(), LoneReactor(16), Capacity(descriptors)
         self.now = NOW
         env = ServiceEnv(
             self.reactor,

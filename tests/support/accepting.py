@@ -16,10 +16,10 @@ from curveproxy.proxy.accept.transient_keys import TransientKeys
 from curveproxy.proxy.capacity import Capacity
 from curveproxy.proxy.net.linger import LingeringCloses
 from curveproxy.proxy.net.listening import listen
-from curveproxy.proxy.net.reactor import Reactor
 from curveproxy.proxy.settings import ServiceKind
 from support.client import RawClient
 from support.gates import RecordingGate
+from support.reactor import LoneReactor
 
 
 class Accepting:
@@ -27,7 +27,7 @@ class Accepting:
 
     def __init__(self, *gates: RecordingGate, descriptors: int = 1000) -> None:
         self.gates = gates
-        self.reactor, self.capacity = Reactor(8), Capacity(descriptors)
+        self.reactor, self.capacity = LoneReactor(8), Capacity(descriptors)
         self.lingering = LingeringCloses(self.reactor, self.capacity.half_open)
         is_egress = gates[0].settings.kind == ServiceKind.EGRESS
         self.mechanism: Mechanism = PlainMechanism() if is_egress else CurveMechanism(CookieKeys(), TransientKeys())

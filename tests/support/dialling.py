@@ -11,9 +11,9 @@ from curveproxy.proxy.connect.recovery import Recovery
 from curveproxy.proxy.errors import DialError, RefusedError
 from curveproxy.proxy.established import Established
 from curveproxy.proxy.net.endpoint import Endpoint
-from curveproxy.proxy.net.reactor import Reactor
 from curveproxy.proxy.settings import ServiceSettings
 from support.fakes import RecordingObserver
+from support.reactor import LoneReactor
 from support.tasks import spawner, until
 from support.trust import NOW
 
@@ -40,7 +40,7 @@ class Dialling:
     """A dialer in a reactor that runs. wall_time: Unix seconds."""
 
     def __init__(self, backend: str, nursery: trio.Nursery, **more: Any) -> None:
-        self.observer, self.reactor, self.recovered = RecordingObserver(), Reactor(8), 0
+        self.observer, self.reactor, self.recovered = RecordingObserver(), LoneReactor(8), 0
         self.wall_time = NOW
         self.room = 0  # how often a descriptor can be freed
         self.settings = ServiceSettings("test", Endpoint("tcp", "*"), Endpoint.parse(backend), (), **more)

@@ -67,7 +67,7 @@ class Room:
 
     def register(self, *_: object) -> None: ...
 
-    unregister = stay = register
+    unregister = register
 
 
 class LargePool(BufferPool):

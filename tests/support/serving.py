@@ -5,9 +5,9 @@ from typing import Any
 
 import trio
 
-from curveproxy.proxy.net.reactor import Reactor
 from curveproxy.proxy.net.ready import ReadyQueue
 from curveproxy.proxy.relay import engine
+from support.reactor import LoneReactor
 from support.relaying import Relay, Side
 
 # Whether an engine is ahead of the pumps, by its name in tests.
@@ -21,7 +21,7 @@ class Served(Relay):
     ahead = False
 
     def new_room(self) -> Any:
-        return Reactor(TURN, ready=engine.ready_queue(self.pool, self.memory) if self.ahead else ReadyQueue)
+        return LoneReactor(TURN, ready=engine.ready_queue(self.pool, self.memory) if self.ahead else ReadyQueue)
 
     def wake(self, side: Side, events: int) -> None:
         """The reactor knows what its socket is ready for."""
@@ -31,7 +31,6 @@ class Served(Relay):
         while has_more or self.jobs:
             while self.jobs:
                 trio.run(self.jobs.pop())
-            self.room._ready.stay(False)  # nothing follows by itself
             has_more = self.room.serve(inf) or self.room.is_busy
 
     def __exit__(self, *exception: object) -> None:

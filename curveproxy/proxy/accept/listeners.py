@@ -46,7 +46,7 @@ class Listeners:
     @property
     def tasks(self) -> Sequence[Callable[[], Awaitable[None]]]:
         """What has to run as long as the server does."""
-        return self._reactor.run, self._cookies.run, self._transient_keys.run
+        return self._cookies.run, self._transient_keys.run
 
     @property
     def unused(self) -> list[socket.socket]:

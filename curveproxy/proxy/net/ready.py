@@ -12,13 +12,7 @@ class Scheduled(Protocol):
 
 
 class Ready(Protocol):
-    """The queue, to a reactor. An engine (``relay/engine.py``) is one that makes ordinary turns itself, on the way.
-
-    stays: something was read, and more may follow at once, or an answer.
-    """
-
-    @property
-    def stays(self) -> bool: ...
+    """The queue, to a reactor. An engine (``relay/engine.py``) is one that makes ordinary turns itself, on the way."""
 
     def __len__(self) -> int:
         """How many have been fetched and not served."""
@@ -41,18 +35,15 @@ class Ready(Protocol):
     def leave(self, descriptor: int) -> None:
         """Forget a descriptor, with what was fetched for it."""
 
-    def stay(self, stays: bool, /) -> None:
-        """Set whether something was read."""
-
 
 class ReadyQueue:
     """One that leaves all to the handlers."""
 
-    __slots__ = ("_epoll", "_events", "_turn", "stays")
+    __slots__ = ("_epoll", "_events", "_turn")
 
     def __init__(self, epoll: select.epoll, turn: int) -> None:
         """turn: how many are fetched at most."""
-        self._epoll, self._turn, self.stays = epoll, turn, False
+        self._epoll, self._turn = epoll, turn
         self._events: dict[int, int] = {}
 
     def __len__(self) -> int:
@@ -73,6 +64,3 @@ class ReadyQueue:
 
     def leave(self, descriptor: int) -> None:
         self._events.pop(descriptor, None)
-
-    def stay(self, stays: bool, /) -> None:
-        self.stays = stays

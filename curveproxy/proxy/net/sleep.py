@@ -1,40 +1,51 @@
-"""The sleep of a reactor: until a descriptor of its epoll is ready, or somebody is to be served without one."""
+"""Where the reactors of a process wait: one epoll over theirs, on whose own descriptor trio waits; and a bell."""
 
 import os
 import select
+from collections.abc import Set
 
 import trio
 
+# More than there are reactors, and a bell.
+MOST_AT_ONCE = 4
+
 
 class Sleep:
-    """It may be ended by a bell, a descriptor of its own in the epoll.
+    """A sleep until a reactor has something ready, or the bell is rung.
 
     trio could end it by ``notify_closing``. But that takes the epoll out of trio's own; and whenever an epoll is put
     into another one, the kernel walks through all descriptors in it.
-
-    bell: the descriptor, of whose events nobody has to hear.
-    is_on: whether somebody sleeps.
     """
 
-    def __init__(self, epoll: select.epoll) -> None:
-        self._epoll, self.is_on = epoll, False
-        self.bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        epoll.register(self.bell, select.EPOLLIN | select.EPOLLET)
+    def __init__(self) -> None:
+        self._epoll, self._is_on = select.epoll(), False
+        self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._epoll.register(self._bell, select.EPOLLIN)
+
+    def watch(self, descriptor: int) -> None:
+        """End, from now on, when the reactor is ready that has this descriptor. It is empty still."""
+        self._epoll.register(descriptor, select.EPOLLIN)
 
     async def sleep(self) -> None:
-        """Until something is ready."""
-        self.is_on = True
+        """Until somebody is ready, or the bell is rung. Other tasks of trio's have their turns."""
+        self._is_on = True
         try:
             await trio.lowlevel.wait_readable(self._epoll.fileno())
         finally:
-            self.is_on = False
+            if not self._is_on:
+                os.eventfd_read(self._bell)
+            self._is_on = False
 
     def end(self) -> None:
-        """Wake who sleeps, if anybody does."""
-        if self.is_on:
-            self.is_on = False
-            os.eventfd_write(self.bell, 1)
+        """Ring the bell for who sleeps; nothing when nobody does."""
+        if self._is_on:
+            self._is_on = False
+            os.eventfd_write(self._bell, 1)
+
+    def doze(self, seconds: float) -> Set[int]:
+        """Wait in the kernel, and let no other task have a turn. Returns the descriptors of who is ready."""
+        return dict(self._epoll.poll(seconds, MOST_AT_ONCE)).keys()
 
     def close(self) -> None:
-        os.close(self.bell)
+        os.close(self._bell)
         self._epoll.close()

@@ -191,7 +191,6 @@ typedef struct {
     flow_object **changed;
     size_t reach, keeps;
     int readers_size, epoll, turn, next, fetched, changes;
-    char stays;
 } engine_object;
 
 static PyObject *engine_new(PyTypeObject *type, PyObject *arguments, PyObject *keywords) {
@@ -344,15 +343,6 @@ static PyObject *engine_leave(PyObject *self, PyObject *argument) {
     Py_RETURN_NONE;
 }
 
-/* stay(stays) */
-static PyObject *engine_stay(PyObject *self, PyObject *argument) {
-    int stays = PyObject_IsTrue(argument);
-    if (stays < 0)
-        return NULL;
-    ((engine_object *)self)->stays = (char)stays;
-    Py_RETURN_NONE;
-}
-
 /* --- turns, without the GIL */
 
 static int is_ordinary(const engine_object *engine, const flow_object *flow) {
@@ -385,7 +375,6 @@ static int make_turn(engine_object *engine, module_state *module, flow_object *f
     if (got < 0)
         return 0;
     flow->moved += (size_t)got;
-    engine->stays = 1;
     if (kept)
         memcpy(source, flow->kept, kept);
     work->source = source;
@@ -517,7 +506,6 @@ static PyObject *engine_take(PyObject *self, PyTypeObject *type, PyObject *const
 }
 
 static PyMemberDef engine_members[] = {
-    {"stays", T_BOOL, offsetof(engine_object, stays), READONLY, NULL},
     {NULL, 0, 0, 0, NULL},
 };
 
@@ -528,7 +516,6 @@ static PyMethodDef engine_methods[] = {
     {"take", (PyCFunction)(void (*)(void))engine_take, OF_CLASS, NULL},
     {"enter", (PyCFunction)(void (*)(void))engine_enter, OF_CLASS, NULL},
     {"leave", engine_leave, METH_O, NULL},
-    {"stay", engine_stay, METH_O, NULL},
     {NULL, NULL, 0, NULL},
 };
 

@@ -174,7 +174,6 @@ class Pump(Intake):
                 return THROTTLED
             if not (got := self._read(source.view[end:reach])):
                 return ON_SOURCE if got is None else self._end_sink()
-            self._env.reactor.stay()
             end += got
             full = end == reach
         is_last = self._source_gone and not full and sockets.nothing_has_come(self._source.socket)

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 from support.gates import RecordingGate, RecordingOwner
 from support.loopback import reset, tcp_pair, unix_pair
+from support.reactor import LoneReactor
 
 from curveproxy.proxy.accept.half_open import Authenticated, Gate, HalfOpen, Unit
 from curveproxy.proxy.accept.parking import Parking
 from curveproxy.proxy.accept.units import BALANCER, FIRST, UnitTable
 from curveproxy.proxy.errors import RefusedError
-from curveproxy.proxy.net.reactor import Reactor
 from curveproxy.reasons import Outcome
 from curveproxy.wire.errors import Fault, PeerError
 from curveproxy.wire.security import Plain, Version
@@ -64,7 +64,7 @@ class Case:
     """One connection, and the table of its listener."""
 
     def __init__(self, pair: Any = unix_pair) -> None:
-        self.mechanism, self.gate, self.reactor = Mechanism(), RecordingGate(), Reactor(8)
+        self.mechanism, self.gate, self.reactor = Mechanism(), RecordingGate(), LoneReactor(8)
         self.parking = Parking(self.reactor)
         self.parking.configure([self.gate])
         balancer = Unit(100, lambda seen: (7, 0, 7), lambda half, body: self.mechanism.calls.append(("balancer", body)))

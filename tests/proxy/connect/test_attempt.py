@@ -13,13 +13,14 @@ from support import service as behaviour
 from support import zmtp
 from support.loopback import free_endpoint
 from support.peer import Peer
+from support.reactor import LoneReactor
 from support.service import RawService
 from support.tasks import until
 
 from curveproxy.proxy.connect.address import Address, fixed_address
 from curveproxy.proxy.connect.attempt import AttemptError, DialAttempt
 from curveproxy.proxy.net.endpoint import Endpoint
-from curveproxy.proxy.net.reactor import GONE, READ, WRITE, Reactor
+from curveproxy.proxy.net.reactor import GONE, READ, WRITE
 from curveproxy.proxy.net.sockets import prepare_backend
 from curveproxy.wire import spec
 from curveproxy.wire.errors import Fault, PeerError
@@ -37,7 +38,7 @@ class Owner:
 
     def __init__(self) -> None:
         self.ends: list[Negotiated | Exception] = []
-        self.reactor = Reactor(4)
+        self.reactor = LoneReactor(4)
         self.attempt: DialAttempt | None = None
 
     def begin(self, pacing: Pacing, new_socket: Callable[[int], socket.SocketType] = prepare_backend) -> DialAttempt:

@@ -9,16 +9,17 @@ from math import inf
 import pytest
 import trio
 import trio.testing
+from support.reactor import LoneReactor
 
 from curveproxy.proxy.connect.connections import SETTLE_SECONDS, Connections, FinishingConnection
-from curveproxy.proxy.net.reactor import READ, Reactor
+from curveproxy.proxy.net.reactor import READ
 
 
 class AtWork:
     """Connections in a reactor whose turns the test takes itself."""
 
     def __init__(self, nursery: trio.Nursery, *, one_at_a_time: bool) -> None:
-        self.reactor, self.errors = Reactor(16), list[Exception]()
+        self.reactor, self.errors = LoneReactor(16), list[Exception]()
 
         def spawn(work: Callable[[], Awaitable[None]]) -> None:
             nursery.start_soon(work)
@@ -41,7 +42,7 @@ class Ignored:
     def failed(self, error: Exception) -> None: ...
 
 
-async def turns(reactor: Reactor) -> None:
+async def turns(reactor: LoneReactor) -> None:
     """Serve whatever is there, in a real reactor."""
     with trio.move_on_after(0.05):
         await reactor.run()

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from attrs import define
 from support.loopback import tcp_pair
+from support.reactor import LoneReactor
 from support.relaying import Relay
 
 from curveproxy.policy.access.terms import ANYBODY
@@ -33,9 +34,8 @@ from curveproxy.proxy.established import Established
 from curveproxy.proxy.net.deadlines import Count
 from curveproxy.proxy.net.endpoint import Endpoint
 from curveproxy.proxy.net.linger import LingeringClose, LingeringCloses
-from curveproxy.proxy.net.reactor import GONE, READ, WRITE, Reactor
+from curveproxy.proxy.net.reactor import GONE, READ, WRITE
 from curveproxy.proxy.relay.env import AdmittedClient
-from curveproxy.proxy.relay.peer import Peer
 from curveproxy.proxy.relay.pump import Pump
 from curveproxy.proxy.sessions.pending import PendingSession
 from curveproxy.proxy.settings import ServiceSettings
@@ -45,7 +45,7 @@ from curveproxy.wire.curve.keys import KeyPair
 Spawned = Callable[[], Awaitable[None]]
 
 
-class Watched(Reactor):
+class Watched(LoneReactor):
     """Remembers who was registered."""
 
     def __init__(self) -> None:
@@ -256,19 +256,13 @@ def of_a_session(stage: Stage, handler_of: Callable[[Relay], Any]) -> Case:
     return Case(handler, other, stage.ends, one.errors, end, lambda each: relays[each].ended is None)
 
 
-def peer(stage: Stage) -> Case:
-    case = of_a_session(stage, lambda relay: relay.near)
-    assert isinstance(case.handler, Peer)
-    return case
-
-
 def pump(stage: Stage) -> Case:
-    case = of_a_session(stage, lambda relay: relay.to_service)
+    case = of_a_session(stage, lambda relay: relay.near.reader)
     assert isinstance(case.handler, Pump)
     return case
 
 
-CASES = [half_open, lingering_close, dial_attempt, finishing_connection, pending_session, peer, pump]
+CASES = [half_open, lingering_close, dial_attempt, finishing_connection, pending_session, pump]
 
 
 @pytest.fixture(params=CASES, ids=[make.__name__ for make in CASES])

@@ -11,12 +11,12 @@ import pytest
 import trio
 import trio.testing
 from support.loopback import reset, tcp_pair
+from support.reactor import LoneReactor
 from support.tasks import until
 
 from curveproxy.proxy.net import linger
 from curveproxy.proxy.net.deadlines import Count
 from curveproxy.proxy.net.linger import LINGER_SECONDS, LingeringCloses
-from curveproxy.proxy.net.reactor import Reactor
 from curveproxy.proxy.net.sockets import HALF_OPEN_RECEIVE_BUFFER, prepare_half_open
 
 
@@ -24,7 +24,7 @@ class Lingering:
     """Closes in a reactor that runs, and what they reported."""
 
     def __init__(self) -> None:
-        self.reactor, self.count, self.errors = Reactor(16), Count(), list[Exception]()
+        self.reactor, self.count, self.errors = LoneReactor(16), Count(), list[Exception]()
         self.closes = LingeringCloses(self.reactor, self.count)
 
     def begin(self, last: bytes = b"last") -> tuple[socket.socket, socket.socket]:

@@ -87,11 +87,3 @@ def test_who_has_left_is_not_served(queue: Queue) -> None:
     for descriptor in (there[1], there[1], 10**6):
         queue.ready.leave(descriptor)
     assert queue.taken() == [there[0], there[2]]
-
-
-def test_whether_it_stays_is_kept(queue: Queue) -> None:
-    found = [queue.ready.stays]
-    for stays in (True, False):
-        queue.ready.stay(stays)
-        found.append(queue.ready.stays)
-    assert found == [False, True, False]

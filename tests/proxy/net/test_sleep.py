@@ -1,4 +1,4 @@
-"""The sleep of a reactor: what ends it, and that its bell does not ring on."""
+"""The sleep of reactors: what ends it, and that its bell does not ring on."""
 
 import select
 import socket
@@ -12,15 +12,18 @@ from curveproxy.proxy.net.sleep import Sleep
 
 
 @pytest.fixture
-def epoll() -> select.epoll:
-    return select.epoll()
+def sleep() -> Iterator[Sleep]:
+    sleep = Sleep()
+    yield sleep
+    sleep.close()
 
 
 @pytest.fixture
-def sleep(epoll: select.epoll) -> Iterator[Sleep]:
-    sleep = Sleep(epoll)
-    yield sleep
-    sleep.close()
+def epoll(sleep: Sleep) -> Iterator[select.epoll]:
+    """That of one reactor."""
+    with select.epoll() as epoll:
+        sleep.watch(epoll.fileno())
+        yield epoll
 
 
 async def ended_by(sleep: Sleep, act: Callable[[], object]) -> None:
@@ -28,35 +31,41 @@ async def ended_by(sleep: Sleep, act: Callable[[], object]) -> None:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(sleep.sleep)
         await trio.testing.wait_all_tasks_blocked()
-        assert sleep.is_on
         with trio.fail_after(5):
             act()
             while nursery.child_tasks:
                 await trio.lowlevel.checkpoint()
-    assert not sleep.is_on
 
 
-async def test_a_descriptor_ends_it(sleep: Sleep, epoll: select.epoll) -> None:
+async def test_a_descriptor_of_a_reactor_ends_it(sleep: Sleep, epoll: select.epoll) -> None:
     near, far = socket.socketpair()
     with near, far:
         epoll.register(far.fileno(), select.EPOLLIN | select.EPOLLET)
         await ended_by(sleep, lambda: near.send(b"x"))
+        assert sleep.doze(0) == {epoll.fileno()}
         assert epoll.poll(0) == [(far.fileno(), select.EPOLLIN)]
+        assert sleep.doze(0) == set()
 
 
-async def test_the_bell_ends_it_each_time_and_rings_once(sleep: Sleep, epoll: select.epoll) -> None:
+async def test_the_bell_ends_it_each_time_and_rings_once(sleep: Sleep) -> None:
     for _ in range(3):
         await ended_by(sleep, sleep.end)
-        assert epoll.poll(0) == [(sleep.bell, select.EPOLLIN)]
-        assert epoll.poll(0) == []
+        assert sleep.doze(0) == set()
 
 
-async def test_nobody_is_woken_who_does_not_sleep(sleep: Sleep, epoll: select.epoll) -> None:
+async def test_nobody_is_woken_who_does_not_sleep(sleep: Sleep) -> None:
     sleep.end()
-    assert epoll.poll(0) == []
-
-
-async def test_who_is_no_longer_waited_for_does_not_sleep(sleep: Sleep) -> None:
-    with trio.move_on_after(0.01):
+    with trio.move_on_after(0.01) as waited:
         await sleep.sleep()
-    assert not sleep.is_on
+    assert waited.cancelled_caught
+    sleep.end()
+    assert sleep.doze(0) == set()
+
+
+def test_a_doze_ends_when_somebody_is_ready_and_else_behind_its_time(sleep: Sleep, epoll: select.epoll) -> None:
+    near, far = socket.socketpair()
+    with near, far:
+        epoll.register(far.fileno(), select.EPOLLIN | select.EPOLLET)
+        assert sleep.doze(0.001) == set()
+        near.send(b"x")
+        assert sleep.doze(60) == {epoll.fileno()}

@@ -304,13 +304,6 @@ class TestContract:
             assert relay.ended in (Closed.BACKEND_CLOSED, Closed.BACKEND_RESET)
             assert relay.session.messages_in <= 2
 
-    def test_a_reader_stays_for_what_may_follow(self) -> None:
-        with served() as relay:
-            relay.send(sealed(FIRST_NONCE, b"first"))
-            relay.client.send(sealed(FIRST_NONCE + 1, b"second"))
-            assert relay.room.serve(inf)
-            assert relay.room._ready.stays
-
 
 @pytest.mark.usefixtures("queue")
 def test_a_reset_is_told_from_an_end() -> None:

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 import pytest
 import trio
 from support.fakes import RecordingApplying, RecordingObserver, admitted, applicant
+from support.reactor import LoneReactor
 from support.zmtp import metadata as encoded
 
 from curveproxy.policy.access.terms import Grant
@@ -15,7 +16,7 @@ from curveproxy.proxy.applying import Applicant
 from curveproxy.proxy.connect.dial_request import DialHandler, DialRequest
 from curveproxy.proxy.errors import DialError, RefusedError
 from curveproxy.proxy.established import Established
-from curveproxy.proxy.net.reactor import WRITE, FailsAlone, Handler, Reactor
+from curveproxy.proxy.net.reactor import WRITE, FailsAlone, Handler
 from curveproxy.proxy.net.sockets import EXHAUSTED
 from curveproxy.proxy.relay.env import AdmittedClient
 from curveproxy.proxy.sessions.pending import PendingSession
@@ -99,7 +100,7 @@ class Case:
     """One pending session, and all that stands around it."""
 
     def __init__(self) -> None:
-        self.owner, self.observer, self.reactor = Owner(), RecordingObserver(), Reactor(16)
+        self.owner, self.observer, self.reactor = Owner(), RecordingObserver(), LoneReactor(16)
         self.applying = RecordingApplying(applicant(b"me"))
         self.service, there = socket.socketpair()
         self.upstream = Established(there, PROPERTIES, Version(Dialect.V3, 1), Plain())
