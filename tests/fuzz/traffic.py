@@ -480,15 +480,15 @@ TERMS = [
 @target()
 def transformed_command(material: Material) -> None:
     """Both transforms pass a command on in a frame that is no longer than the one in which it came."""
-    body, source, sink = some_command(material), some_side(material), some_side(material)
+    body, sink = some_command(material), some_side(material)
     limits, held = MessageLimits(), material.pick([0, 0, 0, 9])
     the_filter = filter_for(sink, drops=True, xpub_messages=False, terms=material.pick(TERMS))
     opening = codec.CodecState(KEY, curve.FROM_CLIENT, 0, 1 << 20, held=held)
     sealing = codec.CodecState(KEY, curve.FROM_SERVER, 1, 1 << 20, held=held)
-    opener = FilteringOpener(opening, source, sink, limits, PartialMessages(), the_filter)
+    opener = FilteringOpener(opening, sink, limits, PartialMessages(), the_filter)
     boxed = zmtp.frame(curve.message(KEY, curve.FROM_CLIENT, 1, body, curve.INNER_COMMAND))
     plain = zmtp.frame(body, COMMAND)
-    for transform, came in ((opener, boxed), (Sealer(sealing, source, sink, limits), plain)):
+    for transform, came in ((opener, boxed), (Sealer(sealing, sink, limits), plain)):
         buffer, target = Guarded(len(came), 0, came), Buffer(1 << 14)
         result = transform.apply(buffer, 0, len(came), target)
         if result.stop <= Stop.FULL:
@@ -502,7 +502,7 @@ def transformed_command(material: Material) -> None:
         assert result.off_topic == 0, "of one command"
         fates = bool(passed), bool(result.reply), bool(result.invalid)
         assert sum(fates) <= 1
-        assert any(fates) or is_sunk or source.answers_ping
+        assert any(fates) or is_sunk or result.answers_ping
         if not passed:
             continue
         assert not is_sunk or b"SUBSCRIBE" not in body[:10]

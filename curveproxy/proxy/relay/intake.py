@@ -167,6 +167,7 @@ class Intake(Outbox):
                 self._owner.repeated(Invalid.TOPIC, result.off_topic)
             if result.fatal is not None:
                 self._abort(self._labels.over_limit if result.fatal == Invalid.TOO_LARGE else Closed.INVALID_MESSAGE)
+            self._source.learn(knows_ping=result.knows_ping, answers_ping=result.answers_ping)
             if result.reply:
                 self._owner.reply(self, result.reply)
             if result.certificate:

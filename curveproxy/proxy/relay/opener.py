@@ -130,13 +130,12 @@ class FilteringOpener(Filtering, Opener):
     def __init__(
         self,
         state: CodecState,
-        source: Capabilities,
         sink: Capabilities,
         limits: MessageLimits,
         partial: PartialMessages | None,
         the_filter: Filter | None,
     ) -> None:
-        super().__init__(state, source, sink, limits)
+        super().__init__(state, sink, limits)
         self._partial, self._filter = partial, the_filter
         if the_filter is not None:
             state.batch = BATCH_FRAMES_IN_PYTHON

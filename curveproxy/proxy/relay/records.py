@@ -44,12 +44,11 @@ class RecordTransform(Transform):
     def __init__(
         self,
         state: RecordState,
-        source: Capabilities,
         sink: Capabilities,
         limits: MessageLimits,
         count: RecordCount,
     ) -> None:
-        super().__init__(state, source, sink, limits)
+        super().__init__(state, sink, limits)
         self._count, self._batch, self._seeks_boundary = count, state.batch, False
 
     @property
@@ -159,12 +158,11 @@ class RecordOpener(RecordTransform):
     def __init__(
         self,
         state: RecordState,
-        source: Capabilities,
         sink: Capabilities,
         limits: MessageLimits,
         count: RecordCount,
     ) -> None:
-        super().__init__(state, source, sink, limits, count)
+        super().__init__(state, sink, limits, count)
         self._renewable_at = inf  # when the source may present another certificate
 
     def allow_renewals(self) -> None:
@@ -231,14 +229,13 @@ class FilteringRecordOpener(Filtering, RecordOpener):
     def __init__(
         self,
         state: RecordState,
-        source: Capabilities,
         sink: Capabilities,
         limits: MessageLimits,
         count: RecordCount,
         the_filter: Filter,
     ) -> None:
         state.batch = min(state.batch, BATCH_FRAMES_IN_PYTHON)
-        super().__init__(state, source, sink, limits, count)
+        super().__init__(state, sink, limits, count)
         self._begun, self._filter = bytearray(), the_filter
 
     @property

@@ -78,24 +78,23 @@ def _open_and_seal(
         curve.key, curve.seal_prefix, curve.seal_nonce, limits.max_message_bytes, plain.dialect, batch=BATCH
     )
     return (
-        _opener(opening, boxed, plain, limits, PartialMessages() if drops else None, the_filter),
-        PublisherFilter(sealing, plain, boxed, limits, the_filter.topics)
+        _opener(opening, plain, limits, PartialMessages() if drops else None, the_filter),
+        PublisherFilter(sealing, boxed, limits, the_filter.topics)
         if isinstance(the_filter, SubscriptionSink)
-        else Sealer(sealing, plain, boxed, limits),
+        else Sealer(sealing, boxed, limits),
     )
 
 
 def _opener(
     state: CodecState,
-    boxed: Capabilities,
     plain: Capabilities,
     limits: MessageLimits,
     partial: PartialMessages | None,
     the_filter: Filter | None,
 ) -> Opener:
     if partial is None and the_filter is None:
-        return Opener(state, boxed, plain, limits)
-    return FilteringOpener(state, boxed, plain, limits, partial, the_filter)
+        return Opener(state, plain, limits)
+    return FilteringOpener(state, plain, limits, partial, the_filter)
 
 
 def _open_and_seal_records(
@@ -113,10 +112,10 @@ def _open_and_seal_records(
     opening = RecordState(records.open_chain, suite, limit, dialect, padded, BATCH_OF_STREAM)
     sealing = RecordState(records.seal_chain, suite, limit, plain.dialect, records.pad_to, BATCH_OF_STREAM)
     return (
-        FilteringRecordOpener(opening, boxed, plain, limits, opened, the_filter)
+        FilteringRecordOpener(opening, plain, limits, opened, the_filter)
         if the_filter is not None
-        else RecordOpener(opening, boxed, plain, limits, opened),
-        RecordPublisherFilter(sealing, plain, boxed, limits, sealed, the_filter.topics)
+        else RecordOpener(opening, plain, limits, opened),
+        RecordPublisherFilter(sealing, boxed, limits, sealed, the_filter.topics)
         if isinstance(the_filter, SubscriptionSink)
-        else RecordSealer(sealing, plain, boxed, limits, sealed),
+        else RecordSealer(sealing, boxed, limits, sealed),
     )

@@ -33,6 +33,7 @@ class Transformed:
     off_topic: how much more was left out for its topic, behind the first of its session.
     reply: body of a command for the source.
     certificate: the text of another one that the source presents.
+    knows_ping, answers_ping: what a command shows of the source (``Capabilities``).
     """
 
     skip = 0
@@ -40,6 +41,7 @@ class Transformed:
     fatal: Invalid | None = None
     off_topic = 0
     reply = certificate = b""
+    knows_ping = answers_ping = False
 
     def __init__(self, batch: Batch, target: Buffer, frames: int, probed: Probed | None = None) -> None:
         self.start, self.at, self.messages, self.octets, self.stop = batch
@@ -82,6 +84,10 @@ class Transformed:
         """The session has to end for this; the first reason counts."""
         self.fatal = self.fatal or reason
 
+    def show(self, *, knows_ping: bool, answers_ping: bool) -> None:
+        """A command has shown this of the source."""
+        self.knows_ping, self.answers_ping = knows_ping, answers_ping
+
     def answer(self, body: bytes) -> None:
         """Send the source a command."""
         self.reply = body
@@ -94,20 +100,18 @@ class Transformed:
 class Transform(ABC):
     """One direction's work on frames.
 
-    source, sink: what the two sides speak. limits: what the source may send.
+    sink: what it speaks. limits: what the source may send.
     opens: whether the source speaks CURVE, and the sink does not; else it is the other way round.
     filters: whether each batch has to be resolved, and not only one that ended at an extraordinary frame.
     keeps: whether something of the source may be kept here.
     """
 
-    __slots__ = ("_budget", "_limits", "_sink", "_source", "_state")
+    __slots__ = ("_budget", "_limits", "_sink", "_state")
     _state: CodecState | RecordState
     opens = filters = keeps = False
 
-    def __init__(
-        self, state: CodecState | RecordState, source: Capabilities, sink: Capabilities, limits: MessageLimits
-    ) -> None:
-        self._state, self._source, self._sink, self._limits = state, source, sink, limits
+    def __init__(self, state: CodecState | RecordState, sink: Capabilities, limits: MessageLimits) -> None:
+        self._state, self._sink, self._limits = state, sink, limits
         self._budget: InvalidBudget | None = None
 
     @property
@@ -180,7 +184,7 @@ class Transform(ABC):
         action = decide_untrusted(body, self._sink)
         if action.invalid is not None:
             return action.invalid
-        self._source.learn(knows_ping=action.knows_ping, answers_ping=action.answers_ping)
+        result.show(knows_ping=action.knows_ping, answers_ping=action.answers_ping)
         if action.pass_on and not action.flags and self._state.held:
             return Invalid.COMMAND  # a subscription between two parts of a message
         if action.dropped and not self._within_budget(result, Invalid.COMMAND, clock):

@@ -39,24 +39,22 @@ def _time_stands_still(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def opener(dialect: Dialect, limit: int = 1 << 20) -> Transform:
-    return Opener(state(dialect, limit), Capabilities(1, None), Capabilities(1, None, dialect), LIMITS)
+    return Opener(state(dialect, limit), Capabilities(1, None, dialect), LIMITS)
 
 
 def dropping_opener(dialect: Dialect, limit: int = 1 << 20) -> Transform:
     partial = PartialMessages()
-    return FilteringOpener(
-        state(dialect, limit), Capabilities(1, None), Capabilities(1, None, dialect), LIMITS, partial, None
-    )
+    return FilteringOpener(state(dialect, limit), Capabilities(1, None, dialect), LIMITS, partial, None)
 
 
 def sealer(dialect: Dialect, limit: int = 1 << 20) -> Transform:
-    return Sealer(state(dialect, limit), Capabilities(1, None, dialect), Capabilities(1, None), LIMITS)
+    return Sealer(state(dialect, limit), Capabilities(1, None), LIMITS)
 
 
 def publisher_filter(dialect: Dialect, limit: int = 1 << 20) -> Transform:
     topics = Subscriptions()
     topics.add(BODY[:3])
-    return PublisherFilter(state(dialect, limit), Capabilities(1, None, dialect), Capabilities(1, None), LIMITS, topics)
+    return PublisherFilter(state(dialect, limit), Capabilities(1, None), LIMITS, topics)
 
 
 def state(dialect: Dialect, limit: int) -> CodecState:

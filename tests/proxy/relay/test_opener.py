@@ -22,8 +22,8 @@ LIMITS = MessageLimits(max_message_bytes=1000)
 
 def opener(*, drops: bool = False) -> Opener:
     state = CodecState(KEY, curve.FROM_CLIENT, 0, 1000)
-    sides = Capabilities(1, b"DEALER"), Capabilities(1, b"ROUTER")
-    return FilteringOpener(state, *sides, LIMITS, PartialMessages(), None) if drops else Opener(state, *sides, LIMITS)
+    sink = Capabilities(1, b"ROUTER")
+    return FilteringOpener(state, sink, LIMITS, PartialMessages(), None) if drops else Opener(state, sink, LIMITS)
 
 
 def sealed(nonce: int, body: bytes, flags: int = 0) -> bytes:
@@ -120,8 +120,8 @@ def test_a_stream_that_is_not_framed_can_not_be_followed() -> None:
 def test_too_many_that_are_left_out_end_the_session() -> None:
     state = CodecState(KEY, curve.FROM_CLIENT, 0, 1000)
     limits = MessageLimits(max_message_bytes=1000, max_invalid_per_minute=2)
-    sides = Capabilities(1, b"DEALER"), Capabilities(1, b"ROUTER")
-    opens = FilteringOpener(state, *sides, limits, PartialMessages(), None)
+    sink = Capabilities(1, b"ROUTER")
+    opens = FilteringOpener(state, sink, limits, PartialMessages(), None)
     ends = [turn(opens, sealed(number, b"\4PING", curve.INNER_COMMAND)).fatal for number in (1, 2, 3)]
     assert ends == [None, None, Invalid.COMMAND]
 
@@ -143,9 +143,9 @@ class Only:
 
 def filtering(the_filter: Any, *, drops: bool = False) -> FilteringOpener:
     state = CodecState(KEY, curve.FROM_CLIENT, 0, 1000)
-    sides = Capabilities(1, b"DEALER"), Capabilities(1, b"ROUTER")
+    sink = Capabilities(1, b"ROUTER")
     limits = MessageLimits(max_message_bytes=1000, max_invalid_per_minute=1)
-    return FilteringOpener(state, *sides, limits, PartialMessages() if drops else None, the_filter)
+    return FilteringOpener(state, sink, limits, PartialMessages() if drops else None, the_filter)
 
 
 def test_a_sink_is_sent_what_its_filter_lets_through() -> None:
@@ -176,10 +176,10 @@ def test_a_filter_that_has_ended_ends_the_session() -> None:
 def test_a_subscription_that_becomes_a_message_is_filtered_too() -> None:
     state = CodecState(KEY, curve.FROM_CLIENT, 0, 1000)
     the_filter: Any = Only(Invalid.NOT_ACCEPTED)
-    sides = Capabilities(1, b"SUB"), Capabilities(1, b"XPUB")
-    opens = FilteringOpener(state, *sides, LIMITS, None, the_filter)
+    sink = Capabilities(1, b"XPUB")
+    opens = FilteringOpener(state, sink, LIMITS, None, the_filter)
     result = turn(opens, sealed(1, zmtp.command(b"SUBSCRIBE", b"topic"), curve.INNER_COMMAND))
     assert (bytes(result.output), result.invalid) == (b"", (Invalid.NOT_ACCEPTED,))
-    plain = FilteringOpener(CodecState(KEY, curve.FROM_CLIENT, 0, 1000), *sides, LIMITS, PartialMessages(), None)
+    plain = FilteringOpener(CodecState(KEY, curve.FROM_CLIENT, 0, 1000), sink, LIMITS, PartialMessages(), None)
     result = turn(plain, sealed(1, zmtp.command(b"SUBSCRIBE", b"topic"), curve.INNER_COMMAND))
     assert bytes(result.output) == zmtp.frame(b"\1topic")

@@ -16,7 +16,7 @@ KEY = bytes(range(32))
 
 def sealer(dialect: Dialect = Dialect.V3, sink: bytes = b"DEALER") -> Sealer:
     state = CodecState(KEY, curve.FROM_SERVER, 1, 1000, dialect)
-    return Sealer(state, Capabilities(1, b"ROUTER", dialect), Capabilities(1, sink), MessageLimits())
+    return Sealer(state, Capabilities(1, sink), MessageLimits())
 
 
 @pytest.mark.parametrize(

@@ -37,12 +37,11 @@ class PublisherFilter(Sealer):
     def __init__(
         self,
         state: CodecState,
-        source: Capabilities,
         sink: Capabilities,
         limits: MessageLimits,
         topics: Subscriptions,
     ) -> None:
-        super().__init__(state, source, sink, limits)
+        super().__init__(state, sink, limits)
         self._topics, self._skips = topics, False  # in the middle of a message that is not wanted
         state.batch = BATCH_FRAMES_IN_PYTHON
 
@@ -102,14 +101,13 @@ class RecordPublisherFilter(RecordSealer):
     def __init__(
         self,
         state: RecordState,
-        source: Capabilities,
         sink: Capabilities,
         limits: MessageLimits,
         count: RecordCount,
         topics: Subscriptions,
     ) -> None:
         state.batch = BATCH_FRAMES_IN_PYTHON
-        super().__init__(state, source, sink, limits, count)
+        super().__init__(state, sink, limits, count)
         self._topics = topics
         self._skips, self._left_out = False, 0  # in a message that is not wanted; octets of its frame that are to come
 

@@ -27,8 +27,7 @@ def choosing(*topics: bytes) -> PublisherFilter:
     for topic in topics:
         wanted.add(topic)
     state = CodecState(KEY, box.MESSAGE_FROM_SERVER, 1, LIMIT, Dialect.V1)
-    publisher, subscriber = Capabilities(0, b"PUB", Dialect.V1), Capabilities(1, b"SUB")
-    return PublisherFilter(state, publisher, subscriber, MessageLimits(), wanted)
+    return PublisherFilter(state, Capabilities(1, b"SUB"), MessageLimits(), wanted)
 
 
 def published(messages: list[Message]) -> bytes:
