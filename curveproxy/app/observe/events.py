@@ -3,6 +3,7 @@
 Outcomes, reasons and hints are those of ``reasons``. Lines that anybody can cause are limited in their rate here.
 """
 
+import logging
 from collections.abc import Callable, Mapping
 from functools import partial
 
@@ -125,6 +126,8 @@ class ServiceObserver:
         self._log_limited(self._log.warning, event, lambda: facts)
 
     def _log_session(self, session: SessionView, event: str, facts: Callable[[], Facts], *, kind: str = "") -> None:
+        if not self._log.is_enabled_for(logging.INFO):
+            return  # nor is it counted among suppressed lines
         if session.is_probe and not session.messages_in:  # a client that sends messages is no probe, whatever it says
             self._log.debug(event, probe=True, **facts())
         elif self._allow_any:

@@ -6,6 +6,7 @@ import select
 import sys
 from collections.abc import Callable, MutableMapping
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any, Protocol, TextIO
 
 from curveproxy.app.observe.text import printable
@@ -21,7 +22,6 @@ finally:
         sys.modules["rich"] = _rich
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
-ALWAYS = logging.CRITICAL
 
 LOST, LOST_HINT = "lines of the log are lost", "stderr was full, closed, or not read: look at what takes it"
 
@@ -38,6 +38,9 @@ class Log(Notices, Protocol):
 
     def bind(self, **facts: object) -> "Log":
         """A log with these facts on each of its lines."""
+
+    def is_enabled_for(self, level: int) -> bool:
+        """Whether lines of that level are written: facts need not be made for others."""
 
     def debug(self, event: str, **facts: object) -> object: ...
     def error(self, event: str, **facts: object) -> object: ...
@@ -88,23 +91,47 @@ class _Style:
     """The level and the form of all logs of this process: they may change while it runs."""
 
     def __init__(self) -> None:
-        self.least, self.as_json = logging.INFO, False
+        self.least, self._as_json = logging.INFO, False
         self._json = structlog.processors.JSONRenderer(default=str)
 
     def set(self, least: int, *, as_json: bool) -> None:
-        self.least, self.as_json = least, as_json
-
-    def choose(self, _: object, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-        if LEVELS.get(method, ALWAYS) < self.least:
-            raise structlog.DropEvent
-        return event
+        self.least, self._as_json = least, as_json
 
     def render(self, log: object, method: str, event: MutableMapping[str, Any]) -> str:
-        return str(self._json(log, method, event)) if self.as_json else _render_text(event)
+        """Make a line of an event: the only processor, for each costs."""
+        event["level"], event["timestamp"] = method, datetime.now(UTC).isoformat().replace("+00:00", "Z")
+        if "exc_info" in event:
+            event = structlog.processors.format_exc_info(log, method, event)
+        return str(self._json(log, method, event)) if self._as_json else _render_text(event)
 
 
 _STYLE = _Style()
 _STREAM = LossyStream(None)
+
+
+class _StyledLog(structlog.BoundLoggerBase):
+    """A log of this process. What is below the level costs a comparison."""
+
+    def is_enabled_for(self, level: int) -> bool:
+        return level >= _STYLE.least
+
+    def debug(self, event: str, **facts: object) -> object:
+        return self._told(logging.DEBUG, "debug", event, facts)
+
+    def info(self, event: str, **facts: object) -> object:
+        return self._told(logging.INFO, "info", event, facts)
+
+    def warning(self, event: str, **facts: object) -> object:
+        return self._told(logging.WARNING, "warning", event, facts)
+
+    def error(self, event: str, **facts: object) -> object:
+        return self._told(logging.ERROR, "error", event, facts)
+
+    def critical(self, event: str, **facts: object) -> object:
+        return self._told(logging.CRITICAL, "critical", event, facts)
+
+    def _told(self, level: int, method: str, event: str, facts: dict[str, object]) -> object:
+        return self._proxy_to_logger(method, event, **facts) if level >= _STYLE.least else None
 
 
 def lost_lines() -> int:
@@ -125,30 +152,19 @@ def open_log(level: str, form: str) -> Log:
     """The log of this process; see ``set_style``."""
     global _STREAM
     set_style(level, form)
-    processors: list[Any] = [
-        _STYLE.choose,
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.format_exc_info,
-        _STYLE.render,
-    ]
-    renderer = structlog.wrap_logger(structlog.ReturnLogger(), processors)
-    _STREAM = LossyStream(sys.stderr, lambda lines: f"{renderer.warning(LOST, lost=lines, hint=LOST_HINT)}\n")
-    structlog.configure(
-        processors=processors,
-        wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
-        logger_factory=structlog.WriteLoggerFactory(file=_STREAM),  # type: ignore[arg-type]
-        cache_logger_on_first_use=True,
-    )
-    log: Log = structlog.get_logger()
-    return log
+    _STREAM = LossyStream(sys.stderr, _lost_line)
+    return _StyledLog(structlog.WriteLogger(_STREAM), [_STYLE.render], {})  # type: ignore[arg-type]
+
+
+def _lost_line(lines: int) -> str:
+    return _STYLE.render(None, "warning", {"lost": lines, "hint": LOST_HINT, "event": LOST}) + "\n"
 
 
 def _render_text(event: MutableMapping[str, Any]) -> str:
     """``time level event key=value ...``, the hint last, a traceback below; no value can look like another line."""
     moment, level, text = event.pop("timestamp"), event.pop("level"), event.pop("event")
     hint, traceback = event.pop("hint", None), event.pop("exception", None)
-    facts = " ".join(f"{name}={_value(value)}" for name, value in event.items())
+    facts = " ".join([f"{name}={_value(value)}" for name, value in event.items()])
     line = f"{moment} {level:7} {text}" + (f"  {facts}" if facts else "") + (f"  ({printable(hint)})" if hint else "")
     return "\n  ".join([line, *map(printable, traceback.split("\n"))]) if traceback else line
 

@@ -1,12 +1,10 @@
 """What the proxy tells: all of it is counted, and what strangers cause is logged so often and no more."""
 
 import json
-from collections.abc import Iterator
 from functools import cached_property
 from typing import Any
 
 import pytest
-import structlog
 import trio
 from attrs import evolve
 from support.figures import View
@@ -46,9 +44,8 @@ class Told:
 
 
 @pytest.fixture
-def told(capsys: pytest.CaptureFixture[str]) -> Iterator[Told]:
-    yield Told(capsys)
-    structlog.reset_defaults()
+def told(capsys: pytest.CaptureFixture[str]) -> Told:
+    return Told(capsys)
 
 
 def session(*, is_probe: bool = False, messages_in: int = 1) -> View:
@@ -271,6 +268,19 @@ async def test_sessions_are_told_all_unless_strangers_may_have_them(
     for _ in range(FLOOD):
         observer.admitted(session(), 0.001)
     assert len(told.lines()) == lines
+
+
+async def test_a_line_below_the_level_is_not_counted_as_suppressed(told: Told, autojump_clock: MockClock) -> None:
+    observer = told.new("warning")
+    observer.configure({}, allow_any=True)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(observer.summarise)
+        for _ in range(FLOOD):
+            observer.admitted(session(), 0.001)
+        await trio.sleep(2 * SUMMARY_SECONDS)
+        nursery.cancel_scope.cancel()
+    assert told.lines() == []
+    assert told.count("handshakes_total", service="orders", outcome="admitted") == FLOOD
 
 
 async def test_an_error_of_ours_is_told_with_its_traceback(told: Told, autojump_clock: MockClock) -> None:

@@ -1,27 +1,20 @@
 """The log: lines that people and machines can read, of which none can be forged and none can hurt the proxy."""
 
 import json
+import logging
 import os
 import re
 import resource
 import signal
 import sys
-from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
 
 import pytest
-import structlog
 
-from curveproxy.app.observe.log import LossyStream, open_log
+from curveproxy.app.observe.log import LOST, LOST_HINT, LossyStream, lost_lines, open_log, set_style
 from curveproxy.wire import z85
 from curveproxy.wire.curve.keys import KeyPair
-
-
-@pytest.fixture(autouse=True)
-def as_before() -> Iterator[None]:
-    yield
-    structlog.reset_defaults()
 
 
 def test_a_line_of_text_has_its_time_its_facts_and_its_hint(capsys: pytest.CaptureFixture[str]) -> None:
@@ -82,6 +75,17 @@ def test_levels(level: str, lines: int, capsys: pytest.CaptureFixture[str]) -> N
     assert len(capsys.readouterr().err.splitlines()) == lines
 
 
+def test_the_level_may_change_for_logs_that_are_there(capsys: pytest.CaptureFixture[str]) -> None:
+    log = open_log("error", "text").bind(service="orders")
+    assert not log.is_enabled_for(logging.INFO)
+    log.info("event")
+    set_style("info", "json")
+    assert log.is_enabled_for(logging.INFO)
+    log.info("event")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert json.loads(line)["service"] == "orders"
+
+
 @pytest.mark.parametrize("form", ["text", "json"])
 def test_a_secret_that_is_logged_by_mistake_does_not_show(form: str, capsys: pytest.CaptureFixture[str]) -> None:
     pair = KeyPair.generate()
@@ -133,6 +137,21 @@ def test_how_many_lines_were_lost_is_told_when_lines_can_be_written_again() -> N
         for _ in range(3):
             lossy.write(line)
         assert [pipe.readline() for _ in range(4)] == [line, f"{lossy.lost} lost\n", line, line]
+
+
+def test_lost_lines_are_told_at_any_level(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For what was lost was of that level."""
+    reader, writer = os.pipe()
+    with os.fdopen(reader) as pipe, os.fdopen(writer, "w") as stream:
+        monkeypatch.setattr(sys, "stderr", stream)
+        log = open_log("error", "text")
+        for _ in range(1000):
+            log.error("x" * 99)
+        lost = lost_lines()
+        assert all("x" * 99 in pipe.readline() for _ in range(1000 - lost))
+        log.error("event")
+        assert pipe.readline().endswith("event\n")
+        assert pipe.readline().endswith(f"warning {LOST}  lost={lost}  ({LOST_HINT})\n")
 
 
 def test_a_line_of_which_a_part_was_written_is_lost_and_ended(tmp_path: Path) -> None:
