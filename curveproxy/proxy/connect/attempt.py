@@ -119,7 +119,7 @@ class DialAttempt:
         None while there is more to come, or BlockingIOError is raised; raises AttemptError.
         """
         initiator = self._initiator
-        while not initiator.done:
+        while True:
             octets = sock.recv(spec.BACKEND_HANDSHAKE_MAX)
             if not octets:
                 raise EOFError
@@ -128,11 +128,12 @@ class DialAttempt:
                 with suppress(BrokenPipeError, ConnectionResetError):  # what it said before it closed tells more
                     sock.send(answer)
             self._set_mark(sock, 1)
-            if not initiator.done and self._octets > spec.BACKEND_HANDSHAKE_MAX:
+            if initiator.done:
+                return initiator.negotiated
+            if self._octets > spec.BACKEND_HANDSHAKE_MAX:
                 raise PeerError(Fault.READY, "too long")
-            if not (initiator.done or gone) and len(octets) < spec.BACKEND_HANDSHAKE_MAX:
+            if not gone and len(octets) < spec.BACKEND_HANDSHAKE_MAX:
                 return None  # that was all, and we are woken when more comes
-        return initiator.negotiated
 
 
 def _error_of(number: int) -> OSError:

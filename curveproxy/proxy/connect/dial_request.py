@@ -68,15 +68,17 @@ class DialRequest(Deadline):
 
     handler: who wants the service; metadata: what the service is told of the client.
     approaches: to the targets, in the order in which they are tried; seconds: for each of them.
+    approach: the one to the present target.
     left: the failures of targets before the present one; has_several: whether there is more than one.
     """
 
     __slots__ = (
-        "_approaches",
         "_attempt",
         "_hurry",
+        "_later",
         "_owner",
         "_seconds",
+        "approach",
         "began",
         "handler",
         "has_several",
@@ -96,14 +98,10 @@ class DialRequest(Deadline):
         super().__init__(self.began + seconds)
         self.left: list[DialError] = []
         self.has_several = len(approaches) > 1
-        self._owner, self._approaches = owner, list(approaches)
+        self._owner = owner
+        self.approach, *self._later = approaches
         self._hurry: trio.CancelScope | None = None  # of who watches over the present address
         self._attempt: DialAttempt | None = None
-
-    @property
-    def approach(self) -> Approach:
-        """The one to the present target."""
-        return self._approaches[0]
 
     def begin(self) -> None:
         """Begin with the first target."""
@@ -124,7 +122,7 @@ class DialRequest(Deadline):
     def _try_address(self) -> None:
         address = self.approach.addresses[0]
         self._try()
-        if self.address is address and self._may_hurry:
+        if self._may_hurry and self.address is address:
             patience = (self.deadline - trio.current_time()) / len(self.approach.addresses)
             self._hurry = trio.CancelScope()
             self._owner.spawn(self, partial(self._hurry_on, address, patience, self._hurry))
@@ -220,12 +218,12 @@ class DialRequest(Deadline):
 
     def _leave_target(self, error: DialError) -> None:
         """Go on with the next target, if there is one."""
-        if len(self._approaches) == 1:
+        if not self._later:
             self._owner.dial_failed(self, error)
             return
         self._owner.target_failed(self, error)
         self.left.append(error)
-        self._approaches.pop(0)
+        self.approach = self._later.pop(0)
         self.deadline = trio.current_time() + self._seconds
         self._owner.renewed(self)
         self._owner.spawn(self, partial(self._begin_next, self.approach))
