@@ -4,8 +4,7 @@ import socket
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from curveproxy.wire.codec.suites import MESSAGE, Suite
-from curveproxy.wire.security import Records, Security, Version
+from curveproxy.wire.security import Security, Version
 from curveproxy.wire.zmtp.metadata import find
 
 
@@ -26,8 +25,3 @@ class Established(NamedTuple):
     @property
     def socket_type(self) -> bytes | None:
         return find(self.metadata, "Socket-Type")
-
-    @property
-    def form(self) -> str:
-        """How its messages are sealed, where it speaks CURVE: one of ``suites.FORMS``."""
-        return Suite(self.security.suite).word if isinstance(self.security, Records) else MESSAGE

@@ -6,7 +6,6 @@ from itertools import count
 from socket import SocketType
 from typing import Any
 
-import trio
 from attrs import frozen
 
 from curveproxy.policy.access.access_list import AccessList
@@ -81,7 +80,9 @@ class Service:
         dial_env = DialEnv(env.reactor, env.spawn, env.make_room, env.wall_clock)
         self._dialer = Dialer(settings, observer, dial_env, self._recovery)
         throttle, traffic = self.sessions.throttle, self.sessions.traffic
-        self._relay_env = RelayEnv(env.reactor, env.pool, env.memory, throttle, traffic, observer, env.spawn)
+        self._relay_env = RelayEnv(
+            settings.name, env.reactor, env.pool, env.memory, throttle, traffic, observer, env.spawn
+        )
 
     @property
     def clients(self) -> AccessList:
@@ -224,7 +225,7 @@ class Service:
         self._capacity.take_place()
         self._identities.begun(session)
         try:
-            self.observer.admitted(session, max(0.0, trio.current_time() - pending.applicant.accepted_at))
+            self.observer.admitted(session, max(0.0, session.opened_at - pending.applicant.accepted_at))
             session.begin()
             self._our_certificate.begun(session, pending.applicant.accepted_at)
             if pending.who.is_probe:

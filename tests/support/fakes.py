@@ -55,12 +55,12 @@ class RecordingSession(Session):
     """
 
     messages_in = octets_in = messages_out = octets_out = 0
+    form, service = "message", "test"
 
     def __init__(
         self, who: AdmittedClient, *, finishes: bool = False, asks: bool = False, kind: bytes = b"REQ"
     ) -> None:
-        self.who, self.reason, self.ends_by, self.form = who, None, inf, "message"
-        self.service = "test"
+        self.who, self.reason, self.ends_by = who, None, inf
         self.finishes, self.asks, self.kind = finishes, asks, b"REQ"
         self.calls: list[object] = []
         self.quota: Quota[Session] | None = None

@@ -170,7 +170,7 @@ class Relay:
         settings = ServiceSettings("s", Endpoint("ipc", "a"), behind, (), **service)
         reactor: Any = self.room
         told = cast("Any", observer)
-        env = RelayEnv(reactor, self.pool, self.memory, Throttle(), Traffic(), told, self.spawn)
+        env = RelayEnv(settings.name, reactor, self.pool, self.memory, Throttle(), Traffic(), told, self.spawn)
         ours, theirs = curve.FROM_SERVER, curve.FROM_CLIENT
         if boxed == "upstream":  # there we are the client
             ours, theirs = theirs, ours

@@ -64,8 +64,9 @@ class Traffic:
 
 @frozen
 class RelayEnv:
-    """What all sessions of a service share. A pump holds one reference to it."""
+    """What all sessions of a service share. A pump holds one reference to it. service: its name."""
 
+    service: str
     reactor: Reactor
     pool: BufferPool
     memory: MemoryBudget

@@ -28,27 +28,25 @@ FROM_REMOTE = evolve(DOWNWARDS, detail="from the remote")  # of an egress
 
 
 class SessionFacts:
-    """who: the client; service: the name of its service; env: what it shares with the other sessions of that service.
-
-    form: of ``suites.FORMS``, of the side that speaks CURVE.
-    """
+    """who: the client; env: what it shares with the other sessions of its service."""
 
     __slots__ = (
         "_downstream",
         "_upstream",
         "env",
-        "form",
         "opened_at",
-        "service",
         "who",
     )
 
-    def __init__(
-        self, client: AdmittedClient, service: str, env: RelayEnv, downstream: Peer, upstream: Peer, form: str
-    ) -> None:
-        self.who, self.service, self.env, self.form = client, service, env, form
+    def __init__(self, client: AdmittedClient, env: RelayEnv, downstream: Peer, upstream: Peer) -> None:
+        self.who, self.env = client, env
         self._downstream, self._upstream = downstream, upstream
         self.opened_at = trio.current_time()
+
+    @property
+    def service(self) -> str:
+        """The name of its service."""
+        return self.env.service
 
     @property
     def client(self) -> str:

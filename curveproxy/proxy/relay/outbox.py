@@ -164,6 +164,11 @@ class Outbox(Flow):
         return self._transform.opens
 
     @property
+    def form(self) -> str:
+        """How the frames of the side that speaks CURVE are sealed: one of ``suites.FORMS``."""
+        return self._transform.form
+
+    @property
     def owed(self) -> int:
         """Octets that the sink has not taken yet."""
         return len(self._owed)

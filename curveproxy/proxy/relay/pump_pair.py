@@ -33,8 +33,7 @@ class PumpPair(SessionFacts, PumpOwner):
     ) -> None:
         """downstream: the side that has connected to us; upstream: the side to which we have connected."""
         below, above = Peer(downstream), Peer(upstream)
-        form = (downstream if settings.egress is None else upstream).form
-        super().__init__(client, settings.name, env, below, above, form)
+        super().__init__(client, env, below, above)
         upwards, downwards = transforms(
             (downstream.security, below),
             (upstream.security, above),
@@ -88,6 +87,11 @@ class PumpPair(SessionFacts, PumpOwner):
         return self.claimed_type == REQ and self.messages_in > self.messages_out
 
     # --- its two sides
+
+    @property
+    def form(self) -> str:
+        """How messages of the side that speaks CURVE are sealed: one of ``suites.FORMS``."""
+        return self._to_upstream.form
 
     @property
     def dialect(self) -> str:

@@ -22,6 +22,7 @@ from curveproxy.wire.codec.framing import plain_frame
 from curveproxy.wire.codec.record_state import RECORD_WEIGHT, RecordCall
 from curveproxy.wire.codec.select import RecordState, open_records, seal_octets, seal_records
 from curveproxy.wire.codec.state import BATCH_FRAMES_IN_PYTHON, Batch, Buffer, Stop
+from curveproxy.wire.codec.suites import Suite
 from curveproxy.wire.spec import RECORD_HEADER, RECORD_MAX
 from curveproxy.wire.zmtp import command
 from curveproxy.wire.zmtp.frame import Dialect, read_header
@@ -50,6 +51,10 @@ class RecordTransform(Transform):
     ) -> None:
         super().__init__(state, sink, limits)
         self._count, self._batch, self._seeks_boundary = count, state.batch, False
+
+    @property
+    def form(self) -> str:
+        return Suite(self._state.suite).word
 
     @property
     def shift(self) -> int:

@@ -133,10 +133,11 @@ class Session(PumpPair):
         """One side has ended, or something has moved since."""
         if self._is_closed:
             return
+        if self.ends_by == inf:
+            self._to_upstream.watch()
+            self._to_downstream.watch()
+            self._owner.session_lingers(self)
         self.ends_by = min(trio.current_time() + LINGER_SECONDS, self._stays_until)
-        self._to_upstream.watch()
-        self._to_downstream.watch()
-        self._owner.session_lingers(self)
 
     def progress(self) -> None:
         """Something was written. Only an ending session measures by it."""

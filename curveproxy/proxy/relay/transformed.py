@@ -17,6 +17,7 @@ from curveproxy.reasons import Invalid
 from curveproxy.wire.codec.record_state import RecordState
 from curveproxy.wire.codec.resync import Probed
 from curveproxy.wire.codec.state import Batch, Buffer, CodecState, Stop
+from curveproxy.wire.codec.suites import MESSAGE
 
 Clock = Callable[[], float]
 
@@ -118,6 +119,11 @@ class Transform(ABC):
     def held(self) -> int:
         """Octets of the message that has begun and not ended; 0 between two messages."""
         return self._state.held
+
+    @property
+    def form(self) -> str:
+        """How the frames of the side that speaks CURVE are sealed: one of ``suites.FORMS``."""
+        return MESSAGE
 
     @property
     def is_between_frames(self) -> bool:

