@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import zmq.auth
+from support.cases import deep
 from support.process import Sidecar, command, curveproxy, environment, free_port, wait_until
 from zmq.utils import z85
 
@@ -49,17 +50,17 @@ def test_a_name_that_is_none_is_refused(name: str, tmp_path: Path) -> None:
     ("arguments", "words"),
     [
         ([], "name a configuration file, or --listen and --backend"),
-        (["--listen", "tcp://*:1"], "name a configuration file"),
+        deep(["--listen", "tcp://*:1"], "name a configuration file"),
         (["--listen", "tcp://*:1", "--backend", "tcp://127.0.0.1:2"], "add --clients DIR, or --allow-any"),
-        (["x.toml", "--allow-any"], "a configuration file and --allow-any"),
+        deep(["x.toml", "--allow-any"], "a configuration file and --allow-any"),
         (["missing.toml"], "can not be read: no such file"),
         (["--listen", "x", "--backend", "tcp://127.0.0.1:2", "--allow-any"], "listen: 'x' is not an endpoint"),
-        (["--listen", "tcp://*:1", "--backend", "tcp://127.0.0.1:2", "--clients", "no"], "no is not a directory"),
-        (["--listen", "tcp://*:1", "--backend", "tcp://127.0.0.1:2", "--clients", "no", "--allow-any"], "one or"),
+        deep(["--listen", "tcp://*:1", "--backend", "tcp://127.0.0.1:2", "--clients", "no"], "no is not a directory"),
+        deep(["--listen", "tcp://*:1", "--backend", "tcp://127.0.0.1:2", "--clients", "no", "--allow-any"], "one or"),
         (["--listen", "ipc://x", "--remote", "tcp://a:1", "--server-key", "x"], "must know who we are: add --secret-"),
-        (["--listen", "ipc://x", "--remote", "tcp://a:1", "--backend", "tcp://a:1"], "--backend and --remote: use one"),
+        deep(["--listen", "ipc://x", "--remote", "tcp://a:1", "--backend", "tcp://a:1"], "--backend and --remote: use"),
         (["--frobnicate"], "no such option"),
-        (["--listen", "tcp://*:1", "--backend", "tcp://10.0.0.1:2", "--allow-any"], "tcp://10.0.0.1:2 is another"),
+        deep(["--listen", "tcp://*:1", "--backend", "tcp://10.0.0.1:2", "--allow-any"], "tcp://10.0.0.1:2 is another"),
     ],
 )  # fmt: skip
 def test_a_wrong_command_line_ends_with_2_and_a_hint(arguments: list[str], words: str) -> None:
@@ -228,7 +229,7 @@ def test_a_key_file_that_is_missing_is_made_once_and_told_when_others_may_read_i
 
 @pytest.mark.parametrize(
     ("arguments", "status"),
-    [("--version", 0), ("check missing.toml", 2), ("nonsense", 2), ("", 2), ("health --help", 0)],
+    [("--version", 0), ("check missing.toml", 2), deep("nonsense", 2), deep("", 2), deep("health --help", 0)],
 )
 def test_a_stderr_that_can_not_be_written_changes_no_exit_status(arguments: str, status: int) -> None:
     """In an environment without PYTHONUNBUFFERED, for a buffer is flushed at the end, and Python would end with 120."""
@@ -269,8 +270,8 @@ def test_another_system_gets_a_sentence() -> None:
     ("name", "told"),
     [
         ("servr.key_secret", "did you mean"),
-        ("server", "did you mean"),
-        ("server_secret", "did you mean"),
+        deep("server", "did you mean"),
+        deep("server_secret", "did you mean"),
         ("no/server.key_secret", "correct --secret-key, or make the directory first"),
     ],
 )

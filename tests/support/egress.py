@@ -2,12 +2,9 @@
 
 import select
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
-
-import pytest
-from _pytest.mark import ParameterSet
 
 from support.client import RawServer
 from support.curve import Keys
@@ -21,11 +18,6 @@ from support.service import Behaviour, RawService
 AnyClient = TypeVar("AnyClient", bound=Client)
 
 FAILURES = "curveproxy_backend_failures_total"
-
-
-def some_deep(names: Iterable[str], quick: Iterable[str]) -> list[ParameterSet]:
-    """Names of cases as parameters of a test, all but these few for the deep suite."""
-    return [pytest.param(name, marks=() if name in set(quick) else pytest.mark.deep) for name in names]
 
 
 def table(name: str, *remotes: str, **given: object) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from support import zmtp
+from support.cases import deep, some_deep
 from support.client import RawClient, answers
 from support.peer import connect
 from support.process import Sidecar, free_port, wait_until
@@ -60,7 +61,7 @@ def opened(proxy: Sidecar) -> str:
     return peer
 
 
-@pytest.mark.parametrize("pieces", [1, 2, 28])
+@pytest.mark.parametrize("pieces", [28, deep(1), deep(2)])
 def test_the_log_knows_whose_connection_it_is(pieces: int) -> None:
     with sidecar() as proxy:
         assert is_served(Forwarded(proxy, header(), pieces))
@@ -96,7 +97,7 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize("name", BAD)
+@pytest.mark.parametrize("name", some_deep(BAD, {"no header", "without its address"}))
 def test_a_balancer_without_a_good_header_is_refused(name: str) -> None:
     with sidecar() as proxy, Forwarded(proxy, BAD[name]) as client:
         client.recv_until_closed()

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from support.cases import deep
 from support.client import RawClient, RawServer
 from support.egress import Egress, Remote, client_of
 from support.old import Peer1
@@ -91,8 +92,8 @@ def test_an_ingress_asks_an_egress_and_tells_it_that_it_answers() -> None:
     ("who", "how", "reason"),
     [
         ("client", "close", "client_closed"),
-        ("client", "reset", "client_reset"),
-        ("remote", "close", "backend_closed"),
+        deep("client", "reset", "client_reset"),
+        deep("remote", "close", "backend_closed"),
         ("remote", "reset", "backend_reset"),
     ],
 )

@@ -394,6 +394,7 @@ def test_who_shares_an_address_with_one_that_fails_or_is_silent_gets_in(service:
                 sock.close()
 
 
+@pytest.mark.deep
 def test_who_was_told_error_counts_and_lists_are_read_with_a_full_table(service: RawService) -> None:
     limits = {"max_half_open_per_source": 10_000, "handshakes_per_second_per_source": 100_000, "handshake_seconds": 60}
     with (

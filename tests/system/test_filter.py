@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import zmq
 from support import zmtp
+from support.cases import deep
 from support.client import RawClient
 from support.libzmq import Libzmq
 from support.old import Peer1, Peer2
@@ -37,8 +38,7 @@ def session(
             yield client, behind, proxy
 
 
-@pytest.mark.parametrize("kind", ["PUB", "XPUB"])
-@pytest.mark.parametrize("minor", [0, 1])
+@pytest.mark.parametrize(("kind", "minor"), [("PUB", 0), ("XPUB", 1), deep("PUB", 1), deep("XPUB", 0)])
 def test_a_command_can_not_become_a_message_within_another(kind: str, minor: int) -> None:
     messages = {"xpub_messages": True}
     with (
@@ -67,7 +67,7 @@ def test_with_drop_the_message_around_a_command_that_is_dropped_is_whole() -> No
 
 
 @pytest.mark.parametrize(("peer", "minor", "is_old"), [(Peer2, 0, True), (Peer, 0, True), (Peer, 1, False)])
-@pytest.mark.parametrize("on_invalid", ["disconnect", "drop"])
+@pytest.mark.parametrize("on_invalid", ["disconnect", deep("drop")])
 def test_a_cancellation_in_vain_is_kept_from_an_old_publisher(
     peer: type[Peer], minor: int, is_old: bool, on_invalid: str
 ) -> None:
@@ -103,8 +103,7 @@ def test_a_subscriber_of_libzmq_cancels_a_topic_once_that_it_subscribed_to_twice
         assert proxy.metric("curveproxy_invalid_messages_total") == 0
 
 
-@pytest.mark.parametrize("minor", [0, 1])
-@pytest.mark.parametrize("wanted", [False, True])
+@pytest.mark.parametrize(("minor", "wanted"), [(0, True), (1, False), deep(0, False), deep(1, True)])
 def test_an_xpub_is_sent_messages_only_where_that_is_wanted(minor: int, wanted: bool) -> None:
     with session("XPUB", "XSUB", minor=minor, service={"xpub_messages": wanted}) as (client, behind, proxy):
         with ending(proxy, {}, {} if wanted else {"not_accepted": 2}):
@@ -177,7 +176,7 @@ def test_a_client_can_not_say_what_libzmq_knows_by_itself(told: bytes) -> None:
         assert set(behind.theirs) & set(reserved) == {"ROUTING-ID."}
 
 
-@pytest.mark.parametrize("size", [16, 17, 60_000])
+@pytest.mark.parametrize("size", [16, 17, deep(60_000)])
 def test_a_socket_type_that_leaves_no_room_in_ready_is_a_failure_of_the_service(size: int) -> None:
     def greets(peer: Peer) -> None:
         peer.handshake()

@@ -3,10 +3,11 @@
 from types import ModuleType
 
 import pytest
+from support.cases import deep
 from support.twins import TWINS, twin_named
 
 
-@pytest.fixture(params=TWINS, scope="session")
+@pytest.fixture(params=[*TWINS[:2], *map(deep, TWINS[2:])], scope="session")
 def twin(request: pytest.FixtureRequest) -> ModuleType:
     """A module with the states and functions of the codec."""
     module = twin_named(request.param)

@@ -28,6 +28,7 @@ def test_a_time_is_what_pythons_calendar_says(time: datetime) -> None:
     assert write_time(seconds) == text_of(time)
 
 
+@pytest.mark.deep
 def test_every_day_of_four_centuries() -> None:
     for day in range(400 * 366):
         time = datetime(1890, 1, 1, 5, 40, tzinfo=UTC) + timedelta(days=day)
