@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from support.cases import deep
 from support.process import ROOT, Sidecar, children, wait_until
 from support.service import RawService, echo
 
@@ -174,6 +175,7 @@ def _processors(pid: int) -> set[frozenset[int]]:
     return own.union(*map(_processors, children(pid)))
 
 
+@pytest.mark.deep
 def test_workers_share_the_cores_of_their_proxy() -> None:
     with Dealer() as service, columns.on(2)[OURS](service) as proxy:
         assert len(children(proxy.pid)) >= 2
@@ -184,10 +186,9 @@ def test_workers_share_the_cores_of_their_proxy() -> None:
 def test_what_is_dealt_out_arrives_whole(name: str) -> None:
     """To the last octet: a client that waited for another would never be done."""
     with table(columns.both()[name], 3) as found:
-        for size, count in ((64, 5_000), (300, 2_000), (300_000, 7), (64, 1)):
-            spent = found.deal(size, count)
-            assert spent.cpu > 0
-            assert spent.clock > 0
+        spent = [found.deal(size, count) for size, count in ((64, 5_000), (300, 2_000), (300_000, 7), (64, 1))]
+        assert sum(each.cpu for each in spent) > 0  # the kernel may book the time of one message at its next tick
+        assert all(each.clock > 0 for each in spent)
         for sock in found.clients:
             with pytest.raises(BlockingIOError):
                 sock.recv(1, socket.MSG_DONTWAIT)
@@ -225,7 +226,7 @@ def test_the_pure_codec_has_a_column_of_its_own_only_beside_the_other(
     )
 
 
-@pytest.mark.parametrize(("client", "kind"), [("PUSH", "PULL"), ("PULL", "PUSH")])
+@pytest.mark.parametrize(("client", "kind"), [("PUSH", "PULL"), deep("PULL", "PUSH")])
 def test_messages_go_through_an_egress_of_either(client: str, kind: str) -> None:
     with lanes(client, kind, columns.egress(), make=CurveService) as among:
         found = by_turns(among, lambda lane: lane.relay(64, 200), 1)
@@ -270,10 +271,15 @@ def test_sessions_stand_until_the_block_ends(make: type[Service], start: Starter
 
 def test_a_flood_is_answered_and_ends() -> None:
     with Service("PUSH", "PULL") as service, libzmq(service) as proxy, Flood(proxy) as flood:
-        for _ in range(2):
+
+        def is_answered() -> bool:
             with flood.flowing():
                 time.sleep(0.7)
-            assert 0 < flood.answered <= 1
+            return flood.answered > 0
+
+        for _ in range(2):
+            wait_until(is_answered, "in a flood of 0.7 s, which on a busy machine may be too short")
+            assert flood.answered <= 1
 
 
 @pytest.mark.deep

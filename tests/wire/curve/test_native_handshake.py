@@ -192,6 +192,7 @@ def test_no_secret_is_left_on_the_stack(native: ModuleType) -> None:
     secrets += [curve.shared_key(TRANSIENT.public, pair.secret) for pair in good]
     secrets += [curve.shared_key(keys.public, SERVER_TRANSIENT.secret) for keys in (TRANSIENT, CLIENT)]
     parts = [secret[at : at + 8] for secret in secrets for at in range(0, 32, 8)]
+    seen = []
 
     def check(turn: Callable[..., Any], *arguments: Any) -> tuple[tuple[Any, ...], bytes]:
         made, octets = left_on_the_stack(turn, *arguments)
@@ -204,7 +205,9 @@ def test_no_secret_is_left_on_the_stack(native: ModuleType) -> None:
             hello = spoiled(body, changes), good, ROTATING, BINDING, PAIR, CHANCE
             made, octets = check(native.answer_hello_untrusted, *hello)
             if isinstance(made[0], KeyPair):
-                assert made[2][2:] in octets, "WELCOME, which is no secret, would be there: so the others would be, too"
+                seen.append(made[2][2:] in octets)
+    # Once, for the interpreter may step on it: where it lets another thread run.
+    assert any(seen), "WELCOME, which is no secret, would be there: so the others would be, too"
     check(native.answer_hello_untrusted, HELLO, good, ROTATING, BINDING, PAIR, b"short")
     for octets, server in (
         (initiate(metadata(PROPERTIES)), SERVER),
