@@ -1,6 +1,7 @@
 """In which form two sides talk, and where that is told: two proxies, or one of them and a peer of another make."""
 
 import pytest
+from support.cases import deep
 from support.client import RawClient, answers
 from support.egress import Egress, Remote, client_of
 from support.peer import Refused
@@ -26,7 +27,7 @@ def opened(proxy: Sidecar) -> list[dict[str, object]]:
 
 @pytest.mark.parametrize(
     ("messages", "suite"),
-    [({}, BEST), ({"pad_to": 1024}, BEST), (IN_RECORDS, "xsalsa20-poly1305")],
+    [({}, BEST), deep({"pad_to": 1024}, BEST), (IN_RECORDS, "xsalsa20-poly1305")],
     ids=["auto", "padded", "required"],
 )
 def test_two_proxies_have_records_and_both_tell_which(messages: dict[str, object], suite: str) -> None:
