@@ -12,10 +12,12 @@ class Bucket:
     slack: the part of a token that a whole one may lack, where rounding errors of many spends must not cost one.
     """
 
-    __slots__ = ("_enough", "_fill_seconds", "_per_second")
+    __slots__ = ("_fill_seconds", "_per_second", "_room_seconds")
 
     def __init__(self, per_second: float, fill_seconds: float = 1.0, slack: float = 0.0) -> None:
-        self._per_second, self._fill_seconds, self._enough = per_second, fill_seconds, 1.0 - slack
+        self._per_second, self._fill_seconds = per_second, fill_seconds
+        # How long before it is full there is a whole token.
+        self._room_seconds = fill_seconds - (1.0 - slack) / per_second
 
     def available(self, full_at: float, now: float) -> float:
         """How many tokens there are; below zero when more were spent than there were."""
@@ -23,11 +25,11 @@ class Bucket:
 
     def has_one(self, full_at: float, now: float) -> bool:
         """Whether there is a whole token."""
-        return self.available(full_at, now) >= self._enough
+        return full_at - now <= self._room_seconds
 
     def due(self, full_at: float) -> float:
         """The time from which there is a whole token."""
-        return full_at - self._fill_seconds + self._enough / self._per_second
+        return full_at - self._room_seconds
 
     def missing(self, full_at: float, now: float) -> float:
         """How many tokens it needs to be full."""

@@ -42,7 +42,7 @@ class Capacity:
     @property
     def are_short(self) -> bool:
         """Whether a half-open connection must end before another can be accepted."""
-        return self.half_open.number >= self.room
+        return self.half_open.number > 0 and self.in_use >= self.limit
 
     def half_open_limit(self, configured: int) -> int:
         """``max_half_open`` in force: no more than the sessions leave room for."""

@@ -137,12 +137,12 @@ class HalfOpen(Deadline):
     def wait(self, have: int, mark: int, opening: bytes) -> None:
         """Be ready when ``mark`` octets are there, of which it has some. opening: is sent the first time.
 
-        The first octet of a unit wakes us, and so does the last that is missing: whoever sends its units whole, as all
-        libraries do, costs no mark. Raises OSError.
+        The first octet of a unit wakes us: whoever sends its units whole costs no mark. Of libzmq's greeting a part is
+        there at accept, of which the reactor would tell again. Raises OSError.
         """
         if opening and not self.mark:
             self.socket.send(opening)  # a fresh socket takes it whole
-        self._set_mark(mark if 0 < have < mark - 1 else 1)
+        self._set_mark(mark if have else 1)
 
     def expect_any(self) -> None:
         """Be ready at any octet. Raises OSError."""

@@ -70,9 +70,9 @@ class IdentityTable:
     def expect(self, pending: Pending) -> bool:
         """Replace whoever has the identity of a client that is pending now; whether it must ``claim`` that first."""
         identity = pending.who.identity
-        self.replace(identity)
         if not identity:
             return False
+        self.replace(identity)
         self._pending[identity] = pending
         return self._is_waited_for(identity) or self._registry is not None
 

@@ -97,7 +97,7 @@ def test_a_mark_that_stands_is_not_set_again(case: Case, monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize(
     ("have", "mark", "needs"),
-    [(0, 1, 1), (0, 10, 1), (10, 11, 1), (9, 11, 11), (2, 202, 202)],
+    [(0, 1, 1), (0, 10, 1), (10, 11, 11), (9, 11, 11), (2, 202, 202)],
     ids=["anything", "the first octet", "the last octet", "two octets", "the rest of a frame"],
 )
 def test_a_mark_is_for_whoever_sends_a_unit_in_pieces(case: Case, have: int, mark: int, needs: int) -> None:
