@@ -6,7 +6,6 @@ import select
 import sys
 from collections.abc import Callable, MutableMapping
 from contextlib import suppress
-from datetime import UTC, datetime
 from typing import Any, Protocol, TextIO
 
 from curveproxy.app.observe.text import printable
@@ -92,6 +91,7 @@ class _Style:
 
     def __init__(self) -> None:
         self.least, self._as_json = logging.INFO, False
+        self._stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
         self._json = structlog.processors.JSONRenderer(default=str)
 
     def set(self, least: int, *, as_json: bool) -> None:
@@ -99,7 +99,8 @@ class _Style:
 
     def render(self, log: object, method: str, event: MutableMapping[str, Any]) -> str:
         """Make a line of an event: the only processor, for each costs."""
-        event["level"], event["timestamp"] = method, datetime.now(UTC).isoformat().replace("+00:00", "Z")
+        event["level"] = method
+        event = self._stamp(log, method, event)
         if "exc_info" in event:
             event = structlog.processors.format_exc_info(log, method, event)
         return str(self._json(log, method, event)) if self._as_json else _render_text(event)

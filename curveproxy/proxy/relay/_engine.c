@@ -179,7 +179,8 @@ static PyType_Spec flow_spec = {
 
 /* --- Engine */
 
-/* readers: the flow that reads from a descriptor, at the place of that; NULL where there is none. events[next:fetched] have not been served; of a descriptor that was left it is -1.
+/* readers: the flow that reads from a descriptor, at the place of that; NULL where there is none.
+ * events[next:fetched] have not been served; of a descriptor that was left it is -1.
  * reach: how far the source is filled; keeps: of how much a beginning of a frame may be kept; changed: the flows that
  * keep more or less than before this call. */
 typedef struct {

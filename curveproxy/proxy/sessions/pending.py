@@ -119,7 +119,7 @@ class PendingSession:
         if isinstance(grant, RefusedError):
             refusal = grant
         else:
-            if grant is not self.who.grant and grant != self.who.grant:
+            if grant != self.who.grant:
                 self.who = evolve(self.who, grant=grant)
             try:
                 # Registered before READY, which admits the client. No event comes before this turn is over.
