@@ -2,7 +2,6 @@
 
 import socket
 import struct
-from contextlib import suppress
 
 from curveproxy.proxy.net.endpoint import Endpoint
 from support.process import free_port
@@ -46,10 +45,3 @@ def has_closed(far: socket.socket) -> bool:
 def free_endpoint() -> Endpoint:
     """One where nobody listens."""
     return Endpoint("tcp", "127.0.0.1", free_port())
-
-
-def listens(endpoint: Endpoint) -> bool:
-    """Whether somebody listens there."""
-    with suppress(ConnectionRefusedError), socket.create_connection((endpoint.host, endpoint.port)):
-        return True
-    return False

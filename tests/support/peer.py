@@ -9,6 +9,7 @@ import struct
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import NamedTuple, Self
 
 from support import zmtp
@@ -56,6 +57,13 @@ def connect(endpoint: str, *, source: tuple[str, int] | None = None, timeout: fl
         sock.close()
         raise
     return sock
+
+
+def listens(endpoint: str) -> bool:
+    """Whether somebody listens there. Who stops meanwhile resets whoever is just connecting."""
+    with suppress(ConnectionRefusedError, ConnectionResetError), connect(endpoint):
+        return True
+    return False
 
 
 class Peer:

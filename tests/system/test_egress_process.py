@@ -37,7 +37,7 @@ def is_served(public: str) -> bool:
     """Whether a plain client gets in there, and an answer. One that is refused is closed."""
     try:
         peer = Peer.to(public)
-    except (ConnectionRefusedError, FileNotFoundError):
+    except (ConnectionError, FileNotFoundError):
         return False
     with peer:
         try:

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from support.client import RawClient, answers
 from support.curve import Keys
-from support.peer import Peer, connect
+from support.peer import Peer, connect, listens
 from support.process import Sidecar, children, command, free_port, toml, wait_until
 from support.service import RawService, echo
 
@@ -400,14 +400,6 @@ def test_a_drain_while_strangers_come_in_one_after_another_ends_no_session() -> 
             assert all(map(is_alive, inside))
         finally:
             over.set()
-
-
-def listens(public: str) -> bool:
-    try:
-        RawClient(public, bytes(32)).close()
-    except ConnectionRefusedError:
-        return False
-    return True
 
 
 def test_a_second_signal_ends_all_at_once() -> None:

@@ -10,8 +10,8 @@ import trio.testing
 from attrs import evolve
 from support.client import RawClient
 from support.gates import RecordingGate, egress
-from support.loopback import free_endpoint, has_closed, listens
-from support.peer import Refused
+from support.loopback import free_endpoint, has_closed
+from support.peer import Refused, listens
 from support.reactor import LoneReactor
 from support.tasks import until
 
@@ -88,9 +88,9 @@ async def test_where_one_can_not_be_bound_none_is(case: Case) -> None:
         endpoint = free_endpoint()
         with pytest.raises(BindError):
             case.open(stays, gate_at(endpoint, "b"), gate_at(Endpoint("tcp", *taken.getsockname()), "c"))
-        assert not listens(endpoint)
+        assert not listens(str(endpoint))
         assert [listener.gates for listener in case.listeners] == [[stays]]
-        assert listens(case.listeners.of(stays).bound)
+        assert listens(str(case.listeners.of(stays).bound))
 
 
 async def test_a_listener_that_stays_is_the_same_and_takes_its_services_anew(case: Case) -> None:
@@ -135,11 +135,11 @@ async def test_a_listener_that_is_not_wanted_any_more_is_closed_and_refuses_its_
     goes = case.listeners.of(second).bound
     client = case.connect(second)
     case.open(first)
-    assert not listens(goes)
+    assert not listens(str(goes))
     assert second.observer.take() == [("accepted",), ("refused", Outcome.SHUTDOWN, "", "")]
     while not has_closed(client):
         pass
-    assert listens(case.listeners.of(first).bound)
+    assert listens(str(case.listeners.of(first).bound))
 
 
 async def test_when_all_are_closed_nobody_listens(case: Case) -> None:
@@ -147,7 +147,7 @@ async def test_when_all_are_closed_nobody_listens(case: Case) -> None:
     case.open(gate)
     bound = case.listeners.of(gate).bound
     case.listeners.close()
-    assert not listens(bound)
+    assert not listens(str(bound))
 
 
 async def test_sockets_that_were_handed_over_are_used_where_they_listen() -> None:
