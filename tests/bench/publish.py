@@ -74,10 +74,13 @@ Of what is behind its target, so that nobody has to guess:
   close of which none is a twentieth of it; a quarter is the kernel's, for two connections, where libzmq's proxy has one
   to the service for all. The rest is libsodium's: three multiplications on the curve and a pair of keys, of which
   libzmq makes more. Handshakes of strangers end before most of that: see *throughput left*.
-* **Thousands of busy sessions.** Where each has one message at a time, three quarters of the time are the kernel's, for
-  a recv and a send a message. libzmq's proxy reads from as many clients, but writes to the service by one connection.
-* **64 KiB and more.** This is the cipher's time. PyNaCl's wheels bring libsodium 1.0.20, pyzmq's 1.0.22, which is
-  faster by a quarter; [operations.md](operations.md) tells how curveproxy takes a newer one.
+* **A thousand busy sessions and more.** Where each has one message at a time, half of the time is the kernel's, for a
+  recv and a send a message, and three quarters at 8,000; nearly all the rest is libsodium's. libzmq's proxy reads from
+  as many clients, but writes to the service by one connection.
+* **64 KiB and more.** This is the cipher's time: see *the cipher alone*. PyNaCl's wheels bring libsodium 1.0.20, and
+  pyzmq's 1.0.22, which is faster, by nearly a half where the processor has AVX-512. Without their ciphers curveproxy
+  needs less than half of what libzmq does for 64 KiB. [operations.md](operations.md) tells how it takes a newer
+  libsodium; [records](records.md) have AES, and need none.
 * **A process that does nothing** is a Python interpreter with what it has imported.
 """
 

@@ -1,5 +1,6 @@
 """The benchmarks work, and say so when there is nothing to measure."""
 
+import ctypes
 import json
 import os
 import socket
@@ -14,7 +15,7 @@ from support.cases import deep
 from support.process import ROOT, Sidecar, children, wait_until
 from support.service import RawService, echo
 
-from bench import accounts, columns, plot, publish, tls
+from bench import accounts, cipher, columns, plot, publish, tls
 from bench.dealing import Dealer, table
 from bench.figures import OURS, PYTHON, THEIRS, Figure, Ratio, Target, header
 from bench.flood import GARBAGE, REPLAYED, SILENT, Flood
@@ -24,6 +25,7 @@ from bench.peers import BenchError, CurveService, Proxy, Service, Starter, libzm
 from bench.pins import pinned, plan
 from bench.pubsub import hear
 from bench.turns import by_turns
+from curveproxy.wire import sodium, spec
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -88,6 +90,18 @@ def test_the_figures_are_published_where_their_place_is(tmp_path: Path, monkeypa
     assert "| something | 3.00 | 4.00 | 6.00 | us | 0.50 |  | 1 | ratio 0.4: missed by 25% |" in page
     assert "That took 9 s; before it\nthe machine's load average was 0.1" in page
     assert publish.BEGIN in (ROOT / "README.md").read_text()
+
+
+def test_the_ciphers_of_both_make_the_same_box() -> None:
+    nonce, key, boxes = bytes(spec.NONCE_SIZE), bytes(spec.KEY_SIZE), {}
+    for column, seal in cipher.ciphers().items():
+        room = ctypes.create_string_buffer(spec.MAC_SIZE + 1000)
+        box = ctypes.addressof(room)
+        assert seal(box, box + spec.MAC_SIZE, 1000, nonce, key) == 0
+        boxes[column] = room.raw
+        assert cipher.spent(seal, 65536, 100) > 0
+    sealed = sodium.seal(bytes(1000), nonce, key)
+    assert boxes == {OURS: sealed, THEIRS: sealed}
 
 
 @pytest.mark.parametrize(

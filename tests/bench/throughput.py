@@ -1,9 +1,9 @@
-"""Processor time of a message, one way and the other."""
+"""Processor time of a message, one way and the other; and of its cipher alone, where that is most of it."""
 
 from collections.abc import Iterator
 from functools import partial
 
-from bench import columns
+from bench import cipher, columns
 from bench.figures import Figure, Target
 from bench.lanes import Lane, cpu, lanes
 from bench.turns import by_turns
@@ -12,6 +12,7 @@ ROUNDS, SHORT_ROUNDS = 11, 1  # many and short: libzmq's threads wake each other
 # Octets of a message -> how many of them in a round, and in a short one.
 MESSAGES = {64: (60_000, 2_000), 1024: (30_000, 1_000), 65536: (1_500, 100), 1048576: (100, 6)}
 NAMES = {64: "64 B", 1024: "1 KiB", 65536: "64 KiB", 1048576: "1 MiB"}
+LARGE = (65536, 1048576)  # of which the cipher is most
 DIRECTIONS = {"to the service": ("PUSH", "PULL"), "to the client": ("PULL", "PUSH")}
 
 
@@ -24,6 +25,10 @@ def measure(short: bool) -> Iterator[Figure]:
                 found = by_turns(among, partial(Lane.relay, size=size, count=counts[short]), rounds)
                 what = f"{NAMES[size]} {direction}"
                 yield Figure(what, "us CPU", cpu(found), targets(size), series=direction, x=size)
+    for size in LARGE:
+        counts = MESSAGES[size]
+        boxes = by_turns(cipher.ciphers(), partial(cipher.spent, size=size, count=counts[short]), rounds)
+        yield Figure(f"{NAMES[size]}, the cipher alone", "us CPU", boxes)
 
 
 def targets(size: int) -> list[Target]:
