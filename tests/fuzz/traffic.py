@@ -26,7 +26,7 @@ from curveproxy.reasons import Invalid
 from curveproxy.wire import sodium, spec
 from curveproxy.wire.codec import python as codec_python
 from curveproxy.wire.codec import select as codec
-from curveproxy.wire.codec.resync import diagnose, has_room, probe, resume
+from curveproxy.wire.codec.resync import Resync, has_room, probe
 from curveproxy.wire.codec.state import Batch, Buffer, CodecState, Stop
 from curveproxy.wire.errors import Fault
 from curveproxy.wire.zmtp import command as commands
@@ -359,7 +359,7 @@ def _may_stop_sealing(run: Run, state: CodecState) -> bool:
 def resync(material: Material) -> None:
     """A stream of which what does not open is dropped: each step goes forward, and to the beginning of a frame."""
     stream = Stream(material)
-    state, octets = stream.state, stream.octets
+    state, octets, sync = stream.state, stream.octets, Resync(stream.state)
     source, target, start = Buffer(len(octets) + 1), Guarded(1 << 14), 0
     source.view[: len(octets)] = octets
     while True:
@@ -375,7 +375,7 @@ def resync(material: Material) -> None:
             assert opened.command is not None
             assert start > begun
             continue
-        defect = diagnose(state, stop, opened, source, start, len(octets))
+        defect = sync.diagnose(stop, opened, source, start, len(octets))
         if defect is None:
             assert not Claim.of(octets[start:]).is_whole(octets[start:])
             break
@@ -384,7 +384,7 @@ def resync(material: Material) -> None:
             break
         begin, size, _ = Claim.of(octets[start:])
         assert defect.size == begin + size
-        resume(state, opened)
+        sync.resume(opened)
         assert state.nonce >= nonce
         start += defect.size
         assert start > begun

@@ -13,7 +13,7 @@ from curveproxy.proxy.relay.transformed import Clock, Transform, Transformed
 from curveproxy.reasons import Invalid
 from curveproxy.wire import spec
 from curveproxy.wire.codec.framing import frame_size, growth, plain_frame
-from curveproxy.wire.codec.resync import diagnose, has_room, probe, resume
+from curveproxy.wire.codec.resync import Resync, has_room, probe
 from curveproxy.wire.codec.select import open_frames
 from curveproxy.wire.codec.state import BATCH_FRAMES_IN_PYTHON, Batch, Buffer, CodecState, Stop
 from curveproxy.wire.zmtp.frame import Dialect
@@ -58,14 +58,15 @@ class Opener(Transform):
         if result.stop == Stop.COMMAND:
             body = result.probed.command if result.probed else None
         else:
-            defect = diagnose(self._state, result.stop, result.probed, source, result.start, end)
+            resync = self._resync()
+            defect = resync.diagnose(result.stop, result.probed, source, result.start, end)
             if defect is None:
                 result.wait()
                 return
             if defect.fault is not None and not self._survives(result, INVALID[defect.fault], clock):
                 result.pass_by(end)
                 return
-            body = resume(self._state, result.probed)
+            body = resync.resume(result.probed)
             if not self._state.held:
                 self.discard()
             behind = result.start + defect.size
@@ -76,6 +77,10 @@ class Opener(Transform):
                 result.append(frame)  # no longer than what it was opened from
             elif not self._survives(result, frame, clock):
                 result.pass_by(end)
+
+    def _resync(self) -> Resync:
+        """A new one: behind a frame that is left out unopened this opens nothing."""
+        return Resync(self._state)
 
     def command(self, body: bytes) -> bytes:
         return plain_frame(spec.COMMAND, body, self._state.dialect)
@@ -122,9 +127,11 @@ class FilteringOpener(Filtering, Opener):
 
     partial: keeps a message's parts until all have come; None where an invalid message ends the session.
     the_filter: None where the sink may be sent anything.
+
+    _sync: None before the first invalid frame.
     """
 
-    __slots__ = ("_filter", "_partial")
+    __slots__ = ("_filter", "_partial", "_sync")
     filters = keeps = True
 
     def __init__(
@@ -137,6 +144,7 @@ class FilteringOpener(Filtering, Opener):
     ) -> None:
         super().__init__(state, sink, limits)
         self._partial, self._filter = partial, the_filter
+        self._sync: Resync | None = None
         if the_filter is not None:
             state.batch = BATCH_FRAMES_IN_PYTHON
 
@@ -156,6 +164,10 @@ class FilteringOpener(Filtering, Opener):
             result.set_output(frames, self._filtered(self._filter, result, frames, result.at, clock))
         if result.stop > Stop.FULL and result.fatal is None:
             super().resolve(result, source, end, clock)
+
+    def _resync(self) -> Resync:
+        self._sync = self._sync or super()._resync()
+        return self._sync
 
     def discard(self) -> None:
         if self._partial is not None:

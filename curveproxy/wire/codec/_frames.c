@@ -20,7 +20,6 @@ typedef struct {
     PyObject_HEAD
     uint8_t subkey[KEY_SIZE];
     codec_state codec;
-    uint64_t left_out_nonce, left_out_frames;
 } state_object;
 
 /* Whose MESSAGEs have nonces that begin so, by its place in PREFIXES; 2 for nobody's. */
@@ -32,19 +31,19 @@ static int sender_of(const char *prefix, Py_ssize_t size) {
 }
 
 static PyObject *state_new(PyTypeObject *type, PyObject *arguments, PyObject *keywords) {
-    static char *names[] = {"key",  "prefix",     "nonce",   "limit", "dialect",  "little_endian",
-                            "held", "discarding", "command", "batch", "left_out", NULL};
+    static char *names[] = {"key",           "prefix", "nonce",      "limit",   "dialect",
+                            "little_endian", "held",   "discarding", "command", "batch",   NULL};
     const codec_crypto *crypto = &((const module_state *)PyType_GetModuleState(type))->crypto;
     const char *key, *prefix;
     Py_ssize_t key_size, prefix_size;
     int little_endian = 0, discarding = 0;
-    uint64_t command_at = 0, command_size = 0, left_out_nonce = 0, left_out_frames = 0;
+    uint64_t command_at = 0, command_size = 0;
     codec_state codec = {.dialect = V3, .batch = BATCH_FRAMES};
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "y#y#O&O&|O&pO&p(O&O&)O&(O&O&)", names, &key, &key_size,
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "y#y#O&O&|O&pO&p(O&O&)O&", names, &key, &key_size,
                                      &prefix, &prefix_size, codec_as_64, &codec.nonce, codec_as_64, &codec.limit,
                                      codec_as_dialect, &codec.dialect, &little_endian, codec_as_64, &codec.held,
                                      &discarding, codec_as_64, &command_at, codec_as_64, &command_size, codec_as_batch,
-                                     &codec.batch, codec_as_64, &left_out_nonce, codec_as_64, &left_out_frames))
+                                     &codec.batch))
         return NULL;
     const int sender = sender_of(prefix, prefix_size);
     if (key_size != KEY_SIZE || sender == 2) {
@@ -66,8 +65,6 @@ static PyObject *state_new(PyTypeObject *type, PyObject *arguments, PyObject *ke
     codec.from_server = (uint8_t)sender;
     derive_subkey(crypto, self->subkey, PREFIXES[sender], (const uint8_t *)key);
     self->codec = codec;
-    self->left_out_nonce = left_out_nonce;
-    self->left_out_frames = left_out_frames;
     return (PyObject *)self;
 }
 
@@ -102,30 +99,6 @@ static PyObject *get_command(PyObject *self, void *unused) {
     return Py_BuildValue("(KK)", (unsigned long long)codec->command_at, (unsigned long long)codec->command_size);
 }
 
-static PyObject *get_left_out(PyObject *self, void *unused) {
-    (void)unused;
-    const state_object *state = (const state_object *)self;
-    return Py_BuildValue("(KK)", (unsigned long long)state->left_out_nonce,
-                         (unsigned long long)state->left_out_frames);
-}
-
-static int set_left_out(PyObject *self, PyObject *value, void *unused) {
-    (void)unused;
-    state_object *state = (state_object *)self;
-    uint64_t nonce, frames;
-    if (codec_is_deleted(value))
-        return -1;
-    if (!PyTuple_Check(value) || PyTuple_Size(value) != 2) {
-        PyErr_SetString(PyExc_TypeError, "left_out is a nonce and a number of frames");
-        return -1;
-    }
-    if (!codec_as_64(PyTuple_GetItem(value, 0), &nonce) || !codec_as_64(PyTuple_GetItem(value, 1), &frames))
-        return -1;
-    state->left_out_nonce = nonce;
-    state->left_out_frames = frames;
-    return 0;
-}
-
 static PyGetSetDef state_members[] = {
     {"prefix", get_prefix, NULL, NULL, NULL},
     {"nonce", codec_get_64, codec_set_64, NULL, NUMBER(state_object, codec.nonce)},
@@ -136,7 +109,6 @@ static PyGetSetDef state_members[] = {
     {"discarding", codec_get_flag, set_flag, NULL, NUMBER(state_object, codec.discarding)},
     {"command", get_command, NULL, NULL, NULL},
     {"batch", codec_get_32, codec_set_32, NULL, NUMBER(state_object, codec.batch)},
-    {"left_out", get_left_out, set_left_out, NULL, NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 

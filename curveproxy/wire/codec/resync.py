@@ -93,50 +93,56 @@ def _command(target: Buffer, at: int, size: int) -> bytes:
     return bytes(target.view[at : at + size]) if size <= spec.COMMAND_MAX else b""
 
 
-def diagnose(
-    state: CodecState, stop: Stop, opened: Probed | None, source: Buffer, start: int, end: int
-) -> Defect | None:
-    """What is wrong with the frame at ``source[start:end]``; None while too little of it has come to tell."""
-    size = frame_size(source, start, end, Dialect.V3)
-    if stop == Stop.FRAMING or _data_size(size) > FOLLOWED_UP_TO * state.limit:
-        return Defect(Fault.FRAMING, 0)
-    if not size:
-        return None
-    if stop not in (Stop.NONCE, Stop.TOO_LARGE) or _data_size(size) > state.limit:
-        return Defect(Fault[stop.name], size)
-    if opened is None:
-        return None
-    if opened.flags is None:
-        return Defect(Fault.BOX, size)
-    if opened.nonce <= state.nonce:
-        return Defect(Fault.NONCE, size)
-    if missing := opened.nonce - state.nonce - 1:
-        return Defect(None if missing <= _left_out(state) else Fault.GAP, size)
-    return Defect(None if opened.command is not None else Fault.TOO_LARGE, size)
+class Resync:
+    """What is wrong in one direction's stream, and how it goes on; with what was left out of it unopened."""
 
+    __slots__ = ("_left_out", "_left_out_behind", "_state")
 
-def resume(state: CodecState, opened: Probed | None) -> bytes | None:
-    """Let the stream go on behind a dropped frame. When ``state.held`` is 0 then, the message that had begun is lost.
+    def __init__(self, state: CodecState) -> None:
+        self._state = state
+        self._left_out = self._left_out_behind = 0  # how many frames, and behind the frame with which nonce
 
-    Returns the body of the command that the frame was, which is not lost.
-    """
-    if opened is None or opened.flags is None:  # whether something is lost with it, the next nonce tells
-        state.left_out = state.nonce, _left_out(state) + 1
-        return None
-    if opened.nonce <= state.nonce:
-        return None  # a repetition
-    is_torn, state.nonce = opened.nonce != state.nonce + 1, opened.nonce
-    if opened.command is None:
-        state.held, state.discarding = 0, opened.more
-    elif is_torn:
-        state.held, state.discarding = 0, True
-    return opened.command
+    def diagnose(self, stop: Stop, opened: Probed | None, source: Buffer, start: int, end: int) -> Defect | None:
+        """What is wrong with the frame at ``source[start:end]``; None while too little of it has come to tell."""
+        state, size = self._state, frame_size(source, start, end, Dialect.V3)
+        if stop == Stop.FRAMING or _data_size(size) > FOLLOWED_UP_TO * state.limit:
+            return Defect(Fault.FRAMING, 0)
+        if not size:
+            return None
+        if stop not in (Stop.NONCE, Stop.TOO_LARGE) or _data_size(size) > state.limit:
+            return Defect(Fault[stop.name], size)
+        if opened is None:
+            return None
+        if opened.flags is None:
+            return Defect(Fault.BOX, size)
+        if opened.nonce <= state.nonce:
+            return Defect(Fault.NONCE, size)
+        if missing := opened.nonce - state.nonce - 1:
+            return Defect(None if missing <= self._left_out_here else Fault.GAP, size)
+        return Defect(None if opened.command is not None else Fault.TOO_LARGE, size)
 
+    def resume(self, opened: Probed | None) -> bytes | None:
+        """Let the stream go on behind a dropped frame. When its state holds 0 then, the message that had begun is lost.
 
-def _left_out(state: CodecState) -> int:
-    """How many frames were left out unopened behind the last one that opened."""
-    nonce, frames = state.left_out
-    return frames if nonce == state.nonce else 0
+        Returns the body of the command that the frame was, which is not lost.
+        """
+        state = self._state
+        if opened is None or opened.flags is None:  # whether something is lost with it, the next nonce tells
+            self._left_out, self._left_out_behind = self._left_out_here + 1, state.nonce
+            return None
+        if opened.nonce <= state.nonce:
+            return None  # a repetition
+        is_torn, state.nonce = opened.nonce != state.nonce + 1, opened.nonce
+        if opened.command is None:
+            state.held, state.discarding = 0, opened.more
+        elif is_torn:
+            state.held, state.discarding = 0, True
+        return opened.command
+
+    @property
+    def _left_out_here(self) -> int:
+        """How many frames were left out unopened behind the last one that opened."""
+        return self._left_out if self._left_out_behind == self._state.nonce else 0
 
 
 def _data_size(size: int) -> int:

@@ -74,7 +74,6 @@ class CodecState:
     discarding: frames are opened and dropped, up to the end of the message that they belong to.
     command: where in the target the body of a command stands: offset, size.
     batch: how many frames a batch has at most.
-    left_out: a nonce, and how many frames behind the frame with this nonce were left out unopened.
 
     Raises ValueError for a key of another size, or another prefix.
     """
@@ -89,7 +88,6 @@ class CodecState:
     discarding: bool = False
     command: tuple[int, int] = (0, 0)
     batch: int = BATCH_FRAMES
-    left_out: tuple[int, int] = (0, 0)
 
     def __attrs_post_init__(self) -> None:
         if len(self.key) != spec.KEY_SIZE or self.prefix not in _PREFIXES:

@@ -140,7 +140,6 @@ def calls(native: ModuleType) -> list[Callable[[], Any]]:
             for value in (-1, 2**64, "1", None)
         ],
         *[wrong_member("dialect", value) for value in (0, 4, -1, "1", None)],
-        *[wrong_member("left_out", value) for value in (1, (1,), (1, -1), ("1", 1), (1, 2, 3), None)],
         lambda: state_of_one.seal_one(2, b"x"),
         lambda: state_of_one.open_one(filled(whole), 0, len(whole), some, 0),
         *[

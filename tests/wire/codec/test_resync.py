@@ -6,19 +6,22 @@ import pytest
 from support.twins import direction, filled, message
 
 from curveproxy.wire import spec
-from curveproxy.wire.codec.resync import Defect, Probed, diagnose, has_room, probe, resume
+from curveproxy.wire.codec.resync import Defect, Probed, Resync, has_room, probe
 from curveproxy.wire.codec.state import Buffer, CodecState, Stop
 from curveproxy.wire.errors import Fault
 
 
-def met(twin: ModuleType, state: CodecState, octets: bytes) -> tuple[Defect | None, bytes | None]:
+def met(
+    twin: ModuleType, state: CodecState, octets: bytes, resync: Resync | None = None
+) -> tuple[Defect | None, bytes | None]:
     """What is wrong with the one frame that these octets are, and the command that it was. The stream goes on."""
+    resync = resync or Resync(state)
     source, target = filled(octets), Buffer(1 << 17)
     batch = twin.open_frames(state, source, 0, len(octets), target, 0)
     assert batch.stop > Stop.FULL
     opened = probe(state, batch, source, len(octets), target)
-    defect = diagnose(state, batch.stop, opened, source, batch.start, len(octets))
-    return defect, resume(state, opened)
+    defect = resync.diagnose(batch.stop, opened, source, batch.start, len(octets))
+    return defect, resync.resume(opened)
 
 
 @pytest.mark.parametrize(
@@ -58,12 +61,19 @@ def test_a_gap_gives_up_the_message_that_it_may_be_in(twin: ModuleType) -> None:
 
 def test_a_frame_that_was_left_out_explains_the_gap_behind_it_once(twin: ModuleType) -> None:
     state = direction(twin, nonce=6)
+    resync = Resync(state)
     for _ in range(2):
-        assert met(twin, state, message(7, 0, b"data", key=bytes(32)))[0] == Defect(Fault.BOX, 39)
-    assert state.left_out == (6, 2)
-    assert met(twin, state, message(9, 0, b"data"))[0] == Defect(None, 39)
-    assert met(twin, state, message(12, 0, b"data"))[0] == Defect(Fault.GAP, 39)
+        assert met(twin, state, message(7, 0, b"data", key=bytes(32)), resync)[0] == Defect(Fault.BOX, 39)
+    assert met(twin, state, message(9, 0, b"data"), resync)[0] == Defect(None, 39)
+    assert met(twin, state, message(12, 0, b"data"), resync)[0] == Defect(Fault.GAP, 39)
     assert (state.nonce, state.discarding) == (12, False)
+
+
+def test_more_are_missing_than_were_left_out(twin: ModuleType) -> None:
+    state = direction(twin, nonce=6)
+    resync = Resync(state)
+    assert met(twin, state, message(7, 0, b"data", key=bytes(32)), resync)[0] == Defect(Fault.BOX, 39)
+    assert met(twin, state, message(9, 0, b"data"), resync)[0] == Defect(Fault.GAP, 39)
 
 
 def test_a_command_behind_a_gap_is_heeded_and_ends_no_message(twin: ModuleType) -> None:
@@ -80,7 +90,7 @@ def test_nothing_is_told_of_a_frame_of_which_too_little_is_here(twin: ModuleType
         batch = twin.open_frames(state, source, 0, end, Buffer(1000), 0)
         assert batch.stop == Stop.INCOMPLETE
         assert probe(state, batch, source, end, Buffer(1000)) is None
-        assert diagnose(state, Stop.NONCE, None, source, 0, end) is None
+        assert Resync(state).diagnose(Stop.NONCE, None, source, 0, end) is None
 
 
 @pytest.mark.parametrize(

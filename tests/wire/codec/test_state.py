@@ -25,7 +25,6 @@ ALL: dict[str, Any] = {
     "discarding": True,
     "command": (5, 2**33),
     "batch": 7,
-    "left_out": (2**64 - 1, 3),
 }
 
 
@@ -46,7 +45,7 @@ def test_what_is_not_given_is_that_of_a_new_session(twin: ModuleType) -> None:
 
 def test_what_is_written_is_read(twin: ModuleType) -> None:
     state = twin.CodecState(KEY, FROM_CLIENT, 1, 2)
-    for name in ("nonce", "limit", "dialect", "held", "discarding", "batch", "left_out"):
+    for name in ("nonce", "limit", "dialect", "held", "discarding", "batch"):
         setattr(state, name, ALL[name])
         assert getattr(state, name) == ALL[name]
 
@@ -65,7 +64,7 @@ def test_a_key_has_one_size_and_a_prefix_is_one_of_two(twin: ModuleType) -> None
 
 
 def test_it_is_small(twin: ModuleType) -> None:
-    assert sys.getsizeof(direction(twin)) <= (128 if twin.CodecState is definition.CodecState else 112)
+    assert sys.getsizeof(direction(twin)) <= (128 if twin.CodecState is definition.CodecState else 96)
 
 
 def test_in_c_nobody_can_have_the_key(twin: ModuleType) -> None:
