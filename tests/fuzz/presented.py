@@ -32,6 +32,8 @@ KEY, OTHER_KEY = bytes(32), bytes([1]) * 32
 REVOKED, SKEW = "0123456789abcdef", 60
 ENDS = {"2026-12-03T05:40:00Z": 1796276400, "2026-12-10T05:40:00Z": 1796881200, "2026-11-26T05:50:00Z": 1795672200}
 BELIEVED = evolve(TRUST, revocations=Revocations(serials=frozenset({REVOKED})))
+# Whoever leaves it out, or makes a comment of it, says the same.
+EMPTY_SECTION = b"metadata\n"
 # What a session can not change.
 RESTRICTIONS = ("name", "identity", "socket-types", "topics")
 
@@ -71,7 +73,7 @@ class Drawn:
         """Whether it is good for whoever presents it there and then."""
         services, types = (self.said.get(name, "").split() for name in ("services", "socket-types"))
         return (
-            without_comments(self.text) == self.honest
+            without_comments(self.text) in (self.honest, self.honest.removeprefix(EMPTY_SECTION))
             and self.seed == SEED
             and self.said["public-key"] == z85.encode(bearer.key).decode()
             and self.said["serial"] != REVOKED
