@@ -36,14 +36,10 @@ HANDSHAKES = "curveproxy_handshakes_total"
 def is_served(public: str) -> bool:
     """Whether a plain client gets in there, and an answer. One that is refused is closed."""
     try:
-        peer = Peer.to(public)
-    except (ConnectionError, FileNotFoundError):
-        return False
-    with peer:
-        try:
+        with Peer.to(public) as peer:
             return answers(peer.handshake())
-        except (EOFError, ConnectionError):
-            return False
+    except (EOFError, ConnectionError, FileNotFoundError):
+        return False
 
 
 def replace(proxy: Egress, name: str, suffix: str = ".key") -> Keys:

@@ -323,8 +323,8 @@ def test_an_honest_client_gets_in_through_a_flood(by_default: Sidecar, kinds: tu
     hello = zmtp.greeting() + zmtp.frame(curve.hello(Keys.new(), proxy.server.public), COMMAND)
     flood = [sys.executable, "-c", FLOOD, proxy.public.rpartition(":")[2], hello.hex(), str(FLOOD_SECONDS)]
     admitted, came = proxy.metric(OUTCOMES, outcome="admitted"), proxy.metric(OUTCOMES)
-    # Of sources that have failed the last are remembered; the table in which they are grows by copying.
-    memory = 340 * MOST_FAILING if sources == "many sources" else 0
+    # Of sources that have failed, as after HELLO, the last are remembered; the table of them grows by copying.
+    memory = 340 * MOST_FAILING if (kinds[0], sources) == ("HELLO", "many sources") else 0
     # They send for so long, and the backlog is 4,096.
     with baseline(proxy, memory=memory, timeout=5 * FLOOD_SECONDS + 10), ExitStack() as stack:
         floods = [stack.enter_context(subprocess.Popen([*flood, kind, sources])) for kind in kinds]

@@ -64,7 +64,7 @@ def test_a_key_has_one_size_and_a_prefix_is_one_of_two(twin: ModuleType) -> None
 
 
 def test_it_is_small(twin: ModuleType) -> None:
-    assert sys.getsizeof(direction(twin)) <= (128 if twin.CodecState is definition.CodecState else 96)
+    assert sys.getsizeof(direction(twin)) <= (120 if twin.CodecState is definition.CodecState else 96)
 
 
 def test_in_c_nobody_can_have_the_key(twin: ModuleType) -> None:
